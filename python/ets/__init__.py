@@ -1,0 +1,1 @@
+"""ets: efficient tree search at inference time."""

@@ -1,0 +1,21 @@
+"""What an embedder must offer."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A model that turns a step's text into a vector whose direction is its meaning."""
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """A float32 vector, not zero, of the same length for every text."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free the model. Called once."""
+        ...

@@ -1,0 +1,21 @@
+"""The errors that `ets` raises by itself."""
+
+from __future__ import annotations
+
+from ets._core import InputError, SolverError
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(
+            f"the module '{module}' is not installed: pip install 'ets-search[{extra}]'"
+        )
+
+
+class EngineError(RuntimeError):
+    """A policy, PRM or embedder could not be loaded, or failed while it ran."""
+
+
+__all__ = ["EngineError", "InputError", "MissingExtraError", "SolverError"]

@@ -1,0 +1,63 @@
+"""What a policy must offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from ets.step import Prefix, Step
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A language model that writes one step at a time.
+
+    Any object with these three methods can stand where a name such as `vllm:PATH` can.
+    `sample` is called many times at once, from one event loop; batching is the policy's own matter.
+    """
+
+    def start(self, problem: str) -> Prefix:
+        """The empty solution of a problem: its prompt as token ids. Called from any thread."""
+        ...
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
+
+        The same prefix and seed give the same step, as far as the engine can promise it.
+        When the call is cancelled, the request must be aborted in the engine.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free the engine. Called once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOptions:
+    """How a policy is prompted and sampled; the same for every backend."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    delimiter: str = "\n\n"
+    """The text that ends a step; it stays part of the step."""
+    stop: tuple[str, ...] = ()
+    """Further texts that end the whole solution."""
+    system_prompt: str | None = None
+    """None: no system message, so the chat template's own default holds."""
+    user_template: str = "{problem}"
+    """The user message; `{problem}` stands for the problem."""
+    chat_template: str | None = None
+    """A Jinja template in place of the tokenizer's own."""
+    answer_markers: tuple[str, ...] = ("The answer is", "the answer is", "\\boxed{", "####")
+    """A step that holds one of these ends the solution."""
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature must be >= 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
+        if not self.delimiter:
+            raise ValueError("delimiter must not be empty")
+        if "{problem}" not in self.user_template:
+            raise ValueError(f"user_template must hold '{{problem}}', got {self.user_template!r}")

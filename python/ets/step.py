@@ -1,0 +1,63 @@
+"""What flows between the engines: a step, a partial solution, a score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Finish = Literal["step", "answer", "end", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that a policy wrote.
+
+    `token_ids` are the ids exactly as sampled (the delimiter included, the end-of-sequence id not),
+    so that a prefix built from them always hits the engine's cache; `text` is their decoding.
+
+    `finish` says why the step ended: `step` at the delimiter, `answer` when it holds an answer
+    marker, `end` at the end of the sequence, `length` at the step's token limit.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    finish: Finish
+    prompt_tokens: int = 0
+    """Tokens of the request's prompt."""
+    cached_tokens: int = 0
+    """Of those, the tokens the engine took from its prefix cache."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the solution ends with this step."""
+        return self.finish in ("answer", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A partial solution: the problem, the policy's prompt and the steps so far."""
+
+    problem: str
+    prompt_tokens: int
+    """Tokens of the policy's prompt, which are the first of `token_ids`."""
+    token_ids: tuple[int, ...]
+    """Prompt and steps as the policy's token ids: what the next request sends."""
+    steps: tuple[Step, ...] = ()
+
+    def extend(self, step: Step) -> Prefix:
+        """The prefix with one step more; its ids extend this one's exactly."""
+        return replace(
+            self, token_ids=self.token_ids + step.token_ids, steps=(*self.steps, step)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A PRM's verdict on the last step of a prefix."""
+
+    reward: float
+    """In [0, 1]."""
+    prompt_tokens: int = 0
+    """Tokens the PRM needed to read."""
+    cached_tokens: int = 0
+    """Of those, the tokens its engine took from its prefix cache."""
