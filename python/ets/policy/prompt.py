@@ -1,0 +1,261 @@
+"""What every policy backend shares: from a problem to prompt ids, from sampled ids to a step."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ets.errors import EngineError, InputError
+from ets.policy.base import PolicyOptions
+from ets.step import Finish, Prefix, Step
+from ets.tokenizer import end_ids, load_config, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_NO_LIMIT = 1 << 30
+_DATE = "26 Jul 2024"
+"""Llama templates print today's date; a prompt must not change with the calendar."""
+
+
+class PolicyPrompt:
+    """The policy's side of the text: prompt, tokenizer, and where a step ends.
+
+    A step ends after the token that completes the delimiter, a stop text or the token limit, and
+    before an end-of-sequence id. The delimiter and a stop text stay in the step: its ids are those
+    that were sampled and its text is their decoding, so what a token holds beyond the delimiter
+    stays too. A delimiter at the very start makes an empty step; that is a step like others.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        options: PolicyOptions,
+        *,
+        end_ids: frozenset[int],
+        max_length: int,
+        name: str = "policy",
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.options = options
+        self.end_ids = end_ids
+        """Ids that end the sequence; never part of a step."""
+        self.max_length = max_length
+        """Tokens of prompt and solution together that the model can read."""
+        self.stop_texts: tuple[str, ...] = (options.delimiter, *options.stop)
+        """What an engine has to stop at; the text that stopped it stays in the step."""
+        self._name = name
+        self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
+        self._last_chars = frozenset(text[-1] for text in self.stop_texts if text) | {"\ufffd"}
+        self._may_stop: dict[int, bool] = {}
+        if not all(options.stop):
+            raise InputError(f"stop must not hold an empty text, got {options.stop!r}")
+
+    @classmethod
+    def load(
+        cls, name: str, options: PolicyOptions | None = None, *, max_length: int | None = None
+    ) -> PolicyPrompt:
+        """Read tokenizer, end-of-sequence ids and context length of a checkpoint.
+
+        `max_length` can only lower the context length that the checkpoint states.
+        """
+        config = load_config(name)
+        text = config.get_text_config()
+        limit = getattr(text, "max_position_embeddings", None) or _NO_LIMIT
+        tokenizer = load_tokenizer(name)
+        return cls(
+            tokenizer,
+            options or PolicyOptions(),
+            end_ids=end_ids(name, tokenizer, text),
+            max_length=min(limit, max_length or limit),
+            name=name,
+        )
+
+    def start(self, problem: str) -> Prefix:
+        """The empty solution of a problem.
+
+        # Errors
+        `InputError` if the problem is empty, or leaves the model no room for a single token.
+        """
+        if not problem.strip():
+            raise InputError("problem must not be empty")
+        with self._lock:
+            ids = self._encode(problem)
+        if len(ids) >= self.max_length:
+            raise InputError(
+                f"problem of {len(ids)} tokens with its prompt leaves no room for a step: "
+                f"{self._name!r} reads at most {self.max_length} tokens"
+            )
+        return Prefix(problem=problem, prompt_tokens=len(ids), token_ids=tuple(ids))
+
+    def text(self, problem: str) -> str:
+        """The prompt as text.
+
+        Without a chat template (neither the tokenizer's nor the options') it is the system prompt,
+        if there is one, a blank line and the user message, as plain text.
+        """
+        user = self.options.user_template.replace("{problem}", problem)
+        system = self.options.system_prompt
+        if not self._has_template():
+            return user if system is None else f"{system}\n\n{user}"
+        messages = [{"role": "user", "content": user}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        text = self.tokenizer.apply_chat_template(
+            messages,
+            chat_template=self.options.chat_template,
+            add_generation_prompt=True,
+            tokenize=False,
+            date_string=_DATE,
+        )
+        if not isinstance(text, str):
+            raise EngineError(f"the chat template of {self._name!r} made no text")
+        return text
+
+    def room(self, prefix: Prefix, max_tokens: int) -> int:
+        """How many tokens the next step may have: `max_tokens`, or what the context leaves."""
+        if max_tokens < 1:
+            raise InputError(f"max_tokens must be at least 1, got {max_tokens}")
+        return max(0, min(max_tokens, self.max_length - len(prefix.token_ids)))
+
+    def reader(self, prefix: Prefix, max_tokens: int) -> StepReader:
+        """Takes a step's tokens one by one, for backends that sample themselves."""
+        return StepReader(
+            self, self.room(prefix, max_tokens), exhausts=self._exhausts(prefix, max_tokens)
+        )
+
+    def read(
+        self,
+        ids: Sequence[int],
+        *,
+        prefix: Prefix,
+        max_tokens: int,
+        prompt_tokens: int = 0,
+        cached_tokens: int = 0,
+    ) -> Step:
+        """The step that an engine's output ids make, for backends whose engine stops by itself.
+
+        `ids` may end with an end-of-sequence id. Ids after the place where the step ends are
+        dropped. An output that stops short of its limit without any reason seen in the ids was
+        ended by the engine: `end`.
+        """
+        reader = self.reader(prefix, max_tokens)
+        for token in ids:
+            if reader.push(token):
+                break
+        return reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of a step's ids, special tokens left out."""
+        with self._lock:
+            text = self.tokenizer.decode(
+                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+        return str(text)
+
+    def may_stop(self, token: int) -> bool:
+        """Whether a token can complete the delimiter or a stop text: a cheap, safe screen."""
+        known = self._may_stop.get(token)
+        if known is None:
+            # Twice, since decoders drop the space in front of a text's first token.
+            known = not self._last_chars.isdisjoint(self.decode((token, token)))
+            self._may_stop[token] = known
+        return known
+
+    def _exhausts(self, prefix: Prefix, max_tokens: int) -> bool:
+        """Whether the context, not `max_tokens`, limits the next step."""
+        return self.max_length - len(prefix.token_ids) <= max_tokens
+
+    def _has_template(self) -> bool:
+        return bool(self.options.chat_template or self.tokenizer.chat_template)
+
+    def _encode(self, problem: str) -> list[int]:
+        text = self.text(problem)
+        if self._has_template():  # which writes the special tokens itself
+            return list(self.tokenizer.encode(text, add_special_tokens=False))
+        ids = list(self.tokenizer.encode(text))
+        while ids and ids[-1] in self.end_ids:
+            ids.pop()
+        return ids
+
+
+class StepReader:
+    """Follows one step as its tokens come, and says when it is over and why.
+
+    A step that reaches the end of the model's context ends the solution: `end`, not `length`.
+    """
+
+    def __init__(self, prompt: PolicyPrompt, limit: int, *, exhausts: bool) -> None:
+        self.ids: list[int] = []
+        self.done = limit == 0
+        self._prompt = prompt
+        self._limit = limit
+        self._exhausts = exhausts
+        self._finish: Finish = "end"
+
+    def push(self, token: int) -> bool:
+        """Take the next token; True when the step is over."""
+        prompt = self._prompt
+        if token in prompt.end_ids:
+            return self._end("end")
+        self.ids.append(token)
+        if prompt.may_stop(token):
+            text = prompt.decode(self.ids)
+            found = [
+                (at, i) for i, stop in enumerate(prompt.stop_texts) if (at := text.find(stop)) >= 0
+            ]
+            if found:
+                return self._end("step" if min(found)[1] == 0 else "end")
+        if len(self.ids) >= self._limit:
+            return self._end("end" if self._exhausts else "length")
+        return False
+
+    def step(self, *, prompt_tokens: int = 0, cached_tokens: int = 0) -> Step:
+        """The step as read so far."""
+        text = self._prompt.decode(self.ids)
+        cut = self._finish == "length"
+        answered = holds_answer(text, self._prompt.options.answer_markers, cut=cut)
+        return Step(
+            text=text,
+            token_ids=tuple(self.ids),
+            finish="answer" if answered else self._finish,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached_tokens,
+        )
+
+    def _end(self, finish: Finish) -> bool:
+        self._finish = finish
+        self.done = True
+        return True
+
+
+def holds_answer(text: str, markers: Sequence[str], *, cut: bool = False) -> bool:
+    """Whether a step's text holds an answer marker with its answer.
+
+    A marker that ends in an opening brace needs its closing one; any other needs a letter or digit
+    after it. In a step cut at its token limit white space must follow that too: `The answer is 1`
+    may be the first half of 12, and the next step will write the rest.
+    """
+    for marker in markers:
+        for match in re.finditer(re.escape(marker), text):
+            rest = text[match.end() :]
+            if marker.endswith("{"):
+                if _closes(rest):
+                    return True
+            elif re.match(r"\W*\w\S*\s" if cut else r"\W*\w", rest):
+                return True
+    return False
+
+
+def _closes(text: str) -> bool:
+    """Whether the brace opened just before `text` is closed in it."""
+    depth = 1
+    for char in text:
+        depth += (char == "{") - (char == "}")
+        if depth == 0:
+            return True
+    return False

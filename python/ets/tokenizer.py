@@ -1,0 +1,129 @@
+"""Loading a checkpoint's tokenizer so that it writes the ids the model was trained on."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ets.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_GENERIC = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Class names that say: tokenizer.json is the whole truth."""
+
+_PROBES = (
+    "Tom has 12 apples and buys 305 more. How many apples does Tom have?",
+    "Step 1: 3 + 4 = 7.\n\nThe answer is \\boxed{7}.\n",
+    "Zoë zahlt 5 €; 東京 🙂  two  spaces",
+)
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a checkpoint (a folder or a hub name) and prove it right.
+
+    `AutoTokenizer` picks a class by the model's type: beside `model_type: qwen2` it replaces a
+    word-level tokenizer by Qwen's byte-level one, whose ids are wrong and still decode well.
+    So `tokenizer.json` wins here: where it exists, the loaded tokenizer must encode like it.
+
+    # Errors
+    `EngineError` if there is none, or if none of the classes encodes as `tokenizer.json` does.
+    """
+    try:
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    except ImportError as error:
+        raise MissingExtraError("transformers", "torch") from error
+    loaders: list[Any] = [AutoTokenizer, PreTrainedTokenizerFast]
+    if _declared_class(name) in _GENERIC:
+        loaders.reverse()
+    reference = _reference(name)
+    failures: list[str] = []
+    for loader in loaders:
+        try:
+            tokenizer: PreTrainedTokenizerBase = loader.from_pretrained(name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+            failures.append(f"{loader.__name__}: {error}")
+            continue
+        if reference is None:
+            return tokenizer
+        wrong = _first_difference(tokenizer, reference)
+        if wrong is None:
+            return tokenizer
+        failures.append(f"{type(tokenizer).__name__} encodes {wrong!r} unlike tokenizer.json")
+    raise EngineError(
+        f"no usable tokenizer in {name!r}: " + "; ".join(" ".join(f.split()) for f in failures)
+    )
+
+
+def end_ids(name: str, tokenizer: PreTrainedTokenizerBase, config: Any) -> frozenset[int]:
+    """The ids that end a sequence: those of the generation config, the model and the tokenizer."""
+    from transformers import GenerationConfig
+
+    found: set[int] = set()
+    sources = [getattr(config, "eos_token_id", None), tokenizer.eos_token_id]
+    with contextlib.suppress(OSError):  # a checkpoint need not have one
+        sources.append(GenerationConfig.from_pretrained(name).eos_token_id)
+    for ids in sources:
+        found.update([ids] if isinstance(ids, int) else ids or [])
+    return frozenset(found)
+
+
+def load_config(name: str) -> Any:
+    """A checkpoint's config, or an `EngineError` of one line."""
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise MissingExtraError("transformers", "torch") from error
+    if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
+        raise EngineError(f"there is no checkpoint folder {name!r}")
+    try:
+        return AutoConfig.from_pretrained(str(Path(name).expanduser()) if name[0] == "~" else name)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EngineError(f"no model configuration in {name!r}: {reason}") from error
+
+
+def _declared_class(name: str) -> str | None:
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    try:
+        declared = get_tokenizer_config(name).get("tokenizer_class")
+    except (OSError, ValueError):
+        return None
+    return declared if isinstance(declared, str) else None
+
+
+def _reference(name: str) -> Any | None:
+    """`tokenizer.json` as the tokenizers library reads it by itself; None if there is none."""
+    from tokenizers import Tokenizer
+    from transformers.utils.hub import cached_file
+
+    try:
+        path = cached_file(
+            name,
+            "tokenizer.json",
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+    except (OSError, ValueError):
+        return None
+    if path is None:
+        return None
+    reference = Tokenizer.from_file(path)
+    reference.no_truncation()
+    reference.no_padding()
+    return reference
+
+
+def _first_difference(tokenizer: PreTrainedTokenizerBase, reference: Any) -> str | None:
+    """The first probe that the two encode differently."""
+    size = reference.get_vocab_size()
+    ids = range(0, size, max(1, size // 64))
+    words = reference.decode(list(ids), skip_special_tokens=True)  # text of its own vocabulary
+    for probe in (*_PROBES, words):
+        theirs = reference.encode(probe, add_special_tokens=False).ids
+        if list(tokenizer.encode(probe, add_special_tokens=False)) != theirs:
+            return probe[:60]
+    return None
