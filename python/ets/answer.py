@@ -13,7 +13,7 @@ from ets.equality import normalise, same_answer
 from ets.errors import InputError
 
 VoteMethod = Literal["weighted", "majority", "best"]
-ScoreMethod = Literal["last", "min", "prod", "mean"]
+Aggregation = Literal["last", "min", "prod", "mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,13 @@ def _weight(scores: Sequence[float], method: VoteMethod) -> float:
     return float(len(scores)) if method == "majority" else max(scores)
 
 
-def aggregate(rewards: Sequence[float], how: ScoreMethod = "last") -> float:
+def aggregate(rewards: Sequence[float], how: Aggregation = "last") -> float:
     """A trajectory's score from its steps' rewards.
 
     Raises `InputError` for an unknown `how` or no rewards.
     """
-    if how not in get_args(ScoreMethod):
-        raise InputError(f"how must be one of {get_args(ScoreMethod)}, got {how!r}")
+    if how not in get_args(Aggregation):
+        raise InputError(f"how must be one of {get_args(Aggregation)}, got {how!r}")
     if not rewards:
         raise InputError("rewards must not be empty")
     if how == "last":
