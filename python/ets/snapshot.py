@@ -1,0 +1,183 @@
+"""Saving and loading a `TreeSearch`: its whole state as JSON-able values."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets._core import Tree
+from ets.errors import InputError
+from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict
+from ets.nodes import Nodes
+from ets.seeds import root_seed
+from ets.strategy import strategy_from_dict, strategy_to_dict
+
+if TYPE_CHECKING:
+    from ets.tree_search import TreeSearch
+    from ets.view import Strategy
+
+FORMAT = "ets.TreeSearch"
+VERSION = 1
+
+_COLUMNS = ("parent", "index", "tokens", "reward", "finished", "text", "cluster", "fate")
+_FIELDS = (
+    "format",
+    "version",
+    "strategy",
+    "prompt_tokens",
+    "seed",
+    "max_tokens",
+    "max_depth",
+    "remaining",
+    "end",
+    "nodes",
+    "requested",
+    "levels",
+    "completed",
+    "asks",
+    "told",
+    "candidates",
+    "events",
+    "kv",
+)
+_CHILD = ("parent", "index", "tokens", "reward", "finished", "embedding", "text")
+
+
+def save(search: TreeSearch) -> dict[str, Any]:
+    """Describe a search. What follows from the rest (seeds, depths, paths) is not stored."""
+    nodes = search.nodes
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "strategy": strategy_to_dict(search.strategy),
+        "prompt_tokens": search.prompt_tokens,
+        "seed": search.seed,
+        "max_tokens": search.max_tokens,
+        "max_depth": search.max_depth,
+        "remaining": search.remaining,
+        "end": search.end,
+        "nodes": {name: list(getattr(nodes, name)) for name in _COLUMNS},
+        "requested": list(nodes.requested),
+        "levels": [len(level) for level in nodes.levels],
+        "completed": [[done.node, done.cut] for done in search.trajectories],
+        "asks": [[ask.node, ask.indices[0], ask.n] for ask in search._asks],
+        # Sorted, so that the text does not depend on the order of arrival.
+        "told": [
+            {
+                "parent": parent,
+                "index": index,
+                "tokens": child.tokens,
+                "reward": child.reward,
+                "finished": child.finished,
+                "embedding": _pack(child.embedding),
+                "text": child.text,
+            }
+            for (parent, index), child in sorted(search._told.items(), key=lambda item: item[0])
+        ],
+        "candidates": [[node, _pack(search._embeddings.get(node))] for node in search._candidates],
+        "events": [event_to_dict(event) for event in search.events],
+        "kv": [asdict(step) for step in search.kv],
+    }
+
+
+def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSearch:
+    """Rebuild a search. `InputError` where `data` is not what `save` gives."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(f"not a saved TreeSearch: format must be {FORMAT!r}")
+    if data.get("version") != VERSION:
+        raise InputError(
+            f"version of the saved TreeSearch must be {VERSION}, got {data.get('version')!r}: "
+            "it was saved by another version of ets"
+        )
+    _same_keys("the saved TreeSearch", data, _FIELDS)
+    _same_keys("nodes", data["nodes"], _COLUMNS)
+    try:
+        return _rebuild(kind, data, strategy)
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"the saved TreeSearch is damaged: {error!r}") from error
+
+
+def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | None) -> TreeSearch:
+    from ets.tree_search import Child
+
+    search = kind.__new__(kind)
+    search.strategy = strategy_from_dict(data["strategy"]) if strategy is None else strategy
+    search.prompt_tokens = data["prompt_tokens"]
+    search.seed = data["seed"]
+    search.max_tokens = data["max_tokens"]
+    search.max_depth = data["max_depth"]
+    search.remaining = data["remaining"]
+    search.end = data["end"]
+    search.tree = Tree(search.prompt_tokens)
+    search.nodes = nodes = Nodes(search.prompt_tokens, root_seed(search.seed))
+    columns = data["nodes"]
+    rows = zip(*(columns[name] for name in _COLUMNS[:6]), strict=True)
+    next(rows)  # the root is there already
+    for parent, index, tokens, reward, finished, text in rows:
+        if not 0 <= parent < len(nodes):
+            raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
+        search.tree.add(parent, tokens)
+        nodes.add(parent, index, tokens, reward, finished, text)
+    nodes.cluster = list(columns["cluster"])
+    nodes.fate = list(columns["fate"])
+    nodes.requested = list(data["requested"])
+    if {len(nodes.cluster), len(nodes.fate), len(nodes.requested)} != {len(nodes)}:
+        raise InputError(f"every column must have {len(nodes)} entries, one a node")
+    if sum(data["levels"]) != len(nodes) or data["levels"][0] != 1:
+        raise InputError(f"levels must sum to the {len(nodes)} nodes and start with 1")
+    start, nodes.levels = 0, []
+    for size in data["levels"]:
+        nodes.levels.append(range(start, start + size))
+        start += size
+    search.trajectories = [search.trajectory(node, cut) for node, cut in data["completed"]]
+    search.events = [event_from_dict(event) for event in data["events"]]
+    search.kv = KVRecord([KVStep(**step) for step in data["kv"]])
+    search.timings = []
+    search._asks, search._untold, search._told = [], {}, {}
+    for node, first, count in data["asks"]:
+        search._restore(node, first, count)
+    for saved in data["told"]:
+        _same_keys("told", saved, _CHILD)
+        key = saved["parent"], saved["index"]
+        del search._untold[key[0]][key[1]]
+        search._told[key] = Child(
+            parent=saved["parent"],
+            tokens=saved["tokens"],
+            reward=saved["reward"],
+            finished=saved["finished"],
+            embedding=_unpack(saved["embedding"]),
+            text=saved["text"],
+            index=saved["index"],
+        )
+    search._candidates = [node for node, _ in data["candidates"]]
+    vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
+    search._embeddings = {node: v for node, v in vectors.items() if v is not None}
+    return search
+
+
+def _pack(vector: NDArray[np.float32] | None) -> str | None:
+    """The bytes of a little-endian float32 vector, in base 64: exact."""
+    return None if vector is None else b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+
+
+def _unpack(packed: str | None) -> NDArray[np.float32] | None:
+    if packed is None:
+        return None
+    vector = np.frombuffer(b64decode(packed, validate=True), dtype="<f4").astype(np.float32)
+    vector.flags.writeable = False
+    return vector
+
+
+def _same_keys(what: str, data: Any, keys: tuple[str, ...]) -> None:
+    if not isinstance(data, dict):
+        raise InputError(f"{what} must be a mapping, got {type(data).__name__}")
+    if unknown := sorted(data.keys() - set(keys)):
+        raise InputError(f"{what} has unknown fields {unknown}")
+    if missing := [key for key in keys if key not in data]:
+        raise InputError(f"{what} lacks the fields {missing}")

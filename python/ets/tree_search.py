@@ -1,0 +1,616 @@
+"""The search of one problem as a state machine: it asks for expansions and is told results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import index as as_index
+from time import perf_counter_ns
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets import snapshot
+from ets._core import Tree, rebase_weights
+from ets.errors import InputError
+from ets.events import (
+    Ended,
+    Event,
+    Expanded,
+    Finished,
+    KVRecord,
+    KVStep,
+    Pruned,
+    Scored,
+    Timing,
+)
+from ets.nodes import Nodes
+from ets.seeds import child_seed, root_seed
+from ets.view import Decision, Strategy, View
+
+Cut = Literal["max_tokens", "max_depth"]
+
+
+class Ask(NamedTuple):
+    """Continuations wanted of one node."""
+
+    node: int
+    n: int
+    """How many are still wanted, >= 1."""
+    seeds: tuple[int, ...]
+    """[n]: the seed to sample each with, 63 bits, a function of the search's seed and the path."""
+    indices: tuple[int, ...]
+    """[n], ascending: which of the node's continuations they are, counted from 0."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Child:
+    """One continuation: a step that the policy wrote and the PRM scored."""
+
+    parent: int
+    tokens: int
+    """Tokens of the step, >= 0."""
+    reward: float
+    """In [0, 1]."""
+    finished: bool = False
+    """Whether the solution ends with it."""
+    embedding: NDArray[np.float32] | None = None
+    """float32[d], finite, not zero; of use only where `TreeSearch.needs_embedding` says so."""
+    text: str | None = None
+    index: int | None = None
+    """Which of the parent's continuations it is (`Ask.indices`); None: the lowest not yet told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A completed path from the root."""
+
+    node: int
+    """Its last node."""
+    path: tuple[int, ...]
+    """[depth]: its nodes from depth 1 on."""
+    rewards: tuple[float, ...]
+    """[depth]: the reward of each step."""
+    tokens: int
+    """Of its steps; the prompt is not counted."""
+    cut: Cut | None
+    """The limit that cut it; None where the policy ended it."""
+    texts: tuple[str | None, ...]
+    """[depth]: the steps' texts, as far as they were told."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the policy ended it, so that it may hold an answer."""
+        return self.cut is None
+
+
+class TreeSearch:
+    """The tree search of one problem, for engines of your own: no I/O, nothing awaited.
+
+    ```python
+    search = ets.TreeSearch(ets.ETS(width=16), prompt_tokens=87)
+    while asks := search.ask():
+        search.tell(children)
+    search.trajectories
+    ```
+
+    Children are buffered until all that a step asked for are told. Only then do they become nodes,
+    in the order of the asks, so that ids, and all that follows, do not depend on the order of
+    arrival. Then trajectories that are finished, have `max_tokens` tokens or `max_depth` steps are
+    completed, each lowering the remaining width by one, and the strategy decides what comes next.
+
+    Parameters
+    ----------
+    strategy
+        One of `ets.strategy`, or an object with the `Strategy` protocol.
+    prompt_tokens
+        Tokens of the prompt, the root's; they count in the KV record, not against `max_tokens`.
+    seed
+        Of every sample's seed; `ets.seeds.problem_seed` makes one for each problem of a run.
+    max_tokens, max_depth
+        A trajectory's tokens and steps, >= 1, at which it is cut.
+
+    Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
+    say), the children told stay told and `ask` tries the decision again.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        prompt_tokens: int,
+        *,
+        seed: int = 0,
+        max_tokens: int = 1024,
+        max_depth: int = 25,
+    ) -> None:
+        self.strategy = strategy
+        self.prompt_tokens = _integer("prompt_tokens", prompt_tokens, 0)
+        self.seed = _integer("seed", seed, None)
+        self.max_tokens = _integer("max_tokens", max_tokens, 1)
+        self.max_depth = _integer("max_depth", max_depth, 1)
+        if not isinstance(strategy, Strategy):
+            raise InputError(
+                f"strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
+                f"got {strategy!r}"
+            )
+        self.tree = Tree(self.prompt_tokens)
+        """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
+        self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
+        """What is known of every node, index = id."""
+        self.remaining = _integer("strategy.width", strategy.width, 1)
+        """The width less the trajectories completed; below 0 where a strategy overshot."""
+        self.trajectories: list[Trajectory] = []
+        """The completed ones, in the order of their last nodes' ids."""
+        self.events: list[Event] = []
+        """All that happened, in order; a step's events appear when the step is complete."""
+        self.kv = KVRecord()
+        self.timings: list[Timing] = []
+        """One a selection made by this object; neither saved nor compared."""
+        self.end: str | None = None
+        """Why the search is over: `width_used_up`, `max_depth` (it cut the last candidates),
+        `no_candidates`, `none_kept` (the strategy kept none), or what `stop` was given."""
+        self._asks: list[Ask] = []
+        self._untold: dict[int, dict[int, None]] = {}  # node -> indices, ascending
+        self._told: dict[tuple[int, int], Child] = {}
+        self._candidates: list[int] = [0]
+        self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
+        self._decide()
+
+    def ask(self) -> list[Ask]:
+        """What is still wanted of the current step, best leaf first; empty when the search is over.
+
+        Calling it again changes nothing.
+        """
+        if not self._asks and self.end is None:
+            self._decide()
+        asks = []
+        for ask in self._asks:
+            untold = self._untold[ask.node]
+            wanted = [k for k, index in enumerate(ask.indices) if index in untold]
+            if len(wanted) == ask.n:
+                asks.append(ask)
+            elif wanted:
+                seeds = tuple(ask.seeds[k] for k in wanted)
+                indices = tuple(ask.indices[k] for k in wanted)
+                asks.append(Ask(ask.node, len(wanted), seeds, indices))
+        return asks
+
+    def needs_embedding(self, parent: int, tokens: int, finished: bool) -> bool:
+        """Whether such a child must bring an embedding: the strategy clusters, and the child will
+        neither finish nor be cut."""
+        return (
+            self.strategy.needs_embeddings
+            and self._cut(parent, tokens, finished) is None
+            and not finished
+        )
+
+    def tell(self, children: Iterable[Child]) -> None:
+        """Take any part of what was asked for, in any order; the last part completes the step.
+
+        Raises `InputError`, and takes none of them, where a child was not asked for or was told
+        already, where tokens, reward or embedding are not as `Child` says, and where embeddings are
+        missing. A child without an embedding but with a text may share the embedding of one with
+        the same text; where all texts are equal none is needed.
+        """
+        accepted: dict[tuple[int, int], Child] = {}
+        free: dict[int, Iterator[int]] = {}
+        for at, child in enumerate(children):
+            key = self._place(at, child, accepted, free)
+            accepted[key] = self._checked(at, child, *key)
+        complete = len(accepted) == sum(map(len, self._untold.values()))
+        if complete:
+            self._check_embeddings({**self._told, **accepted})
+        for (parent, index), child in accepted.items():
+            del self._untold[parent][index]
+            self._told[parent, index] = child
+        if complete and accepted:
+            self._complete()
+
+    def close_step(self) -> int:
+        """Give up what of this step was not told, and go on with what was; returns how many.
+
+        For samples that failed or that are not worth waiting for. They become no nodes and use no
+        width. What an engine then answers for them must not be told.
+        """
+        given_up = sum(map(len, self._untold.values()))
+        if given_up:
+            self._check_embeddings(self._told)
+            self._untold = {node: {} for node in self._untold}
+            self._complete()
+        return given_up
+
+    def stop(self, reason: str) -> None:
+        """End the search now, with the trajectories completed so far; `end` becomes `reason`.
+
+        Children of an incomplete step are forgotten. Does nothing when the search is over.
+        """
+        if not isinstance(reason, str) or not reason:
+            raise InputError(f"reason must be a text that says why, got {reason!r}")
+        if self.end is None:
+            self._finish(reason)
+
+    @property
+    def depth(self) -> int:
+        """The depth of the newest nodes; 0 before the first step is complete."""
+        return len(self.nodes.levels) - 1
+
+    def trajectory(self, node: int, cut: Cut | None) -> Trajectory:
+        """The path to `node` as a trajectory, completed or not."""
+        nodes, path = self.nodes, self.nodes.path(node)
+        return Trajectory(
+            node=node,
+            path=path,
+            rewards=tuple(nodes.reward[v] for v in path),
+            tokens=nodes.total[node],
+            cut=cut,
+            texts=tuple(nodes.text[v] for v in path),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole state as JSON-able values; timings left out."""
+        return snapshot.save(self)
+
+    def to_json(self) -> str:
+        """The whole state as JSON, at any point. Equal searches give equal texts."""
+        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], *, strategy: Strategy | None = None) -> TreeSearch:
+        """The search that `to_dict` described; it goes on as if nothing had happened.
+
+        `strategy` takes the place of the saved one, and is needed where that is an object of your
+        own. Raises `InputError` for another format or version, and for unknown or missing fields.
+        """
+        return snapshot.load(cls, data, strategy)
+
+    @classmethod
+    def from_json(cls, text: str, *, strategy: Strategy | None = None) -> TreeSearch:
+        """The search that `to_json` described; see `from_dict`."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"not a saved TreeSearch: no JSON ({error})") from error
+        return cls.from_dict(data, strategy=strategy)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TreeSearch) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return (
+            f"<TreeSearch {self.strategy!r}: {len(self.nodes)} nodes, depth {self.depth}, "
+            f"{len(self.trajectories)} completed, {self.end or 'not over'}>"
+        )
+
+    # -- a child is told ---------------------------------------------------------------------------
+
+    def _place(
+        self,
+        at: int,
+        child: Child,
+        accepted: dict[tuple[int, int], Child],
+        free: dict[int, Iterator[int]],
+    ) -> tuple[int, int]:
+        """Find its parent and which of the parent's continuations a child is."""
+        if not isinstance(child, Child):
+            raise InputError(f"children[{at}] must be a Child, got {type(child).__name__}")
+        parent = _integer(f"children[{at}].parent", child.parent, None)
+        untold = self._untold.get(parent)
+        if untold is None:
+            wanted = _short(list(self._untold))
+            if self._untold:
+                problem = f".parent must be a node asked for, one of {wanted}, got {parent}"
+            elif self.end is not None:
+                problem = f": nothing is asked for, the search is over ({self.end})"
+            else:
+                problem = ": nothing is asked for before ask() has decided the next step"
+            raise InputError(f"children[{at}]{problem}")
+        if child.index is None:
+            indices = free.setdefault(parent, iter(untold))
+            for index in indices:
+                if (parent, index) not in accepted:
+                    return parent, index
+            asked = sum(ask.n for ask in self._asks if ask.node == parent)
+            raise InputError(
+                f"children[{at}]: node {parent} was asked for {asked} continuations, "
+                f"of which {len(untold)} were not told yet; this is one too many"
+            )
+        index = _integer(f"children[{at}].index", child.index, 0)
+        if index not in untold or (parent, index) in accepted:
+            left = [i for i in untold if (parent, i) not in accepted]
+            raise InputError(
+                f"children[{at}].index must be a continuation of node {parent} that was asked for "
+                f"and not told yet, one of {_short(left)}, got {index}"
+            )
+        return parent, index
+
+    def _checked(self, at: int, child: Child, parent: int, index: int) -> Child:
+        """The child with its values checked, and with a copy of its embedding if that is needed."""
+        name = f"children[{at}]"
+        tokens = _integer(f"{name}.tokens", child.tokens, 0)
+        if tokens >= 2**32:
+            raise InputError(f"{name}.tokens must be below 2**32, got {tokens}")
+        reward = child.reward
+        if isinstance(reward, bool) or not isinstance(reward, int | float | np.number):
+            raise InputError(f"{name}.reward must be a number in [0, 1], got {reward!r}")
+        reward = float(reward)
+        if not 0.0 <= reward <= 1.0:  # NaN fails too
+            raise InputError(f"{name}.reward must lie in [0, 1], got {reward}")
+        if not isinstance(child.finished, bool | np.bool_):
+            raise InputError(f"{name}.finished must be True or False, got {child.finished!r}")
+        finished = bool(child.finished)
+        if not isinstance(child.text, str | None):
+            raise InputError(f"{name}.text must be a text or None, got {child.text!r}")
+        embedding = None
+        if self.needs_embedding(parent, tokens, finished):
+            embedding = self._checked_embedding(name, child)
+        # 0.0 for -0.0: the two are equal, but do not look equal in JSON.
+        return Child(parent, tokens, reward + 0.0, finished, embedding, child.text, index)
+
+    def _checked_embedding(self, name: str, child: Child) -> NDArray[np.float32] | None:
+        vector = child.embedding
+        if vector is None:
+            if child.text is None:
+                raise InputError(
+                    f"{name} needs an embedding, {type(self.strategy).__name__} clusters; "
+                    "got neither embedding nor text"
+                )
+            return None
+        if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.ndim != 1:
+            got = (
+                f"{vector.dtype} of shape {vector.shape}"
+                if isinstance(vector, np.ndarray)
+                else type(vector).__name__
+            )
+            raise InputError(f"{name}.embedding must be a 1-dimensional float32 array, got {got}")
+        if not np.isfinite(vector).all():
+            bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise InputError(f"{name}.embedding[{bad}] must be finite, got {vector[bad]}")
+        if not vector.any():
+            raise InputError(
+                f"{name}.embedding must not be zero, got {len(vector)} zeros: it has no direction"
+            )
+        copy: NDArray[np.float32] = vector.copy()
+        copy.flags.writeable = False
+        return copy
+
+    def _check_embeddings(self, told: dict[tuple[int, int], Child]) -> None:
+        """Refuse a step whose candidates could not be compared."""
+        if not self.strategy.needs_embeddings:
+            return
+        open_ = {
+            key: child
+            for key, child in told.items()
+            if self.needs_embedding(child.parent, child.tokens, child.finished)
+        }
+        sizes = {len(c.embedding): key for key, c in open_.items() if c.embedding is not None}
+        if len(sizes) > 1:
+            (a, at_a), (b, at_b) = list(sizes.items())[:2]
+            raise InputError(
+                f"embeddings of one step must have one length, got {a} for continuation "
+                f"{at_a[1]} of node {at_a[0]} and {b} for continuation {at_b[1]} of node {at_b[0]}"
+            )
+        texts = {child.text for child in open_.values()}
+        if len(open_) > 1 and len(texts) > 1:
+            known = {child.text for child in open_.values() if child.embedding is not None}
+            for (parent, index), child in open_.items():
+                if child.embedding is None and child.text not in known:
+                    raise InputError(
+                        f"continuation {index} of node {parent} has no embedding, and no other "
+                        f"step with the text {child.text!r} has one"
+                    )
+
+    # -- a step is complete ------------------------------------------------------------------------
+
+    def _cut(self, parent: int, tokens: int, finished: bool) -> Cut | None:
+        """The limit that a child of `parent` runs into."""
+        if finished:
+            return None
+        if self.nodes.total[parent] + tokens >= self.max_tokens:
+            return "max_tokens"
+        return "max_depth" if self.nodes.depth[parent] + 1 >= self.max_depth else None
+
+    def _complete(self) -> None:
+        """Turn the buffered children into nodes, complete trajectories, and decide."""
+        nodes, step = self.nodes, len(self.nodes.levels)
+        asks, told = self._asks, self._told
+        self._asks, self._untold, self._told = [], {}, {}
+        self._candidates, self._embeddings = [], {}
+        start = len(nodes)
+        done: list[Finished] = []
+        for ask in asks:
+            for index in ask.indices:
+                child = told.get((ask.node, index))
+                if child is None:
+                    continue  # given up by `close_step`
+                self.tree.add(ask.node, child.tokens)
+                node = nodes.add(
+                    ask.node, index, child.tokens, child.reward, child.finished, child.text
+                )
+                cut = self._cut(ask.node, child.tokens, child.finished)
+                if child.finished or cut is not None:
+                    nodes.fate[node] = "done"
+                    self.trajectories.append(self.trajectory(node, cut))
+                    done.append(Finished(step, node, cut))
+                    continue
+                self._candidates.append(node)
+                if child.embedding is not None:
+                    self._embeddings[node] = child.embedding
+        new = range(start, len(nodes))
+        nodes.levels.append(new)
+        self.events.append(
+            Scored(
+                step,
+                tuple(new),
+                tuple(nodes.parent[start:]),
+                tuple(nodes.reward[start:]),
+                tuple(nodes.tokens[start:]),
+            )
+        )
+        self.events += done
+        self.remaining -= len(done)
+        if not self._candidates and any(event.cut == "max_depth" for event in done):
+            self._finish("max_depth")
+        elif self.remaining <= 0:
+            self._finish("width_used_up")
+        elif not self._candidates:
+            self._finish("no_candidates")
+        else:
+            self._decide()
+
+    def _decide(self) -> None:
+        """Let the strategy choose among the candidates, and ask for what it wants."""
+        nodes, step = self.nodes, self.depth
+        ids = np.array(self._candidates, dtype=np.int64)
+        ids.flags.writeable = False
+        view = View(
+            nodes=ids,
+            depth=step,
+            width=self.remaining,
+            tree=self.tree,
+            columns=nodes,
+            completed=tuple(done.node for done in self.trajectories),
+            lookup=self._stack_embeddings,
+        )
+        start = perf_counter_ns()
+        decision = self.strategy.decide(view)
+        took = (perf_counter_ns() - start) / 1e3
+        order, counts = _check_decision(decision, len(ids))
+        kept = np.zeros(len(ids), dtype=np.bool_)
+        kept[order[counts > 0]] = True
+        rebase = decision.rebase
+        if rebase is None:
+            rebase = rebase_weights(
+                view.rewards(getattr(self.strategy, "reward", "last")),
+                self.remaining,
+                getattr(self.strategy, "temperature", 0.2),
+            )
+        kv = KVStep(
+            depth=step,
+            width=self.remaining,
+            candidates=len(ids),
+            kept=int(kept.sum()),
+            kv_before=self.tree.kv_tokens(ids),
+            kv_after=self.tree.kv_tokens(ids[kept]),
+            kv_rebase=self.tree.kv_tokens(ids[rebase > 0]),
+        )
+        # Nothing below raises: from here on the decision is taken.
+        self.kv.steps.append(kv)
+        self.timings.append(Timing(step, decision.cluster_us, decision.select_us, took))
+        for node, keep in zip(self._candidates, kept.tolist(), strict=True):
+            nodes.fate[node] = "kept" if keep else "pruned"
+        if decision.clusters is not None:
+            for node, label in zip(self._candidates, decision.clusters.tolist(), strict=True):
+                nodes.cluster[node] = label
+        selection = decision.selection
+        self.events.append(
+            Pruned(
+                step,
+                tuple(ids[kept].tolist()),
+                tuple(ids[~kept].tolist()),
+                decision.clusters_found,
+                None if selection is None else _finite(selection.objective),
+                None if selection is None else _finite(selection.bound),
+                None if selection is None else selection.optimal,
+            )
+        )
+        self._candidates, self._embeddings = [], {}
+        for position, count in zip(order.tolist(), counts.tolist(), strict=True):
+            if count:
+                self._want(int(ids[position]), count)
+        if self._asks:
+            wanted = tuple(ask.node for ask in self._asks)
+            self.events.append(Expanded(step, wanted, tuple(ask.n for ask in self._asks)))
+        else:
+            self._finish("none_kept")
+
+    def _want(self, node: int, count: int) -> None:
+        first = self.nodes.requested[node]
+        self.nodes.requested[node] = first + count
+        self._restore(node, first, count)
+
+    def _restore(self, node: int, first: int, count: int) -> None:
+        """Add an ask for the continuations `first` to `first + count - 1` of a node."""
+        indices = tuple(range(first, first + count))
+        seed = self.nodes.seed[node]
+        self._asks.append(Ask(node, count, tuple(child_seed(seed, i) for i in indices), indices))
+        self._untold.setdefault(node, {}).update(dict.fromkeys(indices))
+
+    def _finish(self, reason: str) -> None:
+        for node in self._candidates:
+            self.nodes.fate[node] = "left"
+        self._candidates, self._embeddings = [], {}
+        self._asks, self._untold, self._told = [], {}, {}
+        self.end = reason
+        self.events.append(Ended(self.depth, reason))
+
+    def _stack_embeddings(self) -> NDArray[np.float32]:
+        """The candidates' embeddings; one that is missing is that of an equal text."""
+        texts = self.nodes.text
+        by_text = {texts[node]: vector for node, vector in self._embeddings.items()}
+        rows = []
+        for node in self._candidates:
+            vector = self._embeddings.get(node)
+            if vector is None and texts[node] is not None:
+                vector = by_text.get(texts[node])
+            if vector is None:
+                raise InputError(f"node {node} has no embedding")
+            rows.append(vector)
+        return np.stack(rows)
+
+
+def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order and counts of a decision over `n` candidates; `InputError` if they are wrong."""
+    order = np.asarray(decision.order)
+    counts = np.asarray(decision.counts)
+    for name, array in (("order", order), ("counts", counts)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise InputError(
+                f"the strategy's {name} must be a 1-dimensional array of integers, "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+    if len(order) != len(counts):
+        raise InputError(
+            "the strategy's order and counts must have the same length, "
+            f"got {len(order)} and {len(counts)}"
+        )
+    for name, array, low, high in (("order", order, 0, n), ("counts", counts, 0, 2**32 + 1)):
+        bad = np.flatnonzero((array < low) | (array >= high))
+        if len(bad):
+            raise InputError(
+                f"the strategy's {name}[{bad[0]}] must lie in [{low}, {high}), got {array[bad[0]]}"
+            )
+    for name, extra in (("clusters", decision.clusters), ("rebase", decision.rebase)):
+        if extra is not None and extra.shape != (n,):
+            raise InputError(
+                f"the strategy's {name} must have one entry for each of the {n} candidates, "
+                f"got shape {extra.shape}"
+            )
+    return order, counts
+
+
+def _integer(name: str, value: object, low: int | None) -> int:
+    try:
+        if isinstance(value, bool | np.bool_):
+            raise TypeError
+        number = as_index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"{name} must be an integer, got {value!r}") from None
+    if low is not None and number < low:
+        raise InputError(f"{name} must be at least {low}, got {number}")
+    return number
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _short(values: list[int]) -> str:
+    shown = ", ".join(map(str, values[:8]))
+    return f"[{shown}{', ...' if len(values) > 8 else ''}]"
+
+
+__all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]
