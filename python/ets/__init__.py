@@ -1,1 +1,41 @@
 """ets: efficient tree search at inference time."""
+
+from importlib.metadata import version as _version
+
+from ets._core import Selection, Tree, cluster_steps, rebase_weights, select_leaves
+from ets.errors import EngineError, InputError, MissingExtraError, SolverError
+from ets.results import SearchResult, Solution
+from ets.search import Search
+from ets.step import Prefix, Score, Step
+from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN
+from ets.tree_search import Ask, Child, Trajectory, TreeSearch
+
+__version__ = _version("ets-search")
+
+__all__ = [
+    "DVTS",
+    "ETS",
+    "REBASE",
+    "Ask",
+    "BeamSearch",
+    "BestOfN",
+    "Child",
+    "EngineError",
+    "InputError",
+    "MissingExtraError",
+    "Prefix",
+    "Score",
+    "Search",
+    "SearchResult",
+    "Selection",
+    "Solution",
+    "SolverError",
+    "Step",
+    "Trajectory",
+    "Tree",
+    "TreeSearch",
+    "__version__",
+    "cluster_steps",
+    "rebase_weights",
+    "select_leaves",
+]

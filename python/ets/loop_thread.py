@@ -1,0 +1,109 @@
+"""One event loop in a thread of its own, and iterators that read from it.
+
+The engines live on this loop, so that the same search serves a plain script, a notebook whose own
+loop is running, and an asynchronous server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Coroutine
+from concurrent.futures import CancelledError, Future
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+_END: Any = object()
+
+
+class LoopThread:
+    """An event loop that runs in a daemon thread until `close`."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine on the loop, from any thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and wait for it; an interrupt of the wait cancels it first."""
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("a blocking call was made from the search's own event loop")
+        future = self.submit(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Cancel what still runs, then stop the loop and its thread."""
+        if not self._thread.is_alive():
+            return
+        self.submit(self._cancel_all()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
+
+
+class Stream(Generic[T]):
+    """What an asynchronous generator on a `LoopThread` yields, for `for` and for `async for`.
+
+    Closing it, or leaving a `with` block, cancels the work behind it.
+    """
+
+    def __init__(self, loop: LoopThread, source: AsyncGenerator[T, None]) -> None:
+        self._loop = loop
+        self._source = source
+
+    async def _next(self) -> T:
+        async for item in self._source:
+            return item
+        return _END  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Stream[T]:
+        return self
+
+    def __next__(self) -> T:
+        item = self._loop.run(self._next())
+        if item is _END:
+            raise StopIteration
+        return item
+
+    def __aiter__(self) -> Stream[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        item = await asyncio.wrap_future(self._loop.submit(self._next()))
+        if item is _END:
+            raise StopAsyncIteration
+        return item
+
+    def close(self) -> None:
+        """Stop early; requests in flight are aborted."""
+        self._loop.run(self._source.aclose())
+
+    async def aclose(self) -> None:
+        """`close` for asynchronous callers."""
+        await asyncio.wrap_future(self._loop.submit(self._source.aclose()))
+
+    def __enter__(self) -> Stream[T]:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+__all__ = ["CancelledError", "LoopThread", "Stream"]

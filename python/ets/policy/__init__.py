@@ -1,0 +1,46 @@
+"""Policies: the models that write the steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ets.policy.base import Policy, PolicyOptions
+
+
+def load_policy(policy: str | Policy, **options: Any) -> Policy:
+    """The policy that a name stands for, or the object itself.
+
+    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`. `options` go to the backend's
+    constructor: the fields of `PolicyOptions` and the backend's own.
+
+    Raises `ValueError` for a name that is not known, `MissingExtraError` where the backend's package
+    is not installed, `EngineError` where the model cannot be loaded.
+    """
+    if not isinstance(policy, str):
+        if not isinstance(policy, Policy):
+            raise ValueError(
+                f"policy must be a name or an object with start, sample and aclose, got {policy!r}"
+            )
+        if options:
+            raise ValueError(
+                f"policy_options go with a policy given by name, got {sorted(options)}"
+            )
+        return policy
+    backend, _, path = policy.partition(":")
+    if policy == "demo":
+        from ets import demo
+        from ets.policy.transformers import TransformersPolicy
+
+        return TransformersPolicy(demo.policy_path(), **options)
+    if backend == "transformers" and path:
+        from ets.policy.transformers import TransformersPolicy
+
+        return TransformersPolicy(path, **options)
+    if backend == "vllm" and path:
+        from ets.policy.vllm import VLLMPolicy
+
+        return VLLMPolicy(path, **options)
+    raise ValueError(f"policy must be demo, transformers:PATH or vllm:PATH, got {policy!r}")
+
+
+__all__ = ["Policy", "PolicyOptions", "load_policy"]

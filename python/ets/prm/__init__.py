@@ -1,0 +1,49 @@
+"""Process reward models: the models that score the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ets.prm.base import PRM
+from ets.prm.function import FunctionPRM
+
+
+def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
+    """The PRM that a name stands for, a function as a PRM, or the object itself.
+
+    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, all of them of the
+    `Qwen2ForProcessRewardModel` form. `options` go to the backend's constructor.
+
+    Raises `ValueError` for a name that is not known, `MissingExtraError` where the backend's package
+    is not installed, `EngineError` where the model cannot be loaded.
+    """
+    if not isinstance(prm, str):
+        if options:
+            raise ValueError(f"prm_options go with a PRM given by name, got {sorted(options)}")
+        if isinstance(prm, PRM):
+            return prm
+        if callable(prm):
+            return FunctionPRM(prm)
+        raise ValueError(
+            f"prm must be a name, a function f(problem, steps), or an object with score and aclose, "
+            f"got {prm!r}"
+        )
+    backend, _, path = prm.partition(":")
+    if prm == "demo":
+        from ets import demo
+        from ets.prm.transformers import TransformersPRM
+
+        return TransformersPRM(demo.prm_path(), **options)
+    if backend == "transformers" and path:
+        from ets.prm.transformers import TransformersPRM
+
+        return TransformersPRM(path, **options)
+    if backend == "vllm" and path:
+        from ets.prm.vllm import VLLMPRM
+
+        return VLLMPRM(path, **options)
+    raise ValueError(f"prm must be demo, transformers:PATH or vllm:PATH, got {prm!r}")
+
+
+__all__ = ["PRM", "FunctionPRM", "load_prm"]

@@ -1,0 +1,109 @@
+"""What a search returns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from ets.answer import Vote
+from ets.events import KVRecord
+from ets.step import Score, Step
+from ets.tree_search import TreeSearch
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a search asked of its engines. Token counts are sums over requests."""
+
+    policy_calls: int = 0
+    policy_tokens: int = 0
+    """Tokens sampled."""
+    policy_prompt_tokens: int = 0
+    policy_cached_tokens: int = 0
+    """Of the prompt tokens, those the engine took from its prefix cache."""
+    prm_calls: int = 0
+    prm_tokens: int = 0
+    """Tokens the PRM was given to read."""
+    prm_cached_tokens: int = 0
+    """Of those, the tokens its engine took from its prefix cache."""
+    seconds: float = 0.0
+    """Wall time of this problem, waiting for shared engines included."""
+
+    def add_step(self, step: Step) -> None:
+        """Count one sample."""
+        self.policy_calls += 1
+        self.policy_tokens += len(step.token_ids)
+        self.policy_prompt_tokens += step.prompt_tokens
+        self.policy_cached_tokens += step.cached_tokens
+
+    def add_score(self, score: Score) -> None:
+        """Count one scoring."""
+        self.prm_calls += 1
+        self.prm_tokens += score.prompt_tokens
+        self.prm_cached_tokens += score.cached_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """A completed trajectory: its text, its answer and its vote."""
+
+    node: int
+    """Its last node in the tree."""
+    text: str
+    answer: str | None
+    """None where a limit cut it before an answer."""
+    score: float
+    """Its step rewards, aggregated."""
+    rewards: tuple[float, ...]
+    tokens: int
+    finished: bool
+    """False where `max_tokens` or `max_depth` cut it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The outcome of searching one problem."""
+
+    problem: str
+    answer: str | None
+    """The answer with the most votes; None where no trajectory came to one."""
+    score: float
+    """That answer's share of the votes' weight, in [0, 1]."""
+    votes: list[Vote]
+    """Answers that are equal mathematically pool their votes; best first."""
+    trajectories: list[Solution]
+    tree: TreeSearch = field(repr=False)
+    usage: Usage
+
+    @property
+    def kv(self) -> KVRecord:
+        """KV tokens of each step and their totals: before selection, after it, and what REBASE
+        would have kept of the same candidates."""
+        return self.tree.kv
+
+    @property
+    def kv_saved(self) -> float:
+        """The share of REBASE's KV tokens, summed over steps, that was not kept: 0.4 is 40% less."""
+        rebase = self.kv.rebase.sum
+        return 1.0 - self.kv.after.sum / rebase if rebase else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the tree, as JSON-able values (`tree.to_json()` saves the tree)."""
+        return {
+            "problem": self.problem,
+            "answer": self.answer,
+            "score": self.score,
+            "votes": [asdict(vote) for vote in self.votes],
+            "trajectories": [asdict(solution) for solution in self.trajectories],
+            "usage": asdict(self.usage),
+            "kv": {name: asdict(getattr(self.kv, name)) for name in ("before", "after", "rebase")},
+            "end": self.tree.end,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The last event of a stream: the votes are counted."""
+
+    kind: ClassVar[str] = "answer"
+    result: SearchResult

@@ -1,0 +1,248 @@
+"""The search over engines: many `TreeSearch`es, one policy, one PRM, one embedder."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar, get_args
+
+from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
+from ets.embed import Embedder, load_embedder
+from ets.errors import InputError
+from ets.loop_thread import LoopThread, Stream
+from ets.policy import Policy, load_policy
+from ets.prm import PRM, load_prm
+from ets.results import Answered, SearchResult, Solution
+from ets.rollout import Engines, Rollout, cancel
+from ets.seeds import problem_seed
+from ets.strategy import ETS, Strategy
+from ets.tree_search import Event, Trajectory, TreeSearch
+
+E = TypeVar("E", Policy, PRM, Embedder)
+
+
+class Search:
+    """Tree search with a policy, a PRM and a strategy.
+
+    Parameters
+    ----------
+    policy, prm, embedder
+        A name (`vllm:PATH`, `transformers:PATH`, `demo`, ...; see `ets.policy.load_policy`,
+        `ets.prm.load_prm`, `ets.embed.load_embedder`) or an object with the protocol; a PRM may be
+        a plain function `f(problem, steps) -> reward`. The embedder is loaded only where the
+        strategy needs one; the default `lexical` needs no model.
+    strategy
+        What to keep and to continue: `ets.ETS`, `ets.REBASE`, `ets.BeamSearch`, `ets.DVTS`,
+        `ets.BestOfN`, or an object with the `ets.strategy.Strategy` protocol.
+    seed
+        Every sample's seed comes from (seed, problem, path of the node), so a result does not depend
+        on how many problems are in flight, as far as the engine itself is reproducible.
+    policy_options, prm_options, embedder_options
+        Passed to the backend that a name stands for.
+    max_step_tokens, max_tokens, max_depth
+        Tokens of one step, tokens of a trajectory (prompt not counted), steps of a trajectory.
+    vote, score
+        How completed trajectories vote (`weighted`, `majority`, `best`), and how step rewards make a
+        trajectory's score (`last`, `min`, `prod`, `mean`).
+    answer_pattern
+        A regular expression whose first group is the answer, in place of `ets.answer`'s rules.
+
+    A search owns the engines that it loaded by name and closes them in `close`, which a `with` block
+    calls; objects that were passed in stay their owner's.
+    """
+
+    def __init__(
+        self,
+        policy: str | Policy = "demo",
+        prm: str | PRM | Callable[[str, list[str]], float] = "demo",
+        strategy: Strategy | None = None,
+        *,
+        embedder: str | Embedder = "lexical",
+        seed: int = 0,
+        policy_options: Mapping[str, Any] | None = None,
+        prm_options: Mapping[str, Any] | None = None,
+        embedder_options: Mapping[str, Any] | None = None,
+        max_step_tokens: int = 256,
+        max_tokens: int = 1024,
+        max_depth: int = 25,
+        vote: VoteMethod = "weighted",
+        score: Aggregation = "last",
+        answer_pattern: str | re.Pattern[str] | None = None,
+    ) -> None:
+        for name, value in (
+            ("max_step_tokens", max_step_tokens),
+            ("max_tokens", max_tokens),
+            ("max_depth", max_depth),
+        ):
+            if value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}")
+        _check_choice("vote", vote, VoteMethod)
+        _check_choice("score", score, Aggregation)
+        self.strategy: Strategy = ETS(width=16) if strategy is None else strategy
+        self._seed = seed
+        self._max_tokens = max_tokens
+        self._max_depth = max_depth
+        self._max_step_tokens = max_step_tokens
+        self._vote: VoteMethod = vote
+        self._score: Aggregation = score
+        self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
+        self._loop = LoopThread("ets-search")
+        self._owned: list[Policy | PRM | Embedder] = []
+        self._closed = False
+        try:
+            self._engines = Engines(
+                policy=self._own(policy, load_policy(policy, **(policy_options or {}))),
+                prm=self._own(prm, load_prm(prm, **(prm_options or {}))),
+                embedder=self._own(embedder, load_embedder(embedder, **(embedder_options or {})))
+                if self.strategy.needs_embeddings
+                else None,
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def solve(self, problem: str) -> SearchResult:
+        """Search one problem and wait for the result."""
+        return self._loop.run(self._solve(problem))
+
+    async def asolve(self, problem: str) -> SearchResult:
+        """`solve` for asynchronous callers, on whatever loop they run."""
+        return await asyncio.wrap_future(self._loop.submit(self._solve(problem)))
+
+    def map(
+        self, problems: Iterable[str], *, concurrency: int = 8, ordered: bool = True
+    ) -> Stream[SearchResult]:
+        """Search many problems, `concurrency` of them at once; for `for` and for `async for`.
+
+        Lazy: a problem is taken from `problems` only when there is room for it. With `ordered`,
+        results come in the order of the problems (at most 4 * `concurrency` wait for an earlier
+        one), otherwise as they are completed. An error of a problem is raised in its place and ends
+        the map.
+        """
+        if concurrency < 1:
+            raise InputError(f"concurrency must be at least 1, got {concurrency}")
+        if isinstance(problems, str):
+            raise InputError("problems must be an iterable of problems, got one string; use solve")
+        return Stream(self._loop, self._map(iter(problems), concurrency, ordered))
+
+    def stream(self, problem: str) -> Stream[Event | Answered]:
+        """The events of one search as they happen, for `for` and for `async for`.
+
+        The last one is `Answered`, which carries the result.
+        """
+        return Stream(self._loop, self._events(problem))
+
+    def close(self) -> None:
+        """Abort what still runs and free the engines that this search loaded."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._loop.run(self._close_engines())
+        finally:
+            self._loop.close()
+
+    def __enter__(self) -> Search:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def _solve(self, problem: str) -> SearchResult:
+        async for event in self._events(problem):
+            if isinstance(event, Answered):
+                return event.result
+        raise RuntimeError("a search ended without an answer event")
+
+    async def _events(self, problem: str) -> AsyncGenerator[Event | Answered, None]:
+        begin = time.perf_counter()
+        root = await asyncio.to_thread(self._engines.policy.start, problem)
+        tree = TreeSearch(
+            self.strategy,
+            prompt_tokens=root.prompt_tokens,
+            seed=problem_seed(self._seed, problem),
+            max_tokens=self._max_tokens,
+            max_depth=self._max_depth,
+        )
+        rollout = Rollout(self._engines, tree, root, max_step_tokens=self._max_step_tokens)
+        async for event in rollout.events():
+            yield event
+        result = await asyncio.to_thread(self._result, problem, rollout)
+        result.usage.seconds = time.perf_counter() - begin
+        yield Answered(result)
+
+    async def _map(
+        self, problems: Iterator[str], concurrency: int, ordered: bool
+    ) -> AsyncGenerator[SearchResult, None]:
+        running: dict[asyncio.Task[SearchResult], int] = {}
+        ready: dict[int, asyncio.Task[SearchResult]] = {}  # in the order of completion
+        started = shown = 0
+        more = True
+        try:
+            while True:
+                while more and len(running) < concurrency and started - shown < 4 * concurrency:
+                    problem = await asyncio.to_thread(next, problems, None)  # it may block
+                    if problem is None:
+                        more = False
+                    else:
+                        running[asyncio.create_task(self._solve(problem))] = started
+                        started += 1
+                while (key := shown if ordered else next(iter(ready), -1)) in ready:
+                    shown += 1
+                    yield ready.pop(key).result()
+                if running:
+                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    ready.update((running.pop(task), task) for task in done)
+                elif not more:
+                    return
+        finally:
+            await cancel(running)
+
+    def _result(self, problem: str, rollout: Rollout) -> SearchResult:
+        tree = rollout.tree
+        solutions = [self._solution(trajectory) for trajectory in tree.trajectories]
+        votes = vote(
+            [solution.answer for solution in solutions],
+            [solution.score for solution in solutions],
+            self._vote,
+        )
+        weight = sum(v.weight for v in votes)
+        return SearchResult(
+            problem=problem,
+            answer=votes[0].answer if votes else None,
+            score=votes[0].weight / weight if weight > 0 else 0.0,
+            votes=votes,
+            trajectories=solutions,
+            tree=tree,
+            usage=rollout.usage,
+        )
+
+    def _solution(self, trajectory: Trajectory) -> Solution:
+        text = "".join(text or "" for text in trajectory.texts)
+        return Solution(
+            node=trajectory.node,
+            text=text,
+            # What a limit cut holds no answer, only numbers on the way to one.
+            answer=extract_answer(text, self._pattern) if trajectory.finished else None,
+            score=aggregate(trajectory.rewards, self._score),
+            rewards=trajectory.rewards,
+            tokens=trajectory.tokens,
+            finished=trajectory.finished,
+        )
+
+    def _own(self, given: object, engine: E) -> E:
+        """Note an engine that was loaded here: it is closed with the search."""
+        if engine is not given:
+            self._owned.append(engine)
+        return engine
+
+    async def _close_engines(self) -> None:
+        for engine in reversed(self._owned):
+            await engine.aclose()
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise InputError(f"{name} must be one of {list(get_args(choices))}, got {value!r}")
