@@ -25,7 +25,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SPECIALS = ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<extra_0>", "<|unk|>"]
-WORDS = [
+WORDS = (
     "Tom",
     "Ann",
     "has",
@@ -52,7 +52,7 @@ WORDS = [
     "many",
     "does",
     "have",
-]
+)
 
 
 def make_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:

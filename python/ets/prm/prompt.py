@@ -92,19 +92,22 @@ class QwenPRMPrompt:
         # Errors
         `EngineError` if the solution is longer than the model's context.
         """
-        steps = [step.text.strip() for step in prefix.steps]
-        if not any(steps):
+        parts = self.parts(prefix)
+        return None if parts is None else tuple(token for part in parts for token in part)
+
+    def parts(self, prefix: Prefix) -> list[tuple[int, ...]] | None:
+        """The same, in parts: the prompt, then each step that holds text, with its tag."""
+        steps = [text for step in prefix.steps if (text := step.text.strip())]
+        if not steps:
             return None
-        ids = list(self.prompt_ids(prefix.problem))
-        for text in steps:
-            if text:
-                ids.extend(self.step_ids(text))
-        if len(ids) > self.max_length:
+        parts = [self.prompt_ids(prefix.problem), *(self.step_ids(text) for text in steps)]
+        length = sum(map(len, parts))
+        if length > self.max_length:
             raise EngineError(
-                f"a solution of {len(ids)} tokens is too long for {self._name!r}, "
+                f"a solution of {length} tokens is too long for {self._name!r}, "
                 f"which reads at most {self.max_length} tokens"
             )
-        return tuple(ids)
+        return parts
 
     def prompt_ids(self, problem: str) -> tuple[int, ...]:
         """The ids up to the first step."""

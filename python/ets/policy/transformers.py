@@ -1,0 +1,134 @@
+"""A policy that runs in this process on `transformers`, batched over everything in flight."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from ets.batcher import Batcher
+from ets.errors import EngineError, InputError
+from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive
+from ets.policy.base import PolicyOptions
+from ets.policy.prompt import PolicyPrompt
+from ets.step import Prefix, Step
+
+if TYPE_CHECKING:
+    import torch
+
+    from ets.policy.decoder import Request
+
+
+class TransformersPolicy:
+    """Samples steps from a causal LM of `transformers`.
+
+    Parameters
+    ----------
+    path
+        A checkpoint folder or a hub name.
+    device, dtype
+        By default a GPU in bfloat16 where there is one, else the CPU in float32.
+    max_batch
+        Steps that are sampled at once; more wait.
+    prefill_tokens
+        Prompt tokens, padding included, in one pass.
+    cache_tokens
+        Tokens of recent prefixes whose keys and values are kept between calls; 0 for none.
+    max_length
+        Lowers the context length that the checkpoint states.
+    options
+        The fields of `PolicyOptions`, which say how the model is prompted and sampled.
+
+    A step depends on its prefix and seed only, not on what else is in the batch, as far as the
+    rounding of matrix products does not: `dtype="float64"` makes even that negligible.
+
+    # Errors
+    `MissingExtraError` without torch, `EngineError` if the model cannot be loaded, `InputError` for
+    a bad option.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        max_batch: int = 64,
+        prefill_tokens: int = 8192,
+        cache_tokens: int = 32768,
+        max_length: int | None = None,
+        **options: Any,
+    ) -> None:
+        need_torch()
+        positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
+        if cache_tokens < 0:
+            raise InputError(f"cache_tokens must be >= 0, got {cache_tokens}")
+        if max_length is not None:
+            positive(max_length=max_length)
+        name = fspath(path)
+        prompt_options = _prompt_options(options)
+        picked = pick_device(device)
+        precision = pick_dtype(dtype, picked)
+        self._prompt = PolicyPrompt.load(name, prompt_options, max_length=max_length)
+
+        from ets.policy.decoder import Decoder
+        from ets.slots import SlotModel
+
+        model = SlotModel(
+            _load_model(name, picked, precision),
+            max_length=self._prompt.max_length,
+            max_rows=max_batch,
+            cache_tokens=cache_tokens,
+            name=name,
+        )
+        decoder = Decoder(model, self._prompt, prefill_tokens=prefill_tokens, name=name)
+        self._batcher: Batcher[Request, Step] = Batcher(decoder.run, name=f"policy {name!r}")
+
+    @property
+    def prompt(self) -> PolicyPrompt:
+        """How this policy turns problems into ids and ids into steps."""
+        return self._prompt
+
+    def start(self, problem: str) -> Prefix:
+        """The empty solution of a problem: its prompt as token ids."""
+        return self._prompt.start(problem)
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
+
+        Where the model's context ends first, the step ends there, as `end`.
+        """
+        from ets.policy.decoder import Request
+
+        if max_tokens < 1:
+            raise InputError(f"max_tokens must be at least 1, got {max_tokens}")
+        if seed < 0:
+            raise InputError(f"seed must be >= 0, got {seed}")
+        return await self._batcher.submit(Request(prefix, seed, max_tokens))
+
+    async def aclose(self) -> None:
+        """Stop the worker; calls that still wait get an `EngineError`."""
+        await self._batcher.aclose()
+
+
+def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
+    known = [field.name for field in fields(PolicyOptions)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(
+            f"unknown option {unknown[0]!r} of a transformers policy; its options are device, "
+            f"dtype, max_batch, prefill_tokens, cache_tokens, max_length, {', '.join(known)}"
+        )
+    return PolicyOptions(**options)
+
+
+def _load_model(name: str, device: torch.device, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, attn_implementation="sdpa"
+        )
+        return model.to(device).eval()
+    except Exception as error:
+        raise EngineError(f"cannot load the policy {name!r}: {one_line(error)}") from error

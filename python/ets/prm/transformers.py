@@ -1,0 +1,200 @@
+"""A PRM of the Qwen2.5-Math-PRM form that runs in this process on `transformers`."""
+
+from __future__ import annotations
+
+import json
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from ets.batcher import Batch, Batcher, Ticket
+from ets.errors import EngineError, InputError
+from ets.loading import need_torch, pick_device, pick_dtype, positive
+from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
+from ets.step import Prefix, Score
+
+if TYPE_CHECKING:
+    import torch
+
+    from ets.slots import Tokens
+
+
+class TransformersPRM:
+    """Scores steps with a checkpoint of the `Qwen2ForProcessRewardModel` form.
+
+    A Qwen2 backbone, and a head of two linear layers that is read at the step tag. Only the tokens
+    that its recent calls have not seen are computed.
+
+    Parameters
+    ----------
+    path
+        A checkpoint folder or a hub name.
+    device, dtype
+        By default a GPU in bfloat16 where there is one, else the CPU in float32.
+    max_batch, prefill_tokens
+        Solutions, and tokens with padding, in one pass.
+    cache_tokens
+        Tokens of recent solutions whose keys and values are kept between calls; 0 for none.
+    max_length
+        Lowers the context length that the checkpoint states.
+    system_prompt
+        That of Qwen2.5-Math-PRM; None for no system message.
+
+    A step without text scores as the solution before it, and 0 if nothing has been written.
+
+    # Errors
+    `MissingExtraError` without torch, `EngineError` if the model cannot be loaded or is of another
+    form, `InputError` for a bad option.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+        max_batch: int = 64,
+        prefill_tokens: int = 8192,
+        cache_tokens: int = 32768,
+        max_length: int | None = None,
+        system_prompt: str | None = SYSTEM_PROMPT,
+    ) -> None:
+        need_torch()
+        positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
+        if cache_tokens < 0:
+            raise InputError(f"cache_tokens must be >= 0, got {cache_tokens}")
+        if max_length is not None:
+            positive(max_length=max_length)
+        self._name = fspath(path)
+        picked = pick_device(device)
+        precision = pick_dtype(dtype, picked)
+        self._prompt = QwenPRMPrompt.load(
+            self._name, max_length=max_length, system_prompt=system_prompt
+        )
+        from ets.slots import SlotModel
+
+        backbone, self._head = _load_model(self._name, picked, precision)
+        self._model = SlotModel(
+            backbone,
+            max_length=self._prompt.max_length,
+            max_rows=max_batch,
+            cache_tokens=cache_tokens,
+            name=self._name,
+        )
+        self._prefill_tokens = prefill_tokens
+        self._batcher: Batcher[Tokens, Score] = Batcher(self._run, name=f"PRM {self._name!r}")
+
+    @property
+    def prompt(self) -> QwenPRMPrompt:
+        """How this PRM turns a solution into ids."""
+        return self._prompt
+
+    async def score(self, prefix: Prefix) -> Score:
+        """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
+        from ets.slots import Tokens
+
+        parts = self._prompt.parts(prefix)
+        if parts is None:
+            return Score(0.0)
+        ids: list[int] = []
+        cuts = []
+        for part in parts:
+            ids.extend(part)
+            cuts.append(len(ids))
+        return await self._batcher.submit(Tokens(tuple(ids), tuple(cuts)))
+
+    async def aclose(self) -> None:
+        """Stop the worker; calls that still wait get an `EngineError`."""
+        await self._batcher.aclose()
+
+    def _run(self, batch: Batch[Tokens, Score]) -> None:
+        """Score everything that waits, equal solutions once."""
+        import torch
+
+        from ets.slots import chunks
+
+        waiting: dict[Tokens, list[Ticket[Tokens, Score]]] = {}
+        for ticket in batch.take():
+            waiting.setdefault(ticket.item, []).append(ticket)
+        sequences = list(waiting)
+        prefixes = self._model.prefixes
+        widths = [
+            len(seq.ids) - sum(len(s.ids) for s in prefixes.find(seq.ids, seq.cuts[:-1]))
+            for seq in sequences
+        ]
+        with torch.inference_mode():
+            for group in chunks(
+                widths, max_rows=self._model.max_rows, max_tokens=self._prefill_tokens
+            ):
+                group = [i for i in group if not all(t.aborted for t in waiting[sequences[i]])]
+                if not group:
+                    continue
+                states, known = self._model.extend([sequences[i] for i in group], first=0)
+                prefixes.trim()
+                rewards = torch.softmax(self._head(states).double(), dim=-1)[:, 1].tolist()
+                for i, reward, cached in zip(group, rewards, known, strict=True):
+                    self._answer(waiting[sequences[i]], reward, len(sequences[i].ids), cached)
+
+    def _answer(
+        self, tickets: list[Ticket[Tokens, Score]], reward: float, total: int, cached: int
+    ) -> None:
+        if not 0 <= reward <= 1:  # NaN too
+            error = EngineError(f"PRM {self._name!r} gave the reward {reward}, not in [0, 1]")
+            for ticket in tickets:
+                ticket.fail(error)
+            return
+        for ticket in tickets:
+            ticket.resolve(Score(reward, prompt_tokens=total, cached_tokens=cached))
+            cached = total  # who asked for the same was answered from this one's work
+
+
+def _load_model(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The backbone and the head, every weight accounted for."""
+    import torch
+    from transformers import AutoConfig, Qwen2Model
+
+    backbone: Any
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+        config._attn_implementation = "sdpa"
+        weights = {key: tensor.to(dtype) for key, tensor in _read_weights(name).items()}
+        with torch.device("meta"):
+            backbone = Qwen2Model(config)
+            size = config.hidden_size
+            head = torch.nn.Sequential(
+                torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2)
+            )
+        whole = torch.nn.ModuleDict({"model": backbone, "score": head})
+        for key in [key for key in weights if key == "lm_head.weight"]:
+            del weights[key]  # the language model's head, kept by some checkpoints, is not used
+        whole.load_state_dict(weights, strict=True, assign=True)
+        backbone.rotary_emb = type(backbone.rotary_emb)(config=config)
+    except EngineError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:500]
+        raise EngineError(
+            f"cannot load the PRM {name!r}: {type(error).__name__}: {reason}"
+        ) from error
+    return backbone.to(device).eval(), head.to(device).eval()
+
+
+def _read_weights(name: str) -> dict[str, torch.Tensor]:
+    """All tensors of the checkpoint's safetensors files."""
+    from safetensors.torch import load_file
+    from transformers.utils.hub import cached_file
+
+    missing = {"_raise_exceptions_for_missing_entries": False}
+    index = cached_file(name, "model.safetensors.index.json", **missing)
+    if index is None:
+        files = ["model.safetensors"]
+    else:
+        with open(index, encoding="utf-8") as lines:
+            files = sorted(set(json.load(lines)["weight_map"].values()))
+    weights: dict[str, torch.Tensor] = {}
+    for file in files:
+        path = cached_file(name, file, **missing)
+        if path is None:
+            raise EngineError(f"the PRM {name!r} lacks its weights: no {file}")
+        weights.update(load_file(path))
+    return weights
