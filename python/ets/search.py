@@ -37,20 +37,20 @@ class Search:
         What to keep and to continue: `ets.ETS`, `ets.REBASE`, `ets.BeamSearch`, `ets.DVTS`,
         `ets.BestOfN`, or an object with the `ets.strategy.Strategy` protocol.
     seed
-        Every sample's seed comes from (seed, problem, path of the node), so a result does not depend
-        on how many problems are in flight, as far as the engine itself is reproducible.
+        Every sample's seed comes from (seed, problem, path of the node), so a result does not
+        depend on how many problems are in flight, as far as the engine itself is reproducible.
     policy_options, prm_options, embedder_options
         Passed to the backend that a name stands for.
     max_step_tokens, max_tokens, max_depth
         Tokens of one step, tokens of a trajectory (prompt not counted), steps of a trajectory.
     vote, score
-        How completed trajectories vote (`weighted`, `majority`, `best`), and how step rewards make a
-        trajectory's score (`last`, `min`, `prod`, `mean`).
+        How completed trajectories vote (`weighted`, `majority`, `best`), and how step rewards make
+        a trajectory's score (`last`, `min`, `prod`, `mean`).
     answer_pattern
         A regular expression whose first group is the answer, in place of `ets.answer`'s rules.
 
-    A search owns the engines that it loaded by name and closes them in `close`, which a `with` block
-    calls; objects that were passed in stay their owner's.
+    A search owns the engines that it loaded by name and closes them in `close`, which a `with`
+    block calls; objects that were passed in stay their owner's.
     """
 
     def __init__(

@@ -1,0 +1,277 @@
+"""`ets.Search` over scripted engines: order, laziness, determinism, failures, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import ets
+from ets.events import Ended, Expanded, Finished, Pruned, Scored
+from ets.results import Answered
+from ets.step import Prefix, Score, Step
+from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
+
+PROBLEMS = [f"problem {i}" for i in range(12)]
+STRATEGIES = [
+    ets.ETS(width=8),
+    ets.ETS(width=8, lambda_d=0.0),
+    ets.REBASE(width=8),
+    ets.BeamSearch(width=8),
+    ets.DVTS(width=8),
+    ets.BestOfN(width=8),
+]
+
+
+def search(
+    strategy: Any = None, *, policy: Any = None, prm: Any = None, **options: Any
+) -> ets.Search:
+    return ets.Search(
+        policy=policy or ScriptedPolicy(),
+        prm=prm or ScriptedPRM(),
+        strategy=strategy or ets.REBASE(width=8),
+        embedder=ScriptedEmbedder(),
+        max_step_tokens=12,
+        **options,
+    )
+
+
+def outcome(result: ets.SearchResult) -> tuple[Any, ...]:
+    return result.tree.to_json(), result.answer, result.votes, result.trajectories
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=repr)
+def test_same_seed_same_search_whatever_the_concurrency(strategy: Any) -> None:
+    with search(strategy, seed=3) as one:
+        alone = [outcome(one.solve(problem)) for problem in PROBLEMS]
+    for concurrency in (1, 4, 32):
+        with search(strategy, seed=3) as many:
+            mapped = [outcome(r) for r in many.map(PROBLEMS, concurrency=concurrency)]
+        assert mapped == alone
+    with search(strategy, seed=4) as other:
+        assert outcome(other.solve(PROBLEMS[0])) != alone[0]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=repr)
+def test_result_adds_up(strategy: Any) -> None:
+    with search(strategy) as s:
+        result = s.solve("p")
+    nodes = result.tree.nodes
+    assert result.usage.policy_calls == result.usage.prm_calls == len(nodes) - 1
+    assert result.usage.policy_tokens == sum(nodes.tokens[1:])
+    assert result.usage.policy_cached_tokens == 2 * (len(nodes) - 1)
+    assert len(result.trajectories) >= 8
+    assert sum(vote.count for vote in result.votes) == sum(
+        t.answer is not None for t in result.trajectories
+    )
+    assert result.answer == result.votes[0].answer
+    assert 0 < result.score <= 1
+    assert result.kv[0].kv_before == 5
+    assert result.kv.after.sum <= result.kv.before.sum
+    for solution in result.trajectories:
+        assert solution.text.endswith(f"The answer is {solution.answer}.") == solution.finished
+    assert result.to_dict()["answer"] == result.answer
+
+
+def test_map_is_ordered_and_lazy() -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[str]:
+        for i in itertools.count():
+            taken.append(i)
+            yield f"problem {i}"
+
+    policy = ScriptedPolicy()
+    with search(policy=policy) as s, s.map(endless(), concurrency=3) as results:
+        first = [next(results).problem for _ in range(5)]
+    assert first == [f"problem {i}" for i in range(5)]
+    assert len(taken) <= 5 + 3 + 4 * 3
+    assert policy.running == 0
+
+
+def test_map_as_completed_yields_each_once() -> None:
+    with search() as s:
+        got = [r.problem for r in s.map(PROBLEMS, concurrency=5, ordered=False)]
+    assert sorted(got) == sorted(PROBLEMS)
+
+
+def test_map_of_nothing() -> None:
+    with search() as s:
+        assert list(s.map([])) == []
+
+
+def test_many_problems_are_in_flight_together() -> None:
+    policy = ScriptedPolicy()
+    with search(policy=policy) as s:
+        list(s.map(PROBLEMS, concurrency=6))
+    assert policy.most > 8  # one problem of width 8 alone never has more than 8
+
+
+def test_stream_tells_the_whole_story() -> None:
+    with search(ets.ETS(width=8)) as s:
+        events = list(s.stream("p"))
+    last = events[-1]
+    assert isinstance(last, Answered)
+    assert events[:-1] == last.result.tree.events
+    kinds = [type(event) for event in events[:-1]]
+    assert kinds[:3] == [Pruned, Expanded, Scored]
+    assert kinds[-1] is Ended
+    assert kinds.count(Finished) == len(last.result.trajectories)
+
+
+def test_async_callers_on_a_loop_of_their_own() -> None:
+    async def run() -> tuple[ets.SearchResult, list[Any], list[str]]:
+        with search() as s:
+            solved = await s.asolve("p")
+            events = [event async for event in s.stream("p")]
+            mapped = [r.problem async for r in s.map(PROBLEMS[:3])]
+        return solved, events, mapped
+
+    solved, events, mapped = asyncio.run(run())
+    assert isinstance(events[-1], Answered)
+    assert outcome(events[-1].result) == outcome(solved)
+    assert mapped == PROBLEMS[:3]
+
+
+def test_leaving_a_stream_early_cancels_its_samples() -> None:
+    policy = ScriptedPolicy()
+    with search(policy=policy) as s:
+        stream = s.stream("p")
+        next(stream)
+        stream.close()
+        assert policy.running == 0
+        assert s.solve("q").answer is not None
+
+
+def test_close_cancels_what_runs() -> None:
+    class Stuck(ScriptedPolicy):
+        async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+            self.running += 1
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                self.running -= 1
+            raise RuntimeError("not reached")
+
+    policy = Stuck()
+    s = search(policy=policy)
+    waiter = threading.Thread(target=lambda: _swallow(lambda: s.solve("p")))
+    waiter.start()
+    deadline = time.monotonic() + 20
+    while policy.running < 8 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert policy.running == 8
+    s.close()
+    waiter.join(20)
+    assert not waiter.is_alive()
+    assert policy.running == 0
+    s.close()  # a second time does nothing
+
+
+def _swallow(call: Any) -> None:
+    try:
+        call()
+    except BaseException:  # noqa: BLE001  whatever ends it, it must end
+        return
+
+
+def test_objects_passed_in_stay_their_owners() -> None:
+    policy, prm = ScriptedPolicy(), ScriptedPRM()
+    with search(policy=policy, prm=prm) as s:
+        s.solve("p")
+    assert (policy.closed, prm.closed) == (0, 0)
+
+
+def test_a_plain_function_is_a_prm() -> None:
+    seen: list[list[str]] = []
+
+    def judge(problem: str, steps: list[str]) -> float:
+        assert problem == "p"
+        seen.append(steps)
+        return 0.25
+
+    with search(prm=judge) as s:
+        result = s.solve("p")
+    assert set(result.tree.nodes.reward[1:]) == {0.25}
+    assert all(step == step.strip() for steps in seen for step in steps)
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf, -0.1, 1.1])
+def test_a_reward_outside_0_1_is_an_error_that_names_the_prm(reward: float) -> None:
+    with (
+        search(prm=lambda problem, steps: reward) as s,
+        pytest.raises(ets.EngineError, match=r"FunctionPRM gave the reward .*\[0, 1\]"),
+    ):
+        s.solve("p")
+
+
+def test_rounding_noise_at_the_ends_is_not_an_error() -> None:
+    with search(prm=lambda problem, steps: 1 + 1e-9) as s:
+        assert set(s.solve("p").tree.nodes.reward) == {1.0}
+
+
+def test_a_failing_engine_ends_its_problem_and_leaves_no_sample_running() -> None:
+    class Failing(ScriptedPRM):
+        async def score(self, prefix: Prefix) -> Score:
+            if prefix.problem == "problem 3":
+                raise ets.EngineError("the PRM died")
+            return await super().score(prefix)
+
+    policy = ScriptedPolicy()
+    with search(policy=policy, prm=Failing()) as s:
+        got: list[str] = []
+        results = s.map(PROBLEMS, concurrency=4)
+        with pytest.raises(ets.EngineError, match="the PRM died"):
+            got.extend(result.problem for result in results)
+        assert got == PROBLEMS[:3]  # in its place: nothing before it is lost
+        assert policy.running == 0
+        assert s.solve("p").answer is not None  # the search itself goes on
+
+
+def test_no_answer_is_none_not_an_error() -> None:
+    class Endless(ScriptedPolicy):
+        async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+            return Step("and 7 more\n\n", (1, 2), "step")
+
+    with search(policy=Endless(), max_depth=3) as s:
+        result = s.solve("p")
+    assert (result.answer, result.score, result.votes) == (None, 0.0, [])
+    assert all(not t.finished and t.answer is None for t in result.trajectories)
+
+
+def test_answer_pattern() -> None:
+    with search(answer_pattern=r"answer (is)") as s:
+        assert s.solve("p").answer == "is"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"policy": "gpt"}, "policy must be demo, transformers:PATH or vllm:PATH, got 'gpt'"),
+        ({"prm": "vllm:"}, "prm must be .*, got 'vllm:'"),
+        ({"prm": 3}, "prm must be a name, a function .* got 3"),
+        ({"policy": object()}, "policy must be a name or an object with start, sample and aclose"),
+        ({"max_depth": 0}, "max_depth must be at least 1, got 0"),
+        ({"vote": "most"}, "vote must be one of .*, got 'most'"),
+        ({"score": "max"}, "score must be one of .*, got 'max'"),
+        ({"policy_options": {"temperature": 2}}, "policy_options go with a policy given by name"),
+    ],
+)
+def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
+    given = {"policy": ScriptedPolicy(), "prm": ScriptedPRM(), "strategy": ets.REBASE(width=2)}
+    with pytest.raises(ValueError, match=message):
+        ets.Search(**{**given, **options})
+
+
+def test_wrong_calls() -> None:
+    with search() as s:
+        with pytest.raises(ets.InputError, match="concurrency must be at least 1, got 0"):
+            s.map(PROBLEMS, concurrency=0)
+        with pytest.raises(ets.InputError, match="got one string"):
+            s.map("problem")
