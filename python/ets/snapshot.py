@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Tree
+from ets.checks import integer
 from ets.errors import InputError
 from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict
 from ets.nodes import Nodes
+from ets.pending import Child, Pending
 from ets.seeds import root_seed
 from ets.strategy import strategy_from_dict, strategy_to_dict
 
@@ -64,7 +66,7 @@ def save(search: TreeSearch) -> dict[str, Any]:
         "requested": list(nodes.requested),
         "levels": [len(level) for level in nodes.levels],
         "completed": [[done.node, done.cut] for done in search.trajectories],
-        "asks": [[ask.node, ask.indices[0], ask.n] for ask in search._asks],
+        "asks": [[ask.node, ask.indices[0], ask.n] for ask in search._pending.asks],
         # Sorted, so that the text does not depend on the order of arrival.
         "told": [
             {
@@ -76,7 +78,9 @@ def save(search: TreeSearch) -> dict[str, Any]:
                 "embedding": _pack(child.embedding),
                 "text": child.text,
             }
-            for (parent, index), child in sorted(search._told.items(), key=lambda item: item[0])
+            for (parent, index), child in sorted(
+                search._pending.told.items(), key=lambda item: item[0]
+            )
         ],
         "candidates": [[node, _pack(search._embeddings.get(node))] for node in search._candidates],
         "events": [event_to_dict(event) for event in search.events],
@@ -95,6 +99,8 @@ def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSe
         )
     _same_keys("the saved TreeSearch", data, _FIELDS)
     _same_keys("nodes", data["nodes"], _COLUMNS)
+    for name in ("prompt_tokens", "seed", "max_tokens", "max_depth", "remaining"):
+        integer(name, data[name], None)
     try:
         return _rebuild(kind, data, strategy)
     except InputError:
@@ -104,8 +110,6 @@ def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSe
 
 
 def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | None) -> TreeSearch:
-    from ets.tree_search import Child
-
     search = kind.__new__(kind)
     search.strategy = strategy_from_dict(data["strategy"]) if strategy is None else strategy
     search.prompt_tokens = data["prompt_tokens"]
@@ -139,22 +143,16 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.events = [event_from_dict(event) for event in data["events"]]
     search.kv = KVRecord([KVStep(**step) for step in data["kv"]])
     search.timings = []
-    search._asks, search._untold, search._told = [], {}, {}
+    search._pending = pending = Pending()
     for node, first, count in data["asks"]:
-        search._restore(node, first, count)
+        pending.want(node, nodes.seed[node], first, count)
+    told = {}
     for saved in data["told"]:
         _same_keys("told", saved, _CHILD)
-        key = saved["parent"], saved["index"]
-        del search._untold[key[0]][key[1]]
-        search._told[key] = Child(
-            parent=saved["parent"],
-            tokens=saved["tokens"],
-            reward=saved["reward"],
-            finished=saved["finished"],
-            embedding=_unpack(saved["embedding"]),
-            text=saved["text"],
-            index=saved["index"],
+        told[saved["parent"], saved["index"]] = Child(
+            **{**saved, "embedding": _unpack(saved["embedding"])}
         )
+    pending.take(told)
     search._candidates = [node for node, _ in data["candidates"]]
     vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
     search._embeddings = {node: v for node, v in vectors.items() if v is not None}

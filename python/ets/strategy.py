@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from time import perf_counter_ns
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import beam_weights, cluster_steps, dvts_weights, rebase_weights
+from ets.checks import check_choice, check_int, check_number
 from ets.errors import InputError
 from ets.nodes import Reward
 from ets.view import Decision, Strategy, View
@@ -54,21 +55,21 @@ class ETS:
     """Seconds that one selection may take, > 0; past it the best found so far is taken."""
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
+        check_int("width", self.width, 1, MAX_WIDTH)
         if self.lambda_d is None:
             nearest = min(PUBLISHED_LAMBDA_D, key=lambda w: abs(math.log(self.width / w)))
             object.__setattr__(self, "lambda_d", PUBLISHED_LAMBDA_D[nearest])
-        _check_number("lambda_b", self.lambda_b, ">= 0", lambda x: x >= 0)
-        _check_number("lambda_d", self.lambda_d, ">= 0, or None", lambda x: x >= 0)
-        _check_temperature(self.temperature)
-        _check_number(
+        check_number("lambda_b", self.lambda_b, ">= 0", lambda x: x >= 0)
+        check_number("lambda_d", self.lambda_d, ">= 0, or None", lambda x: x >= 0)
+        check_number("temperature", self.temperature, "> 0", lambda x: x > 0)
+        check_number(
             "cluster_threshold", self.cluster_threshold, "in [0, 2]", lambda x: 0 <= x <= 2
         )
-        _check_choice("node_cost", self.node_cost, NodeCost)
-        _check_choice("reward", self.reward, Reward)
-        _check_choice("solver", self.solver, Solver)
+        check_choice("node_cost", self.node_cost, NodeCost)
+        check_choice("reward", self.reward, Reward)
+        check_choice("solver", self.solver, Solver)
         if self.time_limit is not None:
-            _check_number("time_limit", self.time_limit, "> 0 seconds, or None", lambda x: x > 0)
+            check_number("time_limit", self.time_limit, "> 0 seconds, or None", lambda x: x > 0)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -122,9 +123,9 @@ class REBASE:
     reward: Reward = "last"
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
-        _check_temperature(self.temperature)
-        _check_choice("reward", self.reward, Reward)
+        check_int("width", self.width, 1, MAX_WIDTH)
+        check_number("temperature", self.temperature, "> 0", lambda x: x > 0)
+        check_choice("reward", self.reward, Reward)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -154,10 +155,10 @@ class BeamSearch:
     reward: Reward = "last"
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
+        check_int("width", self.width, 1, MAX_WIDTH)
         if self.beam is not None:
-            _check_int("beam", self.beam, 1, MAX_WIDTH, ", or None")
-        _check_choice("reward", self.reward, Reward)
+            check_int("beam", self.beam, 1, MAX_WIDTH, ", or None")
+        check_choice("reward", self.reward, Reward)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -191,10 +192,10 @@ class DVTS:
     reward: Reward = "last"
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
+        check_int("width", self.width, 1, MAX_WIDTH)
         if self.subtrees is not None:
-            _check_int("subtrees", self.subtrees, 1, self.width, " (the width), or None")
-        _check_choice("reward", self.reward, Reward)
+            check_int("subtrees", self.subtrees, 1, self.width, " (the width), or None")
+        check_choice("reward", self.reward, Reward)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -233,7 +234,7 @@ class BestOfN:
     """Trajectories to complete, 1 to 2**32."""
 
     def __post_init__(self) -> None:
-        _check_width(self.width)
+        check_int("width", self.width, 1, MAX_WIDTH)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -289,31 +290,6 @@ def _all_to_root(view: View) -> Decision:
     return Decision(
         order=np.zeros(1, dtype=np.int64), counts=np.array([view.width], dtype=np.int64)
     )
-
-
-def _check_int(name: str, value: object, low: int, high: int, note: str = "") -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{name} must be an integer from {low} to {high}{note}, got {value!r}")
-
-
-def _check_width(value: object) -> None:
-    _check_int("width", value, 1, MAX_WIDTH)
-
-
-def _check_number(name: str, value: object, right: str, ok: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{name} must be a number {right}, got {value!r}")
-    if not math.isfinite(value) or not ok(value):
-        raise InputError(f"{name} must be {right}, got {value!r}")
-
-
-def _check_temperature(value: object) -> None:
-    _check_number("temperature", value, "> 0", lambda x: x > 0)
-
-
-def _check_choice(name: str, value: object, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise InputError(f"{name} must be one of {list(get_args(choices))}, got {value!r}")
 
 
 __all__ = [

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import index as as_index
 from time import perf_counter_ns
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets import snapshot
 from ets._core import Tree, rebase_weights
+from ets.checks import integer
 from ets.errors import InputError
 from ets.events import (
     Ended,
@@ -27,40 +27,11 @@ from ets.events import (
     Timing,
 )
 from ets.nodes import Nodes
-from ets.seeds import child_seed, root_seed
+from ets.pending import Ask, Child, Key, Pending, check_comparable
+from ets.seeds import root_seed
 from ets.view import Decision, Strategy, View
 
 Cut = Literal["max_tokens", "max_depth"]
-
-
-class Ask(NamedTuple):
-    """Continuations wanted of one node."""
-
-    node: int
-    n: int
-    """How many are still wanted, >= 1."""
-    seeds: tuple[int, ...]
-    """[n]: the seed to sample each with, 63 bits, a function of the search's seed and the path."""
-    indices: tuple[int, ...]
-    """[n], ascending: which of the node's continuations they are, counted from 0."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Child:
-    """One continuation: a step that the policy wrote and the PRM scored."""
-
-    parent: int
-    tokens: int
-    """Tokens of the step, >= 0."""
-    reward: float
-    """In [0, 1]."""
-    finished: bool = False
-    """Whether the solution ends with it."""
-    embedding: NDArray[np.float32] | None = None
-    """float32[d], finite, not zero; of use only where `TreeSearch.needs_embedding` says so."""
-    text: str | None = None
-    index: int | None = None
-    """Which of the parent's continuations it is (`Ask.indices`); None: the lowest not yet told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +97,10 @@ class TreeSearch:
         max_depth: int = 25,
     ) -> None:
         self.strategy = strategy
-        self.prompt_tokens = _integer("prompt_tokens", prompt_tokens, 0)
-        self.seed = _integer("seed", seed, None)
-        self.max_tokens = _integer("max_tokens", max_tokens, 1)
-        self.max_depth = _integer("max_depth", max_depth, 1)
+        self.prompt_tokens = integer("prompt_tokens", prompt_tokens, 0)
+        self.seed = integer("seed", seed, None)
+        self.max_tokens = integer("max_tokens", max_tokens, 1)
+        self.max_depth = integer("max_depth", max_depth, 1)
         if not isinstance(strategy, Strategy):
             raise InputError(
                 f"strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
@@ -139,7 +110,7 @@ class TreeSearch:
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
         self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
         """What is known of every node, index = id."""
-        self.remaining = _integer("strategy.width", strategy.width, 1)
+        self.remaining = integer("strategy.width", strategy.width, 1)
         """The width less the trajectories completed; below 0 where a strategy overshot."""
         self.trajectories: list[Trajectory] = []
         """The completed ones, in the order of their last nodes' ids."""
@@ -151,9 +122,7 @@ class TreeSearch:
         self.end: str | None = None
         """Why the search is over: `width_used_up`, `max_depth` (it cut the last candidates),
         `no_candidates`, `none_kept` (the strategy kept none), or what `stop` was given."""
-        self._asks: list[Ask] = []
-        self._untold: dict[int, dict[int, None]] = {}  # node -> indices, ascending
-        self._told: dict[tuple[int, int], Child] = {}
+        self._pending = Pending()
         self._candidates: list[int] = [0]
         self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
         self._decide()
@@ -163,19 +132,9 @@ class TreeSearch:
 
         Calling it again changes nothing.
         """
-        if not self._asks and self.end is None:
+        if not self._pending.asks and self.end is None:
             self._decide()
-        asks = []
-        for ask in self._asks:
-            untold = self._untold[ask.node]
-            wanted = [k for k, index in enumerate(ask.indices) if index in untold]
-            if len(wanted) == ask.n:
-                asks.append(ask)
-            elif wanted:
-                seeds = tuple(ask.seeds[k] for k in wanted)
-                indices = tuple(ask.indices[k] for k in wanted)
-                asks.append(Ask(ask.node, len(wanted), seeds, indices))
-        return asks
+        return self._pending.still_wanted()
 
     def needs_embedding(self, parent: int, tokens: int, finished: bool) -> bool:
         """Whether such a child must bring an embedding: the strategy clusters, and the child will
@@ -194,18 +153,14 @@ class TreeSearch:
         missing. A child without an embedding but with a text may share the embedding of one with
         the same text; where all texts are equal none is needed.
         """
-        accepted: dict[tuple[int, int], Child] = {}
-        free: dict[int, Iterator[int]] = {}
-        for at, child in enumerate(children):
-            key = self._place(at, child, accepted, free)
-            accepted[key] = self._checked(at, child, *key)
-        complete = len(accepted) == sum(map(len, self._untold.values()))
+        if self.end is not None and (children := list(children)):
+            raise InputError(f"children[0]: nothing is asked for, the search is over ({self.end})")
+        accepted = self._pending.check(children, self.needs_embedding)
+        complete = 0 < len(accepted) == self._pending.missing
         if complete:
-            self._check_embeddings({**self._told, **accepted})
-        for (parent, index), child in accepted.items():
-            del self._untold[parent][index]
-            self._told[parent, index] = child
-        if complete and accepted:
+            self._check_comparable({**self._pending.told, **accepted})
+        self._pending.take(accepted)
+        if complete:
             self._complete()
 
     def close_step(self) -> int:
@@ -214,10 +169,9 @@ class TreeSearch:
         For samples that failed or that are not worth waiting for. They become no nodes and use no
         width. What an engine then answers for them must not be told.
         """
-        given_up = sum(map(len, self._untold.values()))
+        given_up = self._pending.missing
         if given_up:
-            self._check_embeddings(self._told)
-            self._untold = {node: {} for node in self._untold}
+            self._check_comparable(self._pending.told)
             self._complete()
         return given_up
 
@@ -285,125 +239,17 @@ class TreeSearch:
             f"{len(self.trajectories)} completed, {self.end or 'not over'}>"
         )
 
-    # -- a child is told ---------------------------------------------------------------------------
-
-    def _place(
-        self,
-        at: int,
-        child: Child,
-        accepted: dict[tuple[int, int], Child],
-        free: dict[int, Iterator[int]],
-    ) -> tuple[int, int]:
-        """Find its parent and which of the parent's continuations a child is."""
-        if not isinstance(child, Child):
-            raise InputError(f"children[{at}] must be a Child, got {type(child).__name__}")
-        parent = _integer(f"children[{at}].parent", child.parent, None)
-        untold = self._untold.get(parent)
-        if untold is None:
-            wanted = _short(list(self._untold))
-            if self._untold:
-                problem = f".parent must be a node asked for, one of {wanted}, got {parent}"
-            elif self.end is not None:
-                problem = f": nothing is asked for, the search is over ({self.end})"
-            else:
-                problem = ": nothing is asked for before ask() has decided the next step"
-            raise InputError(f"children[{at}]{problem}")
-        if child.index is None:
-            indices = free.setdefault(parent, iter(untold))
-            for index in indices:
-                if (parent, index) not in accepted:
-                    return parent, index
-            asked = sum(ask.n for ask in self._asks if ask.node == parent)
-            raise InputError(
-                f"children[{at}]: node {parent} was asked for {asked} continuations, "
-                f"of which {len(untold)} were not told yet; this is one too many"
-            )
-        index = _integer(f"children[{at}].index", child.index, 0)
-        if index not in untold or (parent, index) in accepted:
-            left = [i for i in untold if (parent, i) not in accepted]
-            raise InputError(
-                f"children[{at}].index must be a continuation of node {parent} that was asked for "
-                f"and not told yet, one of {_short(left)}, got {index}"
-            )
-        return parent, index
-
-    def _checked(self, at: int, child: Child, parent: int, index: int) -> Child:
-        """The child with its values checked, and with a copy of its embedding if that is needed."""
-        name = f"children[{at}]"
-        tokens = _integer(f"{name}.tokens", child.tokens, 0)
-        if tokens >= 2**32:
-            raise InputError(f"{name}.tokens must be below 2**32, got {tokens}")
-        reward = child.reward
-        if isinstance(reward, bool) or not isinstance(reward, int | float | np.number):
-            raise InputError(f"{name}.reward must be a number in [0, 1], got {reward!r}")
-        reward = float(reward)
-        if not 0.0 <= reward <= 1.0:  # NaN fails too
-            raise InputError(f"{name}.reward must lie in [0, 1], got {reward}")
-        if not isinstance(child.finished, bool | np.bool_):
-            raise InputError(f"{name}.finished must be True or False, got {child.finished!r}")
-        finished = bool(child.finished)
-        if not isinstance(child.text, str | None):
-            raise InputError(f"{name}.text must be a text or None, got {child.text!r}")
-        embedding = None
-        if self.needs_embedding(parent, tokens, finished):
-            embedding = self._checked_embedding(name, child)
-        # 0.0 for -0.0: the two are equal, but do not look equal in JSON.
-        return Child(parent, tokens, reward + 0.0, finished, embedding, child.text, index)
-
-    def _checked_embedding(self, name: str, child: Child) -> NDArray[np.float32] | None:
-        vector = child.embedding
-        if vector is None:
-            if child.text is None:
-                raise InputError(
-                    f"{name} needs an embedding, {type(self.strategy).__name__} clusters; "
-                    "got neither embedding nor text"
-                )
-            return None
-        if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.ndim != 1:
-            got = (
-                f"{vector.dtype} of shape {vector.shape}"
-                if isinstance(vector, np.ndarray)
-                else type(vector).__name__
-            )
-            raise InputError(f"{name}.embedding must be a 1-dimensional float32 array, got {got}")
-        if not np.isfinite(vector).all():
-            bad = int(np.flatnonzero(~np.isfinite(vector))[0])
-            raise InputError(f"{name}.embedding[{bad}] must be finite, got {vector[bad]}")
-        if not vector.any():
-            raise InputError(
-                f"{name}.embedding must not be zero, got {len(vector)} zeros: it has no direction"
-            )
-        copy: NDArray[np.float32] = vector.copy()
-        copy.flags.writeable = False
-        return copy
-
-    def _check_embeddings(self, told: dict[tuple[int, int], Child]) -> None:
-        """Refuse a step whose candidates could not be compared."""
-        if not self.strategy.needs_embeddings:
-            return
-        open_ = {
-            key: child
-            for key, child in told.items()
-            if self.needs_embedding(child.parent, child.tokens, child.finished)
-        }
-        sizes = {len(c.embedding): key for key, c in open_.items() if c.embedding is not None}
-        if len(sizes) > 1:
-            (a, at_a), (b, at_b) = list(sizes.items())[:2]
-            raise InputError(
-                f"embeddings of one step must have one length, got {a} for continuation "
-                f"{at_a[1]} of node {at_a[0]} and {b} for continuation {at_b[1]} of node {at_b[0]}"
-            )
-        texts = {child.text for child in open_.values()}
-        if len(open_) > 1 and len(texts) > 1:
-            known = {child.text for child in open_.values() if child.embedding is not None}
-            for (parent, index), child in open_.items():
-                if child.embedding is None and child.text not in known:
-                    raise InputError(
-                        f"continuation {index} of node {parent} has no embedding, and no other "
-                        f"step with the text {child.text!r} has one"
-                    )
-
     # -- a step is complete ------------------------------------------------------------------------
+
+    def _check_comparable(self, told: dict[Key, Child]) -> None:
+        if self.strategy.needs_embeddings:
+            check_comparable(
+                {
+                    key: child
+                    for key, child in told.items()
+                    if self.needs_embedding(child.parent, child.tokens, child.finished)
+                }
+            )
 
     def _cut(self, parent: int, tokens: int, finished: bool) -> Cut | None:
         """The limit that a child of `parent` runs into."""
@@ -416,29 +262,22 @@ class TreeSearch:
     def _complete(self) -> None:
         """Turn the buffered children into nodes, complete trajectories, and decide."""
         nodes, step = self.nodes, len(self.nodes.levels)
-        asks, told = self._asks, self._told
-        self._asks, self._untold, self._told = [], {}, {}
+        told, self._pending = self._pending.in_order(), Pending()
         self._candidates, self._embeddings = [], {}
         start = len(nodes)
         done: list[Finished] = []
-        for ask in asks:
-            for index in ask.indices:
-                child = told.get((ask.node, index))
-                if child is None:
-                    continue  # given up by `close_step`
-                self.tree.add(ask.node, child.tokens)
-                node = nodes.add(
-                    ask.node, index, child.tokens, child.reward, child.finished, child.text
-                )
-                cut = self._cut(ask.node, child.tokens, child.finished)
-                if child.finished or cut is not None:
-                    nodes.fate[node] = "done"
-                    self.trajectories.append(self.trajectory(node, cut))
-                    done.append(Finished(step, node, cut))
-                    continue
-                self._candidates.append(node)
-                if child.embedding is not None:
-                    self._embeddings[node] = child.embedding
+        for (parent, index), child in told:
+            self.tree.add(parent, child.tokens)
+            cut = self._cut(parent, child.tokens, child.finished)
+            node = nodes.add(parent, index, child.tokens, child.reward, child.finished, child.text)
+            if child.finished or cut is not None:
+                nodes.fate[node] = "done"
+                self.trajectories.append(self.trajectory(node, cut))
+                done.append(Finished(step, node, cut))
+                continue
+            self._candidates.append(node)
+            if child.embedding is not None:
+                self._embeddings[node] = child.embedding
         new = range(start, len(nodes))
         nodes.levels.append(new)
         self.events.append(
@@ -520,30 +359,20 @@ class TreeSearch:
         self._candidates, self._embeddings = [], {}
         for position, count in zip(order.tolist(), counts.tolist(), strict=True):
             if count:
-                self._want(int(ids[position]), count)
-        if self._asks:
-            wanted = tuple(ask.node for ask in self._asks)
-            self.events.append(Expanded(step, wanted, tuple(ask.n for ask in self._asks)))
+                node = int(ids[position])
+                self._pending.want(node, nodes.seed[node], nodes.requested[node], count)
+                nodes.requested[node] += count
+        if asks := self._pending.asks:
+            wanted = tuple(ask.node for ask in asks)
+            self.events.append(Expanded(step, wanted, tuple(ask.n for ask in asks)))
         else:
             self._finish("none_kept")
-
-    def _want(self, node: int, count: int) -> None:
-        first = self.nodes.requested[node]
-        self.nodes.requested[node] = first + count
-        self._restore(node, first, count)
-
-    def _restore(self, node: int, first: int, count: int) -> None:
-        """Add an ask for the continuations `first` to `first + count - 1` of a node."""
-        indices = tuple(range(first, first + count))
-        seed = self.nodes.seed[node]
-        self._asks.append(Ask(node, count, tuple(child_seed(seed, i) for i in indices), indices))
-        self._untold.setdefault(node, {}).update(dict.fromkeys(indices))
 
     def _finish(self, reason: str) -> None:
         for node in self._candidates:
             self.nodes.fate[node] = "left"
         self._candidates, self._embeddings = [], {}
-        self._asks, self._untold, self._told = [], {}, {}
+        self._pending = Pending()
         self.end = reason
         self.events.append(Ended(self.depth, reason))
 
@@ -592,25 +421,8 @@ def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDAr
     return order, counts
 
 
-def _integer(name: str, value: object, low: int | None) -> int:
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        number = as_index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(f"{name} must be an integer, got {value!r}") from None
-    if low is not None and number < low:
-        raise InputError(f"{name} must be at least {low}, got {number}")
-    return number
-
-
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _short(values: list[int]) -> str:
-    shown = ", ".join(map(str, values[:8]))
-    return f"[{shown}{', ...' if len(values) > 8 else ''}]"
 
 
 __all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]
