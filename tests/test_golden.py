@@ -252,8 +252,9 @@ class Replay:
                 self.quirk(8, tied and also, (view.depth, keep, ilp["keep"]))
             else:
                 self.checks["keep"] += 1
-        mine_kept = set(view.nodes[mine.selection.keep].tolist()) if mine.selection else set()
-        if mine_kept == set(ilp["keep"]):
+        # Without a price ours keeps everything too, whatever the pruner says about leaves worth 0.
+        mine_keep = view.nodes[mine.selection.keep].tolist() if mine.selection else []
+        if mine_keep == ilp["keep"] or (run["lambdac"] == 0 and ilp["keep"] == cand):
             return asked
         # The allotment rule is compared over what they kept.
         kept_ids = ilp["keep"]

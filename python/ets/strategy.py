@@ -36,7 +36,7 @@ class ETS:
     width: int
     """Trajectories to complete, 1 to 2**32."""
     lambda_b: float = 1.0
-    """Price of keeping the whole tree, >= 0; 0 prunes nothing."""
+    """Price of keeping the whole tree, >= 0; 0 prunes nothing, which is REBASE."""
     lambda_d: float | None = None
     """Worth of covering every cluster, >= 0; 0 is ETS-KV, which needs no embeddings. None becomes
     the published value of the nearest published width, in ratio: 1.5 up to 32, 1.4 up to 128, 1.45
@@ -97,7 +97,8 @@ class ETS:
             time_limit=self.time_limit,
         )
         selected = perf_counter_ns()
-        kept = np.flatnonzero(selection.keep)
+        # What costs nothing is kept: a tie of the objective, broken so that this is REBASE then.
+        kept = np.flatnonzero(selection.keep) if self.lambda_b else np.arange(len(rewards))
         counts = np.zeros(len(rewards), dtype=np.int64)
         counts[kept] = rebase_weights(rewards[kept], view.width, self.temperature)
         order = best_first(rewards, counts)

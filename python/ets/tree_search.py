@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, Literal
 
@@ -312,7 +313,7 @@ class TreeSearch:
             tree=self.tree,
             columns=nodes,
             completed=tuple(done.node for done in self.trajectories),
-            lookup=self._stack_embeddings,
+            lookup=partial(_stack, self._candidates, self._embeddings, nodes.text),
         )
         start = perf_counter_ns()
         decision = self.strategy.decide(view)
@@ -376,19 +377,21 @@ class TreeSearch:
         self.end = reason
         self.events.append(Ended(self.depth, reason))
 
-    def _stack_embeddings(self) -> NDArray[np.float32]:
-        """The candidates' embeddings; one that is missing is that of an equal text."""
-        texts = self.nodes.text
-        by_text = {texts[node]: vector for node, vector in self._embeddings.items()}
-        rows = []
-        for node in self._candidates:
-            vector = self._embeddings.get(node)
-            if vector is None and texts[node] is not None:
-                vector = by_text.get(texts[node])
-            if vector is None:
-                raise InputError(f"node {node} has no embedding")
-            rows.append(vector)
-        return np.stack(rows)
+
+def _stack(
+    nodes: list[int], known: dict[int, NDArray[np.float32]], texts: list[str | None]
+) -> NDArray[np.float32]:
+    """The nodes' embeddings, float32[n, d]; one that is missing is that of an equal text."""
+    by_text = {texts[node]: vector for node, vector in known.items()}
+    rows = []
+    for node in nodes:
+        vector = known.get(node)
+        if vector is None and texts[node] is not None:
+            vector = by_text.get(texts[node])
+        if vector is None:
+            raise InputError(f"node {node} has no embedding")
+        rows.append(vector)
+    return np.stack(rows)
 
 
 def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
