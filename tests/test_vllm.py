@@ -1,0 +1,324 @@
+"""The vLLM backends on real engines: ids and cache, seeds, scores, aborts, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import VLLMPair
+from ets.errors import EngineError, InputError
+from ets.loop_thread import LoopThread
+from ets.step import Prefix, Score, Step
+
+if TYPE_CHECKING:
+    from ets.policy.vllm import VLLMPolicy
+
+pytestmark = pytest.mark.vllm
+
+BLOCK = 32
+"""Tokens per cache block that the backend asks for on a CPU."""
+PROBLEM = "Tom has 12 apples and buys 35 more. Ann gives 4 apples to Tom. How many apples now? " * 2
+
+
+async def sample_all(policy: VLLMPolicy, prefixes: list[Prefix], *, tokens: int = 48) -> list[Step]:
+    """One step after each prefix, all at once; the seed is the position."""
+    return await asyncio.gather(
+        *(policy.sample(p, seed=i, max_tokens=tokens) for i, p in enumerate(prefixes))
+    )
+
+
+def grow(pair: VLLMPair, loop: LoopThread, *, steps: int) -> Prefix:
+    """A solution of several steps with text."""
+    prefix = pair.policy.start(PROBLEM)
+    for _ in range(steps):
+        siblings = loop.run(sample_all(pair.policy, [prefix] * 8))
+        longest = max(siblings, key=lambda step: len(step.text.strip()))
+        prefix = prefix.extend(longest)
+    return prefix
+
+
+# --- the policy ----------------------------------------------------------------------------------
+
+
+def test_ids_extend_their_parents_and_hit_the_cache(
+    vllm_pair: VLLMPair, engine_loop: LoopThread
+) -> None:
+    policy = vllm_pair.policy
+    root = policy.start(PROBLEM)
+    shared = root.prompt_tokens // BLOCK * BLOCK
+    assert shared >= BLOCK, "the problem is too short for this test"
+
+    siblings = engine_loop.run(sample_all(policy, [root] * 8))
+    assert {step.prompt_tokens for step in siblings} == {root.prompt_tokens}
+    assert sorted(step.cached_tokens for step in siblings)[1:] == [shared] * 7
+
+    children = [root.extend(step) for step in siblings]
+    for child, step in zip(children, siblings, strict=True):
+        assert child.token_ids == root.token_ids + step.token_ids
+        assert policy.prompt.decode(step.token_ids) == step.text
+        assert not set(step.token_ids) & policy.prompt.end_ids
+    for child, step in zip(children, engine_loop.run(sample_all(policy, children)), strict=True):
+        assert step.prompt_tokens == len(child.token_ids)
+        assert step.cached_tokens % BLOCK == 0
+        # All that the parent computed is there: its prompt and its step but for the last token.
+        assert step.cached_tokens >= (len(child.token_ids) - 1) // BLOCK * BLOCK
+
+
+def test_steps_end_where_they_should(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    policy = vllm_pair.policy
+    root = policy.start(PROBLEM)
+    for step in engine_loop.run(sample_all(policy, [root] * 16, tokens=64)):
+        assert (step.finish == "step") == ("\n\n" in step.text)
+        assert (step.finish == "length") == (len(step.token_ids) == 64 and "\n\n" not in step.text)
+        # Nothing was sampled beyond the token that completed the delimiter.
+        assert "\n\n" not in policy.prompt.decode(step.token_ids[:-1])
+    for step in engine_loop.run(sample_all(policy, [root] * 4, tokens=2)):
+        assert len(step.token_ids) <= 2
+
+
+def test_a_seed_gives_its_step_again(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    """Exact one after the other; among other requests as exact as the engine's logits."""
+    policy = vllm_pair.policy
+    root = policy.start(PROBLEM)
+
+    async def one_by_one() -> list[Step]:
+        return [await policy.sample(root, seed=i, max_tokens=24) for i in range(8)]
+
+    engine_loop.run(one_by_one())  # fills the cache: a prefill rounds otherwise than a hit
+    first = engine_loop.run(one_by_one())
+    assert [s.token_ids for s in first] == [s.token_ids for s in engine_loop.run(one_by_one())]
+    assert len({s.token_ids for s in first}) > 4, "seeds make no difference"
+    together = engine_loop.run(sample_all(policy, [root] * 8, tokens=24))
+    same = sum(a.token_ids == b.token_ids for a, b in zip(first, together, strict=True))
+    # bf16 logits depend on the batch in their last bits: a rare draw lands on another token.
+    assert same >= 6
+
+
+def test_cancelling_aborts_the_request(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    policy = vllm_pair.policy
+    root = policy.start(PROBLEM)
+
+    async def cancel() -> tuple[int, list[Any], int]:
+        # Many steps in a row, so that some of them are surely under way when the time comes.
+        async def endless(seed: int) -> None:
+            while True:
+                await policy.sample(root, seed=seed, max_tokens=200)
+
+        tasks = [asyncio.create_task(endless(i)) for i in range(8)]
+        while not (running := await policy.engine.unfinished()):
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        return (
+            running,
+            await asyncio.gather(*tasks, return_exceptions=True),
+            await policy.engine.unfinished(),
+        )
+
+    running, ends, left = engine_loop.run(cancel())
+    assert running > 0
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+    assert left == 0
+    assert engine_loop.run(policy.sample(root, seed=1, max_tokens=8)).prompt_tokens
+
+
+def test_a_full_context_ends_the_solution(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    policy = vllm_pair.policy
+    root = policy.start(PROBLEM)
+    room = policy.prompt.max_length - root.prompt_tokens
+    filler = Step("x", root.token_ids[-1:] * room, "length")
+    step = engine_loop.run(policy.sample(root.extend(filler), seed=0, max_tokens=8))
+    assert (step.token_ids, step.finish) == ((), "end")
+
+
+# --- the PRM -------------------------------------------------------------------------------------
+
+
+def test_scores_equal_those_of_transformers(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    from ets.prm.transformers import TransformersPRM
+
+    prefix = grow(vllm_pair, engine_loop, steps=3)
+    parts = [Prefix(PROBLEM, 0, (), prefix.steps[:n]) for n in (1, 2, 3)]
+    reference = TransformersPRM(vllm_pair.prm_path, dtype="float32")
+
+    async def score(prm: Any) -> list[Score]:
+        return [await prm.score(part) for part in parts]
+
+    expected = engine_loop.run(score(reference))
+    engine_loop.run(reference.aclose())
+    found = engine_loop.run(score(vllm_pair.prm))
+    assert [s.prompt_tokens for s in found] == [s.prompt_tokens for s in expected]
+    assert [s.reward for s in found] == pytest.approx([s.reward for s in expected], abs=0.02)
+
+
+def test_incremental_scores_equal_full_ones(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    prm = vllm_pair.prm
+    prefix = grow(vllm_pair, engine_loop, steps=2)
+    siblings = engine_loop.run(sample_all(vllm_pair.policy, [prefix] * 8))
+    children = [prefix.extend(step) for step in siblings if step.text.strip()]
+
+    async def score_all() -> list[Score]:
+        return await asyncio.gather(*(prm.score(child) for child in children))
+
+    async def parent() -> Score:
+        return await prm.score(prefix)
+
+    read = engine_loop.run(parent()).prompt_tokens
+    incremental = engine_loop.run(score_all())
+    prm.incremental = False
+    try:
+        full = engine_loop.run(score_all())
+    finally:
+        prm.incremental = True
+    assert all(score.cached_tokens == 0 for score in full)
+    for score in incremental:
+        assert score.cached_tokens % BLOCK == 0
+        assert score.cached_tokens >= read // BLOCK * BLOCK > 0
+    assert [s.reward for s in incremental] == pytest.approx([s.reward for s in full], abs=0.01)
+
+
+def test_no_text_is_worth_nothing(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+    blank = Prefix(PROBLEM, 0, (), (Step(" \n\n", (1,), "step"),))
+    assert engine_loop.run(vllm_pair.prm.score(blank)) == Score(0.0)
+
+
+# --- a real language model -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def smollm2(engine_loop: LoopThread, smollm2_path: Path) -> Iterator[VLLMPolicy]:
+    from ets.policy.vllm import VLLMPolicy
+
+    policy = VLLMPolicy(smollm2_path, gpu_memory_utilization=0.2, max_model_len=1024)
+    engine_loop.run(policy.ready())
+    yield policy
+    engine_loop.run(policy.aclose())
+
+
+def test_smollm2_writes_steps(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
+    root = smollm2.start("Tom has 3 apples and buys 4 more. How many apples does Tom have?")
+    assert smollm2.prompt.decode(root.token_ids).count("Tom has 3 apples") == 1
+    siblings = engine_loop.run(sample_all(smollm2, [root] * 4))
+    for step in siblings:
+        assert smollm2.prompt.decode(step.token_ids) == step.text
+        assert step.text.strip().isascii()
+    assert sum(any(c.isalpha() for c in step.text) for step in siblings) >= 3
+    (child,) = engine_loop.run(sample_all(smollm2, [root.extend(siblings[0])]))
+    assert child.cached_tokens >= root.prompt_tokens // BLOCK * BLOCK > 0
+
+
+def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
+    root = smollm2.start("Write a haiku in Japanese, with an emoji.")
+
+    async def raw(seed: int) -> Any:
+        params = smollm2._sampling(seed, 24)
+        prompt = {"prompt_token_ids": list(root.token_ids)}
+        return await smollm2.engine.run(
+            lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
+        )
+
+    for seed in range(4):
+        output = engine_loop.run(raw(seed)).outputs[0]
+        ids = [i for i in output.token_ids if i not in smollm2.prompt.end_ids]
+        # vLLM cuts its text after the stop; the ids may hold more.
+        assert smollm2.prompt.decode(ids).rstrip("\ufffd").startswith(output.text.rstrip("\ufffd"))
+
+
+def test_aclose_leaves_no_process(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
+    from ets.vllm_engine import _processes
+
+    processes = _processes(engine_loop.run(smollm2.engine.ready()))
+    assert processes
+    assert all(process.is_alive() for process in processes)
+    engine_loop.run(smollm2.aclose())
+    assert not any(process.is_alive() for process in processes)
+    root = smollm2.start(PROBLEM)
+    with pytest.raises(EngineError, match="is closed"):
+        engine_loop.run(smollm2.sample(root, seed=0, max_tokens=4))
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_mistakes_show_at_construction(tmp_path: Path, pair_paths: tuple[Path, Path]) -> None:
+    from ets.policy.vllm import VLLMPolicy
+    from ets.prm.vllm import VLLMPRM
+
+    for load in (VLLMPolicy, VLLMPRM):
+        with pytest.raises(EngineError, match="no checkpoint folder") as caught:
+            load(tmp_path / "nowhere")
+        assert "\n" not in str(caught.value)
+        with pytest.raises(InputError, match="unknown option 'max_lenght'"):
+            load(pair_paths[load is VLLMPRM], max_lenght=100)
+    with pytest.raises(EngineError, match="no PRM of a known form"):
+        VLLMPRM(pair_paths[0])
+    with pytest.raises(EngineError, match="cannot serve") as caught:
+        VLLMPolicy(pair_paths[0], max_model_len=10**9)
+    assert "\n" not in str(caught.value)
+
+
+SCRIPT = """
+import asyncio, os, signal
+from ets.errors import EngineError
+from ets.policy.vllm import VLLMPolicy
+from ets.prm.vllm import VLLMPRM
+from ets.vllm_engine import _processes
+
+print("main runs", flush=True)
+policy = VLLMPolicy({policy!r}, answer_markers=(), gpu_memory_utilization=0.2)
+prm = VLLMPRM({prm!r}, gpu_memory_utilization=0.2)
+
+async def main():
+    root = policy.start({problem!r})
+    step = await policy.sample(root, seed=0, max_tokens=8)
+    print("sampled", len(step.token_ids) > 0, flush=True)
+    await prm.ready()
+    (process,) = _processes(await policy.engine.ready())
+    print("pids", process.pid, *(p.pid for p in _processes(await prm.engine.ready())), flush=True)
+    os.kill(process.pid, signal.SIGKILL)
+    try:
+        while True:
+            await asyncio.wait_for(policy.sample(root, seed=1, max_tokens=100), timeout=60)
+    except EngineError as error:
+        print("error", error, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_a_plain_script_a_dead_engine_and_no_aclose(
+    tmp_path: Path, pair_paths: tuple[Path, Path]
+) -> None:
+    """No `__main__` guard is needed, a death is an error, and the script's end ends the engines."""
+    script = tmp_path / "script.py"
+    policy, prm = map(str, pair_paths)
+    script.write_text(SCRIPT.format(policy=policy, prm=prm, problem=PROBLEM))
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=1200, check=False
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [line.split()[0] for line in lines] == ["main", "sampled", "pids", "error"]
+    assert policy in lines[-1]
+    assert "died (exit code -9)" in lines[-1]
+    for pid in map(int, lines[2].split()[1:]):
+        assert _gone(pid)
+
+
+def _gone(pid: int, *, seconds: float = 10) -> bool:
+    """Whether a process ends within some seconds."""
+    import psutil
+
+    end = time.monotonic() + seconds
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
