@@ -1,0 +1,35 @@
+"""The exact judge of steps: a step is right if it is one of the wordings of the true step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .task import Problem
+from .wording import STEP_END, wordings
+
+_ANSWER = re.compile(r"The answer is (\d+)")
+
+
+def check_step(problem: Problem, index: int, text: str) -> bool:
+    """Tell if `text` is a right step number `index` (from 0) after right steps before it."""
+    return index < len(problem.steps) and text.strip() in wordings(problem.steps[index])
+
+
+def check_solution(problem: Problem, steps: Sequence[str]) -> list[bool]:
+    """Judge each step; whatever cannot be parsed is wrong, and so is all after a wrong step."""
+    verdicts: list[bool] = []
+    for index, text in enumerate(steps):
+        verdicts.append(all(verdicts) and check_step(problem, index, text))
+    return verdicts
+
+
+def split_steps(solution: str) -> list[str]:
+    """Cut a solution into its steps, without the blank lines between them."""
+    return [step.strip() for step in solution.split(STEP_END) if step.strip()]
+
+
+def answer_of(text: str) -> int | None:
+    """Return the number after the last "The answer is", None where there is none."""
+    found = _ANSWER.findall(text)
+    return int(found[-1]) if found else None
