@@ -110,29 +110,56 @@ class TransformersPRM:
         """Score everything that waits, equal solutions once."""
         import torch
 
-        from ets.slots import chunks
-
         waiting: dict[Tokens, list[Ticket[Tokens, Score]]] = {}
         for ticket in batch.take():
             waiting.setdefault(ticket.item, []).append(ticket)
-        sequences = list(waiting)
-        prefixes = self._model.prefixes
+        with torch.inference_mode():
+            charged = self._share(list(waiting))
+            for group in self._passes(list(waiting)):
+                live = [seq for seq in group if not all(t.aborted for t in waiting[seq])]
+                if not live:
+                    continue
+                states, known = self._model.extend(live, first=0)
+                self._model.prefixes.trim()
+                rewards = torch.softmax(self._head(states).double(), dim=-1)[:, 1].tolist()
+                for seq, reward, cached in zip(live, rewards, known, strict=True):
+                    cached = max(0, cached - charged.get(seq, 0))
+                    self._answer(waiting[seq], reward, len(seq.ids), cached)
+
+    def _share(self, sequences: list[Tokens]) -> dict[Tokens, int]:
+        """Compute what several sequences begin with, and nobody has read yet, once.
+
+        Returns the tokens that this cost, each charged to the first sequence that needs them.
+        """
+        from ets.slots import Tokens
+
+        charged: dict[Tokens, int] = {}
+        for level in range(max((len(seq.cuts) for seq in sequences), default=0) - 1):
+            heads: dict[Tokens, list[Tokens]] = {}
+            for seq in sequences:
+                if level < len(seq.cuts) - 1:
+                    head = Tokens(seq.ids[: seq.cuts[level]], seq.cuts[: level + 1])
+                    heads.setdefault(head, []).append(seq)
+            todo = [head for head, users in heads.items() if len(users) > 1]
+            todo = [h for h in todo if len(self._model.prefixes.find(h.ids, h.cuts)) <= level]
+            for group in self._passes(todo):
+                _, known = self._model.extend(group, first=0)
+                for head, cached in zip(group, known, strict=True):
+                    first = heads[head][0]
+                    charged[first] = charged.get(first, 0) + len(head.ids) - cached
+        return charged
+
+    def _passes(self, sequences: list[Tokens]) -> list[list[Tokens]]:
+        """Sequences in groups that one pass takes, by the number of tokens that are new."""
+        from ets.slots import chunks
+
+        find = self._model.prefixes.find
         widths = [
-            len(seq.ids) - sum(len(s.ids) for s in prefixes.find(seq.ids, seq.cuts[:-1]))
+            len(seq.ids) - sum(len(s.ids) for s in find(seq.ids, seq.cuts[:-1]))
             for seq in sequences
         ]
-        with torch.inference_mode():
-            for group in chunks(
-                widths, max_rows=self._model.max_rows, max_tokens=self._prefill_tokens
-            ):
-                group = [i for i in group if not all(t.aborted for t in waiting[sequences[i]])]
-                if not group:
-                    continue
-                states, known = self._model.extend([sequences[i] for i in group], first=0)
-                prefixes.trim()
-                rewards = torch.softmax(self._head(states).double(), dim=-1)[:, 1].tolist()
-                for i, reward, cached in zip(group, rewards, known, strict=True):
-                    self._answer(waiting[sequences[i]], reward, len(sequences[i].ids), cached)
+        groups = chunks(widths, max_rows=self._model.max_rows, max_tokens=self._prefill_tokens)
+        return [[sequences[i] for i in group] for group in groups]
 
     def _answer(
         self, tickets: list[Ticket[Tokens, Score]], reward: float, total: int, cached: int

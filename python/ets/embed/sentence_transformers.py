@@ -1,0 +1,94 @@
+"""An embedder that runs a `sentence-transformers` model in this process."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.batcher import Batch, Batcher, Ticket
+from ets.errors import EngineError, MissingExtraError
+from ets.loading import need_torch, one_line, pick_device, positive
+
+if TYPE_CHECKING:
+    import torch
+
+Vector = NDArray[np.float32]
+
+
+class SentenceTransformersEmbedder:
+    """Embeds texts with a `sentence-transformers` model, batched over all that is waiting.
+
+    Parameters
+    ----------
+    name_or_path
+        A model folder or a hub name.
+    device
+        By default a GPU where there is one.
+    max_batch
+        Texts in one pass.
+
+    # Errors
+    `MissingExtraError` without sentence-transformers, `EngineError` if the model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        max_batch: int = 64,
+    ) -> None:
+        need_torch()
+        if find_spec("sentence_transformers") is None:
+            raise MissingExtraError("sentence_transformers", "torch")
+        positive(max_batch=max_batch)
+        self._name = fspath(name_or_path)
+        self._max_batch = max_batch
+        self._model = _load(self._name, str(pick_device(device)))
+        self._batcher: Batcher[str, Vector] = Batcher(self._run, name=f"embedder {self._name!r}")
+
+    async def embed(self, text: str) -> Vector:
+        """The text's vector: float32, not zero."""
+        return await self._batcher.submit(text)
+
+    async def aclose(self) -> None:
+        """Stop the worker; calls that still wait get an `EngineError`."""
+        await self._batcher.aclose()
+
+    def _run(self, batch: Batch[str, Vector]) -> None:
+        """Embed everything that waits, equal texts once."""
+        waiting: dict[str, list[Ticket[str, Vector]]] = {}
+        for ticket in batch.take():
+            waiting.setdefault(ticket.item, []).append(ticket)
+        texts = list(waiting)
+        if not texts:
+            return
+        vectors = np.asarray(
+            self._model.encode(
+                texts,
+                batch_size=self._max_batch,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            ),
+            dtype=np.float32,
+        )
+        for text, vector in zip(texts, vectors, strict=True):
+            usable = bool(np.isfinite(vector).all() and np.any(vector))
+            for ticket in waiting[text]:
+                if usable:
+                    ticket.resolve(vector.copy())
+                else:
+                    ticket.fail(EngineError(f"embedder {self._name!r} gave no vector for {text!r}"))
+
+
+def _load(name: str, device: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(name, device=device)
+    except Exception as error:
+        raise EngineError(f"cannot load the embedder {name!r}: {one_line(error)}") from error
