@@ -182,6 +182,14 @@ def test_ask_says_what_is_still_wanted_and_changes_nothing() -> None:
     assert search.nodes.reward[1:] == [0.5, 0.8, 0.5, 0.9]
 
 
+def test_children_without_an_index_fill_what_others_leave() -> None:
+    search = begin(REBASE(width=4))
+    search.tell([Child(0, 10, 0.5, index=0), Child(0, 11, 0.5), Child(0, 13, 0.5, index=3)])
+    assert search.ask()[0].indices == (2,)
+    search.tell([Child(0, 12, 0.5)])
+    assert search.nodes.tokens[1:] == [10, 11, 12, 13]
+
+
 def test_asks_go_best_leaf_first_and_equal_ones_first_seen_first() -> None:
     search = begin(REBASE(width=8))
     search.tell([Child(0, 5, r) for r in (0.5, 0.9, 0.5, 0.9, 0.1, 0.5, 0.9, 0.1)])
@@ -322,6 +330,13 @@ def test_nothing_can_be_told_when_the_search_is_over() -> None:
     search.tell([])
     with pytest.raises(InputError, match="the search is over"):
         search.tell([Child(0, 5, 0.5)])
+
+
+def test_a_reward_of_minus_zero_is_zero() -> None:
+    searches = [begin(REBASE(width=2)) for _ in range(2)]
+    for search, zero in zip(searches, (0.0, -0.0), strict=True):
+        search.tell([Child(0, 5, zero)])
+    assert searches[0].to_json() == searches[1].to_json()
 
 
 def test_numpy_values_are_welcome() -> None:

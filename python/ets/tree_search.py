@@ -292,7 +292,7 @@ class TreeSearch:
         )
         self.events += done
         self.remaining -= len(done)
-        if not self._candidates and any(event.cut == "max_depth" for event in done):
+        if any(event.cut == "max_depth" for event in done):  # it cuts all that have not finished
             self._finish("max_depth")
         elif self.remaining <= 0:
             self._finish("width_used_up")
