@@ -1,0 +1,5 @@
+"""`python -m ets`: the same as the command `ets`."""
+
+from ets.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""Where the command line writes: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+
+QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_CONFIGURE_LOGGING": "1",
+}
+"""What keeps the engines from talking over the live view; a user's own setting wins."""
+
+
+class Output:
+    """Standard output for results, a console on standard error for progress and notes."""
+
+    def __init__(self, stdout: TextIO, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._stdout = stdout
+        self.console = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
+        self.progress = Console(stderr=True, highlight=False)
+        self.live = self.progress.is_terminal and not self.progress.is_dumb_terminal
+
+    def json(self, value: dict[str, Any]) -> None:
+        """One object on a line of its own, at once."""
+        self._stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        self._stdout.flush()
+
+    def note(self, text: str) -> None:
+        """A line on standard error."""
+        self.progress.print(text, style="yellow", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def open_output(*, as_json: bool, debug: bool) -> Iterator[Output]:
+    """Keep standard output for results alone: what an engine prints there goes to standard error.
+
+    The file descriptor itself is redirected, because engines print from C and from child processes.
+    """
+    if not debug:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as stdout:
+        os.dup2(2, 1)
+        yield Output(stdout, as_json=as_json)
+        stdout.flush()

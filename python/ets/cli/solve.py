@@ -1,0 +1,149 @@
+"""`ets solve`: one problem with a live view, or many."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from typing import Any
+
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from ets.cli.live import LiveView
+from ets.cli.output import Output
+from ets.cli.problems import Problem
+from ets.cli.setup import Setup
+from ets.cli.summary import (
+    is_right,
+    print_result,
+    print_totals,
+    print_votes,
+    result_line,
+)
+from ets.cli.watch import Watch
+from ets.results import Answered, SearchResult
+
+
+def solve_one(setup: Setup, problem: Problem, output: Output) -> None:
+    """Search one problem; an interrupt shows what was found so far and is raised again."""
+    watch = Watch(setup.strategy)
+    view = LiveView(setup.title, problem.text, watch, output.progress.height)
+    try:
+        live = Live(view, console=output.progress, refresh_per_second=8)
+        with live if output.live else nullcontext():
+            try:
+                result = _watched(replace(setup, strategy=watch), problem)
+                watch.end(result.tree.nodes)
+            finally:
+                view.running = False
+    except KeyboardInterrupt:
+        _show_partial(setup, problem, watch, output)
+        raise
+    if output.as_json:
+        output.json(_record(problem, result, 1))
+    else:
+        print_result(output.console, result)
+
+
+def _watched(setup: Setup, problem: Problem) -> SearchResult:
+    with setup.open() as search, search.stream(problem.text) as events:
+        for event in events:
+            if isinstance(event, Answered):
+                return event.result
+    raise RuntimeError("the search ended without an answer")
+
+
+def _show_partial(setup: Setup, problem: Problem, watch: Watch, output: Output) -> None:
+    votes = watch.votes_so_far(setup.vote, setup.answer_pattern)
+    count = sum(row.done for row in watch.rows)
+    if output.as_json:
+        output.json(
+            {
+                **_head(problem, 1),
+                "interrupted": True,
+                "answer": votes[0].answer if votes else None,
+                "votes": [asdict(vote) for vote in votes],
+                "best_step": watch.best,
+                "steps": len(watch.rows),
+            }
+        )
+        return
+    console = output.console
+    console.print()
+    if votes:
+        console.print(
+            Text.assemble(
+                "Interrupted; so far  ",
+                (votes[0].answer, "bold yellow"),
+                (f"    {count} of {watch.width} solutions complete\n", "dim"),
+            )
+        )
+        print_votes(console, votes)
+        return
+    console.print(Text(f"Interrupted after {len(watch.rows)} steps; no solution complete yet"))
+    if watch.best:
+        console.print(Text.assemble(("best step so far  ", "dim"), " ".join(watch.best.split())))
+
+
+def solve_many(setup: Setup, problems: list[Problem], concurrency: int, output: Output) -> None:
+    """Search a list of problems, showing each as its turn comes; an interrupt shows the sum."""
+    results: list[SearchResult] = []
+    begin = time.perf_counter()
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.fields[right]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=output.progress,
+        transient=True,
+        disable=not output.live,
+    )
+    # a second console on the same terminal would write into the progress bar
+    console = output.progress if output.live and output.console.is_terminal else output.console
+    try:
+        with progress, setup.open() as search:
+            task = progress.add_task(setup.title, total=len(problems), right="")
+            texts = (problem.text for problem in problems)
+            with search.map(texts, concurrency=concurrency) as stream:
+                right = judged = 0
+                for problem, result in zip(problems, stream, strict=False):
+                    results.append(result)
+                    verdict = is_right(problem, result.answer)
+                    if verdict is not None:
+                        judged += 1
+                        right += verdict
+                    if output.as_json:
+                        output.json(_record(problem, result, len(results)))
+                    else:
+                        line = result_line(len(results), problem, result, console.width)
+                        console.print(line, soft_wrap=True)
+                    shown = f"{right} of {judged} right" if judged else ""
+                    progress.update(task, advance=1, right=shown)
+    finally:  # on an interrupt or an error too
+        if results and not output.as_json:
+            seconds = time.perf_counter() - begin
+            print_totals(output.console, problems, results, seconds)
+
+
+def _head(problem: Problem, number: int) -> dict[str, Any]:
+    head: dict[str, Any] = {"number": number, "problem": problem.text}
+    return head if problem.key is None else {"id": problem.key, **head}
+
+
+def _record(problem: Problem, result: SearchResult, number: int) -> dict[str, Any]:
+    record = {**_head(problem, number), **result.to_dict()}
+    if problem.expected is not None:
+        record["expected"] = problem.expected
+        record["right"] = is_right(problem, result.answer)
+    return record
