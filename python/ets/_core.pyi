@@ -1,0 +1,90 @@
+# Types of the Rust extension, checked by stubtest; the docstrings live in rust/python*.rs.
+from typing import Any, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "InputError",
+    "Selection",
+    "SolverError",
+    "Tree",
+    "beam_weights",
+    "cluster_steps",
+    "dvts_weights",
+    "rebase_weights",
+    "select_leaves",
+]
+
+class InputError(ValueError): ...
+class SolverError(RuntimeError): ...
+
+def rebase_weights(
+    rewards: NDArray[np.float64], width: int, temperature: float = 0.2
+) -> NDArray[np.int64]: ...
+def beam_weights(
+    rewards: NDArray[np.float64], width: int, keep: int | None = None
+) -> NDArray[np.int64]: ...
+def dvts_weights(
+    rewards: NDArray[np.float64], subtrees: NDArray[np.int64], shares: NDArray[np.int64]
+) -> NDArray[np.int64]: ...
+def cluster_steps(
+    embeddings: NDArray[np.float32] | NDArray[np.float64], threshold: float = 0.05
+) -> NDArray[np.int64]: ...
+def select_leaves(
+    parents: NDArray[np.int64],
+    leaves: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    clusters: NDArray[np.int64] | None = None,
+    *,
+    lambda_b: float,
+    lambda_d: float = 0.0,
+    node_costs: NDArray[np.float64] | None = None,
+    node_tokens: NDArray[np.int64] | None = None,
+    kv_budget: int | None = None,
+    solver: Literal["auto", "milp"] = "auto",
+    time_limit: float | None = None,
+) -> Selection: ...
+@final
+class Selection:
+    @property
+    def keep(self) -> NDArray[np.bool_]: ...
+    @property
+    def objective(self) -> float: ...
+    @property
+    def bound(self) -> float: ...
+    @property
+    def optimal(self) -> bool: ...
+    @property
+    def nodes_kept(self) -> int: ...
+    @property
+    def tokens_kept(self) -> int | None: ...
+    @property
+    def stats(self) -> dict[str, Any]: ...
+
+@final
+class Tree:
+    def __new__(cls, prompt_tokens: int) -> Tree: ...
+    def add(self, parent: int, tokens: int) -> int: ...
+    def __len__(self) -> int: ...
+    @property
+    def parents(self) -> NDArray[np.int64]: ...
+    @property
+    def tokens(self) -> NDArray[np.int64]: ...
+    @property
+    def depths(self) -> NDArray[np.int64]: ...
+    def path(self, node: int) -> list[int]: ...
+    def kv_tokens(self, leaves: NDArray[np.int64]) -> int: ...
+    def select(
+        self,
+        leaves: NDArray[np.int64],
+        weights: NDArray[np.float64],
+        clusters: NDArray[np.int64] | None = None,
+        *,
+        lambda_b: float,
+        lambda_d: float = 0.0,
+        node_cost: Literal["uniform", "tokens"] = "uniform",
+        kv_budget: int | None = None,
+        solver: Literal["auto", "milp"] = "auto",
+        time_limit: float | None = None,
+    ) -> Selection: ...

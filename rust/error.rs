@@ -1,0 +1,176 @@
+//! One error type for the whole crate, with the offending values inside.
+
+use std::fmt;
+
+/// Says why a call was refused or could not be answered.
+///
+/// Every message is one line and names the argument, the index and the value, and what would be
+/// right. All variants but [`Error::Solver`] mean that the input was wrong.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An argument that must hold something is empty.
+    #[error("{argument} is empty: it must hold at least one entry")]
+    Empty {
+        /// Name of the argument.
+        argument: &'static str,
+    },
+    /// Two arguments that go together differ in length.
+    #[error("{argument} has length {got}: it must have length {expected}, like {like}")]
+    Length {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Its length.
+        got: usize,
+        /// The length it should have.
+        expected: usize,
+        /// What it should be as long as.
+        like: &'static str,
+    },
+    /// One entry of an array is not allowed.
+    #[error("{argument}[{index}] is {value}: it must be {expected}")]
+    Entry {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Index of the entry.
+        index: usize,
+        /// The entry.
+        value: Number,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// One entry of an array points outside another array.
+    #[error("{argument}[{index}] is {value}: it must be at least 0 and below {below} ({what})")]
+    OutOfRange {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Index of the entry.
+        index: usize,
+        /// The entry.
+        value: i64,
+        /// The first value that is too large.
+        below: usize,
+        /// What that limit counts.
+        what: &'static str,
+    },
+    /// An entry that must be unique occurs twice.
+    #[error(
+        "{argument}[{index}] is {value}, as {argument}[{first}] already is: entries must be distinct"
+    )]
+    Duplicate {
+        /// Name of the argument.
+        argument: &'static str,
+        /// Index of the second occurrence.
+        index: usize,
+        /// Index of the first occurrence.
+        first: usize,
+        /// The repeated value.
+        value: i64,
+    },
+    /// A single number is not allowed.
+    #[error("{argument} is {value}: it must be {expected}")]
+    Scalar {
+        /// Name of the argument.
+        argument: &'static str,
+        /// The value.
+        value: Number,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// An argument only makes sense together with another one.
+    #[error("{argument} needs {missing}: give both or neither")]
+    Missing {
+        /// Name of the argument that was given.
+        argument: &'static str,
+        /// Name of the argument that is missing.
+        missing: &'static str,
+    },
+    /// Not even the cheapest candidate leaf fits into the KV budget.
+    #[error(
+        "kv_budget is {budget}: it must be at least {needs}, the tokens on the path to the \
+         cheapest leaf"
+    )]
+    BudgetTooSmall {
+        /// The budget, in tokens.
+        budget: i64,
+        /// Tokens that the cheapest leaf's path holds.
+        needs: u64,
+    },
+    /// The numerical solver failed; the input was fine.
+    #[error("the {solver} solver failed: {message}")]
+    Solver {
+        /// Name of the solver.
+        solver: &'static str,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// A number in a message: an integer or a float, printed as it was given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// An integer.
+    Int(i64),
+    /// A float.
+    Float(f64),
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => value.fmt(f),
+            // `{:?}` keeps the point of 1.0 and switches to 1e300 where that is shorter.
+            Self::Float(value) => write!(f, "{value:?}"),
+        }
+    }
+}
+
+impl From<i64> for Number {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
+/// Refuses a slice whose length differs from that of what it goes with.
+pub(crate) fn check_length(
+    argument: &'static str,
+    got: usize,
+    expected: usize,
+    like: &'static str,
+) -> Result<(), Error> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(Error::Length { argument, got, expected, like })
+}
+
+/// Refuses the first entry that fails `ok`.
+pub(crate) fn check_entries(
+    argument: &'static str,
+    values: &[f64],
+    expected: &'static str,
+    ok: impl Fn(f64) -> bool,
+) -> Result<(), Error> {
+    match values.iter().position(|&value| !ok(value)) {
+        None => Ok(()),
+        Some(index) => {
+            Err(Error::Entry { argument, index, value: values[index].into(), expected })
+        }
+    }
+}
+
+/// Refuses a number that fails `ok`.
+pub(crate) fn check_scalar(
+    argument: &'static str,
+    value: impl Into<Number>,
+    expected: &'static str,
+    ok: bool,
+) -> Result<(), Error> {
+    if ok { Ok(()) } else { Err(Error::Scalar { argument, value: value.into(), expected }) }
+}

@@ -1,0 +1,51 @@
+//! The core of ETS (efficient tree search): which leaves of a search tree are worth their KV
+//! cache, and how many continuations each of them gets.
+//!
+//! A search holds a [`Tree`] of partial solutions. At every step it scores the new leaves and asks
+//! three questions, one function each:
+//!
+//! - **Who gets how much?** [`rebase_weights`] (also [`beam_weights`], [`dvts_weights`]) turns
+//!   rewards into counts of continuations.
+//! - **Which leaves say the same?** [`cluster_steps`] groups the embeddings of the last steps.
+//! - **Which leaves are worth keeping?** [`select_leaves`] maximises the profit of the kept leaves,
+//!   minus a price on the tree nodes that they hold in the KV cache, plus a reward for covering
+//!   many clusters.
+//!
+//! ```
+//! use ets_core::{Request, rebase_weights, select_leaves};
+//!
+//! // A root with two steps below it; the first has two leaves, the second has one.
+//! let parents = [-1, 0, 0, 1, 1, 2];
+//! let leaves = [3, 4, 5];
+//! let weights: Vec<f64> =
+//!     rebase_weights(&[0.9, 0.8, 0.2], 16, 0.2)?.into_iter().map(|n| n as f64).collect();
+//! let clusters = [0, 0, 1];
+//!
+//! // A price alone prunes the weak leaf ...
+//! let request = Request { lambda_b: 1.0, ..Request::new(&parents, &leaves, &weights) };
+//! assert_eq!(select_leaves(&request)?.keep, [true, true, false]);
+//!
+//! // ... unless it is the only one of its kind.
+//! let request = Request { clusters: Some(&clusters), lambda_d: 1.0, ..request };
+//! let selection = select_leaves(&request)?;
+//! assert!(selection.keep[2] && selection.optimal);
+//! # Ok::<(), ets_core::Error>(())
+//! ```
+//!
+//! Nothing here knows about text or models, does I/O or starts a thread; equal input gives equal
+//! output on every run. The Python extension `ets._core` is the same code behind the cargo feature
+//! `python`.
+
+mod allocate;
+mod cluster;
+mod error;
+mod prune;
+#[cfg(feature = "python")]
+mod python;
+mod tree;
+
+pub use allocate::{MAX_WIDTH, beam_weights, dvts_weights, rebase_weights};
+pub use cluster::cluster_steps;
+pub use error::{Error, Number};
+pub use prune::{Request, Selection, Solver, Stats, select_leaves};
+pub use tree::{Marks, NodeId, Part, Tree};

@@ -1,0 +1,188 @@
+//! `select_leaves` and its answer.
+
+use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::args::{choice, float, int, maybe_vector, vector};
+use crate::prune::{self, Request, Solver};
+
+/// The answer of leaf selection.
+///
+/// Attributes
+/// ----------
+/// keep : bool[n]
+///     Whether each candidate leaf is kept; read-only.
+/// objective : float
+///     Value of this selection, summed afresh from keep.
+/// bound : float
+///     No selection has a larger objective; equals objective where optimal.
+/// optimal : bool
+///     Whether this selection is proven best; False only where a time limit cut the proof short.
+/// nodes_kept : int
+///     Distinct nodes on paths to kept leaves, leaves and root included.
+/// tokens_kept : int or None
+///     Tokens on those nodes; None without node_tokens.
+/// stats : dict
+///     How the answer was found: solver ("onepass" or "microlp"), nodes (on paths to candidates),
+///     clusters, variables, constraints, branch_nodes, microseconds.
+#[pyclass(frozen, module = "ets._core")]
+pub(super) struct Selection {
+    #[pyo3(get)]
+    keep: Py<PyArray1<bool>>,
+    #[pyo3(get)]
+    objective: f64,
+    #[pyo3(get)]
+    bound: f64,
+    #[pyo3(get)]
+    optimal: bool,
+    #[pyo3(get)]
+    nodes_kept: usize,
+    #[pyo3(get)]
+    tokens_kept: Option<u64>,
+    leaves_kept: usize,
+    counts: prune::Stats,
+}
+
+impl Selection {
+    pub fn wrap(py: Python<'_>, selection: prune::Selection) -> Self {
+        let leaves_kept = selection.keep.iter().filter(|&&kept| kept).count();
+        let keep = selection.keep.into_pyarray(py);
+        // Nobody else can hold a borrow of an array made just now.
+        if let Ok(writable) = keep.try_readwrite() {
+            writable.make_nonwriteable();
+        }
+        Self {
+            keep: keep.unbind(),
+            objective: selection.objective,
+            bound: selection.bound,
+            optimal: selection.optimal,
+            nodes_kept: selection.nodes_kept,
+            tokens_kept: selection.tokens_kept,
+            leaves_kept,
+            counts: selection.stats,
+        }
+    }
+}
+
+#[pymethods]
+impl Selection {
+    #[getter]
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = PyDict::new(py);
+        stats.set_item("solver", self.counts.solver)?;
+        stats.set_item("nodes", self.counts.nodes)?;
+        stats.set_item("clusters", self.counts.clusters)?;
+        stats.set_item("variables", self.counts.variables)?;
+        stats.set_item("constraints", self.counts.constraints)?;
+        stats.set_item("branch_nodes", self.counts.branch_nodes)?;
+        stats.set_item("microseconds", self.counts.microseconds)?;
+        Ok(stats)
+    }
+
+    fn __repr__(&self) -> String {
+        let Self { leaves_kept, nodes_kept, objective, optimal, .. } = self;
+        let optimal = if *optimal { "True" } else { "False" };
+        format!(
+            "Selection(leaves_kept={leaves_kept}, nodes_kept={nodes_kept}, \
+             objective={objective:.6}, optimal={optimal})"
+        )
+    }
+}
+
+/// Reads the `solver` argument.
+pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
+    let options = [("auto", Solver::Auto), ("milp", Solver::Milp)];
+    object.map_or(Ok(Solver::Auto), |object| choice("solver", object, &options))
+}
+
+/// Choose the leaves that are worth their KV cache.
+///
+/// With O_i = weights[i] / sum(weights), c_v the cost of node v and K the number of distinct
+/// clusters, maximises
+///
+///     sum_{i kept} O_i - lambda_b * sum_{v on a path to a kept leaf} c_v
+///         + (lambda_d / K) * (clusters with a kept leaf)
+///
+/// over all non-empty sets of candidates. Equal optima are broken the same way on every run.
+///
+/// Parameters
+/// ----------
+/// parents : int64[m]
+///     Parent of each node; -1 for node 0, the root; parents before children.
+/// leaves : int64[n]
+///     Node of each candidate leaf; distinct; a leaf may be an inner node of the tree.
+/// weights : float64[n]
+///     Weight of each leaf, at least 0, not all 0; divided by their sum.
+/// clusters : int64[n] or None
+///     Cluster label of each leaf, any integers; None drops the coverage term.
+/// lambda_b : float
+///     Price of holding the whole tree, at least 0.
+/// lambda_d : float
+///     Reward for covering every cluster, at least 0; 0 drops the coverage term (ETS-KV).
+/// node_costs : float64[m] or None
+///     Cost of each node, at least 0; divided by the sum over nodes on paths to candidate leaves.
+///     None: the same for every such node, 1 / (their number, leaves and root included).
+/// node_tokens : int64[m] or None
+///     KV tokens that each node itself holds, at least 0.
+/// kv_budget : int or None
+///     The most tokens that the kept nodes may hold; needs node_tokens.
+/// solver : {"auto", "milp"}
+///     "auto": one exact pass over the tree where no coverage term or budget couples its
+///     subtrees, else the MILP. "milp": always the MILP.
+/// time_limit : float or None
+///     Seconds, at least 0, after which the best selection so far is returned with its bound and
+///     optimal=False. The MILP solver looks at its clock every few iterations only.
+///
+/// Returns
+/// -------
+/// Selection
+///
+/// Raises
+/// ------
+/// InputError
+///     An argument is out of range, lengths differ, an array is not a C-contiguous vector of the
+///     right dtype, or kv_budget is below what the cheapest leaf needs.
+/// SolverError
+///     The MILP solver failed, or its answer did not hold up when recomputed.
+#[pyfunction]
+#[pyo3(
+    signature = (parents, leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
+        node_costs = None, node_tokens = None, kv_budget = None, solver = None, time_limit = None),
+    text_signature = "(parents, leaves, weights, clusters=None, *, lambda_b, lambda_d=0.0, \
+        node_costs=None, node_tokens=None, kv_budget=None, solver='auto', time_limit=None)"
+)]
+#[expect(clippy::too_many_arguments, reason = "keyword arguments of the published interface")]
+pub(super) fn select_leaves<'py>(
+    py: Python<'py>,
+    parents: &Bound<'py, PyAny>,
+    leaves: &Bound<'py, PyAny>,
+    weights: &Bound<'py, PyAny>,
+    clusters: Option<&Bound<'py, PyAny>>,
+    lambda_b: &Bound<'py, PyAny>,
+    lambda_d: Option<&Bound<'py, PyAny>>,
+    node_costs: Option<&Bound<'py, PyAny>>,
+    node_tokens: Option<&Bound<'py, PyAny>>,
+    kv_budget: Option<&Bound<'py, PyAny>>,
+    solver: Option<&Bound<'py, PyAny>>,
+    time_limit: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Selection> {
+    let (parents, leaves, weights) =
+        (vector("parents", parents)?, vector("leaves", leaves)?, vector("weights", weights)?);
+    let clusters = maybe_vector("clusters", clusters)?;
+    let node_costs = maybe_vector("node_costs", node_costs)?;
+    let node_tokens = maybe_vector("node_tokens", node_tokens)?;
+    let request = Request {
+        clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
+        lambda_b: float("lambda_b", lambda_b)?,
+        lambda_d: lambda_d.map_or(Ok(0.0), |object| float("lambda_d", object))?,
+        node_costs: node_costs.as_ref().map(|array| array.entries()).transpose()?,
+        node_tokens: node_tokens.as_ref().map(|array| array.entries()).transpose()?,
+        kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,
+        solver: self::solver(solver)?,
+        time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,
+        ..Request::new(parents.entries()?, leaves.entries()?, weights.entries()?)
+    };
+    let selection = py.detach(|| prune::select_leaves(&request))?;
+    Ok(Selection::wrap(py, selection))
+}
