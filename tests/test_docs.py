@@ -1,7 +1,7 @@
 """Every command and every Python block in README.md and docs/ runs here.
 
 A fenced `console` block holds commands behind `$ `, then what they print; a fenced `python` block
-is a whole program. A block that cannot run on this machine is preceded by `<!-- not run: why -->`, and
+is a whole program. A block that cannot run here is preceded by `<!-- not run: why -->`, and
 the summary of the test run repeats the reason.
 """
 

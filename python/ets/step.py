@@ -46,9 +46,7 @@ class Prefix:
 
     def extend(self, step: Step) -> Prefix:
         """The prefix with one step more; its ids extend this one's exactly."""
-        return replace(
-            self, token_ids=self.token_ids + step.token_ids, steps=(*self.steps, step)
-        )
+        return replace(self, token_ids=self.token_ids + step.token_ids, steps=(*self.steps, step))
 
 
 @dataclass(frozen=True, slots=True)
