@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ets.errors import InputError
 
 _TOKENS = re.compile(r"\d+(?:[.,/]\d+)*|[^\W\d_]+|[^\w\s]")
-_NUMBER, _WORD, _SIGN, _PAIR, _GRAM = 3.0, 1.0, 0.25, 0.5, 0.3
-"""Weights: the numbers of a step say most about what it does, punctuation the least."""
+_NUMBER, _NAME, _WORD, _SIGN, _PAIR, _GRAM = 6.0, 2.0, 0.5, 0.25, 0.2, 0.15
+"""Weights: which numbers a step holds says most about what it does, punctuation the least."""
 
 
 class LexicalEmbedder:
     """Hashes a text's words, numbers, their neighbours and parts of words into a unit vector.
 
-    Two texts are close if they use the same numbers and words; it knows nothing of synonyms. The
+    Two texts are close if they hold the same numbers, names and words; it knows no synonyms. The
     same on every platform and in every process. A text without words gets one fixed vector.
     """
 
@@ -51,8 +51,9 @@ class LexicalEmbedder:
 
 
 def _features(text: str) -> dict[str, float]:
-    """Features and their weights; a repeated feature counts by the square root."""
-    tokens = _TOKENS.findall(unicodedata.normalize("NFKC", text).lower())
+    """Features and their weights; a repeated feature counts once if it is a number or a name (how
+    often a step repeats them is wording), else by the square root."""
+    tokens = _TOKENS.findall(unicodedata.normalize("NFKC", text))
     counts: Counter[str] = Counter()
     weights: dict[str, float] = {}
 
@@ -61,12 +62,15 @@ def _features(text: str) -> dict[str, float]:
         counts[key] += 1
         weights[key] = weight
 
-    words = [token for token in tokens if token[0].isalnum()]
-    for token in tokens:
+    words = [token.lower() for token in tokens if token[0].isalnum()]
+    for cased in tokens:
+        token = cased.lower()
         if token[0].isdigit():
             note("number", token.replace(",", ""), _NUMBER)
         elif token[0].isalnum():
             note("word", token, _WORD)
+            if cased[0].isupper() and len(cased) > 1:
+                note("name", token, _NAME)
             padded = f"<{token}>"
             for i in range(len(padded) - 3):
                 note("gram", padded[i : i + 4], _GRAM)
@@ -74,4 +78,7 @@ def _features(text: str) -> dict[str, float]:
             note("sign", token, _SIGN)
     for left, right in pairwise(words):
         note("pair", f"{left} {right}", _PAIR)
-    return {key: weights[key] * count**0.5 for key, count in counts.items()}
+    return {
+        key: weights[key] * (1.0 if key.startswith(("number:", "name:")) else count**0.5)
+        for key, count in counts.items()
+    }

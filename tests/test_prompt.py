@@ -1,0 +1,253 @@
+"""From problems to prompt ids and from sampled ids to steps, for policies and PRMs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from checkpoints import SPECIALS, make_llama_policy, make_qwen2_prm, make_tokenizer
+from ets.errors import EngineError, InputError
+from ets.policy.base import PolicyOptions
+from ets.policy.prompt import PolicyPrompt, holds_answer
+from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
+from ets.step import Prefix, Step
+from ets.tokenizer import load_tokenizer
+
+PROBLEM = "Tom has 3 apples. How many?"
+
+
+@pytest.fixture(scope="module")
+def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_llama_policy(tmp_path_factory.mktemp("policy"))
+
+
+@pytest.fixture(scope="module")
+def prm_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_qwen2_prm(tmp_path_factory.mktemp("prm"))
+
+
+@pytest.fixture(scope="module")
+def prompt(policy_dir: Path) -> PolicyPrompt:
+    return PolicyPrompt.load(str(policy_dir))
+
+
+def ids_of(prompt: PolicyPrompt, text: str) -> list[int]:
+    return list(prompt.tokenizer.encode(text, add_special_tokens=False))
+
+
+def read(prompt: PolicyPrompt, text: str, max_tokens: int | None = None) -> Step:
+    ids = ids_of(prompt, text)
+    return prompt.read(ids, prefix=prompt.start(PROBLEM), max_tokens=max_tokens or len(ids) + 9)
+
+
+def test_a_word_level_tokenizer_beside_qwen2_keeps_its_ids(prm_dir: Path) -> None:
+    reference = Tokenizer.from_file(str(prm_dir / "tokenizer.json"))
+    text = "Tom has 3 apples.\n\nThe answer is 7."
+    expected = reference.encode(text, add_special_tokens=False).ids
+    assert AutoTokenizer.from_pretrained(str(prm_dir)).encode(text) != expected  # the trap is real
+    assert load_tokenizer(str(prm_dir)).encode(text, add_special_tokens=False) == expected
+
+
+def test_the_trap_is_also_seen_when_the_config_names_no_generic_class(tmp_path: Path) -> None:
+    make_qwen2_prm(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    config["tokenizer_class"] = "Qwen2Tokenizer"
+    path.write_text(json.dumps(config))
+    reference = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    text = "Ann buys 4 pears."
+    assert load_tokenizer(str(tmp_path)).encode(text) == reference.encode(text).ids
+
+
+def test_a_folder_without_a_tokenizer_is_an_error_of_one_line(tmp_path: Path) -> None:
+    make_llama_policy(tmp_path)
+    for file in tmp_path.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(EngineError, match="no usable tokenizer") as caught:
+        PolicyPrompt.load(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_checkpoint_is_an_error_that_names_it() -> None:
+    with pytest.raises(EngineError, match="'/nowhere/at/all'"):
+        PolicyPrompt.load("/nowhere/at/all")
+
+
+def test_prompt_by_chat_template(prompt: PolicyPrompt) -> None:
+    prefix = prompt.start(PROBLEM)
+    expected = f"<|user|>{PROBLEM}<|end|><|assistant|>"
+    assert prefix.token_ids == tuple(ids_of(prompt, expected))
+    assert prefix.prompt_tokens == len(prefix.token_ids)
+    assert prefix.steps == ()
+
+
+def test_prompt_options(policy_dir: Path) -> None:
+    def text(**options: object) -> str:
+        loaded = PolicyPrompt.load(str(policy_dir), PolicyOptions(**options))  # type: ignore[arg-type]
+        return loaded.text(PROBLEM)
+
+    assert text(system_prompt="Be brief.").startswith("<|system|>Be brief.<|end|><|user|>")
+    assert f"<|user|>Q: {PROBLEM} {{}}<|end|>" in text(user_template="Q: {problem} {}")
+    assert text(chat_template="{{ messages[0].content }}!") == PROBLEM + "!"
+
+
+def test_without_a_chat_template_the_prompt_is_plain_text(tmp_path: Path) -> None:
+    make_llama_policy(tmp_path)
+    for file in ("chat_template.jinja",):
+        (tmp_path / file).unlink(missing_ok=True)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    prompt = PolicyPrompt.load(str(tmp_path), PolicyOptions(system_prompt="Be brief."))
+    assert prompt.text(PROBLEM) == f"Be brief.\n\n{PROBLEM}"
+    assert prompt.start(PROBLEM).token_ids == tuple(ids_of(prompt, f"Be brief.\n\n{PROBLEM}"))
+
+
+@pytest.mark.parametrize("problem", ["", "  \n "])
+def test_an_empty_problem_is_refused(prompt: PolicyPrompt, problem: str) -> None:
+    with pytest.raises(InputError, match="empty"):
+        prompt.start(problem)
+
+
+def test_an_over_long_problem_names_count_and_limit(prompt: PolicyPrompt) -> None:
+    with pytest.raises(InputError, match=r"problem of 6\d\d tokens .* at most 512 tokens"):
+        prompt.start(" apples" * 600)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "kept"),
+    [
+        ("Tom has 3.\n\nAnn", "step", "Tom has 3.\n\n"),
+        ("Tom has 3\n\n", "step", "Tom has 3\n\n"),
+        ("\n\n", "step", "\n\n"),
+        ("The answer is 12.\n\n", "answer", "The answer is 12.\n\n"),
+        ("The answer is\n\n", "step", "The answer is\n\n"),
+        ("so \\boxed{1\n\n", "step", "so \\boxed{1\n\n"),
+        ("so \\boxed{{1}}\n\n", "answer", "so \\boxed{{1}}\n\n"),
+        ("so \\boxed{1}<|end|>", "answer", "so \\boxed{1}"),
+        ("Tom<|end|>", "end", "Tom"),
+        ("<|end|>", "end", ""),
+        ("Tom has", "end", "Tom has"),  # the engine stopped for reasons of its own
+    ],
+)
+def test_where_and_why_a_step_ends(prompt: PolicyPrompt, text: str, finish: str, kept: str) -> None:
+    step = read(prompt, text)
+    assert (step.finish, step.text) == (finish, kept)
+    assert step.token_ids == tuple(ids_of(prompt, kept))
+    assert not set(step.token_ids) & prompt.end_ids
+
+
+@pytest.mark.parametrize(
+    ("text", "finish"),
+    [
+        ("Tom has 3 apples", "length"),
+        ("The answer is 1", "length"),  # it may be the first half of 12
+        ("The answer is 1 so", "answer"),
+        ("so \\boxed{1", "length"),
+        ("so \\boxed{1}", "answer"),
+        ("Tom has 3.\n\n", "step"),
+    ],
+)
+def test_a_step_cut_at_its_limit(prompt: PolicyPrompt, text: str, finish: str) -> None:
+    assert read(prompt, text, max_tokens=len(ids_of(prompt, text))).finish == finish
+
+
+def test_a_delimiter_over_several_tokens_and_stop_texts(policy_dir: Path) -> None:
+    options = PolicyOptions(delimiter="## Step", stop=("Ann has",))
+    prompt = PolicyPrompt.load(str(policy_dir), options)
+    step = read(prompt, "Tom has 3.\n\n## Step 2")
+    assert (step.finish, step.text) == ("step", "Tom has 3.\n\n## Step")
+    step = read(prompt, "Tom has 3 Ann has 4")
+    assert (step.finish, step.text) == ("end", "Tom has 3 Ann has")
+    with pytest.raises(InputError, match="stop"):
+        PolicyPrompt.load(str(policy_dir), PolicyOptions(stop=("",)))
+
+
+def test_the_end_of_the_context_ends_the_solution(prompt: PolicyPrompt) -> None:
+    prefix = prompt.start(PROBLEM)
+    filler = tuple(ids_of(prompt, " apples" * (prompt.max_length - prefix.prompt_tokens - 2)))
+    nearly = prefix.extend(Step(" apples", filler, "length"))
+    assert prompt.room(nearly, 100) == 2
+    step = prompt.read(ids_of(prompt, "Tom has"), prefix=nearly, max_tokens=100)
+    assert (step.finish, len(step.token_ids)) == ("end", 2)
+    full = nearly.extend(step)
+    assert prompt.room(full, 100) == 0
+    assert prompt.reader(full, 100).done
+    assert prompt.reader(full, 100).step().finish == "end"
+
+
+def test_byte_level_tokens_that_split_a_character(tmp_path: Path) -> None:
+    """A delimiter of a multi-byte character, whose bytes are tokens of their own."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<|end|>"], initial_alphabet=alphabet
+    )
+    tokenizer.train_from_iterator(["Tom has 3 apples"], trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+    prompt = PolicyPrompt(
+        fast, PolicyOptions(delimiter="。"), end_ids=frozenset({0}), max_length=500
+    )
+    ids = ids_of(prompt, "東京 🙂 é\n\n。Tom")
+    step = prompt.read(ids, prefix=prompt.start("东京?"), max_tokens=200)
+    assert (step.finish, step.text) == ("step", "東京 🙂 é\n\n。")
+    assert step.token_ids == tuple(ids[: len(step.token_ids)])
+    assert prompt.decode(ids_of(prompt, "é")[:1]) == "\ufffd"
+
+
+def test_holds_answer() -> None:
+    markers = ("The answer is", "\\boxed{", "####")
+    assert holds_answer("#### -5", markers)
+    assert holds_answer("\\boxed{\\frac{1}{2}}", markers)
+    assert not holds_answer("\\boxed{\\frac{1}{2}", markers)
+    assert not holds_answer("#### ", markers)
+    assert not holds_answer("the answer was 3", markers)
+    assert holds_answer("\\boxed{ ... \\boxed{3}", markers)
+
+
+def prefix_of(*texts: str) -> Prefix:
+    steps = tuple(Step(text, (1,), "step") for text in texts)
+    return Prefix(PROBLEM, 1, (1,) * (1 + len(texts)), steps)
+
+
+def test_prm_ids_are_those_of_the_whole_text(prm_dir: Path) -> None:
+    prompt = QwenPRMPrompt.load(str(prm_dir))
+    texts = ["Tom has 3 apples.\n\n", " Ann buys 4 pears.\n\n", "The answer is 7."]
+    whole = (
+        f"<|system|>{SYSTEM_PROMPT}<|end|><|user|>{PROBLEM}<|end|><|assistant|>"
+        "Tom has 3 apples.<extra_0>Ann buys 4 pears.<extra_0>The answer is 7.<extra_0>"
+    )
+    expected = Tokenizer.from_file(str(prm_dir / "tokenizer.json")).encode(whole).ids
+    assert prompt.ids(prefix_of(*texts)) == tuple(expected)
+    assert prompt.tag_id == SPECIALS.index("<extra_0>")
+    shorter = prompt.ids(prefix_of(*texts[:2]))
+    assert shorter is not None
+    assert tuple(expected[: len(shorter)]) == shorter
+
+
+def test_prm_leaves_out_steps_without_text(prm_dir: Path) -> None:
+    prompt = QwenPRMPrompt.load(str(prm_dir))
+    assert prompt.ids(prefix_of("Tom.", "\n\n", "")) == prompt.ids(prefix_of("Tom."))
+    assert prompt.ids(prefix_of("", " \n\n")) is None
+    assert prompt.ids(prefix_of()) is None
+
+
+def test_prm_refuses_what_it_cannot_read(prm_dir: Path, policy_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"LlamaForCausalLM.*known are.*Qwen2ForProcessReward"):
+        QwenPRMPrompt.load(str(policy_dir))
+    with pytest.raises(EngineError, match=r"solution of \d+ tokens .* at most 90 tokens"):
+        QwenPRMPrompt.load(str(prm_dir), max_length=90).ids(prefix_of("Tom has 3 apples " * 20))
+    fast = make_tokenizer(tmp_path)
+    fast.chat_template = None
+    with pytest.raises(EngineError, match="no chat template"):
+        QwenPRMPrompt(fast, max_length=100)
+    plain = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.Split("", behavior="isolated")
+    with pytest.raises(EngineError, match="<extra_0>"):
+        QwenPRMPrompt(PreTrainedTokenizerFast(tokenizer_object=plain), max_length=100)
