@@ -1,0 +1,107 @@
+"""The tree arena: ids, paths, KV accounting, selection on the part above the leaves."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from selection_oracle import on_paths, random_problem
+
+from ets import _core
+
+
+@given(st.data())
+def test_kv_tokens_is_the_sum_over_the_union_of_paths(data: st.DataObject) -> None:
+    tree = _core.Tree(data.draw(st.integers(0, 2**32 - 1)))
+    for _ in range(data.draw(st.integers(0, 40))):
+        parent = data.draw(st.integers(0, len(tree) - 1))
+        assert tree.add(parent, data.draw(st.integers(0, 2**32 - 1))) == len(tree) - 1
+    nodes = st.integers(0, len(tree) - 1)
+    leaves = np.array(data.draw(st.lists(nodes, max_size=20)), dtype=np.int64)
+    expected = int(tree.tokens[on_paths(tree.parents, leaves)].sum())
+    assert tree.kv_tokens(leaves) == expected
+    for leaf in leaves.tolist():
+        path = tree.path(leaf)
+        assert path[0] == 0
+        assert path[-1] == leaf
+        assert len(path) == tree.depths[leaf] + 1
+        assert tree.parents[path].tolist() == [-1, *path[:-1]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_select_is_select_leaves_on_the_same_tree(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problem = random_problem(rng, 16, inner_leaves=True)
+    tree = _core.Tree(int(problem.node_tokens[0]))
+    for parent, tokens in zip(problem.parents[1:], problem.node_tokens[1:], strict=True):
+        tree.add(int(parent), int(tokens))
+    for node_cost in ("uniform", "tokens"):
+        costs = problem.node_tokens.astype(np.float64) if node_cost == "tokens" else None
+        one = tree.select(
+            problem.leaves, problem.weights, problem.clusters,
+            lambda_b=problem.lambda_b, lambda_d=problem.lambda_d, node_cost=node_cost,
+        )
+        two = _core.select_leaves(
+            problem.parents, problem.leaves, problem.weights, problem.clusters,
+            lambda_b=problem.lambda_b, lambda_d=problem.lambda_d,
+            node_costs=costs, node_tokens=problem.node_tokens,
+        )
+        assert one.keep.tolist() == two.keep.tolist()
+        assert one.objective == pytest.approx(two.objective, abs=1e-12)
+        assert one.tokens_kept == two.tokens_kept == tree.kv_tokens(problem.leaves[one.keep])
+
+
+def test_arrays_are_copies() -> None:
+    tree = _core.Tree(4)
+    tree.parents[0] = 7
+    tree.tokens[0] = 7
+    assert tree.parents.tolist() == [-1]
+    assert tree.tokens.tolist() == [4]
+    assert {a.dtype for a in (tree.parents, tree.tokens, tree.depths)} == {np.dtype(np.int64)}
+
+
+def test_bad_input_is_named() -> None:
+    tree = _core.Tree(3)
+    tree.add(0, 1)
+    ones = np.ones(2)
+    bad = [
+        (lambda: _core.Tree(-1), "prompt_tokens is -1: it must be between 0 and"),
+        (lambda: _core.Tree(2**32), "prompt_tokens is 4294967296"),
+        (lambda: tree.add(2, 1), "parent is 2: it must be the id of a node"),
+        (lambda: tree.add(-1, 1), "parent is -1"),
+        (lambda: tree.add(0, -1), "tokens is -1"),
+        (lambda: tree.add(0, 1.5), "tokens is 1.5: it must be an int"),  # type: ignore[arg-type]
+        (lambda: tree.path(2), "node is 2"),
+        (lambda: tree.kv_tokens(np.array([0, 5])), r"leaves\[1\] is 5: .*below 2"),
+        (lambda: tree.kv_tokens([0]), "leaves is of type list"),  # type: ignore[arg-type]
+        (lambda: tree.select(np.array([1, 1]), ones, lambda_b=1.0), r"leaves\[1\] is 1, as"),
+        (lambda: tree.select(np.array([0, -1]), ones, lambda_b=1.0), r"leaves\[1\] is -1"),
+        (lambda: tree.select(np.zeros(0, np.int64), ones, lambda_b=1.0), "is empty"),
+        (
+            lambda: tree.select(np.array([0, 1]), ones, lambda_b=1.0, node_cost="kv"),  # type: ignore[arg-type]
+            "node_cost is 'kv': it must be \"uniform\" or \"tokens\"",
+        ),
+    ]
+    for call, message in bad:
+        with pytest.raises(_core.InputError, match=message):
+            call()
+    assert len(tree) == 2
+
+
+def test_threads_share_a_tree() -> None:
+    tree = _core.Tree(1)
+
+    def grow() -> None:
+        for _ in range(500):
+            node = tree.add(0, 1)
+            assert tree.kv_tokens(np.array([node])) == 2
+
+    threads = [threading.Thread(target=grow) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tree) == 2001
