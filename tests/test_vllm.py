@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import time
@@ -274,6 +275,7 @@ from ets.vllm_engine import _processes
 print("main runs", flush=True)
 policy = VLLMPolicy({policy!r}, answer_markers=(), gpu_memory_utilization=0.2)
 prm = VLLMPRM({prm!r}, gpu_memory_utilization=0.2)
+broken = VLLMPolicy({policy!r}, kv_cache_memory_bytes=1)  # which shows only when it starts
 
 async def main():
     root = policy.start({problem!r})
@@ -287,7 +289,11 @@ async def main():
         while True:
             await asyncio.wait_for(policy.sample(root, seed=1, max_tokens=100), timeout=60)
     except EngineError as error:
-        print("error", error, flush=True)
+        print("dead", error, flush=True)
+    try:
+        await broken.ready()
+    except EngineError as error:
+        print("broken", error, flush=True)
 
 asyncio.run(main())
 """
@@ -305,9 +311,12 @@ def test_a_plain_script_a_dead_engine_and_no_aclose(
     )
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert [line.split()[0] for line in lines] == ["main", "sampled", "pids", "error"]
-    assert policy in lines[-1]
-    assert "died (exit code -9)" in lines[-1]
+    assert [line.split()[0] for line in lines] == ["main", "sampled", "pids", "dead", "broken"]
+    for line in lines[3:]:
+        assert f"the vLLM engine of {policy!r}" in line
+        shutil.rmtree(Path(line.rpartition("its log is ")[2]).parent)
+    assert "died (exit code -9)" in lines[3]
+    assert "did not start: ValueError: " in lines[4]
     for pid in map(int, lines[2].split()[1:]):
         assert _gone(pid)
 

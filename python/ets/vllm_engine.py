@@ -8,12 +8,18 @@ The names that vLLM gives these things have changed between its versions; they a
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import dataclasses
 import itertools
+import logging
 import os
 import re
+import shutil
+import signal
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
@@ -27,6 +33,8 @@ from ets.vllm_start import STARTS, in_process_worker
 TESTED_VERSION = "0.32.0"
 _CPU_CONTEXT = 4096
 _CPU_KV_BYTES = 1 << 30
+_SHUTDOWN_SECONDS = 2.0
+"""For a process to end by itself; its requests are aborted anyway."""
 _ERROR_LINE = re.compile(r"^(?:\(.*?\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.M)
 """The last line of a traceback, with or without the prefix of vLLM's logger."""
 
@@ -53,11 +61,14 @@ class VLLMEngine:
         # has taken its modules away.
         self._llm: Future[list[Any]] = Future()
         self._llm.set_running_or_notify_cancel()  # one cancelled waiter must not cancel the start
-        self._log = _EngineLog()
-        self._close = weakref.finalize(self, _shut_down, self._llm, self._log)
+        self._files = _EngineFiles()
+        self._close = weakref.finalize(self, _shut_down, self._llm, self._files)
+        # Besides its own turn at exit, which may come after multiprocessing's, which would wait
+        # for the engine's processes.
+        atexit.register(self._close)
         threading.Thread(
             target=_start,
-            args=(model, self._config, cpu, self._log, self._llm),
+            args=(model, self._config, cpu, self._files, self._llm),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
         ).start()
@@ -108,8 +119,8 @@ class VLLMEngine:
             # Whoever still waits for an output would wait for ever.
             closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
             self._llm.result()[0].output_processor.propagate_error(closed)
-        # In a thread: vLLM waits for its processes, and an engine that is starting is waited for.
-        await asyncio.to_thread(self._close)
+        atexit.unregister(self._close)
+        await asyncio.to_thread(self._close)  # which waits for the processes
 
     def _describe(self, llm: Any, error: Exception) -> str:
         """One line about a failed request: of the request itself, or of an engine that died."""
@@ -117,36 +128,49 @@ class VLLMEngine:
         if not codes and not getattr(llm, "errored", False):
             return f"the vLLM engine of {self.model!r} failed: {_reason(error.__cause__ or error)}"
         how = f" (exit code {codes[0]})" if codes else ""
-        return f"the vLLM engine of {self.model!r} died{how}{self._log.last_words()}"
+        return f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
 
 
-class _EngineLog:
-    """The file that takes what an engine's processes print.
+class _EngineFiles:
+    """Two files that an engine's processes write: their ids, and what they print.
 
     With `VLLM_LOGGING_LEVEL` in the environment they print to the terminal instead.
     """
 
     def __init__(self) -> None:
-        self.path = ""
-        if "VLLM_LOGGING_LEVEL" not in os.environ:
-            handle, self.path = tempfile.mkstemp(prefix="ets-vllm-", suffix=".log")
-            os.close(handle)
+        self._folder = Path(tempfile.mkdtemp(prefix="ets-vllm-"))
+        self._ids = self._folder / "ids"
+        self._log = None if STARTS.users("VLLM_LOGGING_LEVEL") else self._folder / "engine.log"
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The arguments of `ets.vllm_process`."""
+        return tuple(str(path) for path in (self._ids, self._log) if path)
+
+    def process_ids(self) -> list[int]:
+        """The processes that have come up so far."""
+        return [int(line) for line in self._ids.read_text().split()] if self._ids.exists() else []
 
     def last_words(self, otherwise: str = "") -> str:
-        """The last error in it and where to read more, as the end of a sentence."""
-        text, where = "", "on standard error"
-        if self.path:
-            text, where = Path(self.path).read_text("utf-8", "replace"), self.path
+        """The last error in the log and where to read more, as the end of a sentence."""
+        text = ""
+        if self._log and self._log.exists():
+            text = self._log.read_text("utf-8", "replace")
         reason = next(reversed(_ERROR_LINE.findall(text)), otherwise).strip()
+        where = self._log or "on standard error"
         return f"{': ' if reason else ''}{reason}; its log is {where}"
 
     def remove(self) -> None:
-        if self.path:
-            Path(self.path).unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _on_cpu() -> bool:
     """Import vLLM, with the environment it wants, and ask it what it runs on."""
+    # The first speaks before vLLM has read its logging level; the second prints a trace for an
+    # engine that ends, where our error is enough.
+    if not STARTS.users("VLLM_LOGGING_LEVEL"):
+        logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
     try:
         with STARTS.running(cpu=False):
             from vllm.platforms import current_platform
@@ -203,19 +227,21 @@ def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]
     return defaults
 
 
-def _start(model: str, config: Any, cpu: bool, log: _EngineLog, future: Future[list[Any]]) -> None:
+def _start(
+    model: str, config: Any, cpu: bool, files: _EngineFiles, future: Future[list[Any]]
+) -> None:
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
 
     try:
-        with STARTS.running(cpu=cpu, log=log.path):
+        with STARTS.running(cpu=cpu, argv=files.argv):
             if cpu:
                 llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
             else:
                 with STARTS.one_by_one:
                     llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
     except BaseException as error:  # noqa: BLE001  whatever it was, the waiting requests must know
-        why = log.last_words(otherwise=_reason(error))
+        why = files.last_words(otherwise=_reason(error))
         failure = EngineError(f"the vLLM engine of {model!r} did not start{why}")
         failure.__cause__ = error
         future.set_exception(failure)
@@ -223,22 +249,31 @@ def _start(model: str, config: Any, cpu: bool, log: _EngineLog, future: Future[l
         future.set_result([llm])
 
 
-def _shut_down(future: Future[list[Any]], log: _EngineLog) -> None:
+def _shut_down(future: Future[list[Any]], files: _EngineFiles) -> None:
     """End an engine, also one that is only just starting."""
+    wanted = future.done()
+    while not future.done():
+        # Nobody waits for this engine any more. Killing its process makes the start fail.
+        for process_id in files.process_ids()[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        time.sleep(0.05)
     try:
         llm = future.result().pop()
-    except EngineError:
-        return  # it never started, and vLLM has cleaned up
+    except EngineError:  # vLLM has cleaned up after a start that failed
+        if not wanted:
+            files.remove()
+        return
     processes = _processes(llm)
     died = any(process.exitcode for process in processes)
-    llm.shutdown()
+    llm.shutdown(timeout=_SHUTDOWN_SECONDS)
     for process in processes:
-        process.join(timeout=10)
+        process.join(timeout=_SHUTDOWN_SECONDS)
         if process.exitcode is None:
             process.kill()
             process.join()
     if not died:
-        log.remove()
+        files.remove()
 
 
 def _processes(llm: Any) -> list[Any]:

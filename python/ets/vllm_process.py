@@ -1,7 +1,7 @@
 """The main module of an engine's process, in place of the user's: see `ets.vllm_start`.
 
 It runs before anything of vLLM is imported there, and must import nothing of `ets`.
-`sys.argv[1]`: the file that takes what the process prints; empty to leave it on the terminal.
+`sys.argv`: a file that gets this process's id, and one that gets what it prints, or no more.
 """
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__mp_main__":
-    if len(sys.argv) > 1 and sys.argv[1]:
-        _print_to(sys.argv[1])
+    # An interrupt from the keyboard is for the program, which then ends its engines in good order.
+    os.setpgid(0, 0)
+    if len(sys.argv) > 1:
+        with open(sys.argv[1], "a", encoding="ascii") as ids:
+            ids.write(f"{os.getpid()}\n")
+    if len(sys.argv) > 2:
+        _print_to(sys.argv[2])
     warnings.simplefilter("ignore", FutureWarning)
     # Speaks before vLLM has read its own logging level.
     logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)

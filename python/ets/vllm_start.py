@@ -6,12 +6,11 @@ per process keeps count: engines may start at the same time, and the last one re
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children, spawn
+from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ _ON_CPU = {
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 _WRITTEN_BY_VLLM = (
+    "LD_LIBRARY_PATH",
     "LD_PRELOAD",
     "LOCAL_WORLD_SIZE",
     "NUMEXPR_MAX_THREADS",
@@ -57,8 +57,8 @@ class _Starts:
         """Held by starts that measure the free memory of a GPU, which others must not change."""
 
     @contextmanager
-    def running(self, *, cpu: bool, log: str = "") -> Iterator[None]:
-        """Inside, this thread may import vLLM and start engine processes, which print to `log`."""
+    def running(self, *, cpu: bool, argv: tuple[str, ...] = ()) -> Iterator[None]:
+        """Inside, this thread may import vLLM and start processes; `argv`: see `vllm_process`."""
         defaults = _ALWAYS | (_ON_CPU if cpu else {})
         with self._lock:
             if self._running == 0:
@@ -66,15 +66,22 @@ class _Starts:
             self._running += 1
             for name, value in defaults.items():
                 os.environ.setdefault(name, value)
-        self._starters.log = log
+        self._starters.argv = argv
         try:
             yield
         finally:
-            self._starters.log = None
+            self._starters.argv = None
             with self._lock:
                 self._running -= 1
                 if self._running == 0:
                     self._end()
+
+    def users(self, name: str) -> str | None:
+        """What the user has in the environment, whatever is there for the engines now."""
+        with self._lock:
+            if self._running and name in self._environment:
+                return self._environment[name]
+            return os.environ.get(name)
 
     def _begin(self) -> None:
         names = (*_ALWAYS, *_ON_CPU, *_WRITTEN_BY_VLLM)
@@ -97,23 +104,15 @@ class _Starts:
         a script without an `if __name__ == "__main__"` guard would start its own search there.
         """
         data: dict[str, Any] = dict(self._preparation(name))
-        log = getattr(self._starters, "log", None)
-        if log is not None:
+        argv = getattr(self._starters, "argv", None)
+        if argv is not None:
             data.pop("init_main_from_name", None)
             data["init_main_from_path"] = str(_ENGINE_MAIN)
-            data["sys_argv"] = ["ets-engine", log]
+            data["sys_argv"] = ["ets-engine", *argv]
         return data
-
-    def stop(self) -> None:
-        """Kill the engines that are starting, whose parent would otherwise wait for them."""
-        if self._running:
-            for process in active_children():
-                if process.name.startswith("EngineCore"):
-                    process.kill()
 
 
 STARTS = _Starts()
-atexit.register(STARTS.stop)
 
 
 @contextmanager
