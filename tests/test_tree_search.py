@@ -76,6 +76,16 @@ def test_nothing_depends_on_the_order_of_arrival(
     assert parts.to_json() == whole.to_json()
 
 
+def test_half_a_step_is_the_same_whatever_came_first() -> None:
+    searches = [begin(ETS(width=4)) for _ in range(2)]
+    children = [Child(0, 5, 0.1 * k, embedding=ONE, text="a", index=k) for k in range(3)]
+    for search, order in zip(searches, (children, children[::-1]), strict=True):
+        for child in order:
+            search.tell([child])
+    assert searches[0] == searches[1]
+    assert searches[0].to_json() == searches[1].to_json()
+
+
 @settings(max_examples=80, deadline=None)
 @given(strategy=strategies(), world=worlds, order=st.integers(0, 2**32))
 def test_a_loaded_search_goes_on_as_if_nothing_had_happened(
