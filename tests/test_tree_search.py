@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ets._core import rebase_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ets._core import rebase_weights
 from ets.errors import InputError, SolverError
 from ets.events import Ended, Expanded, Finished, Pruned, Scored
 from ets.seeds import child_seed, problem_seed, root_seed
