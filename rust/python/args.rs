@@ -125,11 +125,17 @@ fn refused(name: &str, dtype: &str, shape: &str, object: &Bound<'_, PyAny>) -> P
             Err(_) => "no array".to_owned(),
         },
     };
-    InputError::new_err(format!("{name} is {got}: it must be a {dtype} numpy array of shape {shape}"))
+    InputError::new_err(format!(
+        "{name} is {got}: it must be a {dtype} numpy array of shape {shape}"
+    ))
 }
 
 /// Shows a value in a message, shortened.
 fn shown(object: &Bound<'_, PyAny>) -> String {
     let text = object.repr().map_or_else(|_| "not printable".to_owned(), |text| text.to_string());
-    if text.chars().count() <= 60 { text } else { text.chars().take(57).collect::<String>() + "..." }
+    if text.chars().count() <= 60 {
+        text
+    } else {
+        text.chars().take(57).collect::<String>() + "..."
+    }
 }
