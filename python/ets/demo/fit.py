@@ -31,6 +31,9 @@ class Schedule:
     end: float = 0.02
     start: float = 1.0
     """The height of the plateau, below 1 where a stage goes on from another."""
+    grown: int = 99
+    """Layers from this one on are new and learn at the rate `muon_grown`."""
+    muon_grown: float = 4e-3
 
     def factor(self, step: int) -> float:
         """Return the factor on both learning rates at `step`."""
@@ -84,13 +87,17 @@ class Run:
         self.folder = folder
         self.every = every
         self.step = 0
-        matrices: list[nn.Parameter] = []
+        old: list[nn.Parameter] = []
+        new: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for name, weight in model.named_parameters():
-            inner = weight.dim() == 2 and "layers" in name
-            (matrices if inner else rest).append(weight)
+            if weight.dim() == 2 and "layers" in name:
+                (new if int(name.split(".")[2]) >= schedule.grown else old).append(weight)
+            else:
+                rest.append(weight)
         self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
-            (Muon(matrices, schedule.muon), schedule.muon),
+            (Muon(old, schedule.muon), schedule.muon),
+            *([(Muon(new, schedule.muon_grown), schedule.muon_grown)] if new else []),
             (torch.optim.AdamW(rest, lr=schedule.adam, betas=(0.9, 0.98), weight_decay=0.0,
                                fused=True), schedule.adam),
         ]  # fmt: skip
@@ -130,8 +137,8 @@ class Run:
         if self.done or time.monotonic() - self._saved > self.every:
             self.save()
 
-    def save(self, name: str = "checkpoint.pt") -> None:
-        """Write a checkpoint atomically, so that a kill leaves the old one or the new one."""
+    def save(self) -> None:
+        """Write the checkpoint atomically, so that a kill leaves the old one or the new one."""
         state = {
             "step": self.step, "seconds": self.seconds, "model": self.model.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
@@ -141,7 +148,7 @@ class Run:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(self.folder / name)
+        partial.replace(self.folder / "checkpoint.pt")
         self._saved = time.monotonic()
 
     def _resume(self) -> None:
@@ -164,9 +171,9 @@ class Run:
         self._sums, self._count = {}, 0
 
 
-def load_weights(model: Policy | PRM, folder: Path, name: str = "checkpoint.pt") -> None:
-    """Load the weights of a checkpoint in a run's folder."""
-    model.load_state_dict(torch.load(folder / name, weights_only=True)["model"])
+def load_weights(model: Policy | PRM, folder: Path) -> None:
+    """Load the weights of the checkpoint in a run's folder."""
+    model.load_state_dict(torch.load(folder / "checkpoint.pt", weights_only=True)["model"])
 
 
 def export_run(model: Policy | PRM, run: Path, folder: Path) -> None:

@@ -164,13 +164,15 @@ class Policy(nn.Module):
 
 
 class PRM(nn.Module):
-    """A `Qwen2ForProcessRewardModel`; `logits` is for the auxiliary loss and is not shipped."""
+    """A `Qwen2ForProcessRewardModel`; `logits` and `fault` serve training only."""
 
     def __init__(self, shape: Shape = PRM_SHAPE) -> None:
         super().__init__()
         self.model = Backbone(shape, bias=True)
         size = shape.hidden
         self.score = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 2))
+        self.fault = nn.Linear(size, 1)
+        """Says whether a token is the first wrong one."""
         _initialise(self)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -187,9 +189,25 @@ def grow(prm: PRM, policy: Policy) -> None:
     """Start the PRM as the policy with more layers on top, which begin as the identity.
 
     What both must know (where the next event stands, the tables of arithmetic) is learnt once.
+    Half of the heads of the first new layer begin by looking at the token before: there stands
+    what the policy expected, which is what the token itself has to be compared with.
     """
-    known = policy.state_dict()
-    prm.load_state_dict({**prm.state_dict(), **known})
+    prm.load_state_dict({**prm.state_dict(), **policy.state_dict()})
+    shape = prm.model.shape
+    attention = cast(Layer, prm.model.layers[policy.model.shape.layers]).self_attn
+    half = shape.head // 2
+    rates = THETA ** (-torch.arange(half) / half)
+    # Rotating the query's bias by one place makes it match the key's bias one place back. Only
+    # the fast frequencies tell neighbours apart.
+    size = 6.0 * (torch.arange(half) < 4)
+    key = torch.cat((size, torch.zeros(half)))
+    query = torch.cat((size * rates.cos(), -size * rates.sin()))
+    with torch.no_grad():
+        cast(Tensor, attention.k_proj.bias)[: shape.head] = key
+        for head in range(shape.heads // shape.kv_heads):
+            cast(Tensor, attention.q_proj.bias)[head * shape.head : (head + 1) * shape.head] = query
+        attention.k_proj.weight[: shape.head] *= 0.1
+        attention.q_proj.weight[: shape.head * shape.heads // shape.kv_heads] *= 0.1
 
 
 def export(model: Policy | PRM, folder: Path) -> None:
@@ -197,8 +215,10 @@ def export(model: Policy | PRM, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.to(torch.bfloat16).contiguous() for k, v in model.state_dict().items()}
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith("fault")}
+    weights = {k: v.to(torch.bfloat16).contiguous() for k, v in state.items()}
     save_file(weights, str(folder / "model.safetensors"), metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     shape = model.model.shape
     config: dict[str, Any] = {
         "hidden_size": shape.hidden, "intermediate_size": shape.mlp,
@@ -234,7 +254,8 @@ def load(folder: Path) -> Policy | PRM:
     )  # fmt: skip
     model = Policy(shape) if config["model_type"] == "llama" else PRM(shape)
     weights = load_file(str(folder / "model.safetensors"))
-    model.load_state_dict({name: weight.float() for name, weight in weights.items()})
+    state = {name: weight.float() for name, weight in weights.items()}
+    model.load_state_dict({**model.state_dict(), **state})
     return model.eval()
 
 

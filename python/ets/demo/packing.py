@@ -36,6 +36,8 @@ class Tree:
     """The next token where it is worth learning, else IGNORE."""
     label: list[int] = field(default_factory=list)
     """1 where all is right up to this token, 0 where not, IGNORE in the prompt."""
+    fault: list[int] = field(default_factory=list)
+    """1 at the first wrong token of a path, 0 at right ones, IGNORE after an error."""
     group: list[int] = field(default_factory=list)
     """At the tag of a first-level step: which siblings it belongs to; else -1."""
 
@@ -48,7 +50,9 @@ class Tree:
             self.parent.append(at)
             self.position.append(self.position[at] + 1 if at >= 0 else 0)
             self.target.append(IGNORE)
+            fresh = label == 1 or (label == 0 and (at < 0 or self.label[at] != 0))
             self.label.append(label)
+            self.fault.append(1 - label if fresh else IGNORE)
             self.group.append(-1)
             at = len(self.ids) - 1
         self.group[at] = group
@@ -64,6 +68,7 @@ class TreeBatch:
     mask: Tensor
     targets: Tensor
     labels: Tensor
+    faults: Tensor
     groups: Tensor
 
 
@@ -140,7 +145,7 @@ def stack_trees(trees: list[Tree], length: int = TREE_LENGTH) -> TreeBatch:
         tensor([t.ids for t in trees], token_id(PAD)), tensor([t.position for t in trees], 0),
         torch.from_numpy(mask),
         tensor([t.target for t in trees], IGNORE), tensor([t.label for t in trees], IGNORE),
-        tensor([t.group for t in trees], -1),
+        tensor([t.fault for t in trees], IGNORE), tensor([t.group for t in trees], -1),
     )  # fmt: skip
 
 

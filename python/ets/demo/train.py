@@ -26,12 +26,12 @@ PUPIL = Pupil(strong=0.6, weak=0.12, scattered=0.03)
 GENTLER, GENTLER_FROM = Pupil(strong=0.55, weak=0.06, scattered=0.0), 1760
 """From this step on the pupil slips less, since the network adds errors of its own."""
 POLICY = Schedule(steps=2600)
-PRM_FIRST = Schedule(steps=1600, hold=0.5, end=0.2)
-PRM_SECOND = Schedule(steps=800, start=0.3, hold=0.2, end=0.0, warmup=20)
+PRM_FIRST = Schedule(steps=2000, muon=1.5e-3, adam=1e-3, grown=4, hold=0.5, end=0.2)
+PRM_SECOND = Schedule(
+    steps=800, muon=1.5e-3, adam=1e-3, grown=4, start=0.3, hold=0.2, end=0.0, warmup=20
+)
 SHORT = 0.1
 """The share of steps with short problems only (at most four steps), which are learnt first."""
-SEEDLING = 1758
-"""The policy's step from whose weights the PRM starts, so that both train side by side."""
 ROWS, POOL = 16, 32
 TREES = 8
 
@@ -50,15 +50,13 @@ def train_policy(work: Path, seed: int, every: float) -> None:
         keep = targets != IGNORE
         loss = F.cross_entropy(model.logits(model.model(ids)[keep]), targets[keep])
         run.update(loss, {"loss": loss.item()})
-        if run.step == SEEDLING:
-            run.save("seedling.pt")
 
 
 def train_prm(work: Path, seed: int, every: float) -> None:
     """Train the PRM on packed trees whose wrong branches the slip generator makes."""
     torch.manual_seed(seed + 1)
     policy, model = Policy(), PRM()
-    load_weights(policy, work / "policy", "seedling.pt")
+    load_weights(policy, work / "policy")
     grow(model, policy)
     run = Run(model, PRM_FIRST, work / "prm", every)
     while not run.done:
@@ -85,12 +83,13 @@ def train_prm_on_policy(work: Path, seed: int, every: float) -> None:
 
 
 def prm_loss(
-    model: PRM, batch: TreeBatch, language: float = 0.5, dense: float = 0.5, pairs: float = 0.5
+    model: PRM, batch: TreeBatch, language: float = 1.0, dense: float = 1.0, pairs: float = 0.5
 ) -> tuple[Tensor, dict[str, float]]:
     """Judge every tag (right and wrong weighing the same), every token, siblings, and words.
 
     The judgement of single tokens ("all right so far?") gives fifteen times as many signals as
-    the tags alone and tells the network where in a step the error is.
+    the tags alone; the search for the first wrong token teaches it to compare what stands there
+    with what it expected there.
     """
     hidden = model.model(batch.ids, batch.positions, batch.mask)
     spoken = batch.labels != IGNORE
@@ -105,11 +104,17 @@ def prm_loss(
     same = groups[high].unsqueeze(1) == groups[low]
     gaps = (margins[high].unsqueeze(1) - margins[low])[same]
     ranking = F.softplus(-gaps).mean()
+    suspects = batch.faults != IGNORE
+    guesses = model.fault(hidden[suspects]).squeeze(-1)
+    faults = batch.faults[suspects].float()
+    each_fault = F.binary_cross_entropy_with_logits(guesses, faults, reduction="none")
+    local = (each_fault[faults == 1].mean() + each_fault[faults == 0].mean()) / 2
     learn = batch.targets != IGNORE
     words = F.cross_entropy(model.logits(hidden[learn]), batch.targets[learn])
-    loss = steps + dense * each[~tags].mean() + pairs * ranking + language * words
+    loss = steps + dense * each[~tags].mean() + pairs * ranking + language * words + local
     return loss, {
-        "steps": steps.item(), "dense": each[~tags].mean().item(), "words": words.item(),
+        "steps": steps.item(), "dense": each[~tags].mean().item(), "local": local.item(),
+        "words": words.item(),
         "pairs_right": (gaps > 0).float().mean().item(),
     }  # fmt: skip
 
