@@ -115,9 +115,7 @@ def highs_optimum(problem: Problem, budget: int | None = None) -> float:
         model.addConstr(held <= budget)
     profit = problem.weights / problem.weights.sum()
     value = model.qsum(float(o) * v for o, v in zip(profit, x, strict=True))
-    value -= model.qsum(
-        problem.lambda_b * float(c) * v for c, v in zip(share, y, strict=True)
-    )
+    value -= model.qsum(problem.lambda_b * float(c) * v for c, v in zip(share, y, strict=True))
     value += model.qsum(problem.lambda_d / len(labels) * v for v in z)
     model.maximize(value)
     assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal

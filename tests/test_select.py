@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import threading
 import time
 
 import numpy as np
 import pytest
-from selection_oracle import Problem, highs_optimum, objective, on_paths, random_problem
 
 from ets import _core
+from selection_oracle import Problem, highs_optimum, objective, on_paths, random_problem
 
 
 def select(problem: Problem, **options: object) -> _core.Selection:
@@ -165,7 +166,7 @@ BAD = [
     ({"kv_budget": 1, "node_tokens": np.ones(4, dtype=np.int64)}, "kv_budget is 1.*at least 2"),
     ({"kv_budget": 2.5, "node_tokens": np.ones(4, dtype=np.int64)}, "kv_budget is 2.5"),
     ({"kv_budget": 2**64, "node_tokens": np.ones(4, dtype=np.int64)}, "kv_budget is 18446744"),
-    ({"solver": "cbc"}, "solver is 'cbc': it must be \"auto\" or \"milp\""),
+    ({"solver": "cbc"}, 'solver is \'cbc\': it must be "auto" or "milp"'),
     ({"solver": "exact"}, "solver is 'exact'"),
     ({"time_limit": -1.0}, "time_limit is -1.0"),
     ({"time_limit": np.nan}, "time_limit is NaN"),
@@ -175,7 +176,10 @@ BAD = [
 @pytest.mark.parametrize(("change", "message"), BAD)
 def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
     arguments: dict[str, object] = {
-        "parents": PARENTS, "leaves": LEAVES, "weights": WEIGHTS, "lambda_b": 1.0,
+        "parents": PARENTS,
+        "leaves": LEAVES,
+        "weights": WEIGHTS,
+        "lambda_b": 1.0,
     }
     with pytest.raises(_core.InputError, match=message) as caught:
         _core.select_leaves(**(arguments | change))  # type: ignore[arg-type]
@@ -215,7 +219,7 @@ def test_the_gil_is_released() -> None:
         time.sleep(0.001)
         beats.append(time.perf_counter())
     worker.join()
-    longest = max(b - a for a, b in zip(beats, beats[1:], strict=False))
+    longest = max(b - a for a, b in itertools.pairwise(beats))
     assert took[0] > 0.02
     assert len(beats) > 10
     assert longest < took[0] / 2

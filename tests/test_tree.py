@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selection_oracle import on_paths, random_problem
 
 from ets import _core
+from selection_oracle import on_paths, random_problem
 
 
 @given(st.data())
@@ -41,13 +41,22 @@ def test_select_is_select_leaves_on_the_same_tree(seed: int) -> None:
     for node_cost in ("uniform", "tokens"):
         costs = problem.node_tokens.astype(np.float64) if node_cost == "tokens" else None
         one = tree.select(
-            problem.leaves, problem.weights, problem.clusters,
-            lambda_b=problem.lambda_b, lambda_d=problem.lambda_d, node_cost=node_cost,
+            problem.leaves,
+            problem.weights,
+            problem.clusters,
+            lambda_b=problem.lambda_b,
+            lambda_d=problem.lambda_d,
+            node_cost=node_cost,
         )
         two = _core.select_leaves(
-            problem.parents, problem.leaves, problem.weights, problem.clusters,
-            lambda_b=problem.lambda_b, lambda_d=problem.lambda_d,
-            node_costs=costs, node_tokens=problem.node_tokens,
+            problem.parents,
+            problem.leaves,
+            problem.weights,
+            problem.clusters,
+            lambda_b=problem.lambda_b,
+            lambda_d=problem.lambda_d,
+            node_costs=costs,
+            node_tokens=problem.node_tokens,
         )
         assert one.keep.tolist() == two.keep.tolist()
         assert one.objective == pytest.approx(two.objective, abs=1e-12)
@@ -82,7 +91,7 @@ def test_bad_input_is_named() -> None:
         (lambda: tree.select(np.zeros(0, np.int64), ones, lambda_b=1.0), "is empty"),
         (
             lambda: tree.select(np.array([0, 1]), ones, lambda_b=1.0, node_cost="kv"),  # type: ignore[arg-type]
-            "node_cost is 'kv': it must be \"uniform\" or \"tokens\"",
+            'node_cost is \'kv\': it must be "uniform" or "tokens"',
         ),
     ]
     for call, message in bad:

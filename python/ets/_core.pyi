@@ -45,6 +45,7 @@ def select_leaves(
     solver: Literal["auto", "milp"] = "auto",
     time_limit: float | None = None,
 ) -> Selection: ...
+
 @final
 class Selection:
     @property
