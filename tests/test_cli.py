@@ -1,0 +1,414 @@
+"""The command line, as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]
+ETS = [sys.executable, "-m", "ets"]
+WAIT = 300
+"""Seconds for one command on a busy machine."""
+
+pytestmark = pytest.mark.timeout(900)
+
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+Done = subprocess.CompletedProcess[str]
+Run = Callable[..., Done]
+
+
+def run_process(program: list[str], *arguments: str) -> Done:
+    """A process from its very start."""
+    return subprocess.run(
+        [*program, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+        check=False,
+        env=ENVIRONMENT,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """`run(*arguments, text="")`: a command line over scripted engines, in a process of its own.
+
+    The processes are forks of one that has imported everything, which saves seconds each.
+    """
+    folder = tmp_path_factory.mktemp("streams")
+    with subprocess.Popen(
+        [*SCRIPTED, "--serve"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as server:
+
+        def run(*arguments: str, text: str = "") -> Done:
+            files = [folder / name for name in ("in", "out", "err")]
+            for file, content in zip(files, (text, "", ""), strict=True):
+                file.write_text(content)
+            request = {"arguments": arguments, "files": [str(file) for file in files]}
+            assert server.stdin is not None
+            assert server.stdout is not None
+            server.stdin.write(json.dumps(request) + "\n")
+            server.stdin.flush()
+            code = int(server.stdout.readline())
+            return Done(arguments, code, files[1].read_text(), files[2].read_text())
+
+        yield run
+        assert server.stdin is not None
+        server.stdin.close()
+
+
+def assert_fails_in_one_line(done: Done, *words: str) -> None:
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert done.stderr.startswith("ets: ")
+    assert done.stderr.count("\n") == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_help_is_light_and_says_all() -> None:
+    code = (
+        "import sys, atexit\n"
+        "heavy = ('torch', 'vllm', 'transformers', 'math_verify', 'sympy')\n"
+        "atexit.register(lambda: print('HEAVY', [m for m in heavy if m in sys.modules]))\n"
+        "sys.argv = ['ets', 'solve', '--help']\n"
+        "from ets.cli import main\n"
+        "main()\n"
+    )
+    done = run_process([sys.executable, "-c", code])
+    assert done.returncode == 0, done.stderr
+    assert "HEAVY []" in done.stdout
+    for option in (
+        *("--policy", "--prm", "--embedder", "--strategy", "--width", "--lambda-b", "--lambda-d"),
+        *("--seed", "--concurrency", "--max-step-tokens", "--max-tokens", "--delimiter", "--json"),
+    ):
+        assert option in done.stdout
+    assert "ets-kv" in done.stdout
+    for line in done.stdout.splitlines():
+        assert len(line) <= 100
+
+
+def test_module_help_and_version() -> None:
+    done = run_process(ETS, "--help")
+    assert done.returncode == 0
+    assert "solve" in done.stdout
+    assert "demo" in done.stdout
+    version = run_process(ETS, "--version")
+    assert re.fullmatch(r"ets-search \d+\.\d+\.\d+\S*\n", version.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["solve", ""], ["problem is empty"]),
+        (["solve", "x", "--width", "0"], ["width", "0"]),
+        (["solve", "x", "--width", "many"], ["--width", "integer"]),
+        (["solve", "x", "--strategy", "rebase", "--lambda-d", "1"], ["--lambda-d", "rebase"]),
+        (["solve", "x", "--strategy", "ets-kv", "--lambda-d", "1"], ["--lambda-d", "ets-kv"]),
+        (["solve", "x", "--nonsense"], ["--nonsense"]),
+        (["solve", "x", "--policy-option", "nonsense"], ["--policy-option", "KEY=VALUE"]),
+        (["solve", "x", "--concurrency", "0", "--policy", "broken"], []),
+        (["solve", "missing.jsonl"], ["missing.jsonl", "No such file"]),
+        (["solve", "x", "--policy", "broken"], ["the engine died of old age"]),
+        (["nonsense"], ["nonsense"]),
+    ],
+)
+def test_errors_are_one_line(run: Run, arguments: list[str], words: list[str]) -> None:
+    done = run(*arguments)
+    if "broken" in arguments:  # a note on the missing PRM comes before it
+        done.stderr = "".join(done.stderr.splitlines(keepends=True)[1:])
+    assert_fails_in_one_line(done, *words)
+
+
+def test_unknown_engine_is_one_line() -> None:
+    done = run_process(ETS, "solve", "x", "--policy", "nonsense:x", "--prm", "demo")
+    assert_fails_in_one_line(done, "nonsense:x", "transformers:PATH")
+
+
+def test_debug_shows_the_trace(run: Run) -> None:
+    done = run("solve", "x", "--policy", "broken", "--debug")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "lines", ["{}", '{"problem": 3}', "[1]", "not json", '{"problem": " "}', ""]
+)
+def test_bad_jsonl_names_the_line(run: Run, tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"problem": "fine"}\n' + lines if lines else "")
+    assert_fails_in_one_line(run("solve", str(path)), "problems.jsonl" + (":2" if lines else ""))
+
+
+def test_solve_prints_answer_votes_kv_tokens_and_time(run: Run) -> None:
+    done = run("solve", "How many?")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no terminal, no live view
+    assert re.search(r"^Answer {2}[012] ", done.stdout, re.MULTILINE)
+    assert re.search(r"tokens kept over \d+ steps; REBASE would have kept", done.stdout)
+    assert "sampled in" in done.stdout
+    assert "time" in done.stdout
+
+
+def test_every_strategy_runs(run: Run) -> None:
+    answers = {}
+    for name in ("ets", "ets-kv", "rebase", "beam", "dvts", "best-of-n"):
+        done = run("solve", "How many?", "--strategy", name, "--width", "4", "--json")
+        assert done.returncode == 0, done.stderr
+        answers[name] = json.loads(done.stdout)
+    assert all(record["trajectories"] for record in answers.values())
+
+
+def test_json_is_alone_on_standard_output(run: Run) -> None:
+    done = run("solve", "How many?", "--policy", "stdout", "--prm", "x", "--json", "--width", "4")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    assert "an engine talks" in done.stderr
+    for key in ("problem", "answer", "score", "votes", "trajectories", "usage", "kv"):
+        assert key in record
+
+
+def test_same_seed_same_search(run: Run) -> None:
+    records = []
+    for seed in ("1", "1", "2"):
+        record = json.loads(run("solve", "How many?", "--json", "--seed", seed).stdout)
+        del record["usage"]
+        records.append(record)
+    assert records[0] == records[1]
+    assert records[0] != records[2]
+
+
+def test_without_prm_it_says_what_holds(run: Run) -> None:
+    done = run("solve", "How many?", "--policy", "other")
+    assert done.returncode == 0
+    assert "majority" in done.stderr
+    assert "--prm vllm:PATH" in done.stderr
+    assert run("solve", "How many?", "--policy", "other", "--prm", "none").stderr == ""
+
+
+ROWS = [
+    {"problem": "one", "answer": "1", "id": "first"},
+    {"question": "two", "answer": "so it is\n#### 2"},
+    {"question": "three"},
+]
+
+
+def test_jsonl_from_a_file_and_from_standard_input(run: Run, tmp_path: Path) -> None:
+    text = "\n\n".join(json.dumps(row) for row in ROWS)
+    path = tmp_path / "problems.jsonl"
+    path.write_text(text)
+    from_file = run("solve", str(path), "--json", "--concurrency", "2")
+    assert from_file.returncode == 0, from_file.stderr
+    records = [json.loads(line) for line in from_file.stdout.splitlines()]
+    assert [record["problem"] for record in records] == ["one", "two", "three"]
+    assert [record["number"] for record in records] == [1, 2, 3]
+    assert records[0]["id"] == "first"
+    assert records[1]["expected"] == "2"
+    assert records[1]["right"] == (records[1]["answer"] == "2")
+    assert "right" not in records[2]
+    piped = [
+        json.loads(line) for line in run("solve", "-", "--json", text=text).stdout.split("\n")[:3]
+    ]
+    for a, b in zip(records, piped, strict=True):
+        assert (a["answer"], a["votes"], a["kv"]) == (b["answer"], b["votes"], b["kv"])
+    human = run("solve", str(path))
+    assert "solved" in human.stdout
+    assert re.search(r"right +\d of 2", human.stdout)
+
+
+def test_problem_from_standard_input(run: Run) -> None:
+    done = run("solve", "-", "--json", text="How many?\nTell me.\n")
+    assert json.loads(done.stdout)["problem"] == "How many?\nTell me."
+    assert_fails_in_one_line(run("solve", "-", text=" \n"), "standard input is empty")
+
+
+def test_broken_pipe_is_quiet(tmp_path: Path) -> None:
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"problem": "x"}\n' * 40)
+    with subprocess.Popen(
+        [*SCRIPTED, "solve", str(path), "--json", "--width", "4"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        process.wait(WAIT)
+
+
+class InTerminal:
+    """A command whose standard error is a terminal, in a process group of its own."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._master, slave = pty.openpty()
+        environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color"}
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.screen = ""
+
+    def wait_for(self, text: str) -> None:
+        """Read the terminal until `text` was shown."""
+        deadline = time.monotonic() + WAIT
+        while text not in self.screen:
+            assert time.monotonic() < deadline, self.screen[-2000:]
+            if select.select([self._master], [], [], 1.0)[0]:
+                self.screen += os.read(self._master, 65536).decode(errors="replace")
+
+    def interrupt(self, signum: int = signal.SIGINT) -> str:
+        """Signal the whole group, as a terminal does; what the command then wrote to its output."""
+        os.killpg(self.process.pid, signum)
+        stdout, _ = self.process.communicate(timeout=WAIT)
+        os.close(self._master)
+        return stdout
+
+    def assert_nothing_is_left(self) -> None:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(self.process.pid, 0)
+
+
+@pytest.mark.parametrize("kind", ["slow", "child"])
+def test_interrupt_shows_what_was_found(kind: str) -> None:
+    # node rewards do not depend on time, so completed solutions exist when step 5 begins
+    command = [*SCRIPTED, "solve", "How many?", "--policy", kind, "--prm", "x", "--width", "64"]
+    terminal = InTerminal(command)
+    terminal.wait_for("step 5:")
+    stdout = terminal.interrupt()
+    assert terminal.process.returncode == 130
+    assert "Interrupted; so far  " in stdout
+    assert "solutions complete" in stdout
+    assert "Traceback" not in terminal.screen
+    terminal.assert_nothing_is_left()
+
+
+def test_interrupt_with_json() -> None:
+    terminal = InTerminal(
+        [
+            *SCRIPTED,
+            "solve",
+            "How many?",
+            "--policy",
+            "slow",
+            "--prm",
+            "x",
+            "--width",
+            "64",
+            "--json",
+        ]
+    )
+    terminal.wait_for("step 5:")
+    record = json.loads(terminal.interrupt())
+    assert record["interrupted"]
+    assert record["answer"] in ("0", "1", "2")
+    assert terminal.process.returncode == 130
+
+
+def test_interrupt_of_many_shows_the_sum(tmp_path: Path) -> None:
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"problem": "x"}\n' * 5000)
+    terminal = InTerminal([*SCRIPTED, "solve", str(path), "--concurrency", "1"])
+    terminal.wait_for("2/5000")
+    stdout = terminal.interrupt()
+    assert terminal.process.returncode == 130
+    assert re.search(r"solved +\d+ of 5000 problems", stdout)
+    terminal.assert_nothing_is_left()
+
+
+def test_terminate_leaves_no_process() -> None:
+    terminal = InTerminal([*SCRIPTED, "solve", "x", "--policy", "child", "--prm", "x"])
+    terminal.wait_for("step 2:")
+    terminal.interrupt(signal.SIGTERM)
+    assert terminal.process.returncode in (143, -signal.SIGTERM)
+    terminal.assert_nothing_is_left()
+
+
+def test_live_view_shows_the_steps() -> None:
+    command = [*SCRIPTED, "solve", "How many?", "--width", "8"]
+    terminal = InTerminal(command)
+    terminal.wait_for("pruned")
+    stdout, _ = terminal.process.communicate(timeout=WAIT)
+    assert terminal.process.returncode == 0
+    assert "Answer" in stdout
+    assert "ETS, width 8" in terminal.screen
+
+
+def test_solve_with_real_models(pair_paths: tuple[Path, Path]) -> None:
+    """The bundled pair, or random checkpoints of its form, through transformers."""
+    pytest.importorskip("torch")
+    policy, prm = pair_paths
+    engines = ["--policy", f"transformers:{policy}", "--prm", f"transformers:{prm}"]
+    options = ["--width", "4", "--max-tokens", "60", "--max-step-tokens", "30"]
+    terminal = InTerminal([*ETS, "solve", "Tom has 3 apples.", *engines, *options, "--json"])
+    stdout, _ = terminal.process.communicate(timeout=WAIT)
+    assert terminal.process.returncode == 0
+    assert len(json.loads(stdout)["trajectories"]) == 4
+
+
+def test_interrupt_with_real_models(pair_paths: tuple[Path, Path]) -> None:
+    pytest.importorskip("torch")
+    policy, prm = pair_paths
+    engines = ["--policy", f"transformers:{policy}", "--prm", f"transformers:{prm}"]
+    terminal = InTerminal([*ETS, "solve", "Tom has 3 apples.", *engines, "--width", "256"])
+    terminal.wait_for("step 1:")
+    terminal.wait_for("continuations")
+    stdout = terminal.interrupt()
+    assert terminal.process.returncode == 130
+    assert "Interrupted" in stdout
+    terminal.assert_nothing_is_left()
+
+
+def test_demo() -> None:
+    """Six problems, side by side, and what to type next."""
+    pytest.importorskip("torch")
+    from ets import demo
+
+    if not (demo.policy_path() / "model.safetensors").exists():
+        pytest.skip("the bundled pair is not trained yet")
+    done = run_process(ETS, "demo")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum(bool(re.match(r" *[3-8] +\d+ ", line)) for line in lines) == 6
+    assert "Against REBASE, ETS kept" in done.stdout
+    assert "ets solve" in done.stdout
+
+
+def test_demo_without_torch_names_the_extra() -> None:
+    code = (
+        "import sys, importlib.util as u\n"
+        "import ets.cli.demo as d\n"
+        "d.find_spec = lambda name: None\n"
+        "sys.argv = ['ets', 'demo']\n"
+        "from ets.cli import main\n"
+        "main()\n"
+    )
+    done = run_process([sys.executable, "-c", code])
+    assert_fails_in_one_line(done, "pip install 'ets-search[torch]'")
