@@ -83,7 +83,7 @@ class SearchResult:
 
     @property
     def kv_saved(self) -> float:
-        """The share of REBASE's KV tokens, summed over steps, that was not kept: 0.4 is 40% less."""
+        """The share of REBASE's KV tokens, summed over steps, that was not kept; 0.4: 40% less."""
         rebase = self.kv.rebase.sum
         return 1.0 - self.kv.after.sum / rebase if rebase else 0.0
 

@@ -45,7 +45,7 @@ def print_result(console: Console, result: SearchResult) -> None:
                 "Answer  ",
                 (result.answer, "bold green"),
                 (
-                    f"    {result.score:.0%} of the votes, {len(result.trajectories)} solutions\n",
+                    f"    {result.score:.0%} of the votes; {_solutions(result)}\n",
                     "dim",
                 ),
             )
@@ -64,6 +64,12 @@ def print_result(console: Console, result: SearchResult) -> None:
     )
     lines.add_row("time", f"{usage.seconds:.1f} s")
     console.print(lines)
+
+
+def _solutions(result: SearchResult) -> str:
+    without = sum(solution.answer is None for solution in result.trajectories)
+    total = f"{len(result.trajectories)} solutions"
+    return f"{total}, {without} without an answer" if without else total
 
 
 def kv_line(kv: KVRecord) -> str:

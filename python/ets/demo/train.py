@@ -26,9 +26,9 @@ PUPIL = Pupil(strong=0.6, weak=0.12, scattered=0.03)
 GENTLER, GENTLER_FROM = Pupil(strong=0.55, weak=0.06, scattered=0.0), 1760
 """From this step on the pupil slips less, since the network adds errors of its own."""
 POLICY = Schedule(steps=2600)
-PRM_FIRST = Schedule(steps=2000, muon=1.5e-3, adam=1e-3, grown=4, hold=0.5, end=0.2)
+PRM_FIRST = Schedule(steps=1500, muon=1.5e-3, adam=1e-3, grown=4, hold=0.6, end=0.3)
 PRM_SECOND = Schedule(
-    steps=800, muon=1.5e-3, adam=1e-3, grown=4, start=0.3, hold=0.2, end=0.0, warmup=20
+    steps=1000, muon=1.5e-3, adam=1e-3, grown=4, start=0.3, hold=0.2, end=0.0, warmup=20
 )
 SHORT = 0.1
 """The share of steps with short problems only (at most four steps), which are learnt first."""
@@ -122,9 +122,8 @@ def prm_loss(
 def main() -> None:
     """Parse the command line and run the stages."""
     parser = argparse.ArgumentParser(prog="python -m ets.demo.train", description=__doc__)
-    parser.add_argument(
-        "stage", choices=["policy", "prm", "collect", "prm-on-policy", "export", "all"]
-    )
+    stages = ["policy", "prm", "collect", "prm-on-policy", "export", "all"]
+    parser.add_argument("stage", choices=stages, nargs="?", default="all")
     parser.add_argument("--work", type=Path, default=Path("build/demo"), help="checkpoints")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

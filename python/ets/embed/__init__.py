@@ -13,7 +13,7 @@ def load_embedder(embedder: str | Embedder, **options: Any) -> Embedder:
     Names: `lexical` (words and numbers; needs no model), `demo` (what suits the bundled pair),
     `sentence-transformers:NAME`. `options` go to the backend's constructor.
 
-    Raises `ValueError` for a name that is not known, `MissingExtraError` where the backend's package
+    Raises `ValueError` for an unknown name, `MissingExtraError` where the backend's package
     is not installed, `EngineError` where the model cannot be loaded.
     """
     if not isinstance(embedder, str):

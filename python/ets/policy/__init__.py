@@ -13,7 +13,7 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
     Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`. `options` go to the backend's
     constructor: the fields of `PolicyOptions` and the backend's own.
 
-    Raises `ValueError` for a name that is not known, `MissingExtraError` where the backend's package
+    Raises `ValueError` for an unknown name, `MissingExtraError` where the backend's package
     is not installed, `EngineError` where the model cannot be loaded.
     """
     if not isinstance(policy, str):

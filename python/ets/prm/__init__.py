@@ -15,7 +15,7 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
     Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, all of them of the
     `Qwen2ForProcessRewardModel` form. `options` go to the backend's constructor.
 
-    Raises `ValueError` for a name that is not known, `MissingExtraError` where the backend's package
+    Raises `ValueError` for an unknown name, `MissingExtraError` where the backend's package
     is not installed, `EngineError` where the model cannot be loaded.
     """
     if not isinstance(prm, str):
@@ -26,8 +26,8 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
         if callable(prm):
             return FunctionPRM(prm)
         raise ValueError(
-            f"prm must be a name, a function f(problem, steps), or an object with score and aclose, "
-            f"got {prm!r}"
+            "prm must be a name, a function f(problem, steps), or an object with score and "
+            f"aclose, got {prm!r}"
         )
     backend, _, path = prm.partition(":")
     if prm == "demo":
