@@ -344,8 +344,10 @@ def test_interrupt_of_many_shows_the_sum(tmp_path: Path) -> None:
 
 
 def test_terminate_leaves_no_process() -> None:
-    terminal = InTerminal([*SCRIPTED, "solve", "x", "--policy", "child", "--prm", "x"])
-    terminal.wait_for("step 2:")
+    terminal = InTerminal(
+        [*SCRIPTED, "solve", "x", "--policy", "child", "--prm", "x", "--width", "64"]
+    )
+    terminal.wait_for("step 5:")
     terminal.interrupt(signal.SIGTERM)
     assert terminal.process.returncode in (143, -signal.SIGTERM)
     terminal.assert_nothing_is_left()
@@ -397,7 +399,7 @@ def test_demo() -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum(bool(re.match(r" *[3-8] +\d+ ", line)) for line in lines) == 6
-    assert "Against REBASE, ETS kept" in done.stdout
+    assert "Beside REBASE, ETS kept" in done.stdout
     assert "ets solve" in done.stdout
 
 

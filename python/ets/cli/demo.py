@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ets.cli.output import Output
 from ets.cli.problems import Problem
-from ets.cli.summary import is_right, mark, percent
+from ets.cli.summary import is_right, less, mark
 from ets.errors import MissingExtraError
 from ets.results import SearchResult
 from ets.search import Search
@@ -120,7 +120,6 @@ def table(lines: list[Line], columns: int) -> Table:
     for name in NAMES:
         style = "cyan" if name == "ETS" else ""
         grid.add_column(Text(name, style="bold cyan" if name == "ETS" else "bold"), justify="right")
-        grid.add_column("", width=1)
         grid.add_column("KV", justify="right", style=style)
         grid.add_column("tokens", justify="right", style=style)
         grid.add_column("time", justify="right", style=style)
@@ -131,8 +130,9 @@ def table(lines: list[Line], columns: int) -> Table:
         cells.append(Text(line.problem.expected or "", style="bold"))
         for result in line.results:
             cells += [
-                result.answer or "-",
-                mark(is_right(line.problem, result.answer)),
+                Text.assemble(
+                    result.answer or "-", " ", mark(is_right(line.problem, result.answer))
+                ),
                 f"{result.kv.after.sum:,}",
                 f"{result.usage.policy_tokens:,}",
                 f"{result.usage.seconds:.1f} s",
@@ -157,7 +157,7 @@ def _report(lines: list[Line], width: int, seconds: float, console: Console) -> 
     cells: list[RenderableType] = ["", ""] if console.width >= WIDE else [""]
     cells.append(Text("right", style="dim"))
     for right, kv, tokens, took in sums:
-        cells += [f"{right} of {len(done)}", "", f"{kv:,}", f"{tokens:,}", f"{took:.1f} s"]
+        cells += [f"{right} of {len(done)}", f"{kv:,}", f"{tokens:,}", f"{took:.1f} s"]
     grid.add_section()
     grid.add_row(*cells, style="bold")
     console.print(heading(width))
@@ -167,9 +167,9 @@ def _report(lines: list[Line], width: int, seconds: float, console: Console) -> 
         (_, ets_kv, ets_tokens, _), (_, rebase_kv, rebase_tokens, _) = sums
         console.print(
             Text.assemble(
-                "Against REBASE, ETS kept ",
-                (f"{percent(ets_kv, rebase_kv)} KV cache", "bold green"),
-                f" and sampled {percent(ets_tokens, rebase_tokens)} tokens. ",
+                "Beside REBASE, ETS kept ",
+                (f"{less(ets_kv, rebase_kv)} KV cache", "bold green"),
+                f" and sampled {less(ets_tokens, rebase_tokens)} text. ",
                 (f"{len(done)} problems in {seconds:.0f} s.", "dim"),
             )
         )

@@ -55,8 +55,8 @@ def solve_one(setup: Setup, problem: Problem, output: Output) -> None:
 
 
 def _watched(setup: Setup, problem: Problem) -> SearchResult:
-    with setup.open() as search, search.stream(problem.text) as events:
-        for event in events:
+    with setup.open() as search:  # which, when it closes, ends an interrupted stream too
+        for event in search.stream(problem.text):
             if isinstance(event, Answered):
                 return event.result
     raise RuntimeError("the search ended without an answer")
@@ -115,21 +115,21 @@ def solve_many(setup: Setup, problems: list[Problem], concurrency: int, output: 
         with progress, setup.open() as search:
             task = progress.add_task(setup.title, total=len(problems), right="")
             texts = (problem.text for problem in problems)
-            with search.map(texts, concurrency=concurrency) as stream:
-                right = judged = 0
-                for problem, result in zip(problems, stream, strict=False):
-                    results.append(result)
-                    verdict = is_right(problem, result.answer)
-                    if verdict is not None:
-                        judged += 1
-                        right += verdict
-                    if output.as_json:
-                        output.json(_record(problem, result, len(results)))
-                    else:
-                        line = result_line(len(results), problem, result, console.width)
-                        console.print(line, soft_wrap=True)
-                    shown = f"{right} of {judged} right" if judged else ""
-                    progress.update(task, advance=1, right=shown)
+            stream = search.map(texts, concurrency=concurrency)
+            right = judged = 0
+            for problem, result in zip(problems, stream, strict=False):
+                results.append(result)
+                verdict = is_right(problem, result.answer)
+                if verdict is not None:
+                    judged += 1
+                    right += verdict
+                if output.as_json:
+                    output.json(_record(problem, result, len(results)))
+                else:
+                    line = result_line(len(results), problem, result, console.width)
+                    console.print(line, soft_wrap=True)
+                shown = f"{right} of {judged} right" if judged else ""
+                progress.update(task, advance=1, right=shown)
     finally:  # on an interrupt or an error too
         if results and not output.as_json:
             seconds = time.perf_counter() - begin

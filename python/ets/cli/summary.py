@@ -89,6 +89,12 @@ def percent(value: float, of: float) -> str:
     return f"{change:+d}%" if change else "0%"
 
 
+def less(value: float, of: float) -> str:
+    """The same in words: `39% less`, `12% more`, `as much`."""
+    change = round(100 * (value / of - 1)) if of else 0
+    return f"{abs(change)}% {'less' if change < 0 else 'more'}" if change else "about as much"
+
+
 def print_votes(console: Console, votes: Sequence[Vote]) -> None:
     """A line and a bar for each answer."""
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=False)
