@@ -12,6 +12,7 @@ from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
+from ets.tokenizer import load_config
 
 if TYPE_CHECKING:
     import torch
@@ -126,9 +127,17 @@ def _load_model(name: str, device: torch.device, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation="sdpa"
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
         )
-        return model.to(device).eval()
     except Exception as error:
         raise EngineError(f"cannot load the policy {name!r}: {one_line(error)}") from error
+    model, report = loaded
+    # What is missing was made up at random: a PRM, say, has no language model's head.
+    if missing := sorted(report["missing_keys"]):
+        stated = list(load_config(name).architectures or ())
+        raise EngineError(
+            f"cannot load the policy {name!r}: its weights lack {missing[0]} ({len(missing)} "
+            f"missing); its config states {stated}"
+        )
+    return model.to(device).eval()
