@@ -50,7 +50,7 @@ class LiveView:
         seconds = time.perf_counter() - self._begin
         return Text.assemble(
             (f"step {step}: ", "bold"),
-            f"{watch.wanted} continuations" if watch.wanted else "starting",
+            f"{watch.wanted} continuations" if watch.wanted else "loading the models",
             (f"  {done} of {watch.width} solutions complete  {seconds:.1f} s", "dim"),
         )
 
