@@ -1,5 +1,6 @@
 """The demo's problems, words, slips, checker, tokenizer, and packed trees."""
 
+import importlib.util
 import json
 import random
 import subprocess
@@ -22,6 +23,15 @@ from ets.demo.task import (
     problem_stream,
 )
 from ets.demo.wording import STEP_END, word_step, wordings
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> None:
+    # Threads that wait for each other on a busy machine made these tests ten times slower.
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def some_problems(count: int, split: str = "train", seed: int = 5) -> list[Problem]:
@@ -229,6 +239,46 @@ def test_the_policy_loads_in_transformers_and_agrees(tmp_path: Path) -> None:
     with torch.no_grad():
         mine = ours.logits(ours.model(ids))
         torch.testing.assert_close(mine, theirs(ids).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_the_prm_has_the_qwen2_form(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from ets.demo.model import PRM, Shape, export, load
+
+    torch.manual_seed(0)
+    prm = PRM(Shape(hidden=64, layers=2, mlp=96))
+    for name, weight in prm.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight)
+    export(prm, tmp_path)
+    ours = load(tmp_path)
+    theirs = transformers.Qwen2Model(transformers.AutoConfig.from_pretrained(tmp_path)).eval()
+    state = ours.state_dict()
+    theirs.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
+    ids = torch.tensor([tokenizer.encode_prompt(some_problems(1)[0].text)])
+    with torch.no_grad():
+        hidden = theirs(ids).last_hidden_state
+        torch.testing.assert_close(ours.model(ids), hidden, atol=1e-4, rtol=1e-4)
+
+
+def test_the_bundled_prm_tells_right_steps_from_slips() -> None:
+    pytest.importorskip("torch")
+    from ets.demo.model import load
+    from ets.demo.sample import judge
+
+    rng = random.Random(8)
+    texts, paths = [], []
+    for problem in some_problems(12, "dev", seed=9):
+        steps = [word_step(rng, step) for step in problem.steps]
+        for index, step in enumerate(problem.steps):
+            wrong = word_step(rng, slips.scattered_slip(rng, problem, index, step))
+            if not check_step(problem, index, wrong):
+                texts += [problem.text] * 2
+                paths += [steps[: index + 1], [*steps[:index], wrong]]
+    rewards = [row[-1] for row in judge(load(demo.prm_path()), texts, paths)]
+    better = [right > wrong for right, wrong in zip(rewards[::2], rewards[1::2], strict=True)]
+    assert sum(better) > 0.8 * len(better)
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
