@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -149,36 +152,64 @@ def test_leaving_a_stream_early_cancels_its_samples() -> None:
         assert s.solve("q").answer is not None
 
 
-def test_close_cancels_what_runs() -> None:
-    class Stuck(ScriptedPolicy):
-        async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
-            self.running += 1
-            try:
-                await asyncio.sleep(1000)
-            finally:
-                self.running -= 1
-            raise RuntimeError("not reached")
+class Stuck(ScriptedPolicy):
+    """Never answers."""
 
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        self.running += 1
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            self.running -= 1
+        raise RuntimeError("not reached")
+
+
+def test_close_cancels_what_runs() -> None:
     policy = Stuck()
     s = search(policy=policy)
-    waiter = threading.Thread(target=lambda: _swallow(lambda: s.solve("p")))
-    waiter.start()
-    deadline = time.monotonic() + 20
-    while policy.running < 8 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert policy.running == 8
-    s.close()
-    waiter.join(20)
-    assert not waiter.is_alive()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(s.solve, "p")
+        _wait_for(lambda: policy.running == 8)
+        s.close()
+        with pytest.raises(RuntimeError, match="the search was closed while a call waited"):
+            waiting.result(20)
     assert policy.running == 0
     s.close()  # a second time does nothing
+    with pytest.raises(RuntimeError, match="the search is closed"):
+        s.solve("p")
 
 
-def _swallow(call: Any) -> None:
-    try:
-        call()
-    except BaseException:  # noqa: BLE001  whatever ends it, it must end
-        return
+def _read_stream(s: ets.Search) -> None:
+    with s.stream("p") as events:
+        list(events)
+
+
+WAITS: dict[str, Callable[[ets.Search], object]] = {
+    "solve": lambda s: s.solve("p"),
+    "stream": _read_stream,
+}
+
+
+@pytest.mark.parametrize("call", WAITS)
+def test_an_interrupt_cancels_and_then_cleans_up(call: str) -> None:
+    policy = Stuck()
+
+    def interrupt() -> None:
+        _wait_for(lambda: policy.running == 8)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with search(policy=policy) as s:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            WAITS[call](s)
+        assert policy.running == 0
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert condition()
 
 
 def test_objects_passed_in_stay_their_owners() -> None:

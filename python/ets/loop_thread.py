@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,22 +29,42 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and wait for it; an interrupt of the wait cancels it first."""
-        if threading.current_thread() is self._thread:
+        """Run a coroutine and wait for it.
+
+        An interrupt of the wait cancels it and is raised once it has ended, so that nothing of it
+        still runs when the caller goes on to clean up.
+        """
+        if threading.current_thread() is self._thread or not self._thread.is_alive():
+            here = self._thread.is_alive()
             coroutine.close()
-            raise RuntimeError("a blocking call was made from the search's own event loop")
-        future = self.submit(coroutine)
+            raise RuntimeError(
+                "a blocking call was made from the search's own event loop"
+                if here
+                else "the search is closed"
+            )
+        tasks: list[asyncio.Task[T]] = []
+        ended = threading.Event()
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(coroutine))
+            tasks[0].add_done_callback(lambda _: ended.set())
+
+        self._loop.call_soon_threadsafe(start)
         try:
-            return future.result()
+            ended.wait()
         except BaseException:
-            future.cancel()
+            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            ended.wait()
             raise
+        if tasks[0].cancelled():
+            raise RuntimeError("the search was closed while a call waited for it")
+        return tasks[0].result()
 
     def close(self) -> None:
         """Cancel what still runs, then stop the loop and its thread."""
         if not self._thread.is_alive():
             return
-        self.submit(self._cancel_all()).result()
+        self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -104,6 +124,3 @@ class Stream(Generic[T]):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-__all__ = ["CancelledError", "LoopThread", "Stream"]
