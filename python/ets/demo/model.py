@@ -8,7 +8,7 @@ be given, which is what packing a tree into one sequence needs (see `packing.py`
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -257,11 +257,6 @@ def load(folder: Path) -> Policy | PRM:
     state = {name: weight.float() for name, weight in weights.items()}
     model.load_state_dict({**model.state_dict(), **state})
     return model.eval()
-
-
-def describe(shape: Shape) -> dict[str, int]:
-    """Return a shape as plain numbers, for checkpoints."""
-    return asdict(shape)
 
 
 def _rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:

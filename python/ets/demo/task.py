@@ -49,11 +49,6 @@ class Step:
     item: str
     final: bool = False
 
-    @property
-    def amount(self) -> int:
-        """The number that the event brings in (for bags: how many in each)."""
-        return self.right
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
