@@ -191,7 +191,10 @@ def main() -> None:
     policy = cast(Policy, load(args.policy))
     prm = None if args.no_prm else cast(PRM, load(args.prm))
     figures = report(problems, draw(policy, prm, problems, args.samples, args.seed))
+    of_prm = ("AUROC", "weighted", "best-of")
     for name, value in figures.items():
+        if prm is None and name.startswith(of_prm):
+            continue
         print(f"{name:55} {value}")
     print(f"{len(problems)} problems x {args.samples}, {time.monotonic() - begun:.0f} s")
 
