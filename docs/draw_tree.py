@@ -83,7 +83,7 @@ def draw(result: ets.SearchResult, truth: str, out: Path) -> None:
         ("wrong", "completed, wrong"),
     ):
         axes.scatter([], [], color=COLOURS[name], label=label)
-    axes.legend(loc="lower left", frameon=False, fontsize=8)
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
     axes.set_title(
         f"{type(result.tree.strategy).__name__}, width {result.tree.strategy.width}: "
         f"{result.kv.after.sum} KV tokens kept over {len(result.kv)} steps, "

