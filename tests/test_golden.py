@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ets._core import rebase_weights
 
+from ets._core import rebase_weights
 from ets.errors import InputError
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, Decision, Strategy, View
 from ets.tree_search import Child, TreeSearch
