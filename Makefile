@@ -63,9 +63,8 @@ format: $(VENV)/.dev ## format Rust and Python
 
 # --- measurements -------------------------------------------------------------------------------
 
-bench: $(VENV)/.dev ## time the core beside the solvers it replaces
+bench: ## time width allocation, clustering and leaf selection (criterion)
 	cargo bench
-	$(BIN)/python benches/core.py
 
 results: $(VENV)/.dev ## the table of all strategies on the demo pair (docs/results.md)
 	$(BIN)/python benches/strategies.py

@@ -1,6 +1,6 @@
 """Draws the picture in the README: the tree of one search, with what was kept and what was pruned.
 
-python docs/draw_tree.py --problem 300 --width 16 --out docs/tree.png
+python docs/draw_tree.py --problem 3 --width 16 --out docs/tree.png
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def draw(result: ets.SearchResult, truth: str, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--problem", type=int, default=300, help="its place in the test problems")
+    parser.add_argument("--problem", type=int, default=3, help="its place in the test problems")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/tree.png"))
