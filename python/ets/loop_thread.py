@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-_END: Any = object()
 
 
 class LoopThread:
@@ -88,28 +87,27 @@ class Stream(Generic[T]):
         self._loop = loop
         self._source = source
 
-    async def _next(self) -> T:
+    async def _next(self) -> list[T]:
+        """The next item; none at the end."""
         async for item in self._source:
-            return item
-        return _END  # type: ignore[no-any-return]
+            return [item]
+        return []
 
     def __iter__(self) -> Stream[T]:
         return self
 
     def __next__(self) -> T:
-        item = self._loop.run(self._next())
-        if item is _END:
-            raise StopIteration
-        return item
+        for item in self._loop.run(self._next()):
+            return item
+        raise StopIteration
 
     def __aiter__(self) -> Stream[T]:
         return self
 
     async def __anext__(self) -> T:
-        item = await asyncio.wrap_future(self._loop.submit(self._next()))
-        if item is _END:
-            raise StopAsyncIteration
-        return item
+        for item in await asyncio.wrap_future(self._loop.submit(self._next())):
+            return item
+        raise StopAsyncIteration
 
     def close(self) -> None:
         """Stop early; requests in flight are aborted."""
