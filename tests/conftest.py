@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +24,9 @@ NOT_RUN = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model here comes from a folder
+    # Whoever starts the tests in the background leaves interrupts ignored, here and in the
+    # processes that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[NOT_RUN] = []
     config.addinivalue_line("markers", "vllm: runs real vLLM engines (minutes on a small machine)")
 
