@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -275,21 +276,34 @@ class InTerminal:
         )
         os.close(slave)
         self.screen = ""
+        # A terminal that nobody reads fills up, and the command waits for ever to write to it.
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while text := os.read(self._master, 65536):
+                self.screen += text.decode(errors="replace")
+        os.close(self._master)
 
     def wait_for(self, text: str) -> None:
-        """Read the terminal until `text` was shown."""
+        """Wait until the terminal showed `text`."""
         deadline = time.monotonic() + WAIT
         while text not in self.screen:
             assert time.monotonic() < deadline, self.screen[-2000:]
-            if select.select([self._master], [], [], 1.0)[0]:
-                self.screen += os.read(self._master, 65536).decode(errors="replace")
+            assert self._reader.is_alive(), self.screen[-2000:]
+            time.sleep(0.02)
+
+    def wait(self) -> str:
+        """Wait for the command to end; what it wrote to its output."""
+        stdout, _ = self.process.communicate(timeout=WAIT)
+        self._reader.join(WAIT)
+        return stdout
 
     def interrupt(self, signum: int = signal.SIGINT) -> str:
         """Signal the whole group, as a terminal does; what the command then wrote to its output."""
         os.killpg(self.process.pid, signum)
-        stdout, _ = self.process.communicate(timeout=WAIT)
-        os.close(self._master)
-        return stdout
+        return self.wait()
 
     def assert_nothing_is_left(self) -> None:
         with pytest.raises(ProcessLookupError):
@@ -357,7 +371,7 @@ def test_live_view_shows_the_steps() -> None:
     command = [*SCRIPTED, "solve", "How many?", "--width", "8"]
     terminal = InTerminal(command)
     terminal.wait_for("pruned")
-    stdout, _ = terminal.process.communicate(timeout=WAIT)
+    stdout = terminal.wait()
     assert terminal.process.returncode == 0
     assert "Answer" in stdout
     assert "ETS, width 8" in terminal.screen
@@ -370,7 +384,7 @@ def test_solve_with_real_models(pair_paths: tuple[Path, Path]) -> None:
     engines = ["--policy", f"transformers:{policy}", "--prm", f"transformers:{prm}"]
     options = ["--width", "4", "--max-tokens", "60", "--max-step-tokens", "30"]
     terminal = InTerminal([*ETS, "solve", "Tom has 3 apples.", *engines, *options, "--json"])
-    stdout, _ = terminal.process.communicate(timeout=WAIT)
+    stdout = terminal.wait()
     assert terminal.process.returncode == 0
     assert len(json.loads(stdout)["trajectories"]) == 4
 
