@@ -1,8 +1,16 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
+mod clock;
+mod components;
+mod dual;
+mod exact;
+mod forest;
 mod incumbent;
+mod labels;
 mod milp;
+mod nonempty;
 mod onepass;
+mod presolve;
 mod problem;
 #[cfg(test)]
 mod tests;
@@ -10,17 +18,23 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, check_scalar};
+use clock::Clock;
+use exact::{Answer, Exact, TOLERANCE};
+use forest::Forest;
+use nonempty::Nonempty;
 use problem::Problem;
 
 /// Says which method answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Solver {
-    /// One exact pass over the tree where no coverage term or budget couples the subtrees, else the
-    /// MILP.
+    /// The exact method.
     #[default]
     Auto,
-    /// Always the MILP, through `good_lp` and `microlp`: the independent second opinion.
+    /// Reductions, components and Lagrangian branch and bound; one pass over the tree where no
+    /// coverage term couples its subtrees.
+    Exact,
+    /// The MILP, through `good_lp`: the independent second opinion.
     Milp,
 }
 
@@ -83,23 +97,40 @@ pub struct Selection {
 }
 
 /// Says how a selection was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The method that answered: `onepass` or `microlp`.
+    /// The method that answered: `onepass` (no coverage term, no budget), `exact`, `microlp` or
+    /// `highs`.
     pub solver: &'static str,
     /// Nodes on paths to candidate leaves.
     pub nodes: usize,
     /// Distinct clusters among the candidates; 0 without a coverage term.
     pub clusters: usize,
-    /// Variables of the MILP; 0 for one pass.
-    pub variables: usize,
-    /// Constraints of the MILP; 0 for one pass.
-    pub constraints: usize,
-    /// Branch-and-bound nodes whose LP was solved; 0 for one pass.
+    /// Nodes that a reduction joined to their parent: kept exactly where that is.
+    pub joined: u64,
+    /// Nodes that a reduction dropped because they pay in no selection.
+    pub dropped: u64,
+    /// Nodes that a reduction dropped because another one covers the same for no more.
+    pub dominated: u64,
+    /// Clusters that one node alone carried after other reductions, folded into its value.
+    pub folded: u64,
+    /// Nodes that the first reductions left to search over.
+    pub residual_nodes: usize,
+    /// Clusters left open there.
+    pub residual_clusters: usize,
+    /// Parts into which that falls.
+    pub components: usize,
+    /// Lagrangian bounds computed.
+    pub bounds: u64,
+    /// Times the search branched; for the MILP, branch-and-bound nodes whose LP was solved.
     pub branch_nodes: u64,
-    /// Microseconds from the checked request to the answer.
-    pub microseconds: u64,
+    /// Variables of the MILP; 0 for the other methods.
+    pub variables: usize,
+    /// Constraints of the MILP; 0 for the other methods.
+    pub constraints: usize,
+    /// Microseconds from the request to the answer.
+    pub microseconds: f64,
 }
 
 /// Chooses the leaves to keep.
@@ -113,11 +144,12 @@ pub struct Stats {
 /// ```
 ///
 /// over all non-empty sets of candidates (within `kv_budget` tokens, where given). Uniform costs are
-/// `c_v = 1 / (nodes on paths to candidate leaves, leaves and root included)`.
+/// `c_v = 1 / (nodes on paths to candidate leaves, leaves and root included)`. Equal optima are
+/// broken the same way on every run and platform.
 ///
-/// One pass costs O(m). The MILP has about one variable for each node and cluster; its time is
-/// exponential at worst and milliseconds in practice at widths up to a few hundred. Equal optima are
-/// broken the same way on every run.
+/// Costs O(m) where no coverage term couples the subtrees, and in practice little more with one;
+/// the worst case, a set cover, is exponential, and a time limit cuts it short. Use a [`Pruner`] in
+/// a loop: it keeps its memory.
 ///
 /// # Errors
 ///
@@ -126,29 +158,113 @@ pub struct Stats {
 /// needs; [`Error::Solver`] where the MILP solver failed or its answer did not hold up when
 /// recomputed.
 pub fn select_leaves(request: &Request<'_>) -> Result<Selection, Error> {
-    let time_limit = request.time_limit.map(to_duration).transpose()?;
-    let started = Instant::now();
-    let problem = Problem::new(request)?;
-    let found = match request.solver {
-        Solver::Auto if problem.decouples() => onepass::solve(&problem),
-        Solver::Auto | Solver::Milp => milp::solve(&problem, time_limit, started)?,
-    };
-    let value = problem.evaluate(&found.keep);
-    let optimal = found.bound.is_none_or(|bound| bound <= value.objective);
-    Ok(Selection {
-        objective: value.objective,
-        bound: if optimal { value.objective } else { found.bound.unwrap_or(f64::INFINITY) },
-        optimal,
-        nodes_kept: value.nodes,
-        tokens_kept: request.node_tokens.map(|_| value.tokens),
-        stats: Stats {
-            nodes: problem.parent.len(),
-            clusters: problem.cluster_count,
-            microseconds: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            ..found.stats
-        },
-        keep: found.keep,
-    })
+    Pruner::new().select_leaves(request)
+}
+
+/// Selects leaves again and again with the same scratch memory.
+#[derive(Debug, Default)]
+pub struct Pruner {
+    problem: Problem,
+    forest: Forest,
+    exact: Exact,
+    nonempty: Nonempty,
+    /// Whether each node is kept, `[p]`.
+    kept: Vec<bool>,
+    /// Whether a candidate sits at each node, `[p]`.
+    candidate: Vec<bool>,
+}
+
+impl Pruner {
+    /// Makes a pruner that holds no memory yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Does what the function [`select_leaves`] does.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn select_leaves(&mut self, request: &Request<'_>) -> Result<Selection, Error> {
+        let started = Instant::now();
+        let time_limit = request.time_limit.map(to_duration).transpose()?;
+        self.problem.read(request)?;
+        let found = match request.solver {
+            Solver::Auto | Solver::Exact if self.problem.budget.is_none() => {
+                self.solve(time_limit.map(|limit| started + limit))
+            }
+            _ => milp::solve(&self.problem, time_limit, started)?,
+        };
+        let value = self.problem.evaluate(&found.keep);
+        let optimal = found.bound.is_none_or(|bound| bound <= value.objective);
+        Ok(Selection {
+            objective: value.objective,
+            bound: if optimal { value.objective } else { found.bound.unwrap_or(f64::INFINITY) },
+            optimal,
+            nodes_kept: value.nodes,
+            tokens_kept: request.node_tokens.map(|_| value.tokens),
+            stats: Stats {
+                nodes: self.problem.parent.len(),
+                clusters: self.problem.cluster_count,
+                microseconds: started.elapsed().as_secs_f64() * 1e6,
+                ..found.stats
+            },
+            keep: found.keep,
+        })
+    }
+
+    /// Solves the problem at hand, which has no budget, by the exact method.
+    fn solve(&mut self, deadline: Option<Instant>) -> Found {
+        let problem = &self.problem;
+        let unit = unit_of(problem);
+        let gain = problem.gain * unit;
+        self.forest.load(problem, unit);
+        self.exact.begin(Clock::new(deadline));
+        let mut answer = self.exact.solve(&self.forest, gain, &mut self.kept);
+        let keep_of = |kept: &[bool]| -> Vec<bool> {
+            problem.leaf.iter().map(|&v| kept[v as usize]).collect()
+        };
+        let mut keep = keep_of(&self.kept);
+        if !keep.contains(&true) {
+            self.candidate.clear();
+            self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
+            let (exact, kept) = (&mut self.exact, &mut self.kept);
+            answer = self.nonempty.solve(exact, &self.forest, &self.candidate, gain, kept);
+            keep = keep_of(kept);
+        }
+        let counts = &self.exact.counts;
+        let coupled = self.forest.clusters() > 0;
+        let stats = Stats {
+            solver: if coupled { "exact" } else { "onepass" },
+            joined: counts.tally.joined,
+            dropped: counts.tally.dropped,
+            dominated: counts.tally.dominated,
+            folded: counts.tally.folded,
+            residual_nodes: counts.residual_nodes,
+            residual_clusters: counts.residual_clusters,
+            components: counts.components,
+            bounds: counts.bounds,
+            branch_nodes: counts.branches,
+            ..Stats::default()
+        };
+        let Answer { worth, bound } = answer;
+        let open = worth.is_none_or(|worth| bound > worth + TOLERANCE);
+        // One cluster is covered by any choice, and not in the forest.
+        let covered = if coupled { 0.0 } else { problem.gain };
+        Found { keep, bound: open.then_some(bound / unit + covered), stats }
+    }
+}
+
+/// Returns a power of two that brings all coefficients to 1 at most, so that no sum overflows.
+fn unit_of(problem: &Problem) -> f64 {
+    let cost: f64 = problem.cost.iter().fold(0.0, |largest, &cost| largest.max(cost));
+    let most = cost.max(problem.gain).max(1.0);
+    let mut unit = 1.0;
+    while most * unit > 1.0 {
+        unit *= 0.5;
+    }
+    unit
 }
 
 /// What a method hands back.

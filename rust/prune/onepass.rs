@@ -1,21 +1,7 @@
 //! The exact one-pass rule for problems whose subtrees do not compete.
 
 use super::problem::{NONE, Problem};
-use super::{Found, Stats};
 
-/// Solves a problem that [`Problem::decouples`], exactly, in one walk up and one walk down.
-pub(super) fn solve(problem: &Problem) -> Found {
-    // Where each cluster has one leaf, covering it is part of that leaf's profit; where there is
-    // one cluster, any choice covers it.
-    let one_leaf_each = problem.cluster_count == problem.leaf.len();
-    let profit: Vec<f64> = if one_leaf_each {
-        problem.profit.iter().map(|o| o + problem.gain).collect()
-    } else {
-        problem.profit.clone()
-    };
-    let keep = best_subset(problem, &profit);
-    Found { keep, bound: None, stats: Stats { solver: "onepass", ..Stats::default() } }
-}
 
 /// Finds the non-empty set of leaves with the largest profit minus cost, ignoring clusters and
 /// budget.

@@ -1,14 +1,16 @@
 //! The checked problem, restricted to the nodes on paths to candidate leaves.
 
-use std::collections::HashMap;
-
 use super::Request;
+use super::labels::Labels;
 use crate::error::{Error, check_entries, check_length, check_scalar};
 
 /// Stands for "no node" or "no candidate" in u32 arrays.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// Holds a checked problem over `p` local nodes (topological order, root first) and `n` candidates.
+///
+/// The buffers are reused from one request to the next.
+#[derive(Debug, Default)]
 pub(super) struct Problem {
     /// Local parent of each node, `[p]`; `NONE` for the root.
     pub parent: Vec<u32>,
@@ -30,6 +32,8 @@ pub(super) struct Problem {
     pub gain: f64,
     /// The most tokens the kept nodes may hold; at least what the cheapest leaf needs.
     pub budget: Option<u64>,
+    paths: Paths,
+    labels: Labels,
 }
 
 /// What a set of kept leaves is worth and holds.
@@ -47,78 +51,111 @@ pub(super) struct Value {
     pub objective: f64,
 }
 
-impl Problem {
-    pub fn new(request: &Request<'_>) -> Result<Self, Error> {
-        check_numbers(request)?;
-        let m = request.parents.len();
-        let mut parents = read_parents(request.parents)?;
-        let leaves = read_leaves(request.leaves, m)?;
-        check_length("weights", request.weights.len(), leaves.len(), "leaves")?;
-        let at_least_0 = |value: f64| value.is_finite() && value >= 0.0;
-        check_entries("weights", request.weights, "finite and at least 0", at_least_0)?;
-        let profit = shares(request.weights).ok_or(Error::Scalar {
-            argument: "the sum of weights",
-            value: 0.0.into(),
-            expected: "above 0",
-        })?;
+/// The caller's tree while it is read: arrays over all `m` nodes, on a path or not.
+#[derive(Debug, Default)]
+struct Paths {
+    /// Parent of each node, `[m]`; 0 for the root.
+    parent: Vec<u32>,
+    /// The candidate at each node, `[m]`; `NONE` without one.
+    candidate: Vec<u32>,
+    /// Whether a candidate is at or below each node, `[m]`.
+    on: Vec<bool>,
+    /// Local number of each node on a path, `[m]`.
+    local: Vec<u32>,
+}
 
-        let local = number_paths(&parents, &leaves);
-        let on_path = |v: usize| local[v] != NONE;
-        let kept: Vec<usize> = (0..m).filter(|&v| on_path(v)).collect();
-        let costs = match request.node_costs {
-            None => vec![1.0 / kept.len() as f64; kept.len()],
-            Some(costs) => {
-                check_length("node_costs", costs.len(), m, "parents")?;
-                check_entries("node_costs", costs, "finite and at least 0", at_least_0)?;
-                let costs: Vec<f64> = kept.iter().map(|&v| costs[v]).collect();
-                shares(&costs).unwrap_or(costs)
-            }
-        };
-        let tokens = match request.node_tokens {
-            None => vec![0; kept.len()],
-            Some(tokens) => read_tokens(tokens, m, &kept)?,
-        };
-        for &v in &kept {
-            parents[v] = if parents[v] == NONE { NONE } else { local[parents[v] as usize] };
-        }
-        let leaf: Vec<u32> = leaves.iter().map(|&v| local[v as usize]).collect();
-        let mut candidate_at = vec![NONE; kept.len()];
-        for (i, &v) in leaf.iter().enumerate() {
-            candidate_at[v as usize] = i as u32;
-        }
-        let (cluster, cluster_count) = match request.clusters {
-            Some(labels) => {
-                check_length("clusters", labels.len(), leaf.len(), "leaves")?;
-                if request.lambda_d > 0.0 { number_labels(labels) } else { (Vec::new(), 0) }
-            }
-            None => (Vec::new(), 0),
-        };
-        let mut problem = Self {
-            parent: kept.iter().map(|&v| parents[v]).collect(),
-            cost: costs.iter().map(|&c| request.lambda_b * c).collect(),
-            tokens,
-            candidate_at,
-            leaf,
-            profit,
-            cluster,
-            cluster_count,
-            gain: if cluster_count > 0 { request.lambda_d / cluster_count as f64 } else { 0.0 },
-            budget: None,
-        };
-        if let Some(budget) = request.kv_budget {
-            let needs = problem.path_sums().into_iter().min().unwrap_or(0);
-            match u64::try_from(budget) {
-                Ok(fits) if fits >= needs => problem.budget = Some(fits),
-                _ => return Err(Error::BudgetTooSmall { budget, needs }),
-            }
-        }
+impl Problem {
+    /// Reads a request without scratch memory of an earlier one.
+    #[cfg(test)]
+    pub fn new(request: &Request<'_>) -> Result<Self, Error> {
+        let mut problem = Self::default();
+        problem.read(request)?;
         Ok(problem)
     }
 
-    /// Says whether the best choice in one subtree does not depend on the others: no budget, and
-    /// either no coverage term, one cluster (always covered), or one leaf to each cluster.
-    pub fn decouples(&self) -> bool {
-        self.budget.is_none() && (self.cluster_count <= 1 || self.cluster_count == self.leaf.len())
+    /// Checks a request and takes over what lies on paths to candidates. O(m + n).
+    pub fn read(&mut self, request: &Request<'_>) -> Result<(), Error> {
+        check_numbers(request)?;
+        self.paths.read_parents(request.parents)?;
+        self.paths.read_leaves(request.leaves)?;
+        let (m, n) = (request.parents.len(), request.leaves.len());
+        check_length("weights", request.weights.len(), n, "leaves")?;
+        check_entries("weights", request.weights, "finite and at least 0", is_amount)?;
+        self.profit.clear();
+        self.profit.extend_from_slice(request.weights);
+        if !to_shares(&mut self.profit) {
+            return Err(Error::Scalar {
+                argument: "the sum of weights",
+                value: 0.0.into(),
+                expected: "above 0",
+            });
+        }
+        self.paths.number();
+        self.paths.restrict(&mut self.parent, &mut self.candidate_at);
+        self.leaf.clear();
+        self.leaf.extend(request.leaves.iter().map(|&v| self.paths.local[v as usize]));
+        self.read_costs(request, m)?;
+        self.read_tokens(request.node_tokens, m)?;
+        self.cluster.clear();
+        self.cluster_count = 0;
+        if let Some(labels) = request.clusters {
+            check_length("clusters", labels.len(), n, "leaves")?;
+            if request.lambda_d > 0.0 {
+                self.cluster_count = self.labels.number(labels, &mut self.cluster);
+            }
+        }
+        self.gain = match self.cluster_count {
+            0 => 0.0,
+            count => request.lambda_d / count as f64,
+        };
+        self.budget = None;
+        if let Some(budget) = request.kv_budget {
+            let needs = self.path_sums().into_iter().min().unwrap_or(0);
+            match u64::try_from(budget) {
+                Ok(fits) if fits >= needs => self.budget = Some(fits),
+                _ => return Err(Error::BudgetTooSmall { budget, needs }),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_costs(&mut self, request: &Request<'_>, m: usize) -> Result<(), Error> {
+        let p = self.parent.len();
+        self.cost.clear();
+        match request.node_costs {
+            None => self.cost.resize(p, request.lambda_b / p as f64),
+            Some(costs) => {
+                check_length("node_costs", costs.len(), m, "parents")?;
+                check_entries("node_costs", costs, "finite and at least 0", is_amount)?;
+                self.cost.extend(self.paths.kept(costs));
+                to_shares(&mut self.cost);
+                self.cost.iter_mut().for_each(|cost| *cost *= request.lambda_b);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_tokens(&mut self, tokens: Option<&[i64]>, m: usize) -> Result<(), Error> {
+        self.tokens.clear();
+        let Some(tokens) = tokens else {
+            self.tokens.resize(self.parent.len(), 0);
+            return Ok(());
+        };
+        check_length("node_tokens", tokens.len(), m, "parents")?;
+        let mut total = 0_i64;
+        for (index, &value) in tokens.iter().enumerate() {
+            let (argument, expected) = if value < 0 {
+                ("node_tokens", "at least 0")
+            } else if let Some(sum) = total.checked_add(value) {
+                total = sum;
+                continue;
+            } else {
+                ("node_tokens", "small enough for the sum to stay below 2**63")
+            };
+            return Err(Error::Entry { argument, index, value: value.into(), expected });
+        }
+        self.tokens.extend(self.paths.kept(tokens).map(i64::unsigned_abs));
+        Ok(())
     }
 
     /// Values a non-empty set of kept leaves, from scratch.
@@ -159,9 +196,99 @@ impl Problem {
     }
 }
 
+impl Paths {
+    /// Copies the parents while checking them, each read once: the caller's array may be shared.
+    fn read_parents(&mut self, parents: &[i64]) -> Result<(), Error> {
+        let (argument, m) = ("parents", parents.len());
+        if m == 0 {
+            return Err(Error::Empty { argument });
+        }
+        let count = i64::try_from(m).unwrap_or(i64::MAX);
+        let (name, expected) = ("the number of nodes", "below 2**32 - 1");
+        check_scalar(name, count, expected, count < i64::from(NONE))?;
+        if parents[0] != -1 {
+            let (index, value) = (0, parents[0].into());
+            let expected = "-1, for node 0 is the root";
+            return Err(Error::Entry { argument, index, value, expected });
+        }
+        self.parent.clear();
+        self.parent.push(0);
+        self.parent.extend(parents[1..].iter().map(|&parent| parent as u32));
+        // Compared as given, after the copy: a loop without a way out is one the compiler vectorises.
+        let wrong = |index: usize, value: i64| !(0..index as i64).contains(&value);
+        let wrongs = parents.iter().enumerate().skip(1).filter(|&(index, &v)| wrong(index, v));
+        if wrongs.count() > 0 {
+            let mut all = parents.iter().enumerate().skip(1);
+            if let Some((index, &value)) = all.find(|&(index, &v)| wrong(index, v)) {
+                let value = value.into();
+                let expected = "the id of an earlier node (parents come before children; only \
+                                node 0 is a root)";
+                return Err(Error::Entry { argument, index, value, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the candidates while checking that they are distinct nodes.
+    fn read_leaves(&mut self, leaves: &[i64]) -> Result<(), Error> {
+        let (argument, m) = ("leaves", self.parent.len());
+        if leaves.is_empty() {
+            return Err(Error::Empty { argument });
+        }
+        self.candidate.clear();
+        self.candidate.resize(m, NONE);
+        for (index, &value) in leaves.iter().enumerate() {
+            let slot = usize::try_from(value).ok().and_then(|v| self.candidate.get_mut(v));
+            let Some(first) = slot else {
+                let what = "the number of nodes";
+                return Err(Error::OutOfRange { argument, index, value, below: m, what });
+            };
+            if *first != NONE {
+                let first = *first as usize;
+                return Err(Error::Duplicate { argument, index, first, value });
+            }
+            *first = index as u32;
+        }
+        Ok(())
+    }
+
+    /// Finds the nodes on paths to candidates and numbers them from 0, in order.
+    fn number(&mut self) {
+        let m = self.parent.len();
+        self.on.clear();
+        self.on.extend(self.candidate.iter().map(|&candidate| candidate != NONE));
+        for v in (1..m).rev() {
+            let above = self.parent[v] as usize;
+            self.on[above] |= self.on[v];
+        }
+        self.local.clear();
+        let mut next = 0;
+        self.local.extend(self.on.iter().map(|&on| {
+            let number = next;
+            next += u32::from(on);
+            number
+        }));
+    }
+
+    /// Copies the parents and candidates of the nodes on paths, in local numbers.
+    fn restrict(&self, parent: &mut Vec<u32>, candidate_at: &mut Vec<u32>) {
+        parent.clear();
+        let above = self.parent.iter().map(|&above| self.local[above as usize]);
+        parent.extend(above.zip(&self.on).filter(|(_, on)| **on).map(|(above, _)| above));
+        parent[0] = NONE;
+        candidate_at.clear();
+        candidate_at.extend(self.kept(&self.candidate));
+    }
+
+    /// Yields the entries of the nodes on paths.
+    fn kept<'a, T: Copy>(&'a self, entries: &'a [T]) -> impl Iterator<Item = T> + 'a {
+        entries.iter().zip(&self.on).filter(|(_, on)| **on).map(|(&entry, _)| entry)
+    }
+}
+
 fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
     for (argument, value) in [("lambda_b", request.lambda_b), ("lambda_d", request.lambda_d)] {
-        check_scalar(argument, value, "finite and at least 0", value.is_finite() && value >= 0.0)?;
+        check_scalar(argument, value, "finite and at least 0", is_amount(value))?;
     }
     if let Some(budget) = request.kv_budget {
         check_scalar("kv_budget", budget, "at least 0", budget >= 0)?;
@@ -172,119 +299,24 @@ fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies the parents while checking them, each read once: the caller's array may be shared.
-fn read_parents(parents: &[i64]) -> Result<Vec<u32>, Error> {
-    if parents.is_empty() {
-        return Err(Error::Empty { argument: "parents" });
-    }
-    if parents.len() >= NONE as usize {
-        return Err(Error::Scalar {
-            argument: "the number of nodes",
-            value: i64::try_from(parents.len()).unwrap_or(i64::MAX).into(),
-            expected: "below 2**32 - 1",
-        });
-    }
-    let mut checked = Vec::with_capacity(parents.len());
-    for (index, &value) in parents.iter().enumerate() {
-        checked.push(match (index, u32::try_from(value)) {
-            (0, _) if value == -1 => NONE,
-            (1.., Ok(parent)) if (parent as usize) < index => parent,
-            _ => {
-                let expected = if index == 0 {
-                    "-1, for node 0 is the root"
-                } else {
-                    "the id of an earlier node (parents come before children; only node 0 is a \
-                     root)"
-                };
-                return Err(Error::Entry {
-                    argument: "parents",
-                    index,
-                    value: value.into(),
-                    expected,
-                });
-            }
-        });
-    }
-    Ok(checked)
+fn is_amount(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
 }
 
-/// Copies the leaves while checking that they are distinct nodes.
-fn read_leaves(leaves: &[i64], m: usize) -> Result<Vec<u32>, Error> {
-    if leaves.is_empty() {
-        return Err(Error::Empty { argument: "leaves" });
-    }
-    let mut first_at = vec![NONE; m];
-    let mut checked = Vec::with_capacity(leaves.len());
-    for (index, &value) in leaves.iter().enumerate() {
-        let slot = usize::try_from(value).ok().and_then(|v| first_at.get_mut(v));
-        let Some(first) = slot else {
-            let (argument, what) = ("leaves", "the number of nodes");
-            return Err(Error::OutOfRange { argument, index, value, below: m, what });
-        };
-        if *first != NONE {
-            let first = *first as usize;
-            return Err(Error::Duplicate { argument: "leaves", index, first, value });
+/// Divides values by their sum; false, and nothing done, where that is 0.
+fn to_shares(values: &mut [f64]) -> bool {
+    let sum: f64 = values.iter().sum();
+    let factor = if sum.is_finite() && sum > 1e-290 {
+        sum
+    } else {
+        // Scaled by the largest first, so that the sum neither overflows nor vanishes.
+        let largest = values.iter().fold(0.0_f64, |largest, &value| largest.max(value));
+        if largest == 0.0 {
+            return false;
         }
-        *first = index as u32;
-        checked.push(value as u32);
-    }
-    Ok(checked)
-}
-
-/// Copies the kept nodes' tokens; the sum over all nodes must fit an i64.
-fn read_tokens(tokens: &[i64], m: usize, kept: &[usize]) -> Result<Vec<u64>, Error> {
-    check_length("node_tokens", tokens.len(), m, "parents")?;
-    let mut total = 0_i64;
-    for (index, &value) in tokens.iter().enumerate() {
-        let (argument, expected) = if value < 0 {
-            ("node_tokens", "at least 0")
-        } else if let Some(sum) = total.checked_add(value) {
-            total = sum;
-            continue;
-        } else {
-            ("node_tokens", "small enough for the sum to stay below 2**63")
-        };
-        return Err(Error::Entry { argument, index, value: value.into(), expected });
-    }
-    Ok(kept.iter().map(|&v| tokens[v].unsigned_abs()).collect())
-}
-
-/// Numbers the nodes on paths to leaves from 0, in order; `NONE` for all others.
-fn number_paths(parents: &[u32], leaves: &[u32]) -> Vec<u32> {
-    let mut local = vec![NONE; parents.len()];
-    for &leaf in leaves {
-        let mut v = leaf;
-        while v != NONE && local[v as usize] == NONE {
-            local[v as usize] = 0;
-            v = parents[v as usize];
-        }
-    }
-    let marked = local.iter_mut().filter(|number| **number == 0);
-    marked.zip(0..).for_each(|(number, next)| *number = next);
-    local
-}
-
-/// Numbers labels from 0 in order of first appearance; returns them and how many there are.
-fn number_labels(labels: &[i64]) -> (Vec<u32>, usize) {
-    let mut number_of = HashMap::with_capacity(labels.len());
-    let numbers = labels
-        .iter()
-        .map(|&label| {
-            let next = number_of.len() as u32;
-            *number_of.entry(label).or_insert(next)
-        })
-        .collect();
-    (numbers, number_of.len())
-}
-
-/// Divides values by their sum; `None` where that is 0.
-fn shares(values: &[f64]) -> Option<Vec<f64>> {
-    // Scaled by the largest first, so that the sum cannot overflow.
-    let largest = values.iter().fold(0.0_f64, |largest, &value| largest.max(value));
-    if largest == 0.0 {
-        return None;
-    }
-    let scaled: Vec<f64> = values.iter().map(|&value| value / largest).collect();
-    let sum: f64 = scaled.iter().sum();
-    Some(scaled.into_iter().map(|value| value / sum).collect())
+        values.iter_mut().for_each(|value| *value /= largest);
+        values.iter().sum()
+    };
+    values.iter_mut().for_each(|value| *value /= factor);
+    true
 }

@@ -1,0 +1,344 @@
+//! The Lagrangian bound of a forest, and selections found on the way to it.
+
+use super::clock::Clock;
+use super::forest::Forest;
+use super::presolve::Fix;
+
+/// Subgradient steps without progress after which the step length is halved.
+const PATIENCE: u32 = 4;
+/// Where the step length has shrunk this much, the bound has all but converged.
+const SHORTEST_STEP: f64 = 0.02;
+/// Weight of the newest selection in the running mean.
+const MEAN_WEIGHT: f64 = 0.15;
+
+/// Relaxes "a covered cluster needs a kept carrier", with a price `u_k` in `[0, gain]` for each:
+///
+/// ```text
+/// L(u) = sum_k (gain - u_k) + max over selections of sum_v (value_v + sum of u_k that v carries)
+/// ```
+///
+/// bounds every selection from above, and one pass over the tree computes it.
+#[derive(Debug, Default)]
+pub(super) struct Dual {
+    /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
+    sum: Vec<f64>,
+    /// Best selection at the current prices, `[r]`.
+    keep: Vec<bool>,
+    /// Kept carriers of each cluster, `[K]`.
+    count: Vec<u32>,
+    price: Vec<f64>,
+    best_price: Vec<f64>,
+    /// Running mean of `keep`, `[r]`: near the fractions that the linear relaxation has.
+    mean: Vec<f64>,
+    /// Where the carriers of each cluster start in `carrier`, `[K + 1]`.
+    start: Vec<u32>,
+    carrier: Vec<u32>,
+    /// A selection under repair, and its worth of each subtree.
+    trial: Vec<bool>,
+    /// Carriers of each cluster in it, `[K]`.
+    tally: Vec<u32>,
+    margin: Vec<f64>,
+    seen: Vec<bool>,
+    /// Best selection found, `[r]`; holds one only where `found`.
+    pub incumbent: Vec<bool>,
+    pub found: bool,
+    /// Its worth, or the cutoff that a selection must exceed.
+    pub floor: f64,
+    /// Smallest bound found.
+    pub bound: f64,
+    pub steps: u64,
+}
+
+impl Dual {
+    /// Bounds a forest, until the bound meets `cutoff` or the best selection found, or converges.
+    ///
+    /// Leaves the prices of the best bound in the forest.
+    pub fn run(
+        &mut self,
+        forest: &mut Forest,
+        gain: f64,
+        cutoff: f64,
+        most_steps: u32,
+        tolerance: f64,
+        clock: &mut Clock,
+    ) {
+        self.begin(forest, cutoff);
+        self.ascend(forest, gain);
+        self.bound = f64::INFINITY;
+        let (mut scale, mut waited) = (1.0, 0);
+        for step in 0..=most_steps {
+            let bound = self.evaluate(forest, gain);
+            self.steps += 1;
+            let progress = self.bound - bound;
+            if bound < self.bound {
+                self.bound = bound;
+                self.best_price.clone_from(&self.price);
+            }
+            self.try_selection(forest, gain);
+            if self.bound <= self.floor + tolerance || clock.expired() || step == most_steps {
+                break;
+            }
+            // Progress counts where it closes a visible part of the gap.
+            if progress > 0.02 * (self.bound - self.floor) {
+                waited = 0;
+            } else {
+                waited += 1;
+                if waited >= PATIENCE {
+                    waited = 0;
+                    scale *= 0.6;
+                    if scale < SHORTEST_STEP {
+                        break;
+                    }
+                }
+            }
+            if !self.step(gain, scale * (bound - self.floor).max(tolerance)) {
+                break;
+            }
+        }
+        forest.price.clone_from(&self.best_price);
+    }
+
+    fn begin(&mut self, forest: &Forest, cutoff: f64) {
+        let (r, clusters) = (forest.len(), forest.clusters());
+        self.start.clear();
+        self.start.resize(clusters + 1, 0);
+        forest.cover.iter().for_each(|&k| self.start[k as usize + 1] += 1);
+        (0..clusters).for_each(|k| self.start[k + 1] += self.start[k]);
+        self.carrier.clear();
+        self.carrier.resize(forest.owner.len(), 0);
+        self.count.clear();
+        self.count.extend_from_slice(&self.start[..clusters]);
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            let slot = &mut self.count[k as usize];
+            self.carrier[*slot as usize] = v;
+            *slot += 1;
+        }
+        self.price.clone_from(&forest.price);
+        self.best_price.clone_from(&forest.price);
+        self.mean.clear();
+        self.mean.resize(r, 0.0);
+        self.floor = cutoff;
+        self.found = false;
+        // Keeping nothing but the root is always possible.
+        if forest.value[0] > self.floor {
+            self.floor = forest.value[0];
+            self.found = true;
+            self.incumbent.clear();
+            self.incumbent.resize(r, false);
+            self.incumbent[0] = true;
+        }
+    }
+
+    /// Computes the bound at the current prices, with the selection that attains it.
+    fn evaluate(&mut self, forest: &Forest, gain: f64) -> f64 {
+        self.sum.clone_from(&forest.value);
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            self.sum[v as usize] += self.price[k as usize];
+        }
+        for v in (1..forest.len()).rev() {
+            let worth = self.sum[v].max(0.0);
+            self.sum[forest.parent[v] as usize] += worth;
+        }
+        self.keep.clear();
+        self.keep.push(true);
+        for v in 1..forest.len() {
+            let kept = self.keep[forest.parent[v] as usize] && self.sum[v] > 0.0;
+            self.keep.push(kept);
+        }
+        self.count.fill(0);
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            self.count[k as usize] += u32::from(self.keep[v as usize]);
+        }
+        for (mean, &kept) in self.mean.iter_mut().zip(&self.keep) {
+            *mean += MEAN_WEIGHT * (f64::from(u8::from(kept)) - *mean);
+        }
+        self.sum[0] + self.price.iter().map(|price| gain - price).sum::<f64>()
+    }
+
+    /// Moves the prices against the subgradient; false where that is zero.
+    fn step(&mut self, gain: f64, gap: f64) -> bool {
+        let pull = |price: f64, count: u32| match count {
+            0 if price < gain => 1.0,
+            0 | 1 => 0.0,
+            _ if price > 0.0 => 1.0 - f64::from(count),
+            _ => 0.0,
+        };
+        let pulls = self.price.iter().zip(&self.count).map(|(&price, &count)| pull(price, count));
+        let norm: f64 = pulls.map(|pull| pull * pull).sum();
+        if norm == 0.0 {
+            return false;
+        }
+        let length = gap / norm;
+        for (price, &count) in self.price.iter_mut().zip(&self.count) {
+            *price = (*price + length * pull(*price, count)).clamp(0.0, gain);
+        }
+        true
+    }
+
+    /// Raises each price in turn to where the bound falls no further: until a carrier is kept.
+    fn ascend(&mut self, forest: &Forest, gain: f64) {
+        self.evaluate(forest, gain);
+        for k in 0..forest.clusters() {
+            for second in [false, true] {
+                let room = gain - self.price[k];
+                let span = self.start[k] as usize..self.start[k + 1] as usize;
+                let needs = self.carrier[span].iter().map(|&v| self.need(forest, v));
+                // The second time for the carrier after the first: the bound is level up to there.
+                let need = needs.filter(|&need| !second || need > 0.0).fold(room, f64::min);
+                let by = if second { 0.5 * need } else { need };
+                if by > 0.0 {
+                    self.raise(forest, k, by);
+                }
+            }
+        }
+    }
+
+    /// What must be added to a node's value for it to be kept at the current prices.
+    fn need(&self, forest: &Forest, v: u32) -> f64 {
+        let (mut need, mut at) = (0.0, v as usize);
+        while at != 0 {
+            need += (-self.sum[at]).max(0.0);
+            at = forest.parent[at] as usize;
+        }
+        need
+    }
+
+    fn raise(&mut self, forest: &Forest, k: usize, by: f64) {
+        self.price[k] += by;
+        for at in self.start[k]..self.start[k + 1] {
+            let (mut v, mut more) = (self.carrier[at as usize] as usize, by);
+            loop {
+                let before = self.sum[v];
+                self.sum[v] += more;
+                more = self.sum[v].max(0.0) - before.max(0.0);
+                if v == 0 || more <= 0.0 {
+                    break;
+                }
+                v = forest.parent[v] as usize;
+            }
+        }
+    }
+
+    /// Repairs the current selection, and remembers it where it is the best so far.
+    fn try_selection(&mut self, forest: &Forest, gain: f64) {
+        self.trial.clone_from(&self.keep);
+        self.tally.clone_from(&self.count);
+        self.cover_more(forest, gain);
+        self.drop_losses(forest, gain);
+        let worth = forest.worth(&self.trial, gain, &mut self.seen);
+        if worth > self.floor {
+            self.floor = worth;
+            self.found = true;
+            self.incumbent.clone_from(&self.trial);
+        }
+    }
+
+    /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
+    fn cover_more(&mut self, forest: &Forest, gain: f64) {
+        for k in 0..forest.clusters() {
+            if self.tally[k] > 0 {
+                continue;
+            }
+            let (mut best, mut best_worth) = (0, 0.0);
+            for at in self.start[k]..self.start[k + 1] {
+                let v = self.carrier[at as usize] as usize;
+                let (mut worth, mut up) = (gain, v);
+                while !self.trial[up] {
+                    worth += forest.value[up];
+                    up = forest.parent[up] as usize;
+                }
+                if worth > best_worth {
+                    (best, best_worth) = (v, worth);
+                }
+            }
+            while !self.trial[best] {
+                self.trial[best] = true;
+                best = forest.parent[best] as usize;
+            }
+            self.tally[k] += u32::from(best_worth > 0.0);
+        }
+    }
+
+    /// Drops, from the leaves up, the subtrees that cost more than they alone cover.
+    fn drop_losses(&mut self, forest: &Forest, gain: f64) {
+        self.tally.fill(0);
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            self.tally[k as usize] += u32::from(self.trial[v as usize]);
+        }
+        self.margin.clone_from(&forest.value);
+        let mut e = forest.owner.len();
+        for v in (1..forest.len()).rev() {
+            let last = e;
+            while e > 0 && forest.owner[e - 1] as usize == v {
+                e -= 1;
+            }
+            if !self.trial[v] {
+                continue;
+            }
+            let own = &forest.cover[e..last];
+            let alone = own.iter().filter(|&&k| self.tally[k as usize] == 1).count();
+            let margin = self.margin[v] + gain * alone as f64;
+            if margin > 0.0 {
+                self.margin[forest.parent[v] as usize] += margin;
+            } else {
+                self.trial[v] = false;
+                own.iter().for_each(|&k| self.tally[k as usize] -= 1);
+            }
+        }
+        for v in 1..forest.len() {
+            self.trial[v] &= self.trial[forest.parent[v] as usize];
+        }
+    }
+
+    /// Fixes what every selection better than the best so far has in common, by reduced cost.
+    ///
+    /// Returns how many nodes are fixed.
+    pub fn fix(&mut self, forest: &Forest, gain: f64, tolerance: f64, fix: &mut Vec<Fix>) -> usize {
+        self.price.clone_from(&self.best_price);
+        let bound = self.evaluate(forest, gain);
+        let spare = bound - self.floor - tolerance;
+        fix.clear();
+        fix.resize(forest.len(), Fix::Free);
+        // What the bound loses by forcing a node in (not kept) or out (kept), `[r]`.
+        self.margin.clear();
+        self.margin.push(f64::INFINITY);
+        let mut fixed = 0;
+        for v in 1..forest.len() {
+            let above = forest.parent[v] as usize;
+            let loss = if self.keep[v] {
+                self.margin[above].min(self.sum[v])
+            } else {
+                let before = if self.keep[above] { 0.0 } else { self.margin[above] };
+                before + (-self.sum[v]).max(0.0)
+            };
+            self.margin.push(loss);
+            if loss >= spare {
+                fix[v] = if self.keep[v] { Fix::In } else { Fix::Out };
+                fixed += 1;
+            }
+        }
+        fixed
+    }
+
+    /// Picks the node to branch on: the most undecided, weighted by the clusters at and below it.
+    ///
+    /// Returns it, and whether it is rather kept.
+    pub fn branch(&mut self, forest: &Forest, fix: &[Fix]) -> (usize, bool) {
+        // Entries at and below each node, `[r]`.
+        self.margin.clear();
+        self.margin.resize(forest.len(), 0.0);
+        forest.owner.iter().for_each(|&v| self.margin[v as usize] += 1.0);
+        for v in (1..forest.len()).rev() {
+            self.margin[forest.parent[v] as usize] += self.margin[v];
+        }
+        let free = (1..forest.len()).filter(|&v| fix[v] == Fix::Free);
+        let score = |v: usize| {
+            let mean = self.mean[v];
+            (mean.min(1.0 - mean) + 1e-6) * self.margin[v].sqrt()
+        };
+        // The first of equal scores.
+        let v = free.reduce(|best, v| if score(v) > score(best) { v } else { best });
+        let v = v.unwrap_or(1);
+        (v, self.mean[v] >= 0.5)
+    }
+}

@@ -1,0 +1,195 @@
+//! The exact method: reductions, components, and Lagrangian branch and bound.
+
+use super::clock::Clock;
+use super::components::Components;
+use super::dual::Dual;
+use super::forest::Forest;
+use super::presolve::{Fix, Presolve, Reduction, Tally};
+
+/// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
+pub(super) const TOLERANCE: f64 = 1e-12;
+
+/// Branches inside one another, after which a proof is given up: it would take for ever, and each
+/// holds memory.
+const MOST_NESTED: usize = 200;
+
+/// Steps towards the bound before the first branch, and after it.
+const FIRST_STEPS: u32 = 150;
+const LATER_STEPS: u32 = 60;
+
+/// What is known of a forest's best selection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    /// Worth of the selection found; `None` where none was found that exceeds the cutoff.
+    pub worth: Option<f64>,
+    /// No selection is worth more than the larger of this and the cutoff.
+    pub bound: f64,
+}
+
+/// Solves forests; owns the scratch memory, reused from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Exact {
+    presolve: Presolve,
+    dual: Dual,
+    /// Spare memory for the levels of the search.
+    spare: Vec<Box<Level>>,
+    pub clock: Clock,
+    pub counts: Counts,
+}
+
+/// Counts what solving took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub tally: Tally,
+    pub residual_nodes: usize,
+    pub residual_clusters: usize,
+    pub components: usize,
+    pub bounds: u64,
+    pub branches: u64,
+    pub gave_up: bool,
+}
+
+/// One level of the search: a forest reduced and split, and the part in work.
+#[derive(Debug, Default)]
+struct Level {
+    reduction: Reduction,
+    components: Components,
+    /// Selection of what the reductions left.
+    chosen: Vec<bool>,
+    /// The component in work, and its selection.
+    part: Forest,
+    part_keep: Vec<bool>,
+    fix: Vec<Fix>,
+    branch_fix: Vec<Fix>,
+    scratch: Vec<bool>,
+}
+
+impl Exact {
+    /// Starts a new count, with a new deadline.
+    pub fn begin(&mut self, clock: Clock) {
+        self.clock = clock;
+        self.counts = Counts::default();
+        self.dual.steps = 0;
+    }
+
+    /// Finds the best selection of a forest.
+    pub fn solve(&mut self, forest: &Forest, gain: f64, keep: &mut Vec<bool>) -> Answer {
+        let answer = self.forest(forest, &[], gain, f64::NEG_INFINITY, 0, keep);
+        self.counts.bounds = self.dual.steps;
+        answer
+    }
+
+    /// Finds the best selection worth more than `cutoff`, some nodes fixed (`fix` empty: none).
+    fn forest(
+        &mut self,
+        forest: &Forest,
+        fix: &[Fix],
+        gain: f64,
+        cutoff: f64,
+        nested: usize,
+        keep: &mut Vec<bool>,
+    ) -> Answer {
+        let mut level = self.spare.pop().unwrap_or_default();
+        let tally = &mut self.counts.tally;
+        level.reduction.run(forest, fix, gain, &mut self.presolve, tally);
+        let answer = self.left(&mut level, gain, cutoff, nested);
+        if answer.worth.is_some() {
+            level.reduction.expand(&level.chosen, keep, &mut level.scratch);
+        }
+        self.spare.push(level);
+        answer
+    }
+
+    /// Solves what the reductions left, one component after the other, into `chosen`.
+    fn left(&mut self, level: &mut Level, gain: f64, cutoff: f64, nested: usize) -> Answer {
+        let left = level.reduction.left();
+        level.chosen.clear();
+        level.chosen.resize(left.len(), false);
+        level.chosen[0] = true;
+        let settled = left.value[0];
+        let components = level.components.split(left);
+        if nested == 0 {
+            self.counts.residual_nodes += left.len() - 1;
+            self.counts.residual_clusters += left.clusters();
+            self.counts.components += components;
+        }
+        let (mut worth, mut bound) = (settled, settled);
+        // All nodes that are left cost something, so that a component is worth its gains at most.
+        let mut hope: f64 = gain * left.clusters() as f64;
+        for at in 0..components {
+            level.components.load(at, level.reduction.left(), &mut level.part);
+            hope -= gain * level.part.clusters() as f64;
+            let floor = cutoff - worth - hope;
+            let answer = self.component(level, gain, floor, nested);
+            bound += answer.bound.max(answer.worth.unwrap_or(0.0));
+            let Some(found) = answer.worth else {
+                // Together with the best of all others this stays below the cutoff.
+                return Answer { worth: None, bound: bound + hope };
+            };
+            worth += found;
+            for (&v, &kept) in level.components.members(at).iter().zip(&level.part_keep[1..]) {
+                level.chosen[v as usize] = kept;
+            }
+        }
+        Answer { worth: (worth > cutoff).then_some(worth), bound }
+    }
+
+    /// Solves `level.part` into `level.part_keep`.
+    fn component(&mut self, level: &mut Level, gain: f64, cutoff: f64, nested: usize) -> Answer {
+        let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+        let part = &mut level.part;
+        self.dual.run(part, gain, cutoff, steps, TOLERANCE, &mut self.clock);
+        let mut answer = Answer { worth: None, bound: self.dual.bound };
+        let mut floor = self.dual.floor;
+        if self.dual.found {
+            answer.worth = Some(floor);
+            level.part_keep.clone_from(&self.dual.incumbent);
+        }
+        if answer.bound <= floor + TOLERANCE || self.clock.expired() {
+            return answer;
+        }
+        if nested == MOST_NESTED {
+            self.counts.gave_up = true;
+            return answer;
+        }
+        let fixed = self.dual.fix(part, gain, TOLERANCE, &mut level.fix);
+        let (v, rather_in) = self.dual.branch(part, &level.fix);
+        // Many fixed nodes leave a much smaller forest, which is worth bounding afresh first.
+        let branches: &[Option<bool>] = if 4 * fixed >= part.len() {
+            &[None]
+        } else {
+            self.counts.branches += 1;
+            if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
+        };
+        let mut bound = f64::NEG_INFINITY;
+        for &branch in branches {
+            let mut fix = std::mem::take(&mut level.branch_fix);
+            fix.clone_from(&level.fix);
+            let mut at = v;
+            match branch {
+                None => {}
+                Some(false) => fix[v] = Fix::Out,
+                Some(true) => {
+                    while at != 0 {
+                        fix[at] = Fix::In;
+                        at = level.part.parent[at] as usize;
+                    }
+                }
+            }
+            let mut keep = std::mem::take(&mut level.scratch);
+            let found = self.forest(&level.part, &fix, gain, floor, nested + 1, &mut keep);
+            if let Some(worth) = found.worth {
+                floor = worth;
+                answer.worth = Some(worth);
+                level.part_keep.clone_from(&keep);
+            }
+            bound = bound.max(found.bound);
+            level.scratch = keep;
+            level.branch_fix = fix;
+        }
+        // Either branch also holds the selections that reduced costs excluded: worth `floor` at
+        // most.
+        answer.bound = answer.bound.min(bound.max(floor));
+        answer
+    }
+}

@@ -1,0 +1,99 @@
+//! What is left of a selection problem between reductions.
+
+use super::problem::Problem;
+
+/// Stands for "not kept" in a map from the nodes of one forest to those of the next.
+pub(super) const OUT: u32 = u32::MAX;
+
+/// A problem in its bare form: keep nodes, each with its parent, and cover clusters.
+///
+/// Node 0 is the root and always kept. A selection is worth the values of its nodes, plus one gain
+/// (the same for all) for each cluster that a kept node carries. No leaf needs to be kept: that is
+/// seen to elsewhere.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Forest {
+    /// Parent of each node, `[r]`; parents come before children; the root's entry is not read.
+    pub parent: Vec<u32>,
+    /// Worth of each node without gains, `[r]`.
+    pub value: Vec<f64>,
+    /// Node of each entry of `cover`, ascending, `[e]`.
+    pub owner: Vec<u32>,
+    /// Cluster that the node carries, `0..K`; no node carries one twice, `[e]`.
+    pub cover: Vec<u32>,
+    /// Lagrange multiplier of each cluster from which a bound may start, `[K]`.
+    pub price: Vec<f64>,
+}
+
+impl Forest {
+    pub fn len(&self) -> usize {
+        self.parent.len()
+    }
+
+    pub fn clusters(&self) -> usize {
+        self.price.len()
+    }
+
+    pub fn clear(&mut self) {
+        self.parent.clear();
+        self.value.clear();
+        self.owner.clear();
+        self.cover.clear();
+        self.price.clear();
+    }
+
+    /// Takes over a whole problem, every value times `unit`.
+    pub fn load(&mut self, problem: &Problem, unit: f64) {
+        self.clear();
+        self.parent.extend_from_slice(&problem.parent);
+        self.value.extend(problem.cost.iter().map(|cost| -cost * unit));
+        for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
+            self.value[v as usize] += profit * unit;
+        }
+        // One cluster, or none: any choice covers what there is.
+        if problem.cluster_count > 1 {
+            self.price.resize(problem.cluster_count, 0.0);
+            for (v, &candidate) in (0..).zip(&problem.candidate_at) {
+                if let Some(&cluster) = problem.cluster.get(candidate as usize) {
+                    self.owner.push(v);
+                    self.cover.push(cluster);
+                }
+            }
+        }
+    }
+
+    /// Takes over the part of another forest at and below a node, which becomes the root.
+    ///
+    /// `place` gets each node's number here, or [`OUT`].
+    pub fn load_below(&mut self, whole: &Self, top: u32, place: &mut Vec<u32>) {
+        self.clear();
+        place.clear();
+        place.resize(whole.len(), OUT);
+        for v in top as usize..whole.len() {
+            let above = if v == top as usize { 0 } else { place[whole.parent[v] as usize] };
+            if v == top as usize || above != OUT {
+                place[v] = self.len() as u32;
+                self.parent.push(above);
+                self.value.push(whole.value[v]);
+            }
+        }
+        self.price.resize(whole.clusters(), 0.0);
+        for (&v, &k) in whole.owner.iter().zip(&whole.cover) {
+            if place[v as usize] != OUT {
+                self.owner.push(place[v as usize]);
+                self.cover.push(k);
+            }
+        }
+    }
+
+    /// Sums the worth of a selection, gains included; `seen` is scratch.
+    pub fn worth(&self, keep: &[bool], gain: f64, seen: &mut Vec<bool>) -> f64 {
+        seen.clear();
+        seen.resize(self.clusters(), false);
+        for (&v, &k) in self.owner.iter().zip(&self.cover) {
+            seen[k as usize] |= keep[v as usize];
+        }
+        let nodes: f64 =
+            self.value.iter().zip(keep).filter(|(_, kept)| **kept).map(|(value, _)| value).sum();
+        nodes + gain * seen.iter().filter(|&&seen| seen).count() as f64
+    }
+}

@@ -1,0 +1,399 @@
+//! Lossless reductions of a forest, repeated until none applies.
+
+use super::forest::{Forest, OUT};
+
+/// What is already decided about a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Fix {
+    /// Nothing.
+    #[default]
+    Free,
+    /// It is kept; so are its ancestors, which are fixed too.
+    In,
+    /// It is not kept, and so nothing below it.
+    Out,
+}
+
+/// Counts what the reductions did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    /// Nodes joined to their parent: kept exactly where that is.
+    pub joined: u64,
+    /// Nodes dropped because they pay in no selection.
+    pub dropped: u64,
+    /// Nodes dropped because another covers the same for no more.
+    pub dominated: u64,
+    /// Clusters that one node alone carried, folded into its value.
+    pub folded: u64,
+}
+
+/// A forest after the reductions, and the way back to the one it came from.
+#[derive(Debug, Default)]
+pub(super) struct Reduction {
+    /// The rounds so far; those from `used` on are spare memory.
+    rounds: Vec<Round>,
+    used: usize,
+}
+
+/// One round: each node's place in what is left, and that.
+#[derive(Debug, Default)]
+struct Round {
+    /// Node of `left` that each node became part of, or [`OUT`].
+    place: Vec<u32>,
+    left: Forest,
+}
+
+impl Reduction {
+    /// Reduces a forest, some nodes of it fixed (`fix` empty: none), until nothing applies.
+    pub fn run(
+        &mut self,
+        forest: &Forest,
+        fix: &[Fix],
+        gain: f64,
+        presolve: &mut Presolve,
+        tally: &mut Tally,
+    ) {
+        self.used = 0;
+        self.round(Some(forest), fix, gain, presolve, tally);
+        while self.left().len() > 1 {
+            let (nodes, entries) = (self.left().len(), self.left().owner.len());
+            let found = presolve.find_dominated(&mut self.rounds[self.used - 1].left, tally);
+            let fix = std::mem::take(&mut presolve.fix);
+            let folded = self.round(None, if found { &fix } else { &[] }, gain, presolve, tally);
+            presolve.fix = fix;
+            let left = self.left();
+            if left.len() == nodes && left.owner.len() == entries && !folded {
+                break;
+            }
+        }
+    }
+
+    /// What is left; its root's value is the worth of all that is settled.
+    pub fn left(&self) -> &Forest {
+        &self.rounds[self.used - 1].left
+    }
+
+    /// Turns a selection of what is left into one of the forest that was reduced.
+    pub fn expand(&self, left: &[bool], keep: &mut Vec<bool>, scratch: &mut Vec<bool>) {
+        scratch.clear();
+        scratch.extend_from_slice(left);
+        for round in self.rounds[..self.used].iter().rev() {
+            keep.clear();
+            keep.extend(round.place.iter().map(|&at| at != OUT && scratch[at as usize]));
+            std::mem::swap(keep, scratch);
+        }
+        std::mem::swap(keep, scratch);
+    }
+
+    /// Applies one round to `forest`, or to what is left; says whether a cluster was folded.
+    fn round(
+        &mut self,
+        forest: Option<&Forest>,
+        fix: &[Fix],
+        gain: f64,
+        presolve: &mut Presolve,
+        tally: &mut Tally,
+    ) -> bool {
+        if self.rounds.len() == self.used {
+            self.rounds.push(Round::default());
+        }
+        let (before, rest) = self.rounds.split_at_mut(self.used);
+        let Round { place, left } = &mut rest[0];
+        self.used += 1;
+        let folds = tally.folded;
+        // `forest` is only missing after a first round.
+        if let Some(forest) = forest.or(before.last().map(|round| &round.left)) {
+            presolve.rise(forest, fix, gain, tally);
+            presolve.descend(forest, gain, place, left);
+        }
+        tally.folded > folds
+    }
+}
+
+/// A node on the way up: its own numbers and those of the nodes joined to it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Work {
+    /// Worth without gains.
+    value: f64,
+    /// Most that the live nodes hung below can add, every gain counted.
+    hope: f64,
+    /// Clusters carried that others carry too.
+    open: u32,
+    /// Live nodes hung below, and the xor of their numbers: where there is one, that one.
+    kids: u32,
+    kid: u32,
+}
+
+/// How a node leaves a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Live,
+    Joined,
+    Out,
+}
+
+/// Scratch memory of the reductions.
+#[derive(Debug, Default)]
+pub(super) struct Presolve {
+    work: Vec<Work>,
+    state: Vec<State>,
+    /// Nodes that carry each cluster, `[K]`.
+    carriers: Vec<u32>,
+    /// New number of each cluster, `[K]`; `OUT` until it has one.
+    number: Vec<u32>,
+    /// Whether the root carries each cluster, `[K]`.
+    settled: Vec<bool>,
+    /// Where the entries of each new node start, `[r + 1]`.
+    start: Vec<u32>,
+    /// Entries by new node.
+    entries: Vec<u32>,
+    /// The node that last carried each new cluster, `[K]`.
+    stamp: Vec<u32>,
+    fix: Vec<Fix>,
+    carrying: Carrying,
+}
+
+/// Scratch memory of the search for dominated nodes.
+#[derive(Debug, Default)]
+struct Carrying {
+    /// Where the carriers of each cluster start in `node`, `[K + 1]`.
+    start: Vec<u32>,
+    node: Vec<u32>,
+    entry: Vec<u32>,
+    /// Clusters that each node carries, `[r]`.
+    covers: Vec<u32>,
+    /// Whether a node hangs below each node, `[r]`.
+    inner: Vec<bool>,
+    /// The best carrier of the current cluster hung at each node, `[r]`.
+    best_at: Vec<u32>,
+    /// The cluster that last marked each node as a carrier, `[r]`.
+    carries: Vec<u32>,
+    /// Entries that an ancestor makes idle, `[e]`.
+    idle: Vec<bool>,
+}
+
+impl Presolve {
+    /// Decides, from the leaves up, what joins its parent and what drops out.
+    fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
+        self.carriers.clear();
+        self.carriers.resize(forest.clusters(), 0);
+        forest.cover.iter().for_each(|&k| self.carriers[k as usize] += 1);
+        self.work.clear();
+        self.work.extend(forest.value.iter().map(|&value| Work { value, ..Work::default() }));
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            let work = &mut self.work[v as usize];
+            if self.carriers[k as usize] == 1 {
+                // Nobody else covers it: its gain is the node's own.
+                work.value += gain;
+                tally.folded += 1;
+            } else {
+                work.open += 1;
+            }
+        }
+        self.state.clear();
+        self.state.resize(forest.len(), State::Live);
+        for v in (1..forest.len()).rev() {
+            let mut work = self.work[v];
+            let fixed = fix.get(v).copied().unwrap_or_default();
+            // Most that the subtree can be worth, every gain in it counted.
+            let hope = work.value + gain * f64::from(work.open) + work.hope;
+            if fixed == Fix::Out || (fixed == Fix::Free && hope <= 0.0) {
+                self.state[v] = State::Out;
+                tally.dropped += 1;
+                continue;
+            }
+            if work.kids == 1 && work.open == 0 && work.value < 0.0 {
+                // A loss by itself, and one way on: the two are kept together or not at all.
+                let kid = self.work[work.kid as usize];
+                self.state[work.kid as usize] = State::Joined;
+                work = Work { value: work.value + kid.value, ..kid };
+                tally.joined += 1;
+            }
+            let above = &mut self.work[forest.parent[v] as usize];
+            if fixed == Fix::In || work.value >= 0.0 {
+                // Pays without any gain: kept wherever its parent is.
+                above.value += work.value;
+                above.hope += work.hope;
+                above.open += work.open;
+                above.kids += work.kids;
+                above.kid ^= work.kid;
+                self.state[v] = State::Joined;
+                tally.joined += 1;
+            } else {
+                above.hope += hope;
+                above.kids += 1;
+                above.kid ^= v as u32;
+                self.work[v] = work;
+            }
+        }
+    }
+
+    /// Builds what is left, from the root down.
+    fn descend(&mut self, forest: &Forest, gain: f64, place: &mut Vec<u32>, left: &mut Forest) {
+        left.clear();
+        left.parent.push(0);
+        left.value.push(self.work[0].value);
+        place.clear();
+        place.push(0);
+        for v in 1..forest.len() {
+            let above = place[forest.parent[v] as usize];
+            let at = match self.state[v] {
+                _ if above == OUT => OUT,
+                State::Out => OUT,
+                State::Joined => above,
+                State::Live => {
+                    left.parent.push(above);
+                    left.value.push(self.work[v].value);
+                    left.len() as u32 - 1
+                }
+            };
+            place.push(at);
+        }
+        self.settle(forest, gain, place, left);
+        if left.len() > 1 {
+            self.carry_over(forest, place, left);
+        }
+    }
+
+    /// Counts the gain of the clusters that the root now carries.
+    fn settle(&mut self, forest: &Forest, gain: f64, place: &[u32], left: &mut Forest) {
+        self.settled.clear();
+        self.settled.resize(forest.clusters(), false);
+        let mut count = 0_u32;
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            let k = k as usize;
+            if place[v as usize] == 0 && self.carriers[k] > 1 && !self.settled[k] {
+                self.settled[k] = true;
+                count += 1;
+            }
+        }
+        left.value[0] += gain * f64::from(count);
+    }
+
+    /// Hands each live node the open clusters of all that was joined to it, once each.
+    fn carry_over(&mut self, forest: &Forest, place: &[u32], left: &mut Forest) {
+        let open = |&(at, k): &(u32, u32)| {
+            at != OUT && self.carriers[k as usize] > 1 && !self.settled[k as usize]
+        };
+        let entries = forest.owner.iter().map(|&v| place[v as usize]).zip(forest.cover.iter().copied());
+        self.start.clear();
+        self.start.resize(left.len() + 1, 0);
+        entries.clone().filter(open).for_each(|(at, _)| self.start[at as usize + 1] += 1);
+        for at in 0..left.len() {
+            self.start[at + 1] += self.start[at];
+        }
+        self.entries.clear();
+        self.entries.resize(self.start[left.len()] as usize, 0);
+        for (at, k) in entries.filter(open) {
+            let slot = &mut self.start[at as usize];
+            self.entries[*slot as usize] = k;
+            *slot += 1;
+        }
+        self.number.clear();
+        self.number.resize(forest.clusters(), OUT);
+        self.stamp.clear();
+        let mut from = 0;
+        for at in 0..left.len() {
+            // Filling moved each start to its end.
+            let to = self.start[at] as usize;
+            for &k in &self.entries[from..to] {
+                let number = &mut self.number[k as usize];
+                if *number == OUT {
+                    *number = left.price.len() as u32;
+                    left.price.push(forest.price[k as usize]);
+                    self.stamp.push(0);
+                }
+                let stamp = &mut self.stamp[*number as usize];
+                if *stamp != at as u32 {
+                    *stamp = at as u32;
+                    left.owner.push(at as u32);
+                    left.cover.push(*number);
+                }
+            }
+            from = to;
+        }
+    }
+
+    /// Fixes the nodes that another one dominates, and removes what an ancestor already covers.
+    ///
+    /// A leaf that costs something and carries one cluster loses to any other carrier of it that
+    /// is worth no less and hangs at an ancestor of its parent, or at its parent: where the leaf
+    /// is kept, that one can be kept in its place, and where both are, the leaf only costs. True
+    /// where a node was fixed; `fix` then says which.
+    fn find_dominated(&mut self, forest: &mut Forest, tally: &mut Tally) -> bool {
+        let Carrying { start, node, entry, covers, inner, best_at, carries, idle } =
+            &mut self.carrying;
+        let (r, clusters) = (forest.len(), forest.clusters());
+        start.clear();
+        start.resize(clusters + 1, 0);
+        forest.cover.iter().for_each(|&k| start[k as usize + 1] += 1);
+        (0..clusters).for_each(|k| start[k + 1] += start[k]);
+        for list in [&mut *node, &mut *entry] {
+            list.clear();
+            list.resize(forest.owner.len(), 0);
+        }
+        let mut next = start.clone();
+        covers.clear();
+        covers.resize(r, 0);
+        for (e, (&v, &k)) in forest.owner.iter().zip(&forest.cover).enumerate() {
+            let at = next[k as usize] as usize;
+            (node[at], entry[at]) = (v, e as u32);
+            next[k as usize] += 1;
+            covers[v as usize] += 1;
+        }
+        inner.clear();
+        inner.resize(r, false);
+        (1..r).for_each(|v| inner[forest.parent[v] as usize] = true);
+        for list in [&mut *best_at, &mut *carries] {
+            list.clear();
+            list.resize(r, OUT);
+        }
+        idle.clear();
+        idle.resize(forest.owner.len(), false);
+        self.fix.clear();
+        self.fix.resize(r, Fix::Free);
+        let (mut any_fixed, mut any_idle) = (false, false);
+        let value = |v: u32| forest.value[v as usize];
+        let beats = |a: u32, b: u32| value(a) > value(b) || (value(a) == value(b) && a < b);
+        for k in 0..clusters {
+            let span = start[k] as usize..start[k + 1] as usize;
+            for &v in &node[span.clone()] {
+                carries[v as usize] = k as u32;
+                let best = &mut best_at[forest.parent[v as usize] as usize];
+                if *best == OUT || beats(v, *best) {
+                    *best = v;
+                }
+            }
+            for (&v, &e) in node[span.clone()].iter().zip(&entry[span.clone()]) {
+                let leaf = !inner[v as usize] && covers[v as usize] == 1;
+                let mut at = v;
+                while at != 0 {
+                    at = forest.parent[at as usize];
+                    if at != 0 && carries[at as usize] == k as u32 {
+                        idle[e as usize] = true;
+                        any_idle = true;
+                        break;
+                    }
+                    let best = best_at[at as usize];
+                    if leaf && best != OUT && best != v && beats(best, v) {
+                        self.fix[v as usize] = Fix::Out;
+                        tally.dominated += 1;
+                        any_fixed = true;
+                        break;
+                    }
+                }
+            }
+            for &v in &node[span] {
+                best_at[forest.parent[v as usize] as usize] = OUT;
+            }
+        }
+        if any_idle {
+            let mut keep = idle.iter().map(|idle| !idle);
+            forest.owner.retain(|_| keep.next().unwrap_or(true));
+            let mut keep = idle.iter().map(|idle| !idle);
+            forest.cover.retain(|_| keep.next().unwrap_or(true));
+        }
+        any_fixed
+    }
+}
