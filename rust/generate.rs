@@ -223,7 +223,7 @@ mod tests {
             prop_assert_eq!(instance.tokens.len(), 1 + width * depth);
             prop_assert_eq!(instance.leaves.len(), width);
             prop_assert!(instance.rewards.iter().all(|r| (0.0..=1.0).contains(r)));
-            prop_assert_eq!(instance.weights.iter().sum::<f64>(), width as f64);
+            prop_assert_eq!(instance.weights.iter().sum::<f64>() as usize, width);
             prop_assert!(instance.tokens[1..].iter().all(|t| (5..=60).contains(t)));
             let selection = select_leaves(&instance.request(1.0, 1.4)).unwrap();
             prop_assert_eq!(selection.keep.len(), width);

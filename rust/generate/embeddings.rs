@@ -105,11 +105,11 @@ mod tests {
             seen[0] = true;
             let mut farthest: f64 = 0.0;
             while let Some(i) = reached.pop() {
-                for j in 0..width {
+                for (j, seen) in seen.iter_mut().enumerate() {
                     let apart = distance(row(i), row(j));
                     farthest = farthest.max(apart);
-                    if !seen[j] && apart <= 0.05 {
-                        seen[j] = true;
+                    if !*seen && apart <= 0.05 {
+                        *seen = true;
                         reached.push(j);
                     }
                 }
