@@ -49,5 +49,5 @@ pub use allocate::{MAX_WIDTH, beam_weights, dvts_weights, rebase_weights};
 pub use cluster::cluster_steps;
 pub use error::{Error, Number};
 pub use generate::{ClusterKind, Generator, Instance, embedding_arc, embeddings};
-pub use prune::{Request, Selection, Solver, Stats, select_leaves};
+pub use prune::{Pruner, Request, Selection, Solver, Stats, select_leaves};
 pub use tree::{Marks, NodeId, Part, Tree};

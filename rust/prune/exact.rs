@@ -5,6 +5,7 @@ use super::components::Components;
 use super::dual::Dual;
 use super::forest::Forest;
 use super::presolve::{Fix, Presolve, Reduction, Tally};
+use super::problem::Problem;
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
 pub(super) const TOLERANCE: f64 = 1e-12;
@@ -24,6 +25,14 @@ pub(super) struct Answer {
     pub worth: Option<f64>,
     /// No selection is worth more than the larger of this and the cutoff.
     pub bound: f64,
+}
+
+impl Answer {
+    /// Takes a gap that is only rounding for none, so that many parts do not add up to one.
+    fn closed(self) -> Self {
+        let worth = self.worth.filter(|worth| self.bound <= worth + TOLERANCE);
+        Self { bound: worth.unwrap_or(self.bound), ..self }
+    }
 }
 
 /// Solves forests; owns the scratch memory, reused from one to the next.
@@ -70,6 +79,27 @@ impl Exact {
         self.clock = clock;
         self.counts = Counts::default();
         self.dual.steps = 0;
+    }
+
+    /// Finds the best selection of a whole problem, every value times `unit`.
+    ///
+    /// `kept` says whether each node of `left` is kept, and `place` which of those each of the
+    /// problem's nodes became part of.
+    pub fn solve_problem(
+        &mut self,
+        problem: &Problem,
+        unit: f64,
+        place: &mut Vec<u32>,
+        left: &mut Forest,
+        kept: &mut Vec<bool>,
+    ) -> Answer {
+        self.presolve.sweep(problem, unit, place, left, &mut self.counts.tally);
+        if left.len() == 1 {
+            kept.clear();
+            kept.push(true);
+            return Answer { worth: Some(left.value[0]), bound: left.value[0] };
+        }
+        self.solve(left, problem.gain * unit, kept)
     }
 
     /// Finds the best selection of a forest.
@@ -146,7 +176,7 @@ impl Exact {
             level.part_keep.clone_from(&self.dual.incumbent);
         }
         if answer.bound <= floor + TOLERANCE || self.clock.expired() {
-            return answer;
+            return answer.closed();
         }
         if nested == MOST_NESTED {
             self.counts.gave_up = true;
@@ -190,6 +220,6 @@ impl Exact {
         // Either branch also holds the selections that reduced costs excluded: worth `floor` at
         // most.
         answer.bound = answer.bound.min(bound.max(floor));
-        answer
+        answer.closed()
     }
 }

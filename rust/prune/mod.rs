@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, check_scalar};
 use clock::Clock;
 use exact::{Answer, Exact, TOLERANCE};
-use forest::Forest;
+use forest::{Forest, OUT};
 use nonempty::Nonempty;
 use problem::Problem;
 
@@ -168,8 +168,11 @@ pub struct Pruner {
     forest: Forest,
     exact: Exact,
     nonempty: Nonempty,
-    /// Whether each node is kept, `[p]`.
+    /// Node of what the first reductions left that each node became part of, `[p]`, and whether
+    /// that is kept.
+    place: Vec<u32>,
     kept: Vec<bool>,
+    marks: Vec<bool>,
     /// Whether a candidate sits at each node, `[p]`.
     candidate: Vec<bool>,
 }
@@ -196,7 +199,7 @@ impl Pruner {
             }
             _ => milp::solve(&self.problem, time_limit, started)?,
         };
-        let value = self.problem.evaluate(&found.keep);
+        let value = self.problem.evaluate_with(&mut self.marks, &found.keep);
         let optimal = found.bound.is_none_or(|bound| bound <= value.objective);
         Ok(Selection {
             objective: value.objective,
@@ -217,24 +220,25 @@ impl Pruner {
     /// Solves the problem at hand, which has no budget, by the exact method.
     fn solve(&mut self, deadline: Option<Instant>) -> Found {
         let problem = &self.problem;
-        let unit = unit_of(problem);
+        let unit = unit_of(problem.largest);
         let gain = problem.gain * unit;
-        self.forest.load(problem, unit);
         self.exact.begin(Clock::new(deadline));
-        let mut answer = self.exact.solve(&self.forest, gain, &mut self.kept);
-        let keep_of = |kept: &[bool]| -> Vec<bool> {
-            problem.leaf.iter().map(|&v| kept[v as usize]).collect()
-        };
-        let mut keep = keep_of(&self.kept);
+        let mut answer =
+            self.exact.solve_problem(problem, unit, &mut self.place, &mut self.forest, &mut self.kept);
+        let (place, kept) = (&self.place, &self.kept);
+        let is_kept = |v: u32| place[v as usize] != OUT && kept[place[v as usize] as usize];
+        let mut keep: Vec<bool> = problem.leaf.iter().map(|&v| is_kept(v)).collect();
         if !keep.contains(&true) {
+            self.forest.load(problem, unit);
             self.candidate.clear();
             self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
             let (exact, kept) = (&mut self.exact, &mut self.kept);
             answer = self.nonempty.solve(exact, &self.forest, &self.candidate, gain, kept);
-            keep = keep_of(kept);
+            keep.clear();
+            keep.extend(problem.leaf.iter().map(|&v| kept[v as usize]));
         }
         let counts = &self.exact.counts;
-        let coupled = self.forest.clusters() > 0;
+        let coupled = problem.cluster_count > 1;
         let stats = Stats {
             solver: if coupled { "exact" } else { "onepass" },
             joined: counts.tally.joined,
@@ -256,12 +260,10 @@ impl Pruner {
     }
 }
 
-/// Returns a power of two that brings all coefficients to 1 at most, so that no sum overflows.
-fn unit_of(problem: &Problem) -> f64 {
-    let cost: f64 = problem.cost.iter().fold(0.0, |largest, &cost| largest.max(cost));
-    let most = cost.max(problem.gain).max(1.0);
+/// Returns a power of two that brings `largest` to 1 at most, so that no sum overflows.
+fn unit_of(largest: f64) -> f64 {
     let mut unit = 1.0;
-    while most * unit > 1.0 {
+    while largest * unit > 1.0 {
         unit *= 0.5;
     }
     unit

@@ -1,6 +1,7 @@
 //! Lossless reductions of a forest, repeated until none applies.
 
 use super::forest::{Forest, OUT};
+use super::problem::Problem;
 
 /// What is already decided about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,6 +138,7 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct Presolve {
     work: Vec<Work>,
+    sums: Vec<(f64, f64)>,
     state: Vec<State>,
     /// Nodes that carry each cluster, `[K]`.
     carriers: Vec<u32>,
@@ -174,6 +176,83 @@ struct Carrying {
 }
 
 impl Presolve {
+    /// Reduces a whole problem once, every value times `unit`; returns what is left.
+    ///
+    /// The first round of all, on much the largest forest, so without branches: the rounds that
+    /// follow find what it does not look for, the unary chains.
+    pub fn sweep(
+        &mut self,
+        problem: &Problem,
+        unit: f64,
+        place: &mut Vec<u32>,
+        left: &mut Forest,
+        tally: &mut Tally,
+    ) {
+        let p = problem.parent.len();
+        let gain = problem.gain * unit;
+        // One cluster, or none: any choice covers what there is.
+        let clusters = if problem.cluster_count > 1 { problem.cluster_count } else { 0 };
+        self.carriers.clear();
+        self.carriers.resize(clusters, 0);
+        // Worth without gains, and what gains may add to it.
+        self.sums.clear();
+        self.sums.extend(problem.cost.iter().map(|cost| (-cost * unit, 0.0)));
+        for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
+            self.sums[v as usize].0 += profit * unit;
+        }
+        if clusters > 0 {
+            problem.cluster.iter().for_each(|&k| self.carriers[k as usize] += 1);
+            for (&v, &k) in problem.leaf.iter().zip(&problem.cluster) {
+                let alone = self.carriers[k as usize] == 1;
+                tally.folded += u64::from(alone);
+                let (value, hope) = &mut self.sums[v as usize];
+                *(if alone { value } else { hope }) += gain;
+            }
+        }
+        self.state.clear();
+        self.state.resize(p, State::Live);
+        let (mut joined, mut dropped) = (0_u32, 0_u32);
+        let (sums, parent) = (&mut self.sums[..p], &problem.parent[..p]);
+        for (v, state) in self.state.iter_mut().enumerate().skip(1).rev() {
+            let (value, hope) = sums[v];
+            let all = value + hope;
+            let (joins, out) = (value >= 0.0, all <= 0.0);
+            let above = &mut sums[parent[v] as usize];
+            above.0 += if joins & !out { value } else { 0.0 };
+            let hopes = if joins { hope } else { all };
+            above.1 += if out { 0.0 } else { hopes };
+            *state = if joins { State::Joined } else { State::Live };
+            *state = if out { State::Out } else { *state };
+            joined += u32::from(joins & !out);
+            dropped += u32::from(out);
+        }
+        tally.joined += u64::from(joined);
+        tally.dropped += u64::from(dropped);
+        left.clear();
+        left.parent.push(0);
+        left.value.push(sums[0].0);
+        place.clear();
+        place.resize(p, 0);
+        for (v, &state) in self.state.iter().enumerate().skip(1) {
+            let mut at = place[parent[v] as usize];
+            at = if state == State::Out { OUT } else { at };
+            if state == State::Live && at != OUT {
+                left.parent.push(at);
+                left.value.push(sums[v].0);
+                at = left.len() as u32 - 1;
+            }
+            place[v] = at;
+        }
+        if clusters > 0 {
+            let entries = problem.leaf.iter().map(|&v| place[v as usize]);
+            let entries = entries.zip(problem.cluster.iter().copied());
+            self.settle(entries.clone(), gain, left);
+            if left.len() > 1 {
+                self.carry_over(entries, |_| 0.0, left);
+            }
+        }
+    }
+
     /// Decides, from the leaves up, what joins its parent and what drops out.
     fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
         self.carriers.clear();
@@ -250,33 +329,41 @@ impl Presolve {
             };
             place.push(at);
         }
-        self.settle(forest, gain, place, left);
+        let entries = forest.owner.iter().map(|&v| place[v as usize]);
+        let entries = entries.zip(forest.cover.iter().copied());
+        self.settle(entries.clone(), gain, left);
         if left.len() > 1 {
-            self.carry_over(forest, place, left);
+            self.carry_over(entries, |k| forest.price[k as usize], left);
         }
     }
 
     /// Counts the gain of the clusters that the root now carries.
-    fn settle(&mut self, forest: &Forest, gain: f64, place: &[u32], left: &mut Forest) {
+    fn settle(
+        &mut self,
+        entries: impl Iterator<Item = (u32, u32)>,
+        gain: f64,
+        left: &mut Forest,
+    ) {
         self.settled.clear();
-        self.settled.resize(forest.clusters(), false);
-        let mut count = 0_u32;
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            let k = k as usize;
-            if place[v as usize] == 0 && self.carriers[k] > 1 && !self.settled[k] {
-                self.settled[k] = true;
-                count += 1;
-            }
+        self.settled.resize(self.carriers.len(), false);
+        for (at, k) in entries {
+            self.settled[k as usize] |= at == 0;
         }
-        left.value[0] += gain * f64::from(count);
+        // The gain of a cluster that one node carried is in that node's value.
+        let counted = self.settled.iter().zip(&self.carriers).filter(|&(&is, &of)| is && of > 1);
+        left.value[0] += gain * counted.count() as f64;
     }
 
     /// Hands each live node the open clusters of all that was joined to it, once each.
-    fn carry_over(&mut self, forest: &Forest, place: &[u32], left: &mut Forest) {
+    fn carry_over(
+        &mut self,
+        entries: impl Iterator<Item = (u32, u32)> + Clone,
+        price: impl Fn(u32) -> f64,
+        left: &mut Forest,
+    ) {
         let open = |&(at, k): &(u32, u32)| {
             at != OUT && self.carriers[k as usize] > 1 && !self.settled[k as usize]
         };
-        let entries = forest.owner.iter().map(|&v| place[v as usize]).zip(forest.cover.iter().copied());
         self.start.clear();
         self.start.resize(left.len() + 1, 0);
         entries.clone().filter(open).for_each(|(at, _)| self.start[at as usize + 1] += 1);
@@ -291,7 +378,7 @@ impl Presolve {
             *slot += 1;
         }
         self.number.clear();
-        self.number.resize(forest.clusters(), OUT);
+        self.number.resize(self.carriers.len(), OUT);
         self.stamp.clear();
         let mut from = 0;
         for at in 0..left.len() {
@@ -301,7 +388,7 @@ impl Presolve {
                 let number = &mut self.number[k as usize];
                 if *number == OUT {
                     *number = left.price.len() as u32;
-                    left.price.push(forest.price[k as usize]);
+                    left.price.push(price(k));
                     self.stamp.push(0);
                 }
                 let stamp = &mut self.stamp[*number as usize];

@@ -32,6 +32,10 @@ pub(super) struct Problem {
     pub gain: f64,
     /// The most tokens the kept nodes may hold; at least what the cheapest leaf needs.
     pub budget: Option<u64>,
+    /// No profit, cost or gain is larger, nor the sum of any of them over all nodes.
+    pub largest: f64,
+    /// `lambda_b * c_v` where that is the same for every node.
+    uniform_cost: Option<f64>,
     paths: Paths,
     labels: Labels,
 }
@@ -51,18 +55,26 @@ pub(super) struct Value {
     pub objective: f64,
 }
 
-/// The caller's tree while it is read: arrays over all `m` nodes, on a path or not.
+/// The caller's tree while it is read, `[m]`; only the entries of nodes on paths mean anything.
 #[derive(Debug, Default)]
 struct Paths {
-    /// Parent of each node, `[m]`; 0 for the root.
+    /// What each node is: `OFF` every path, `ON` one, or a `CANDIDATE`.
+    kind: Vec<u8>,
+    /// Parent of each node; 0 for the root.
     parent: Vec<u32>,
-    /// The candidate at each node, `[m]`; `NONE` without one.
+    /// The candidate at each `CANDIDATE`.
     candidate: Vec<u32>,
-    /// Whether a candidate is at or below each node, `[m]`.
-    on: Vec<bool>,
-    /// Local number of each node on a path, `[m]`.
+    /// Local number of each node.
     local: Vec<u32>,
+    /// The nodes on paths, ascending, `[p]`.
+    nodes: Vec<u32>,
+    /// How many they are.
+    count: usize,
 }
+
+const OFF: u8 = 0;
+const ON: u8 = 1;
+const CANDIDATE: u8 = 2;
 
 impl Problem {
     /// Reads a request without scratch memory of an earlier one.
@@ -76,9 +88,9 @@ impl Problem {
     /// Checks a request and takes over what lies on paths to candidates. O(m + n).
     pub fn read(&mut self, request: &Request<'_>) -> Result<(), Error> {
         check_numbers(request)?;
-        self.paths.read_parents(request.parents)?;
-        self.paths.read_leaves(request.leaves)?;
+        check_parents(request.parents)?;
         let (m, n) = (request.parents.len(), request.leaves.len());
+        self.paths.read_leaves(request.leaves, m, &mut self.leaf)?;
         check_length("weights", request.weights.len(), n, "leaves")?;
         check_entries("weights", request.weights, "finite and at least 0", is_amount)?;
         self.profit.clear();
@@ -90,10 +102,9 @@ impl Problem {
                 expected: "above 0",
             });
         }
-        self.paths.number();
-        self.paths.restrict(&mut self.parent, &mut self.candidate_at);
-        self.leaf.clear();
-        self.leaf.extend(request.leaves.iter().map(|&v| self.paths.local[v as usize]));
+        self.paths.walk(request.parents, &self.leaf)?;
+        self.paths.number(&mut self.parent, &mut self.candidate_at);
+        self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
         self.read_costs(request, m)?;
         self.read_tokens(request.node_tokens, m)?;
         self.cluster.clear();
@@ -108,6 +119,7 @@ impl Problem {
             0 => 0.0,
             count => request.lambda_d / count as f64,
         };
+        self.largest = request.lambda_b.max(request.lambda_d).max(1.0);
         self.budget = None;
         if let Some(budget) = request.kv_budget {
             let needs = self.path_sums().into_iter().min().unwrap_or(0);
@@ -122,6 +134,7 @@ impl Problem {
     fn read_costs(&mut self, request: &Request<'_>, m: usize) -> Result<(), Error> {
         let p = self.parent.len();
         self.cost.clear();
+        self.uniform_cost = request.node_costs.is_none().then(|| request.lambda_b / p as f64);
         match request.node_costs {
             None => self.cost.resize(p, request.lambda_b / p as f64),
             Some(costs) => {
@@ -160,29 +173,36 @@ impl Problem {
 
     /// Values a non-empty set of kept leaves, from scratch.
     pub fn evaluate(&self, keep: &[bool]) -> Value {
-        let mut on_path = vec![false; self.parent.len()];
-        let mut covered = vec![false; self.cluster_count];
+        self.evaluate_with(&mut Vec::new(), keep)
+    }
+
+    /// Does the same with scratch memory from call to call.
+    pub fn evaluate_with(&self, marks: &mut Vec<bool>, keep: &[bool]) -> Value {
+        let p = self.parent.len();
+        // Nodes on paths to kept leaves, then clusters covered.
+        marks.clear();
+        marks.resize(p + self.cluster_count, false);
+        let (on_path, covered) = marks.split_at_mut(p);
         let mut value = Value::default();
-        for i in (0..keep.len()).filter(|&i| keep[i]) {
-            on_path[self.leaf[i] as usize] = true;
-            value.profit += self.profit[i];
-            if let Some(&k) = self.cluster.get(i) {
-                covered[k as usize] = true;
-            }
+        for (i, &kept) in keep.iter().enumerate() {
+            on_path[self.leaf[i] as usize] |= kept;
+            value.profit += if kept { self.profit[i] } else { 0.0 };
+        }
+        for (&k, &kept) in self.cluster.iter().zip(keep) {
+            covered[k as usize] |= kept;
         }
         // Children come after parents: one walk backwards reaches every ancestor.
-        for v in (0..on_path.len()).rev() {
-            if on_path[v] {
-                value.nodes += 1;
-                value.tokens += self.tokens[v];
-                value.cost += self.cost[v];
-                if self.parent[v] != NONE {
-                    on_path[self.parent[v] as usize] = true;
-                }
-            }
+        for v in (1..p).rev() {
+            on_path[self.parent[v] as usize] |= on_path[v];
         }
-        let clusters = covered.iter().filter(|&&is| is).count();
-        value.objective = value.profit - value.cost + self.gain * clusters as f64;
+        let count = |marks: &[bool]| marks.iter().map(|&is| usize::from(is)).sum::<usize>();
+        value.nodes = count(on_path);
+        value.tokens = self.tokens.iter().zip(&*on_path).map(|(t, &on)| t * u64::from(on)).sum();
+        value.cost = match self.uniform_cost {
+            Some(cost) => cost * value.nodes as f64,
+            None => self.cost.iter().zip(&*on_path).map(|(c, &on)| if on { *c } else { 0.0 }).sum(),
+        };
+        value.objective = value.profit - value.cost + self.gain * count(covered) as f64;
         value
     }
 
@@ -197,93 +217,123 @@ impl Problem {
 }
 
 impl Paths {
-    /// Copies the parents while checking them, each read once: the caller's array may be shared.
-    fn read_parents(&mut self, parents: &[i64]) -> Result<(), Error> {
-        let (argument, m) = ("parents", parents.len());
-        if m == 0 {
-            return Err(Error::Empty { argument });
-        }
-        let count = i64::try_from(m).unwrap_or(i64::MAX);
-        let (name, expected) = ("the number of nodes", "below 2**32 - 1");
-        check_scalar(name, count, expected, count < i64::from(NONE))?;
-        if parents[0] != -1 {
-            let (index, value) = (0, parents[0].into());
-            let expected = "-1, for node 0 is the root";
-            return Err(Error::Entry { argument, index, value, expected });
-        }
-        self.parent.clear();
-        self.parent.push(0);
-        self.parent.extend(parents[1..].iter().map(|&parent| parent as u32));
-        // Compared as given, after the copy: a loop without a way out is one the compiler vectorises.
-        let wrong = |index: usize, value: i64| !(0..index as i64).contains(&value);
-        let wrongs = parents.iter().enumerate().skip(1).filter(|&(index, &v)| wrong(index, v));
-        if wrongs.count() > 0 {
-            let mut all = parents.iter().enumerate().skip(1);
-            if let Some((index, &value)) = all.find(|&(index, &v)| wrong(index, v)) {
-                let value = value.into();
-                let expected = "the id of an earlier node (parents come before children; only \
-                                node 0 is a root)";
-                return Err(Error::Entry { argument, index, value, expected });
-            }
-        }
-        Ok(())
-    }
-
-    /// Marks the candidates while checking that they are distinct nodes.
-    fn read_leaves(&mut self, leaves: &[i64]) -> Result<(), Error> {
-        let (argument, m) = ("leaves", self.parent.len());
+    /// Copies and marks the candidates while checking that they are distinct nodes.
+    fn read_leaves(
+        &mut self,
+        leaves: &[i64],
+        m: usize,
+        checked: &mut Vec<u32>,
+    ) -> Result<(), Error> {
+        let argument = "leaves";
         if leaves.is_empty() {
             return Err(Error::Empty { argument });
         }
-        self.candidate.clear();
-        self.candidate.resize(m, NONE);
+        self.kind.clear();
+        self.kind.resize(m, OFF);
+        for list in [&mut self.parent, &mut self.candidate, &mut self.local] {
+            // What is left of an earlier tree is never read.
+            list.resize(m.max(list.len()), 0);
+        }
+        checked.clear();
+        self.count = leaves.len();
         for (index, &value) in leaves.iter().enumerate() {
-            let slot = usize::try_from(value).ok().and_then(|v| self.candidate.get_mut(v));
-            let Some(first) = slot else {
+            let Some(kind) = usize::try_from(value).ok().and_then(|v| self.kind.get_mut(v)) else {
                 let what = "the number of nodes";
                 return Err(Error::OutOfRange { argument, index, value, below: m, what });
             };
-            if *first != NONE {
-                let first = *first as usize;
+            if *kind == CANDIDATE {
+                let first = self.candidate[value as usize] as usize;
                 return Err(Error::Duplicate { argument, index, first, value });
             }
-            *first = index as u32;
+            *kind = CANDIDATE;
+            self.candidate[value as usize] = index as u32;
+            checked.push(value as u32);
         }
         Ok(())
     }
 
-    /// Finds the nodes on paths to candidates and numbers them from 0, in order.
-    fn number(&mut self) {
-        let m = self.parent.len();
-        self.on.clear();
-        self.on.extend(self.candidate.iter().map(|&candidate| candidate != NONE));
-        for v in (1..m).rev() {
-            let above = self.parent[v] as usize;
-            self.on[above] |= self.on[v];
+    /// Marks the nodes on paths to candidates and copies their parents.
+    ///
+    /// Each parent is checked again as it is read: the caller's array may be shared.
+    fn walk(&mut self, parents: &[i64], leaves: &[u32]) -> Result<(), Error> {
+        for &leaf in leaves {
+            let mut v = leaf as usize;
+            while v != 0 {
+                let parent = parents[v];
+                if !(0..v as i64).contains(&parent) {
+                    return Err(wrong_parent(v, parent));
+                }
+                self.parent[v] = parent as u32;
+                v = parent as usize;
+                if self.kind[v] != OFF {
+                    // Walked already, or a candidate, whose walk is its own.
+                    break;
+                }
+                self.kind[v] = ON;
+                self.count += 1;
+            }
         }
-        self.local.clear();
-        let mut next = 0;
-        self.local.extend(self.on.iter().map(|&on| {
-            let number = next;
-            next += u32::from(on);
-            number
-        }));
+        Ok(())
     }
 
-    /// Copies the parents and candidates of the nodes on paths, in local numbers.
-    fn restrict(&self, parent: &mut Vec<u32>, candidate_at: &mut Vec<u32>) {
+    /// Numbers the nodes on paths from 0, in order, and copies their parents and candidates.
+    fn number(&mut self, parent: &mut Vec<u32>, candidate_at: &mut Vec<u32>) {
+        self.nodes.clear();
+        self.nodes.resize(self.count, 0);
+        let mut slots = self.nodes.iter_mut();
+        // Most nodes of a grown tree are on no path: eight at a time are passed over.
+        let (chunks, rest) = self.kind.as_chunks::<8>();
+        let groups = chunks.iter().map(<[u8; 8]>::as_slice).chain([rest]);
+        for (group, first) in groups.zip((0_u32..).step_by(8)) {
+            if group.try_into().is_ok_and(|eight| u64::from_ne_bytes(eight) == 0) {
+                continue;
+            }
+            for (_, v) in group.iter().zip(first..).filter(|(kind, _)| **kind != OFF) {
+                slots.next().into_iter().for_each(|slot| *slot = v);
+            }
+        }
+        for (&v, number) in self.nodes.iter().zip(0..) {
+            self.local[v as usize] = number;
+        }
+        let Self { kind, parent: above, candidate, local, nodes, .. } = &*self;
         parent.clear();
-        let above = self.parent.iter().map(|&above| self.local[above as usize]);
-        parent.extend(above.zip(&self.on).filter(|(_, on)| **on).map(|(above, _)| above));
+        parent.extend(nodes.iter().map(|&v| local[above[v as usize] as usize]));
         parent[0] = NONE;
         candidate_at.clear();
-        candidate_at.extend(self.kept(&self.candidate));
+        candidate_at.extend(nodes.iter().map(|&v| {
+            let candidate = candidate[v as usize];
+            if kind[v as usize] == CANDIDATE { candidate } else { NONE }
+        }));
     }
 
     /// Yields the entries of the nodes on paths.
     fn kept<'a, T: Copy>(&'a self, entries: &'a [T]) -> impl Iterator<Item = T> + 'a {
-        entries.iter().zip(&self.on).filter(|(_, on)| **on).map(|(&entry, _)| entry)
+        self.nodes.iter().map(|&v| entries[v as usize])
     }
+}
+
+fn check_parents(parents: &[i64]) -> Result<(), Error> {
+    let argument = "parents";
+    let Some(&root) = parents.first() else { return Err(Error::Empty { argument }) };
+    let count = i64::try_from(parents.len()).unwrap_or(i64::MAX);
+    check_scalar("the number of nodes", count, "below 2**32 - 1", count < i64::from(NONE))?;
+    if root != -1 {
+        let expected = "-1, for node 0 is the root";
+        return Err(Error::Entry { argument, index: 0, value: root.into(), expected });
+    }
+    // All are looked at, right or wrong: that is the loop without a branch.
+    let wrong = |index: usize| parents[index] as u64 >= index as u64;
+    if (1..parents.len()).fold(false, |any, index| any | wrong(index)) {
+        let index = (1..parents.len()).find(|&index| wrong(index)).unwrap_or(0);
+        return Err(wrong_parent(index, parents[index]));
+    }
+    Ok(())
+}
+
+fn wrong_parent(index: usize, parent: i64) -> Error {
+    let expected =
+        "the id of an earlier node (parents come before children; only node 0 is a root)";
+    Error::Entry { argument: "parents", index, value: parent.into(), expected }
 }
 
 fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
