@@ -278,20 +278,23 @@ impl Paths {
 
     /// Numbers the nodes on paths from 0, in order, and copies their parents and candidates.
     fn number(&mut self, parent: &mut Vec<u32>, candidate_at: &mut Vec<u32>) {
+        // Each node is written where the next one on a path goes, so one slot more than there are.
         self.nodes.clear();
-        self.nodes.resize(self.count, 0);
-        let mut slots = self.nodes.iter_mut();
+        self.nodes.resize(self.count + 1, 0);
+        let mut next = 0;
+        let mut write = |v: usize, kind: u8| {
+            self.nodes[next] = v as u32;
+            next += usize::from(kind != OFF);
+        };
         // Most nodes of a grown tree are on no path: eight at a time are passed over.
         let (chunks, rest) = self.kind.as_chunks::<8>();
-        let groups = chunks.iter().map(<[u8; 8]>::as_slice).chain([rest]);
-        for (group, first) in groups.zip((0_u32..).step_by(8)) {
-            if group.try_into().is_ok_and(|eight| u64::from_ne_bytes(eight) == 0) {
-                continue;
-            }
-            for (_, v) in group.iter().zip(first..).filter(|(kind, _)| **kind != OFF) {
-                slots.next().into_iter().for_each(|slot| *slot = v);
+        for (chunk, first) in chunks.iter().zip((0..).step_by(8)) {
+            if u64::from_ne_bytes(*chunk) != 0 {
+                (0..8).for_each(|i| write(first + i, chunk[i]));
             }
         }
+        rest.iter().zip(8 * chunks.len()..).for_each(|(&kind, v)| write(v, kind));
+        self.nodes.truncate(self.count);
         for (&v, number) in self.nodes.iter().zip(0..) {
             self.local[v as usize] = number;
         }
