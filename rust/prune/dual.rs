@@ -74,7 +74,10 @@ impl Dual {
                 self.bound = bound;
                 self.best_price.clone_from(&self.price);
             }
-            self.try_selection(forest, gain);
+            // A selection of bad prices is not worth its repair, which costs more than the bound.
+            if progress > 0.0 && (step < 4 || step % 4 == 0) || step == most_steps {
+                self.try_selection(forest, gain);
+            }
             if self.bound <= self.floor + tolerance || clock.expired() || step == most_steps {
                 break;
             }

@@ -12,7 +12,7 @@ pub(super) const TOLERANCE: f64 = 1e-12;
 
 /// Branches inside one another, after which a proof is given up: it would take for ever, and each
 /// holds memory.
-const MOST_NESTED: usize = 200;
+pub(super) const MOST_NESTED: usize = 200;
 
 /// Steps towards the bound before the first branch, and after it.
 const FIRST_STEPS: u32 = 150;
@@ -29,7 +29,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Takes a gap that is only rounding for none, so that many parts do not add up to one.
-    fn closed(self) -> Self {
+    pub fn closed(self) -> Self {
         let worth = self.worth.filter(|worth| self.bound <= worth + TOLERANCE);
         Self { bound: worth.unwrap_or(self.bound), ..self }
     }
@@ -138,10 +138,10 @@ impl Exact {
         level.chosen[0] = true;
         let settled = left.value[0];
         let components = level.components.split(left);
-        if nested == 0 {
-            self.counts.residual_nodes += left.len() - 1;
-            self.counts.residual_clusters += left.clusters();
-            self.counts.components += components;
+        if nested == 0 && self.counts.components == 0 {
+            self.counts.residual_nodes = left.len() - 1;
+            self.counts.residual_clusters = left.clusters();
+            self.counts.components = components;
         }
         let (mut worth, mut bound) = (settled, settled);
         // All nodes that are left cost something, so that a component is worth its gains at most.

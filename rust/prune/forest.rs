@@ -20,6 +20,8 @@ pub(super) struct Forest {
     pub owner: Vec<u32>,
     /// Cluster that the node carries, `0..K`; no node carries one twice, `[e]`.
     pub cover: Vec<u32>,
+    /// KV tokens of each node, `[r]`; empty where no budget limits them.
+    pub tokens: Vec<u64>,
     /// Lagrange multiplier of each cluster from which a bound may start, `[K]`.
     pub price: Vec<f64>,
 }
@@ -38,13 +40,22 @@ impl Forest {
         self.value.clear();
         self.owner.clear();
         self.cover.clear();
+        self.tokens.clear();
         self.price.clear();
+    }
+
+    /// Says whether a budget limits the tokens of the kept nodes.
+    pub fn budgeted(&self) -> bool {
+        !self.tokens.is_empty()
     }
 
     /// Takes over a whole problem, every value times `unit`.
     pub fn load(&mut self, problem: &Problem, unit: f64) {
         self.clear();
         self.parent.extend_from_slice(&problem.parent);
+        if problem.budget.is_some() {
+            self.tokens.extend_from_slice(&problem.tokens);
+        }
         self.value.extend(problem.cost.iter().map(|cost| -cost * unit));
         for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
             self.value[v as usize] += profit * unit;
@@ -74,6 +85,7 @@ impl Forest {
                 place[v] = self.len() as u32;
                 self.parent.push(above);
                 self.value.push(whole.value[v]);
+                self.tokens.extend(whole.tokens.get(v));
             }
         }
         self.price.resize(whole.clusters(), 0.0);
@@ -83,6 +95,20 @@ impl Forest {
                 self.cover.push(k);
             }
         }
+    }
+
+    /// Takes over another forest without its budget, each token priced instead.
+    pub fn load_priced(&mut self, budgeted: &Self, token_price: f64) {
+        self.clone_from(budgeted);
+        for (value, &tokens) in self.value.iter_mut().zip(&budgeted.tokens) {
+            *value -= token_price * tokens as f64;
+        }
+        self.tokens.clear();
+    }
+
+    /// Sums the tokens of a selection.
+    pub fn tokens_of(&self, keep: &[bool]) -> u64 {
+        self.tokens.iter().zip(keep).map(|(tokens, &kept)| tokens * u64::from(kept)).sum()
     }
 
     /// Sums the worth of a selection, gains included; `seen` is scratch.

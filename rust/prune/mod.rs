@@ -1,5 +1,6 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
+mod budget;
 mod clock;
 mod components;
 mod dual;
@@ -18,9 +19,11 @@ mod tests;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, check_scalar};
+use budget::{Budgeted, Limits};
 use clock::Clock;
 use exact::{Answer, Exact, TOLERANCE};
 use forest::{Forest, OUT};
+use incumbent::simple_selection;
 use nonempty::Nonempty;
 use problem::Problem;
 
@@ -167,12 +170,15 @@ pub struct Pruner {
     problem: Problem,
     forest: Forest,
     exact: Exact,
+    budgeted: Budgeted,
     nonempty: Nonempty,
     /// Node of what the first reductions left that each node became part of, `[p]`, and whether
     /// that is kept.
     place: Vec<u32>,
     kept: Vec<bool>,
     marks: Vec<bool>,
+    /// Whether each candidate is kept, `[n]`.
+    keep: Vec<bool>,
     /// Whether a candidate sits at each node, `[p]`.
     candidate: Vec<bool>,
 }
@@ -194,10 +200,8 @@ impl Pruner {
         let time_limit = request.time_limit.map(to_duration).transpose()?;
         self.problem.read(request)?;
         let found = match request.solver {
-            Solver::Auto | Solver::Exact if self.problem.budget.is_none() => {
-                self.solve(time_limit.map(|limit| started + limit))
-            }
-            _ => milp::solve(&self.problem, time_limit, started)?,
+            Solver::Milp => milp::solve(&self.problem, time_limit, started)?,
+            Solver::Auto | Solver::Exact => self.solve(time_limit.map(|limit| started + limit)),
         };
         let value = self.problem.evaluate_with(&mut self.marks, &found.keep);
         let optimal = found.bound.is_none_or(|bound| bound <= value.objective);
@@ -217,30 +221,25 @@ impl Pruner {
         })
     }
 
-    /// Solves the problem at hand, which has no budget, by the exact method.
+    /// Solves the problem at hand by the exact method.
     fn solve(&mut self, deadline: Option<Instant>) -> Found {
-        let problem = &self.problem;
-        let unit = unit_of(problem.largest);
-        let gain = problem.gain * unit;
         self.exact.begin(Clock::new(deadline));
-        let mut answer =
-            self.exact.solve_problem(problem, unit, &mut self.place, &mut self.forest, &mut self.kept);
-        let (place, kept) = (&self.place, &self.kept);
-        let is_kept = |v: u32| place[v as usize] != OUT && kept[place[v as usize] as usize];
-        let mut keep: Vec<bool> = problem.leaf.iter().map(|&v| is_kept(v)).collect();
-        if !keep.contains(&true) {
-            self.forest.load(problem, unit);
-            self.candidate.clear();
-            self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
-            let (exact, kept) = (&mut self.exact, &mut self.kept);
-            answer = self.nonempty.solve(exact, &self.forest, &self.candidate, gain, kept);
-            keep.clear();
-            keep.extend(problem.leaf.iter().map(|&v| kept[v as usize]));
+        self.budgeted.begin();
+        let unit = unit_of(self.problem.largest);
+        let gain = self.problem.gain * unit;
+        let mut answer = self.solve_free(unit);
+        if let Some(budget) = self.problem.budget {
+            if self.problem.evaluate_with(&mut self.marks, &self.keep).tokens > budget {
+                answer = self.solve_budgeted(unit, Limits { gain, budget });
+            }
         }
+        if !self.keep.contains(&true) {
+            answer = self.solve_nonempty(unit, gain);
+        }
+        let coupled = self.problem.cluster_count > 1;
         let counts = &self.exact.counts;
-        let coupled = problem.cluster_count > 1;
         let stats = Stats {
-            solver: if coupled { "exact" } else { "onepass" },
+            solver: if coupled || self.problem.budget.is_some() { "exact" } else { "onepass" },
             joined: counts.tally.joined,
             dropped: counts.tally.dropped,
             dominated: counts.tally.dominated,
@@ -249,14 +248,61 @@ impl Pruner {
             residual_clusters: counts.residual_clusters,
             components: counts.components,
             bounds: counts.bounds,
-            branch_nodes: counts.branches,
+            branch_nodes: counts.branches + self.budgeted.branches,
             ..Stats::default()
         };
-        let Answer { worth, bound } = answer;
-        let open = worth.is_none_or(|worth| bound > worth + TOLERANCE);
+        let mut keep = std::mem::take(&mut self.keep);
+        let mut open = answer.worth.is_none_or(|worth| answer.bound > worth + TOLERANCE);
+        if !keep.contains(&true) {
+            // Out of time before anything was found: something simple that fits.
+            keep = simple_selection(&self.problem);
+            open = true;
+        }
         // One cluster is covered by any choice, and not in the forest.
-        let covered = if coupled { 0.0 } else { problem.gain };
-        Found { keep, bound: open.then_some(bound / unit + covered), stats }
+        let covered = if coupled { 0.0 } else { self.problem.gain };
+        Found { keep, bound: open.then_some(answer.bound / unit + covered), stats }
+    }
+
+    /// Finds the best selection without a budget, into `keep`; it may be empty.
+    fn solve_free(&mut self, unit: f64) -> Answer {
+        let Self { problem, forest, place, kept, keep, .. } = self;
+        let answer = self.exact.solve_problem(problem, unit, place, forest, kept);
+        let is_kept = |v: u32| place[v as usize] != OUT && kept[place[v as usize] as usize];
+        keep.clear();
+        keep.extend(problem.leaf.iter().map(|&v| is_kept(v)));
+        answer
+    }
+
+    /// Finds the best selection within the budget, into `keep`; it may be empty.
+    fn solve_budgeted(&mut self, unit: f64, limits: Limits) -> Answer {
+        let Self { problem, forest, kept, keep, exact, .. } = self;
+        forest.load(problem, unit);
+        let none = f64::NEG_INFINITY;
+        let answer = self.budgeted.solve(exact, forest, &[], limits, none, 0, kept);
+        keep.clear();
+        keep.extend(problem.leaf.iter().map(|&v| answer.worth.is_some() && kept[v as usize]));
+        answer
+    }
+
+    /// Finds the best selection that holds a candidate, into `keep`.
+    fn solve_nonempty(&mut self, unit: f64, gain: f64) -> Answer {
+        let Self { problem, forest, kept, keep, exact, budgeted, .. } = self;
+        forest.load(problem, unit);
+        self.candidate.clear();
+        self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
+        let limits = Limits { gain, budget: problem.budget.unwrap_or(u64::MAX) };
+        let best_of = |part: &Forest, limits: Limits, kept: &mut Vec<bool>| {
+            let answer = if part.budgeted() {
+                budgeted.solve(exact, part, &[], limits, f64::NEG_INFINITY, 0, kept)
+            } else {
+                exact.solve(part, gain, kept)
+            };
+            (answer, exact.clock.expired())
+        };
+        let answer = self.nonempty.solve(forest, &self.candidate, limits, best_of, kept);
+        keep.clear();
+        keep.extend(problem.leaf.iter().map(|&v| answer.worth.is_some() && kept[v as usize]));
+        answer
     }
 }
 

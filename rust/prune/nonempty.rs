@@ -2,7 +2,8 @@
 
 use std::collections::BinaryHeap;
 
-use super::exact::{Answer, Exact, TOLERANCE};
+use super::budget::Limits;
+use super::exact::{Answer, TOLERANCE};
 use super::forest::Forest;
 
 /// Scratch memory, reused from call to call.
@@ -25,8 +26,9 @@ struct Open {
     /// No selection below is worth more, path to the node included.
     bound: f64,
     node: u32,
-    /// Worth of the path above the node.
+    /// Worth of the path above the node, and its tokens.
     above: f64,
+    held: u64,
 }
 
 impl Eq for Open {}
@@ -50,29 +52,32 @@ impl Nonempty {
     /// is best, the best choice with a candidate lies below one of its children. The search opens
     /// nodes in order of their bound and asks, for each, for the best selection at and below it.
     /// Its clusters must not be carried above it, which holds: a node above that carries one is a
-    /// candidate, and ends the search.
+    /// candidate, and ends the search. `best_of` solves one such part, and says whether time is up.
     pub fn solve(
         &mut self,
-        exact: &mut Exact,
         forest: &Forest,
         candidate: &[bool],
-        gain: f64,
+        limits: Limits,
+        mut best_of: impl FnMut(&Forest, Limits, &mut Vec<bool>) -> (Answer, bool),
         keep: &mut Vec<bool>,
     ) -> Answer {
-        self.bound_all(forest, candidate, gain);
+        self.bound_all(forest, candidate, limits.gain);
         self.heap.clear();
-        self.heap.push(Open { bound: self.bound[0], node: 0, above: 0.0 });
+        self.heap.push(Open { bound: self.bound[0], node: 0, above: 0.0, held: 0 });
+        let mut hurry = false;
         let (mut best, mut bound) = (None, f64::NEG_INFINITY);
         while let Some(open) = self.heap.pop() {
             let floor = best.unwrap_or(f64::NEG_INFINITY);
             // Without time, any candidate will do: the first one that comes up.
-            if open.bound <= floor + TOLERANCE || (best.is_some() && exact.clock.expired()) {
+            if open.bound <= floor + TOLERANCE || (best.is_some() && hurry) {
                 bound = open.bound.max(bound);
                 break;
             }
             let top = open.node;
             self.part.load_below(forest, top, &mut self.place);
-            let found = exact.solve(&self.part, gain, &mut self.part_keep);
+            let left = Limits { budget: limits.budget - open.held, ..limits };
+            let (found, expired) = best_of(&self.part, left, &mut self.part_keep);
+            hurry |= expired;
             let kept = |v: usize| self.place[v] != u32::MAX && self.part_keep[self.place[v] as usize];
             if let Some(worth) = found.worth.filter(|_| (0..forest.len()).any(|v| candidate[v] && kept(v))) {
                 bound = bound.max(open.above + found.bound);
@@ -93,10 +98,13 @@ impl Nonempty {
                 bound = bound.max(open.above + found.bound);
             }
             let above = open.above + forest.value[top as usize];
+            let tokens = |v: u32| forest.tokens.get(v as usize).copied().unwrap_or(0);
+            let held = open.held + tokens(top);
             for v in top + 1..forest.len() as u32 {
-                if forest.parent[v as usize] == top && self.bound[v as usize] > f64::NEG_INFINITY {
-                    let bound = above + self.bound[v as usize];
-                    self.heap.push(Open { bound: bound.min(open.bound), node: v, above });
+                // A node that does not fit has nothing below it that does.
+                if forest.parent[v as usize] == top && held + tokens(v) <= limits.budget {
+                    let bound = (above + self.bound[v as usize]).min(open.bound);
+                    self.heap.push(Open { bound, node: v, above, held });
                 }
             }
         }

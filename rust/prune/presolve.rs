@@ -58,7 +58,9 @@ impl Reduction {
         self.round(Some(forest), fix, gain, presolve, tally);
         while self.left().len() > 1 {
             let (nodes, entries) = (self.left().len(), self.left().owner.len());
-            let found = presolve.find_dominated(&mut self.rounds[self.used - 1].left, tally);
+            let left = &mut self.rounds[self.used - 1].left;
+            // One that covers the same for no more may still need more tokens.
+            let found = !left.budgeted() && presolve.find_dominated(left, tally);
             let fix = std::mem::take(&mut presolve.fix);
             let folded = self.round(None, if found { &fix } else { &[] }, gain, presolve, tally);
             presolve.fix = fix;
@@ -140,6 +142,8 @@ pub(super) struct Presolve {
     work: Vec<Work>,
     sums: Vec<(f64, f64)>,
     state: Vec<State>,
+    /// Tokens of each node and what was joined to it, `[r]`; empty without a budget.
+    tokens: Vec<u64>,
     /// Nodes that carry each cluster, `[K]`.
     carriers: Vec<u32>,
     /// New number of each cluster, `[K]`; `OUT` until it has one.
@@ -272,6 +276,7 @@ impl Presolve {
         }
         self.state.clear();
         self.state.resize(forest.len(), State::Live);
+        self.tokens.clone_from(&forest.tokens);
         for v in (1..forest.len()).rev() {
             let mut work = self.work[v];
             let fixed = fix.get(v).copied().unwrap_or_default();
@@ -282,16 +287,22 @@ impl Presolve {
                 tally.dropped += 1;
                 continue;
             }
-            if work.kids == 1 && work.open == 0 && work.value < 0.0 {
+            if work.kids == 1 && work.open == 0 && work.value <= 0.0 {
                 // A loss by itself, and one way on: the two are kept together or not at all.
                 let kid = self.work[work.kid as usize];
                 self.state[work.kid as usize] = State::Joined;
+                if forest.budgeted() {
+                    self.tokens[v] += self.tokens[work.kid as usize];
+                }
                 work = Work { value: work.value + kid.value, ..kid };
                 tally.joined += 1;
             }
             let above = &mut self.work[forest.parent[v] as usize];
-            if fixed == Fix::In || work.value >= 0.0 {
+            if fixed == Fix::In || (work.value >= 0.0 && !forest.budgeted()) {
                 // Pays without any gain: kept wherever its parent is.
+                if forest.budgeted() {
+                    self.tokens[forest.parent[v] as usize] += self.tokens[v];
+                }
                 above.value += work.value;
                 above.hope += work.hope;
                 above.open += work.open;
@@ -313,6 +324,7 @@ impl Presolve {
         left.clear();
         left.parent.push(0);
         left.value.push(self.work[0].value);
+        left.tokens.extend(self.tokens.first());
         place.clear();
         place.push(0);
         for v in 1..forest.len() {
@@ -324,6 +336,7 @@ impl Presolve {
                 State::Live => {
                     left.parent.push(above);
                     left.value.push(self.work[v].value);
+                    left.tokens.extend(self.tokens.get(v));
                     left.len() as u32 - 1
                 }
             };

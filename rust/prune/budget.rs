@@ -1,0 +1,294 @@
+//! The exact method under a KV budget: a price on tokens, and branching where prices cannot decide.
+
+use super::dual::Dual;
+use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
+use super::forest::Forest;
+use super::presolve::{Fix, Presolve, Reduction, Tally};
+
+/// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
+/// is usual.
+const MOST_PRICES: u32 = 60;
+/// Steps towards the multipliers that reduced costs are taken from.
+const STEPS: u32 = 60;
+
+/// Solves forests with a budget; owns the scratch memory, reused from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Budgeted {
+    presolve: Presolve,
+    dual: Dual,
+    tally: Tally,
+    spare: Vec<Box<Level>>,
+    seen: Vec<bool>,
+    pub branches: u64,
+    pub gave_up: bool,
+}
+
+/// One level of the search.
+#[derive(Debug, Default)]
+struct Level {
+    reduction: Reduction,
+    priced: Forest,
+    /// Best selection found, and the two that the price lies between.
+    best: Vec<bool>,
+    over: Vec<bool>,
+    under: Vec<bool>,
+    trial: Vec<bool>,
+    fix: Vec<Fix>,
+    branch_fix: Vec<Fix>,
+}
+
+/// What a selection is worth and holds.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    worth: f64,
+    tokens: u64,
+}
+
+/// The limits that a selection must keep to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Worth of covering one cluster.
+    pub gain: f64,
+    /// The most tokens.
+    pub budget: u64,
+}
+
+impl Budgeted {
+    /// Starts a new count.
+    pub fn begin(&mut self) {
+        self.branches = 0;
+        self.gave_up = false;
+    }
+
+    /// Finds the best selection worth more than `cutoff` that fits the budget, some nodes fixed.
+    pub fn solve(
+        &mut self,
+        exact: &mut Exact,
+        forest: &Forest,
+        fix: &[Fix],
+        limits: Limits,
+        cutoff: f64,
+        nested: usize,
+        keep: &mut Vec<bool>,
+    ) -> Answer {
+        let mut level = self.spare.pop().unwrap_or_default();
+        level.reduction.run(forest, fix, limits.gain, &mut self.presolve, &mut self.tally);
+        let answer = self.search(exact, &mut level, limits, cutoff, nested);
+        if answer.worth.is_some() {
+            level.reduction.expand(&level.best, keep, &mut level.trial);
+        }
+        self.spare.push(level);
+        answer
+    }
+
+    /// Solves what the reductions left, into `level.best`.
+    fn search(
+        &mut self,
+        exact: &mut Exact,
+        level: &mut Level,
+        limits: Limits,
+        cutoff: f64,
+        nested: usize,
+    ) -> Answer {
+        let (left, none) = (level.reduction.left(), f64::NEG_INFINITY);
+        if left.tokens[0] > limits.budget {
+            return Answer { worth: None, bound: none };
+        }
+        let mut answer = Answer { worth: None, bound: f64::INFINITY };
+        let mut floor = cutoff;
+        level.under.clear();
+        level.under.resize(left.len(), false);
+        level.under[0] = true;
+        let mut under = Point { worth: left.value[0], tokens: left.tokens[0] };
+        if under.worth > floor {
+            floor = under.worth;
+            answer.worth = Some(floor);
+            level.best.clone_from(&level.under);
+        }
+        if left.len() == 1 {
+            answer.bound = under.worth;
+            return answer;
+        }
+        // The line through the two selections that the budget lies between gives the next price.
+        let mut over: Option<Point> = None;
+        let mut price = 0.0;
+        for _ in 0..MOST_PRICES {
+            if let Some(over) = over {
+                price = (over.worth - under.worth) / (over.tokens - under.tokens) as f64;
+            }
+            level.priced.load_priced(left, price);
+            let found = exact.solve(&level.priced, limits.gain, &mut level.trial);
+            answer.bound = answer.bound.min(found.bound + price * limits.budget as f64);
+            let point = Point {
+                worth: left.worth(&level.trial, limits.gain, &mut self.seen),
+                tokens: left.tokens_of(&level.trial),
+            };
+            let fits = point.tokens <= limits.budget;
+            let line = over.unwrap_or(under);
+            let ahead = (point.worth - line.worth)
+                - price * (point.tokens as f64 - line.tokens as f64);
+            let settled = over.is_some() && ahead <= TOLERANCE;
+            let mut held = point;
+            if fits {
+                under = point;
+                level.under.clone_from(&level.trial);
+            } else {
+                over = Some(point);
+                level.over.clone_from(&level.trial);
+                shed(left, limits, price, &mut level.trial);
+            }
+            self.fill(left, limits, &mut level.trial);
+            held.worth = left.worth(&level.trial, limits.gain, &mut self.seen);
+            held.tokens = left.tokens_of(&level.trial);
+            if held.tokens <= limits.budget && held.worth > floor {
+                floor = held.worth;
+                answer.worth = Some(floor);
+                level.best.clone_from(&level.trial);
+            }
+            let closed = answer.bound <= floor + TOLERANCE;
+            // At price 0 a selection that fits is the best of all.
+            if closed || settled || exact.clock.expired() || (fits && over.is_none()) {
+                break;
+            }
+        }
+        if answer.bound <= floor + TOLERANCE || exact.clock.expired() {
+            return answer.closed();
+        }
+        if nested == MOST_NESTED {
+            self.gave_up = true;
+            return answer;
+        }
+        self.branch(exact, level, limits, price, floor, nested, answer)
+    }
+
+    /// Fixes by reduced cost at a price, then splits on a node that the two selections differ in.
+    #[expect(clippy::too_many_arguments, reason = "the state of one step of a recursion")]
+    fn branch(
+        &mut self,
+        exact: &mut Exact,
+        level: &mut Level,
+        limits: Limits,
+        price: f64,
+        mut floor: f64,
+        nested: usize,
+        mut answer: Answer,
+    ) -> Answer {
+        let gain = limits.gain;
+        level.priced.load_priced(level.reduction.left(), price);
+        // A selection that fits and is worth more than `floor` exceeds this at the price.
+        let cutoff = floor - price * limits.budget as f64;
+        self.dual.run(&mut level.priced, gain, cutoff, STEPS, TOLERANCE, &mut exact.clock);
+        self.dual.floor = cutoff;
+        let fixed = self.dual.fix(&level.priced, gain, TOLERANCE, &mut level.fix);
+        let left = level.reduction.left();
+        let differ = (1..left.len())
+            .filter(|&v| level.fix[v] == Fix::Free && level.over[v] != level.under[v])
+            .max_by_key(|&v| (left.tokens[v], std::cmp::Reverse(v)));
+        let v = differ.unwrap_or_else(|| self.dual.branch(left, &level.fix).0);
+        let branches: &[Option<bool>] = if 8 * fixed >= left.len() || level.fix[v] != Fix::Free {
+            &[None]
+        } else {
+            self.branches += 1;
+            &[Some(true), Some(false)]
+        };
+        let mut bound = f64::NEG_INFINITY;
+        for &branch in branches {
+            let mut fix = std::mem::take(&mut level.branch_fix);
+            fix.clone_from(&level.fix);
+            let mut at = v;
+            match branch {
+                None => {}
+                Some(false) => fix[v] = Fix::Out,
+                Some(true) => {
+                    while at != 0 {
+                        fix[at] = Fix::In;
+                        at = level.reduction.left().parent[at] as usize;
+                    }
+                }
+            }
+            let mut keep = std::mem::take(&mut level.trial);
+            let left = level.reduction.left();
+            let found = self.solve(exact, left, &fix, limits, floor, nested + 1, &mut keep);
+            if let Some(worth) = found.worth {
+                floor = worth;
+                answer.worth = Some(worth);
+                level.best.clone_from(&keep);
+            }
+            bound = bound.max(found.bound);
+            level.trial = keep;
+            level.branch_fix = fix;
+        }
+        answer.bound = answer.bound.min(bound.max(floor));
+        answer.closed()
+    }
+
+    /// Adds what pays and fits, in order.
+    fn fill(&mut self, forest: &Forest, limits: Limits, keep: &mut [bool]) {
+        self.seen.clear();
+        self.seen.resize(forest.clusters(), false);
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            self.seen[k as usize] |= keep[v as usize];
+        }
+        let mut held = forest.tokens_of(keep);
+        let mut e = 0;
+        for v in 1..forest.len() {
+            let first = e;
+            while e < forest.owner.len() && forest.owner[e] as usize == v {
+                e += 1;
+            }
+            if keep[v] {
+                continue;
+            }
+            let new = forest.cover[first..e].iter().filter(|&&k| !self.seen[k as usize]).count();
+            let (mut worth, mut tokens, mut up) = (limits.gain * new as f64, 0, v);
+            while !keep[up] {
+                worth += forest.value[up];
+                tokens += forest.tokens[up];
+                up = forest.parent[up] as usize;
+            }
+            if worth > 0.0 && held + tokens <= limits.budget {
+                held += tokens;
+                up = v;
+                while !keep[up] {
+                    keep[up] = true;
+                    up = forest.parent[up] as usize;
+                }
+                forest.cover[first..e].iter().for_each(|&k| self.seen[k as usize] = true);
+            }
+        }
+    }
+}
+
+/// Drops leaves of a selection that holds too much, the least worth for its tokens first.
+fn shed(forest: &Forest, limits: Limits, price: f64, keep: &mut [bool]) {
+    let mut count = vec![0_u32; forest.clusters()];
+    for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+        count[k as usize] += u32::from(keep[v as usize]);
+    }
+    let mut held = forest.tokens_of(keep);
+    let mut below = vec![0_u32; forest.len()];
+    for v in (1..forest.len()).rev().filter(|&v| keep[v]) {
+        below[forest.parent[v] as usize] += 1;
+    }
+    while held > limits.budget {
+        let alone = |v: usize| {
+            let first = forest.owner.partition_point(|&owner| (owner as usize) < v);
+            let own = forest.owner[first..].iter().take_while(|&&owner| owner as usize == v);
+            let own = own.zip(&forest.cover[first..]).filter(|&(_, &k)| count[k as usize] == 1);
+            own.count()
+        };
+        // What a leaf loses, less what its tokens cost at the price.
+        let loss = |v: usize| {
+            forest.value[v] + limits.gain * alone(v) as f64 - price * forest.tokens[v] as f64
+        };
+        let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
+        let worst = leaves.map(|v| (loss(v), v)).reduce(|a, b| if b.0 < a.0 { b } else { a });
+        let Some((_, v)) = worst else { break };
+        keep[v] = false;
+        held -= forest.tokens[v];
+        below[forest.parent[v] as usize] -= 1;
+        for (_, &k) in forest.owner.iter().zip(&forest.cover).filter(|&(&o, _)| o as usize == v) {
+            count[k as usize] -= 1;
+        }
+    }
+}
