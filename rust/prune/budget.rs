@@ -1,6 +1,6 @@
 //! The exact method under a KV budget: a price on tokens, and branching where prices cannot decide.
 
-use super::dual::Dual;
+use super::paths::PathDual;
 use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
 use super::forest::Forest;
 use super::presolve::{Fix, Presolve, Reduction, Tally};
@@ -8,14 +8,17 @@ use super::presolve::{Fix, Presolve, Reduction, Tally};
 /// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
 /// is usual.
 const MOST_PRICES: u32 = 60;
-/// Steps towards the multipliers that reduced costs are taken from.
-const STEPS: u32 = 60;
+/// Steps towards the prices that reduced costs are taken from, before the first branch and after.
+const FIRST_STEPS: u32 = 300;
+const LATER_STEPS: u32 = 60;
+/// How near to the best bound at a price those come, as a part of the gap.
+const NEAR: f64 = 0.05;
 
 /// Solves forests with a budget; owns the scratch memory, reused from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Budgeted {
     presolve: Presolve,
-    dual: Dual,
+    dual: PathDual,
     tally: Tally,
     spare: Vec<Box<Level>>,
     seen: Vec<bool>,
@@ -117,6 +120,7 @@ impl Budgeted {
                 price = (over.worth - under.worth) / (over.tokens - under.tokens) as f64;
             }
             level.priced.load_priced(left, price);
+            level.priced.hints.clear();
             let found = exact.solve(&level.priced, limits.gain, &mut level.trial);
             answer.bound = answer.bound.min(found.bound + price * limits.budget as f64);
             let point = Point {
@@ -177,14 +181,20 @@ impl Budgeted {
         level.priced.load_priced(level.reduction.left(), price);
         // A selection that fits and is worth more than `floor` exceeds this at the price.
         let cutoff = floor - price * limits.budget as f64;
-        self.dual.run(&mut level.priced, gain, cutoff, STEPS, TOLERANCE, &mut exact.clock);
-        self.dual.floor = cutoff;
-        let fixed = self.dual.fix(&level.priced, gain, TOLERANCE, &mut level.fix);
+        // The best bound there is at this price is known already.
+        let target = answer.bound - price * limits.budget as f64;
+        let near = NEAR * (target - cutoff);
+        let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+        self.dual.run(&level.priced, gain, target, near, steps, &mut exact.clock);
+        let fixed = self.dual.fix(&level.priced, gain, cutoff + TOLERANCE, &mut level.fix);
+        self.dual.hints(&mut level.priced.hints);
+        level.reduction.set_hints(&level.priced.hints);
         let left = level.reduction.left();
         let differ = (1..left.len())
             .filter(|&v| level.fix[v] == Fix::Free && level.over[v] != level.under[v])
             .max_by_key(|&v| (left.tokens[v], std::cmp::Reverse(v)));
-        let v = differ.unwrap_or_else(|| self.dual.branch(left, &level.fix).0);
+        let free = || (1..left.len()).find(|&v| level.fix[v] == Fix::Free);
+        let v = differ.or_else(free).unwrap_or(1);
         let branches: &[Option<bool>] = if 8 * fixed >= left.len() || level.fix[v] != Fix::Free {
             &[None]
         } else {
@@ -225,7 +235,7 @@ impl Budgeted {
     /// Adds what pays and fits, in order.
     fn fill(&mut self, forest: &Forest, limits: Limits, keep: &mut [bool]) {
         self.seen.clear();
-        self.seen.resize(forest.clusters(), false);
+        self.seen.resize(forest.clusters, false);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             self.seen[k as usize] |= keep[v as usize];
         }
@@ -261,7 +271,7 @@ impl Budgeted {
 
 /// Drops leaves of a selection that holds too much, the least worth for its tokens first.
 fn shed(forest: &Forest, limits: Limits, price: f64, keep: &mut [bool]) {
-    let mut count = vec![0_u32; forest.clusters()];
+    let mut count = vec![0_u32; forest.clusters];
     for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
         count[k as usize] += u32::from(keep[v as usize]);
     }

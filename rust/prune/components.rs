@@ -1,6 +1,6 @@
 //! The parts of a forest that share neither a node below the root nor a cluster.
 
-use super::forest::Forest;
+use super::forest::{Forest, Hint};
 
 /// The parts, each as the list of its nodes; the buffers are reused.
 #[derive(Debug, Default)]
@@ -19,8 +19,10 @@ pub(super) struct Components {
     entries: Vec<u32>,
     /// Number of each node within its part, from 1; `[r]`.
     place: Vec<u32>,
-    /// The first node that carries each cluster, and its number within its part, `[K]`.
+    /// Number of each cluster within its part, `[K]`.
     cluster: Vec<u32>,
+    /// The first node that carries each cluster, `[K]`.
+    carrier: Vec<u32>,
 }
 
 impl Components {
@@ -35,11 +37,11 @@ impl Components {
                 self.join(above, v);
             }
         }
-        self.cluster.clear();
-        self.cluster.resize(forest.clusters(), none);
+        self.carrier.clear();
+        self.carrier.resize(forest.clusters, none);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            match self.cluster[k as usize] {
-                first if first == none => self.cluster[k as usize] = v,
+            match self.carrier[k as usize] {
+                first if first == none => self.carrier[k as usize] = v,
                 first => self.join(first, v),
             }
         }
@@ -63,7 +65,8 @@ impl Components {
         by_part(parts as usize, owner.len(), of_entry, &mut self.entry_start, &mut self.entries);
         self.place.clear();
         self.place.resize(r, 0);
-        self.cluster.fill(none);
+        self.cluster.clear();
+        self.cluster.resize(forest.clusters, none);
         parts as usize
     }
 
@@ -88,12 +91,23 @@ impl Components {
         for &e in &self.entries[entries] {
             let number = &mut self.cluster[forest.cover[e as usize] as usize];
             if *number == u32::MAX {
-                *number = out.price.len() as u32;
-                out.price.push(forest.price[forest.cover[e as usize] as usize]);
+                *number = out.clusters as u32;
+                out.clusters += 1;
             }
             out.owner.push(self.place[forest.owner[e as usize] as usize]);
             out.cover.push(*number);
         }
+        // A cluster that a node no longer leads to may be in another part.
+        let mine = |hint: &&Hint| {
+            let node = hint.node as usize;
+            self.part[node] == part as u32
+                && self.part[self.carrier[hint.cluster as usize] as usize] == part as u32
+        };
+        out.hints.extend(forest.hints.iter().filter(mine).map(|hint| Hint {
+            node: self.place[hint.node as usize],
+            cluster: self.cluster[hint.cluster as usize],
+            ..*hint
+        }));
     }
 
     fn find(&mut self, mut v: u32) -> u32 {

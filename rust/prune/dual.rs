@@ -1,7 +1,7 @@
 //! The Lagrangian bound of a forest, and selections found on the way to it.
 
 use super::clock::Clock;
-use super::forest::Forest;
+use super::forest::{Forest, Hint};
 use super::presolve::Fix;
 
 /// Subgradient steps without progress after which the step length is halved.
@@ -52,7 +52,7 @@ pub(super) struct Dual {
 impl Dual {
     /// Bounds a forest, until the bound meets `cutoff` or the best selection found, or converges.
     ///
-    /// Leaves the prices of the best bound in the forest.
+    /// Leaves the prices of the best bound in the forest, as hints for what is made of it.
     pub fn run(
         &mut self,
         forest: &mut Forest,
@@ -98,11 +98,16 @@ impl Dual {
                 break;
             }
         }
-        forest.price.clone_from(&self.best_price);
+        forest.hints.clear();
+        forest.hints.extend(forest.owner.iter().zip(&forest.cover).map(|(&node, &cluster)| Hint {
+            node,
+            cluster,
+            price: self.best_price[cluster as usize],
+        }));
     }
 
     fn begin(&mut self, forest: &Forest, cutoff: f64) {
-        let (r, clusters) = (forest.len(), forest.clusters());
+        let (r, clusters) = (forest.len(), forest.clusters);
         self.start.clear();
         self.start.resize(clusters + 1, 0);
         forest.cover.iter().for_each(|&k| self.start[k as usize + 1] += 1);
@@ -116,8 +121,13 @@ impl Dual {
             self.carrier[*slot as usize] = v;
             *slot += 1;
         }
-        self.price.clone_from(&forest.price);
-        self.best_price.clone_from(&forest.price);
+        self.price.clear();
+        self.price.resize(clusters, 0.0);
+        for hint in &forest.hints {
+            let price = &mut self.price[hint.cluster as usize];
+            *price = price.max(hint.price);
+        }
+        self.best_price.clone_from(&self.price);
         self.mean.clear();
         self.mean.resize(r, 0.0);
         self.floor = cutoff;
@@ -181,7 +191,7 @@ impl Dual {
     /// Raises each price in turn to where the bound falls no further: until a carrier is kept.
     fn ascend(&mut self, forest: &Forest, gain: f64) {
         self.evaluate(forest, gain);
-        for k in 0..forest.clusters() {
+        for k in 0..forest.clusters {
             for second in [false, true] {
                 let room = gain - self.price[k];
                 let span = self.start[k] as usize..self.start[k + 1] as usize;
@@ -238,7 +248,7 @@ impl Dual {
 
     /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
     fn cover_more(&mut self, forest: &Forest, gain: f64) {
-        for k in 0..forest.clusters() {
+        for k in 0..forest.clusters {
             if self.tally[k] > 0 {
                 continue;
             }
@@ -300,27 +310,7 @@ impl Dual {
         self.price.clone_from(&self.best_price);
         let bound = self.evaluate(forest, gain);
         let spare = bound - self.floor - tolerance;
-        fix.clear();
-        fix.resize(forest.len(), Fix::Free);
-        // What the bound loses by forcing a node in (not kept) or out (kept), `[r]`.
-        self.margin.clear();
-        self.margin.push(f64::INFINITY);
-        let mut fixed = 0;
-        for v in 1..forest.len() {
-            let above = forest.parent[v] as usize;
-            let loss = if self.keep[v] {
-                self.margin[above].min(self.sum[v])
-            } else {
-                let before = if self.keep[above] { 0.0 } else { self.margin[above] };
-                before + (-self.sum[v]).max(0.0)
-            };
-            self.margin.push(loss);
-            if loss >= spare {
-                fix[v] = if self.keep[v] { Fix::In } else { Fix::Out };
-                fixed += 1;
-            }
-        }
-        fixed
+        fix_by_cost(forest, &self.sum, &self.keep, spare, &mut self.margin, fix)
     }
 
     /// Picks the node to branch on: the most undecided, weighted by the clusters at and below it.
@@ -344,4 +334,39 @@ impl Dual {
         let v = v.unwrap_or(1);
         (v, self.mean[v] >= 0.5)
     }
+}
+
+/// Fixes the nodes whose other choice lowers a bound by `spare` or more; returns how many.
+///
+/// `sum` is the worth of each subtree at the bound's prices given that its top is kept, `keep` the
+/// selection that attains the bound, and `loss` scratch.
+pub(super) fn fix_by_cost(
+    forest: &Forest,
+    sum: &[f64],
+    keep: &[bool],
+    spare: f64,
+    loss: &mut Vec<f64>,
+    fix: &mut Vec<Fix>,
+) -> usize {
+    fix.clear();
+    fix.resize(forest.len(), Fix::Free);
+    // What the bound loses by forcing a node in (not kept) or out (kept), `[r]`.
+    loss.clear();
+    loss.push(f64::INFINITY);
+    let mut fixed = 0;
+    for v in 1..forest.len() {
+        let above = forest.parent[v] as usize;
+        let lost = if keep[v] {
+            loss[above].min(sum[v])
+        } else {
+            let before = if keep[above] { 0.0 } else { loss[above] };
+            before + (-sum[v]).max(0.0)
+        };
+        loss.push(lost);
+        if lost >= spare {
+            fix[v] = if keep[v] { Fix::In } else { Fix::Out };
+            fixed += 1;
+        }
+    }
+    fixed
 }

@@ -140,15 +140,15 @@ impl Exact {
         let components = level.components.split(left);
         if nested == 0 && self.counts.components == 0 {
             self.counts.residual_nodes = left.len() - 1;
-            self.counts.residual_clusters = left.clusters();
+            self.counts.residual_clusters = left.clusters;
             self.counts.components = components;
         }
         let (mut worth, mut bound) = (settled, settled);
         // All nodes that are left cost something, so that a component is worth its gains at most.
-        let mut hope: f64 = gain * left.clusters() as f64;
+        let mut hope: f64 = gain * left.clusters as f64;
         for at in 0..components {
             level.components.load(at, level.reduction.left(), &mut level.part);
-            hope -= gain * level.part.clusters() as f64;
+            hope -= gain * level.part.clusters as f64;
             let floor = cutoff - worth - hope;
             let answer = self.component(level, gain, floor, nested);
             bound += answer.bound.max(answer.worth.unwrap_or(0.0));

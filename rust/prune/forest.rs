@@ -22,17 +22,23 @@ pub(super) struct Forest {
     pub cover: Vec<u32>,
     /// KV tokens of each node, `[r]`; empty where no budget limits them.
     pub tokens: Vec<u64>,
-    /// Lagrange multiplier of each cluster from which a bound may start, `[K]`.
-    pub price: Vec<f64>,
+    /// How many clusters there are.
+    pub clusters: usize,
+    /// Prices of pairs of node and cluster from which a bound may start; pairs may repeat.
+    pub hints: Vec<Hint>,
+}
+
+/// A price that a cluster paid at a node.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hint {
+    pub node: u32,
+    pub cluster: u32,
+    pub price: f64,
 }
 
 impl Forest {
     pub fn len(&self) -> usize {
         self.parent.len()
-    }
-
-    pub fn clusters(&self) -> usize {
-        self.price.len()
     }
 
     pub fn clear(&mut self) {
@@ -41,7 +47,8 @@ impl Forest {
         self.owner.clear();
         self.cover.clear();
         self.tokens.clear();
-        self.price.clear();
+        self.clusters = 0;
+        self.hints.clear();
     }
 
     /// Says whether a budget limits the tokens of the kept nodes.
@@ -62,7 +69,7 @@ impl Forest {
         }
         // One cluster, or none: any choice covers what there is.
         if problem.cluster_count > 1 {
-            self.price.resize(problem.cluster_count, 0.0);
+            self.clusters = problem.cluster_count;
             for (v, &candidate) in (0..).zip(&problem.candidate_at) {
                 if let Some(&cluster) = problem.cluster.get(candidate as usize) {
                     self.owner.push(v);
@@ -88,7 +95,7 @@ impl Forest {
                 self.tokens.extend(whole.tokens.get(v));
             }
         }
-        self.price.resize(whole.clusters(), 0.0);
+        self.clusters = whole.clusters;
         for (&v, &k) in whole.owner.iter().zip(&whole.cover) {
             if place[v as usize] != OUT {
                 self.owner.push(place[v as usize]);
@@ -114,7 +121,7 @@ impl Forest {
     /// Sums the worth of a selection, gains included; `seen` is scratch.
     pub fn worth(&self, keep: &[bool], gain: f64, seen: &mut Vec<bool>) -> f64 {
         seen.clear();
-        seen.resize(self.clusters(), false);
+        seen.resize(self.clusters, false);
         for (&v, &k) in self.owner.iter().zip(&self.cover) {
             seen[k as usize] |= keep[v as usize];
         }

@@ -11,6 +11,8 @@ mod labels;
 mod milp;
 mod nonempty;
 mod onepass;
+mod pairs;
+mod paths;
 mod presolve;
 mod problem;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Lossless reductions of a forest, repeated until none applies.
 
-use super::forest::{Forest, OUT};
+use super::forest::{Forest, Hint, OUT};
 use super::problem::Problem;
 
 /// What is already decided about a node.
@@ -74,6 +74,13 @@ impl Reduction {
     /// What is left; its root's value is the worth of all that is settled.
     pub fn left(&self) -> &Forest {
         &self.rounds[self.used - 1].left
+    }
+
+    /// Hands on prices for what is left.
+    pub fn set_hints(&mut self, hints: &[Hint]) {
+        let left = &mut self.rounds[self.used - 1].left;
+        left.hints.clear();
+        left.hints.extend_from_slice(hints);
     }
 
     /// Turns a selection of what is left into one of the forest that was reduced.
@@ -252,7 +259,7 @@ impl Presolve {
             let entries = entries.zip(problem.cluster.iter().copied());
             self.settle(entries.clone(), gain, left);
             if left.len() > 1 {
-                self.carry_over(entries, |_| 0.0, left);
+                self.carry_over(entries, left);
             }
         }
     }
@@ -260,7 +267,7 @@ impl Presolve {
     /// Decides, from the leaves up, what joins its parent and what drops out.
     fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
         self.carriers.clear();
-        self.carriers.resize(forest.clusters(), 0);
+        self.carriers.resize(forest.clusters, 0);
         forest.cover.iter().for_each(|&k| self.carriers[k as usize] += 1);
         self.work.clear();
         self.work.extend(forest.value.iter().map(|&value| Work { value, ..Work::default() }));
@@ -346,7 +353,14 @@ impl Presolve {
         let entries = entries.zip(forest.cover.iter().copied());
         self.settle(entries.clone(), gain, left);
         if left.len() > 1 {
-            self.carry_over(entries, |k| forest.price[k as usize], left);
+            self.carry_over(entries, left);
+            let moved = forest.hints.iter().map(|hint| Hint {
+                node: place[hint.node as usize],
+                cluster: self.number[hint.cluster as usize],
+                ..*hint
+            });
+            let stays = |hint: &Hint| hint.node != OUT && hint.node != 0 && hint.cluster != OUT;
+            left.hints.extend(moved.filter(stays));
         }
     }
 
@@ -371,7 +385,6 @@ impl Presolve {
     fn carry_over(
         &mut self,
         entries: impl Iterator<Item = (u32, u32)> + Clone,
-        price: impl Fn(u32) -> f64,
         left: &mut Forest,
     ) {
         let open = |&(at, k): &(u32, u32)| {
@@ -400,8 +413,8 @@ impl Presolve {
             for &k in &self.entries[from..to] {
                 let number = &mut self.number[k as usize];
                 if *number == OUT {
-                    *number = left.price.len() as u32;
-                    left.price.push(price(k));
+                    *number = left.clusters as u32;
+                    left.clusters += 1;
                     self.stamp.push(0);
                 }
                 let stamp = &mut self.stamp[*number as usize];
@@ -424,7 +437,7 @@ impl Presolve {
     fn find_dominated(&mut self, forest: &mut Forest, tally: &mut Tally) -> bool {
         let Carrying { start, node, entry, covers, inner, best_at, carries, idle } =
             &mut self.carrying;
-        let (r, clusters) = (forest.len(), forest.clusters());
+        let (r, clusters) = (forest.len(), forest.clusters);
         start.clear();
         start.resize(clusters + 1, 0);
         forest.cover.iter().for_each(|&k| start[k as usize + 1] += 1);
