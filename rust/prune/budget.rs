@@ -54,6 +54,8 @@ pub(super) struct Limits {
     pub gain: f64,
     /// The most tokens.
     pub budget: u64,
+    /// The price of a token to try first.
+    pub price: f64,
 }
 
 impl Budgeted {
@@ -114,10 +116,12 @@ impl Budgeted {
         }
         // The line through the two selections that the budget lies between gives the next price.
         let mut over: Option<Point> = None;
-        let mut price = 0.0;
-        for _ in 0..MOST_PRICES {
+        let mut price = limits.price;
+        for round in 0..MOST_PRICES {
             if let Some(over) = over {
                 price = (over.worth - under.worth) / (over.tokens - under.tokens) as f64;
+            } else if round > 0 {
+                price = 0.0;
             }
             level.priced.load_priced(left, price);
             level.priced.hints.clear();
@@ -151,7 +155,7 @@ impl Budgeted {
             }
             let closed = answer.bound <= floor + TOLERANCE;
             // At price 0 a selection that fits is the best of all.
-            if closed || settled || exact.clock.expired() || (fits && over.is_none()) {
+            if closed || settled || exact.clock.expired() || (fits && price == 0.0) {
                 break;
             }
         }
@@ -201,6 +205,7 @@ impl Budgeted {
             self.branches += 1;
             &[Some(true), Some(false)]
         };
+        let limits = Limits { price, ..limits };
         let mut bound = f64::NEG_INFINITY;
         for &branch in branches {
             let mut fix = std::mem::take(&mut level.branch_fix);

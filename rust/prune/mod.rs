@@ -232,7 +232,7 @@ impl Pruner {
         let mut answer = self.solve_free(unit);
         if let Some(budget) = self.problem.budget {
             if self.problem.evaluate_with(&mut self.marks, &self.keep).tokens > budget {
-                answer = self.solve_budgeted(unit, Limits { gain, budget });
+                answer = self.solve_budgeted(unit, Limits { gain, budget, price: 0.0 });
             }
         }
         if !self.keep.contains(&true) {
@@ -292,7 +292,7 @@ impl Pruner {
         forest.load(problem, unit);
         self.candidate.clear();
         self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
-        let limits = Limits { gain, budget: problem.budget.unwrap_or(u64::MAX) };
+        let limits = Limits { gain, budget: problem.budget.unwrap_or(u64::MAX), price: 0.0 };
         let best_of = |part: &Forest, limits: Limits, kept: &mut Vec<bool>| {
             let answer = if part.budgeted() {
                 budgeted.solve(exact, part, &[], limits, f64::NEG_INFINITY, 0, kept)
