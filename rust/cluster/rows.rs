@@ -1,0 +1,138 @@
+//! The rows to cluster, as given, and the distances between their directions.
+
+use pulp::Arch;
+
+use crate::error::{Error, Number};
+
+/// Squared lengths that neither overflowed nor lost digits; no entry was NaN or infinite.
+const SAFE: std::ops::Range<f64> = 1e-200..1e200;
+
+/// Rows with a direction each.
+///
+/// The entries stay where the caller holds them: a copy in f64 would not fit the caches that f32
+/// input does, and most rows are looked at only once.
+pub(super) struct Rows<'a, T> {
+    /// Row-major, `[n, dim]`.
+    entries: &'a [T],
+    /// What makes each row's length 1, `[n]`.
+    scales: Vec<f64>,
+    dim: usize,
+    /// What the machine's vector registers hold.
+    machine: Arch,
+}
+
+impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
+    /// Measures every row, refusing those without a direction; `None` if a square is out of range.
+    pub(super) fn of(entries: &'a [T], dim: usize) -> Result<Option<Self>, Error> {
+        let machine = Arch::new();
+        let mut scales = Vec::with_capacity(entries.len() / dim);
+        let mut safe = true;
+        for (index, row) in entries.chunks_exact(dim).enumerate() {
+            let square = machine.dispatch(|| dot(row, row));
+            if !SAFE.contains(&square) {
+                check(index, row)?;
+                safe = false;
+            }
+            scales.push(1.0 / square.sqrt());
+        }
+        Ok(safe.then_some(Self { entries, scales, dim, machine }))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    pub(super) fn machine(&self) -> Arch {
+        self.machine
+    }
+
+    /// Bounds what rounding alone can make of a distance of 0, also between sums of rows.
+    pub(super) fn noise(&self) -> f64 {
+        (self.dim + self.len() + 16) as f64 * f64::EPSILON
+    }
+
+    /// The entries of a row and what makes its length 1.
+    pub(super) fn row(&self, i: usize) -> (&[T], f64) {
+        (&self.entries[i * self.dim..(i + 1) * self.dim], self.scales[i])
+    }
+
+    /// Computes the cosine distance of two rows; what may be rounding of 0 is 0.
+    pub(super) fn distance(&self, i: usize, j: usize) -> f64 {
+        let ((a, to_a), (b, to_b)) = (self.row(i), self.row(j));
+        let distance = 1.0 - self.machine.dispatch(|| dot(a, b)) * to_a * to_b;
+        if distance <= self.noise() { 0.0 } else { distance }
+    }
+
+    /// Says whether some rows lie so close to their mean that every pair is within `threshold`.
+    ///
+    /// For unit rows `|u - v|^2 = 2 d(u, v)`, so by the triangle inequality two rows at a distance
+    /// of at most `r` from a third are at most `4 r` apart.
+    pub(super) fn lie_close(&self, members: &[usize], threshold: f64) -> bool {
+        let mut mean = vec![0.0; self.dim];
+        for &i in members {
+            let (row, scale) = self.row(i);
+            mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value.into() * scale);
+        }
+        let length = dot(&mean, &mean).sqrt();
+        let nearest = 1.0 - (threshold / 4.0 - self.noise());
+        members.iter().all(|&i| {
+            let (row, scale) = self.row(i);
+            self.machine.dispatch(|| dot(&mean, row)) * scale >= nearest * length
+        })
+    }
+}
+
+/// Divides every row by its largest entry, so that its square is in range.
+pub(super) fn tamed<T: Copy + Into<f64>>(entries: &[T], dim: usize) -> Vec<f64> {
+    let mut tame: Vec<f64> = entries.iter().map(|&value| value.into()).collect();
+    for row in tame.chunks_exact_mut(dim) {
+        let largest = row.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        row.iter_mut().for_each(|value| *value /= largest);
+    }
+    tame
+}
+
+/// Refuses a row that has no direction.
+fn check<T: Copy + Into<f64>>(index: usize, row: &[T]) -> Result<(), Error> {
+    let refuse = |value: f64, expected| {
+        Err(Error::Entry { argument: "embeddings", index, value: Number::from(value), expected })
+    };
+    let mut values = row.iter().map(|&value| value.into());
+    if let Some(bad) = values.clone().find(|value: &f64| !value.is_finite()) {
+        return refuse(bad, "a row of finite numbers");
+    }
+    if values.all(|value| value == 0.0) {
+        return refuse(0.0, "a row with a nonzero entry, for a zero vector has no direction");
+    }
+    Ok(())
+}
+
+/// Multiplies two rows with sixteen running sums, which the compiler keeps in vector registers.
+///
+/// The order of the additions is fixed and nothing is fused, so every machine gets the same bits.
+#[inline(always)]
+pub(super) fn dot<A, B>(a: &[A], b: &[B]) -> f64
+where
+    A: Copy + Into<f64>,
+    B: Copy + Into<f64>,
+{
+    let product = |(&x, &y): (&A, &B)| -> f64 { x.into() * y.into() };
+    let mut sums = [0.0; 16];
+    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
+    let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(product).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for (sum, pair) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += product(pair);
+        }
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    sums[0] + tail
+}
