@@ -2,7 +2,7 @@
 
 use pulp::Arch;
 
-use crate::error::{Error, Number};
+use crate::error::Error;
 
 /// Squared lengths that neither overflowed nor lost digits; no entry was NaN or infinite.
 const SAFE: std::ops::Range<f64> = 1e-200..1e200;
@@ -17,25 +17,28 @@ pub(super) struct Rows<'a, T> {
     /// What makes each row's length 1, `[n]`.
     scales: Vec<f64>,
     dim: usize,
+    /// Whether every square was in range.
+    in_range: bool,
     /// What the machine's vector registers hold.
     machine: Arch,
 }
 
 impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
-    /// Measures every row, refusing those without a direction; `None` if a square is out of range.
-    pub(super) fn of(entries: &'a [T], dim: usize) -> Result<Option<Self>, Error> {
+    /// Measures every row.
+    pub(super) fn of(entries: &'a [T], dim: usize) -> Self {
         let machine = Arch::new();
-        let mut scales = Vec::with_capacity(entries.len() / dim);
-        let mut safe = true;
-        for (index, row) in entries.chunks_exact(dim).enumerate() {
+        let mut in_range = true;
+        let scales = entries.chunks_exact(dim).map(|row| {
             let square = machine.dispatch(|| dot(row, row));
-            if !SAFE.contains(&square) {
-                check(index, row)?;
-                safe = false;
-            }
-            scales.push(1.0 / square.sqrt());
-        }
-        Ok(safe.then_some(Self { entries, scales, dim, machine }))
+            in_range &= SAFE.contains(&square);
+            1.0 / square.sqrt()
+        });
+        Self { entries, scales: scales.collect(), dim, in_range, machine }
+    }
+
+    /// Says whether every row has a direction that its entries as they are can tell.
+    pub(super) fn are_in_range(&self) -> bool {
+        self.in_range
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,28 +90,26 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
 }
 
 /// Divides every row by its largest entry, so that its square is in range.
-pub(super) fn tamed<T: Copy + Into<f64>>(entries: &[T], dim: usize) -> Vec<f64> {
+///
+/// # Errors
+///
+/// A row with a NaN, an infinity or no nonzero entry.
+pub(super) fn tamed<T: Copy + Into<f64>>(entries: &[T], dim: usize) -> Result<Vec<f64>, Error> {
     let mut tame: Vec<f64> = entries.iter().map(|&value| value.into()).collect();
-    for row in tame.chunks_exact_mut(dim) {
+    for (index, row) in tame.chunks_exact_mut(dim).enumerate() {
+        let refuse = |value: f64, expected| {
+            Err(Error::Entry { argument: "embeddings", index, value: value.into(), expected })
+        };
+        if let Some(&bad) = row.iter().find(|value| !value.is_finite()) {
+            return refuse(bad, "a row of finite numbers");
+        }
         let largest = row.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        if largest == 0.0 {
+            return refuse(0.0, "a row with a nonzero entry, for a zero vector has no direction");
+        }
         row.iter_mut().for_each(|value| *value /= largest);
     }
-    tame
-}
-
-/// Refuses a row that has no direction.
-fn check<T: Copy + Into<f64>>(index: usize, row: &[T]) -> Result<(), Error> {
-    let refuse = |value: f64, expected| {
-        Err(Error::Entry { argument: "embeddings", index, value: Number::from(value), expected })
-    };
-    let mut values = row.iter().map(|&value| value.into());
-    if let Some(bad) = values.clone().find(|value: &f64| !value.is_finite()) {
-        return refuse(bad, "a row of finite numbers");
-    }
-    if values.all(|value| value == 0.0) {
-        return refuse(0.0, "a row with a nonzero entry, for a zero vector has no direction");
-    }
-    Ok(())
+    Ok(tame)
 }
 
 /// Multiplies two rows with sixteen running sums, which the compiler keeps in vector registers.
