@@ -50,12 +50,10 @@ fn naive(rows: &[Vec<f64>], threshold: f64) -> Option<Vec<i64>> {
         sets.join(a, b);
         live.retain(|&k| k != b);
         sizes[a] += sizes[b];
-        for k in 0..n {
-            sums[a][k] += sums[b][k];
-        }
-        for k in 0..n {
-            sums[k][a] = sums[a][k];
-        }
+        let moved = sums[b].clone();
+        sums[a].iter_mut().zip(&moved).for_each(|(sum, other)| *sum += other);
+        let merged = sums[a].clone();
+        sums.iter_mut().zip(merged).for_each(|(row, sum)| row[a] = sum);
     }
     Some(sets.labels())
 }
