@@ -73,7 +73,11 @@ impl Linkage {
                     join(top, nearest);
                     chain.truncate(chain.len() - 2);
                 }
-                Some(near) => chain.push(near),
+                // Rounding can bring a merged cluster nearer than its parts to one further down.
+                Some(near) => match chain.iter().position(|&(k, _)| k == near.0) {
+                    Some(at) => chain.truncate(at + 1),
+                    None => chain.push(near),
+                },
             }
         }
     }

@@ -80,12 +80,15 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
             let (row, scale) = self.row(i);
             mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value.into() * scale);
         }
-        let length = dot(&mean, &mean).sqrt();
+        let square = dot(&mean, &mean);
+        let length = square.sqrt();
         let nearest = 1.0 - (threshold / 4.0 - self.noise());
-        members.iter().all(|&i| {
-            let (row, scale) = self.row(i);
-            self.machine.dispatch(|| dot(&mean, row)) * scale >= nearest * length
-        })
+        // Rows may cancel: what is left must be long enough to have a direction.
+        square > SAFE.start
+            && members.iter().all(|&i| {
+                let (row, scale) = self.row(i);
+                self.machine.dispatch(|| dot(&mean, row)) * scale >= nearest * length
+            })
     }
 }
 

@@ -229,3 +229,34 @@ impl Look<'_> {
         reach.iter().sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine runs one of the two ways to multiply: the other is held to the same margin here.
+    #[test]
+    fn both_ways_to_multiply_agree() {
+        let (n, dim) = (40, 150);
+        let rows: Vec<f32> = (0..n * dim).map(|k| ((k * k + 7 * k) % 211) as f32 - 90.5).collect();
+        let rows = Rows::of(&rows, dim);
+        let all: Vec<usize> = (0..n).collect();
+        let screen = Screen::new(&rows, &all);
+        for (strip, block) in tiles(n) {
+            let mut cosines = [[[0.0; BLOCK]; STRIP]; 2];
+            for at in 0..screen.panels.len() {
+                let look = Look { panel: screen.panel(at), strip, block, cut: 0.0 };
+                look.multiply::<8>(&mut cosines[0], |x, y, sum| x * y + sum);
+                look.multiply::<16>(&mut cosines[1], f32::mul_add);
+            }
+            for (a, row) in (strip * STRIP..n).zip(0..STRIP) {
+                for (b, lane) in (block * BLOCK..n).zip(0..BLOCK) {
+                    let exact = 1.0 - rows.distance(a, b);
+                    for cosine in [cosines[0][row][lane], cosines[1][row][lane]] {
+                        assert!((f64::from(cosine) - exact).abs() <= screen.margin);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -227,6 +227,19 @@ fn equal_rows_share_a_label_at_threshold_zero() {
 }
 
 #[test]
+fn rows_that_cancel_are_not_close() {
+    // A ring of neighbours, each followed by its opposite: one component whose sum is 0.
+    let ring = (0..60).map(|i| f64::from(i * 3 + i % 4).to_radians());
+    let rows: Vec<f64> = ring.flat_map(|a| [a.cos(), a.sin(), -a.cos(), -a.sin()]).collect();
+    for threshold in [0.05, 0.5, 0.9] {
+        let labels = cluster_steps(&rows, 2, threshold).unwrap();
+        assert!(labels.chunks(2).all(|pair| pair[0] != pair[1]));
+    }
+    assert_eq!(cluster_steps(&rows, 2, 2.0).unwrap(), [0; 120]);
+    assert_eq!(cluster_steps(&rows, 2, f64::MAX).unwrap(), [0; 120]);
+}
+
+#[test]
 fn of_equally_near_clusters_the_first_is_taken() {
     // The middle one of three directions is as near to the first as to the last.
     let rows = [0.8, 0.6, 1.0, 0.0, 0.8, -0.6];
