@@ -42,7 +42,7 @@ impl Clusters {
     /// Averages the cosine distances between two clusters; what may be rounding of 0 is 0.
     pub(super) fn distance(&self, a: usize, b: usize) -> f64 {
         let (u, v) = (self.sum(a), self.sum(b));
-        let product = self.machine.dispatch(|| dot(u, v));
+        let product = dot(self.machine, u, v);
         let distance = 1.0 - product / (self.sizes[a] * self.sizes[b]);
         if distance <= self.noise { 0.0 } else { distance }
     }

@@ -1,6 +1,6 @@
 //! The rows to cluster, as given, and the distances between their directions.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::error::Error;
 
@@ -29,7 +29,7 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
         let machine = Arch::new();
         let mut in_range = true;
         let scales = entries.chunks_exact(dim).map(|row| {
-            let square = machine.dispatch(|| dot(row, row));
+            let square = dot(machine, row, row);
             in_range &= SAFE.contains(&square);
             1.0 / square.sqrt()
         });
@@ -66,7 +66,7 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
     /// Computes the cosine distance of two rows; what may be rounding of 0 is 0.
     pub(super) fn distance(&self, i: usize, j: usize) -> f64 {
         let ((a, to_a), (b, to_b)) = (self.row(i), self.row(j));
-        let distance = 1.0 - self.machine.dispatch(|| dot(a, b)) * to_a * to_b;
+        let distance = 1.0 - dot(self.machine, a, b) * to_a * to_b;
         if distance <= self.noise() { 0.0 } else { distance }
     }
 
@@ -80,14 +80,14 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
             let (row, scale) = self.row(i);
             mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value.into() * scale);
         }
-        let square = dot(&mean, &mean);
+        let square = dot(self.machine, &mean, &mean);
         let length = square.sqrt();
         let nearest = 1.0 - (threshold / 4.0 - self.noise());
         // Rows may cancel: what is left must be long enough to have a direction.
         square > SAFE.start
             && members.iter().all(|&i| {
                 let (row, scale) = self.row(i);
-                self.machine.dispatch(|| dot(&mean, row)) * scale >= nearest * length
+                dot(self.machine, &mean, row) * scale >= nearest * length
             })
     }
 }
@@ -115,28 +115,45 @@ pub(super) fn tamed<T: Copy + Into<f64>>(entries: &[T], dim: usize) -> Result<Ve
     Ok(tame)
 }
 
-/// Multiplies two rows with sixteen running sums, which the compiler keeps in vector registers.
-///
-/// The order of the additions is fixed and nothing is fused, so every machine gets the same bits.
-#[inline(always)]
-pub(super) fn dot<A, B>(a: &[A], b: &[B]) -> f64
+/// Multiplies two rows with what the machine's vector registers hold.
+#[inline]
+pub(super) fn dot<A, B>(machine: Arch, a: &[A], b: &[B]) -> f64
 where
     A: Copy + Into<f64>,
     B: Copy + Into<f64>,
 {
-    let product = |(&x, &y): (&A, &B)| -> f64 { x.into() * y.into() };
-    let mut sums = [0.0; 16];
-    let (a_chunks, b_chunks) = (a.chunks_exact(16), b.chunks_exact(16));
-    let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(product).sum();
-    for (a, b) in a_chunks.zip(b_chunks) {
-        for (sum, pair) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += product(pair);
+    machine.dispatch(Dot { a, b })
+}
+
+/// A dot product, as code that is compiled for several kinds of machine.
+struct Dot<'a, A, B> {
+    a: &'a [A],
+    b: &'a [B],
+}
+
+impl<A: Copy + Into<f64>, B: Copy + Into<f64>> WithSimd for Dot<'_, A, B> {
+    type Output = f64;
+
+    /// Keeps sixteen running sums, which the compiler holds in vector registers.
+    ///
+    /// The order of the additions is fixed and nothing is fused, so every machine gets the same
+    /// bits.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let product = |(&x, &y): (&A, &B)| -> f64 { x.into() * y.into() };
+        let mut sums = [0.0; 16];
+        let (a_chunks, b_chunks) = (self.a.chunks_exact(16), self.b.chunks_exact(16));
+        let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(product).sum();
+        for (a, b) in a_chunks.zip(b_chunks) {
+            for (sum, pair) in sums.iter_mut().zip(a.iter().zip(b)) {
+                *sum += product(pair);
+            }
         }
-    }
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
+            }
         }
+        sums[0] + tail
     }
-    sums[0] + tail
 }

@@ -132,7 +132,7 @@ impl Panel {
                 for (to, &value) in packed.chunks_exact_mut(BLOCK).zip(part) {
                     to[lane] = (value.into() * scale) as f32;
                 }
-                let ahead = rows.machine().dispatch(|| dot(row, row)) * scale * scale;
+                let ahead = dot(rows.machine(), row, row) * scale * scale;
                 let behind = (1.0 - ahead).max(0.0) + rows.noise();
                 rest[block * BLOCK + lane] = behind.sqrt() as f32 * (1.0 + 2.0 * f32::EPSILON);
             }

@@ -202,7 +202,7 @@ proptest! {
     #[test]
     fn dot_is_the_sum_of_products(a in proptest::collection::vec(-1.0..1.0, 0..70)) {
         let b: Vec<f64> = a.iter().rev().copied().collect();
-        prop_assert!((dot(&a, &b) - product(&a, &b)).abs() < 1e-13);
+        prop_assert!((dot(pulp::Arch::new(), &a, &b) - product(&a, &b)).abs() < 1e-13);
     }
 }
 
