@@ -1,0 +1,165 @@
+//! Lower bounds on the average distances between the clusters of one component.
+
+use super::rows::Rows;
+use super::screen::{BLOCK, STRIP, Screen, tiles};
+
+/// Entries of a row whose smallest is looked for together.
+pub(super) const GROUP: usize = 16;
+/// Components below this size are not worth packing for the screen.
+const SMALL: usize = BLOCK;
+
+/// A symmetric matrix of lower bounds, in f32.
+///
+/// A merged cluster's distances are weighted averages of its parts' distances, so the same average
+/// of lower bounds bounds them; what a decision needs more closely is computed in f64 then.
+pub(super) struct Bounds {
+    /// Row-major, `[m, stride]`; infinite between a cluster and itself.
+    lower: Vec<f32>,
+    /// 0, and infinite once a cluster is done with and in the padding, `[stride]`.
+    closed: Vec<f32>,
+    m: usize,
+    stride: usize,
+}
+
+impl Bounds {
+    fn new(m: usize) -> Self {
+        // One group too many: at a power of two the entries of a column would share cache sets.
+        let stride = m.next_multiple_of(GROUP) + GROUP;
+        let mut closed = vec![0.0; stride];
+        closed[m..].fill(f32::INFINITY);
+        Self { lower: vec![f32::INFINITY; m * stride], closed, m, stride }
+    }
+
+    /// Bounds the pairs of a component; `None` if all were found to be within the threshold.
+    pub(super) fn within<T>(
+        rows: &Rows<T>,
+        screen: &Screen<T>,
+        members: &[usize],
+        threshold: f64,
+    ) -> Option<Self>
+    where
+        T: Copy + Into<f64>,
+    {
+        if members.len() < SMALL {
+            return Self::exact(rows, members, threshold);
+        }
+        if rows.lie_close(members, threshold) {
+            return None;
+        }
+        Self::screened(screen, members.len(), threshold)
+    }
+
+    /// Bounds all pairs as closely as f32 can; `None` if all are within the threshold.
+    fn exact<T>(rows: &Rows<T>, members: &[usize], threshold: f64) -> Option<Self>
+    where
+        T: Copy + Into<f64>,
+    {
+        let m = members.len();
+        let pairs = || (1..m).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let distances: Vec<f64> =
+            pairs().map(|(a, b)| rows.distance(members[a], members[b])).collect();
+        if distances.iter().all(|&distance| distance <= threshold) {
+            return None;
+        }
+        let mut bounds = Self::new(m);
+        for ((a, b), distance) in pairs().zip(distances) {
+            bounds.tighten(a, b, distance, rows.noise());
+        }
+        Some(bounds)
+    }
+
+    /// Bounds all pairs by the screen: far pairs loosely, others up to its margin.
+    ///
+    /// `None` if all are within the threshold for certain.
+    fn screened<T: Copy + Into<f64>>(screen: &Screen<T>, m: usize, threshold: f64) -> Option<Self> {
+        let mut bounds = Self::new(m);
+        let (cut, inner) = (screen.cut(threshold), screen.inner(threshold));
+        let mut all_within = true;
+        for (strip, block) in tiles(m) {
+            let (mut tile, reach) = screen.tile(strip, block, cut, 0);
+            tile.iter_mut().flatten().for_each(|bound| *bound = screen.distance(*bound));
+            all_within = all_within
+                && reach > 0
+                && (strip * STRIP..m)
+                    .zip(&tile)
+                    .all(|(a, row)| (block * BLOCK..a).zip(row).all(|(_, &bound)| bound <= inner));
+            let (row, column) = (strip * STRIP, block * BLOCK);
+            for (row, bounds_of_row) in (row..m).zip(&tile) {
+                let at = bounds.place(row, column);
+                bounds.lower[at..at + BLOCK].copy_from_slice(bounds_of_row);
+            }
+            // The mirror image; in a block on the diagonal it is there already.
+            if column < row / BLOCK * BLOCK {
+                for lane in 0..BLOCK {
+                    let at = bounds.place(column + lane, row);
+                    let image = &mut bounds.lower[at..at + STRIP];
+                    image.iter_mut().zip(&tile).for_each(|(to, from)| *to = from[lane]);
+                }
+            }
+        }
+        for a in 0..m {
+            let at = bounds.place(a, a);
+            bounds.lower[at] = f32::INFINITY;
+        }
+        (!all_within).then_some(bounds)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.m
+    }
+
+    /// The bound on the distance between two clusters; infinite if the second is done with.
+    pub(super) fn at(&self, a: usize, b: usize) -> f32 {
+        self.lower[self.place(a, b)] + self.closed[b]
+    }
+
+    /// Sets a bound to a distance, less what computing it in another way may give.
+    pub(super) fn tighten(&mut self, a: usize, b: usize, distance: f64, noise: f64) {
+        let bound = ((distance - noise) as f32 * (1.0 - f32::EPSILON)).max(0.0);
+        for at in [self.place(a, b), self.place(b, a)] {
+            self.lower[at] = bound;
+        }
+    }
+
+    pub(super) fn is_open(&self, a: usize) -> bool {
+        self.closed[a] == 0.0
+    }
+
+    /// Says that a cluster is done with.
+    pub(super) fn close(&mut self, a: usize) {
+        self.closed[a] = f32::INFINITY;
+    }
+
+    /// Takes the smallest bound in each group of a row.
+    pub(super) fn smallest(&self, a: usize, smallest: &mut Vec<f32>) {
+        let row = self.lower[a * self.stride..(a + 1) * self.stride].chunks_exact(GROUP);
+        smallest.clear();
+        smallest.extend(row.zip(self.closed.chunks_exact(GROUP)).map(|(bounds, closed)| {
+            let open = bounds.iter().zip(closed).map(|(&bound, &closed)| bound + closed);
+            open.fold(f32::INFINITY, |least, bound| if bound < least { bound } else { least })
+        }));
+    }
+
+    /// Merges a cluster into a later one; `weight` is the earlier one's share of the members.
+    pub(super) fn merge(&mut self, from: usize, into: usize, weight: f64) {
+        // Four roundings of positive numbers, by a factor of at most 1 + 2^-24 each.
+        const DOWN: f32 = 1.0 - 4.0 * f32::EPSILON;
+        let (of_from, of_into) = (weight as f32 * DOWN, (1.0 - weight) as f32 * DOWN);
+        self.close(from);
+        let (before, after) = self.lower.split_at_mut(into * self.stride);
+        let moved = &before[from * self.stride..(from + 1) * self.stride];
+        for (bound, &other) in after.iter_mut().zip(moved) {
+            *bound = of_into * *bound + of_from * other;
+        }
+        for k in 0..self.m {
+            if self.is_open(k) {
+                let at = self.place(k, into);
+                self.lower[at] = self.lower[self.place(into, k)];
+            }
+        }
+    }
+
+    fn place(&self, a: usize, b: usize) -> usize {
+        a * self.stride + b
+    }
+}

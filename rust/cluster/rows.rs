@@ -1,0 +1,159 @@
+//! The rows to cluster, as given, and the distances between their directions.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use crate::error::Error;
+
+/// Squared lengths that neither overflowed nor lost digits; no entry was NaN or infinite.
+const SAFE: std::ops::Range<f64> = 1e-200..1e200;
+
+/// Rows with a direction each.
+///
+/// The entries stay where the caller holds them: a copy in f64 would not fit the caches that f32
+/// input does, and most rows are looked at only once.
+pub(super) struct Rows<'a, T> {
+    /// Row-major, `[n, dim]`.
+    entries: &'a [T],
+    /// What makes each row's length 1, `[n]`.
+    scales: Vec<f64>,
+    dim: usize,
+    /// Whether every square was in range.
+    in_range: bool,
+    /// What the machine's vector registers hold.
+    machine: Arch,
+}
+
+impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
+    /// Measures every row.
+    pub(super) fn of(entries: &'a [T], dim: usize) -> Self {
+        let machine = Arch::new();
+        let mut in_range = true;
+        let scales = entries.chunks_exact(dim).map(|row| {
+            let square = dot(machine, row, row);
+            in_range &= SAFE.contains(&square);
+            1.0 / square.sqrt()
+        });
+        Self { entries, scales: scales.collect(), dim, in_range, machine }
+    }
+
+    /// Says whether every row has a direction that its entries as they are can tell.
+    pub(super) fn are_in_range(&self) -> bool {
+        self.in_range
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    pub(super) fn dim(&self) -> usize {
+        self.dim
+    }
+
+    pub(super) fn machine(&self) -> Arch {
+        self.machine
+    }
+
+    /// Bounds what rounding alone can make of a distance of 0, also between sums of rows.
+    pub(super) fn noise(&self) -> f64 {
+        (self.dim + self.len() + 16) as f64 * f64::EPSILON
+    }
+
+    /// The entries of a row and what makes its length 1.
+    pub(super) fn row(&self, i: usize) -> (&[T], f64) {
+        (&self.entries[i * self.dim..(i + 1) * self.dim], self.scales[i])
+    }
+
+    /// Computes the cosine distance of two rows; what may be rounding of 0 is 0.
+    pub(super) fn distance(&self, i: usize, j: usize) -> f64 {
+        let ((a, to_a), (b, to_b)) = (self.row(i), self.row(j));
+        let distance = 1.0 - dot(self.machine, a, b) * to_a * to_b;
+        if distance <= self.noise() { 0.0 } else { distance }
+    }
+
+    /// Says whether some rows lie so close to their mean that every pair is within `threshold`.
+    ///
+    /// For unit rows `|u - v|^2 = 2 d(u, v)`, so by the triangle inequality two rows at a distance
+    /// of at most `r` from a third are at most `4 r` apart.
+    pub(super) fn lie_close(&self, members: &[usize], threshold: f64) -> bool {
+        let mut mean = vec![0.0; self.dim];
+        for &i in members {
+            let (row, scale) = self.row(i);
+            mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value.into() * scale);
+        }
+        let square = dot(self.machine, &mean, &mean);
+        let length = square.sqrt();
+        let nearest = 1.0 - (threshold / 4.0 - self.noise());
+        // Rows may cancel: what is left must be long enough to have a direction.
+        square > SAFE.start
+            && members.iter().all(|&i| {
+                let (row, scale) = self.row(i);
+                dot(self.machine, &mean, row) * scale >= nearest * length
+            })
+    }
+}
+
+/// Divides every row by its largest entry, so that its square is in range.
+///
+/// # Errors
+///
+/// A row with a NaN, an infinity or no nonzero entry.
+pub(super) fn tamed<T: Copy + Into<f64>>(entries: &[T], dim: usize) -> Result<Vec<f64>, Error> {
+    let mut tame: Vec<f64> = entries.iter().map(|&value| value.into()).collect();
+    for (index, row) in tame.chunks_exact_mut(dim).enumerate() {
+        let refuse = |value: f64, expected| {
+            Err(Error::Entry { argument: "embeddings", index, value: value.into(), expected })
+        };
+        if let Some(&bad) = row.iter().find(|value| !value.is_finite()) {
+            return refuse(bad, "a row of finite numbers");
+        }
+        let largest = row.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        if largest == 0.0 {
+            return refuse(0.0, "a row with a nonzero entry, for a zero vector has no direction");
+        }
+        row.iter_mut().for_each(|value| *value /= largest);
+    }
+    Ok(tame)
+}
+
+/// Multiplies two rows with what the machine's vector registers hold.
+#[inline]
+pub(super) fn dot<A, B>(machine: Arch, a: &[A], b: &[B]) -> f64
+where
+    A: Copy + Into<f64>,
+    B: Copy + Into<f64>,
+{
+    machine.dispatch(Dot { a, b })
+}
+
+/// A dot product, as code that is compiled for several kinds of machine.
+struct Dot<'a, A, B> {
+    a: &'a [A],
+    b: &'a [B],
+}
+
+impl<A: Copy + Into<f64>, B: Copy + Into<f64>> WithSimd for Dot<'_, A, B> {
+    type Output = f64;
+
+    /// Keeps sixteen running sums, which the compiler holds in vector registers.
+    ///
+    /// The order of the additions is fixed and nothing is fused, so every machine gets the same
+    /// bits.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let product = |(&x, &y): (&A, &B)| -> f64 { x.into() * y.into() };
+        let mut sums = [0.0; 16];
+        let (a_chunks, b_chunks) = (self.a.chunks_exact(16), self.b.chunks_exact(16));
+        let tail: f64 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(product).sum();
+        for (a, b) in a_chunks.zip(b_chunks) {
+            for (sum, pair) in sums.iter_mut().zip(a.iter().zip(b)) {
+                *sum += product(pair);
+            }
+        }
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                sums[lane] += sums[lane + half];
+            }
+        }
+        sums[0] + tail
+    }
+}
