@@ -66,6 +66,7 @@ pub fn particle_weights(
 }
 
 /// Computes each leaf's share of the best leaf's weight, in `(0, 1]` up to underflow.
+#[expect(clippy::float_cmp, reason = "a power of exactly 1 is left out, as `pow` may round it")]
 fn shares(rewards: &[f64], temperature: f64) -> Vec<f64> {
     let odds = |reward: f64| {
         let reward = reward.clamp(CLIP, 1.0 - CLIP);
@@ -74,7 +75,6 @@ fn shares(rewards: &[f64], temperature: f64) -> Vec<f64> {
     let most = odds(rewards.iter().copied().fold(0.0, f64::max));
     let share = |&reward: &f64| {
         let ratio = odds(reward) / most;
-        // Without a power the result is the same on every platform.
         if temperature == 1.0 { ratio } else { ratio.powf(1.0 / temperature) }
     };
     rewards.iter().map(share).collect()
@@ -276,7 +276,7 @@ mod tests {
             assert!(all_wrong.iter().all(|count| (900..1150).contains(count)));
             let one_right = particle_weights(&[0.0, 1.0, 0.5], 65_536, 1.0, 7, method).unwrap();
             assert_eq!(one_right, [0, 65_536, 0]);
-            let even = particle_weights(&[1.0; 65_536], 65_536, 1.0, 7, method).unwrap();
+            let even = particle_weights(&vec![1.0; 65_536], 65_536, 1.0, 7, method).unwrap();
             assert_eq!(even.iter().sum::<i64>(), 65_536);
         }
         assert_eq!(particle_weights(&[0.3; 7], 21, 1.0, 9, Systematic).unwrap(), [3; 7]);

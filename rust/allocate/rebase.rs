@@ -128,7 +128,7 @@ mod tests {
     fn equal_rewards_split_evenly_first_seen_first() {
         assert_eq!(rebase_weights(&[0.5; 4], 6, 0.2).unwrap(), [2, 2, 1, 1]);
         assert_eq!(rebase_weights(&[0.3; 49], 49, 0.2).unwrap(), [1; 49]);
-        assert_eq!(rebase_weights(&[0.3; 65_536], 65_536, 0.2).unwrap(), [1; 65_536]);
+        assert_eq!(rebase_weights(&vec![0.3; 65_536], 65_536, 0.2).unwrap(), vec![1; 65_536]);
     }
 
     #[test]
