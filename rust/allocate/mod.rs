@@ -6,8 +6,6 @@ mod dvts;
 mod particle;
 mod rebase;
 
-use std::cmp::Ordering;
-
 pub use beam::beam_weights;
 pub use dora::dora_weights;
 pub use dvts::dvts_weights;
@@ -21,10 +19,16 @@ pub const MAX_WIDTH: i64 = 1 << 32;
 
 /// Orders leaves by reward, best first, equal ones in the order given.
 fn best_first(rewards: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rewards.len()).collect();
-    // Rewards are finite here; `partial_cmp` (not `total_cmp`) so that -0.0 and 0.0 are a tie.
-    order.sort_by(|&a, &b| rewards[b].partial_cmp(&rewards[a]).unwrap_or(Ordering::Equal));
-    order
+    // Bits that ascend as finite rewards descend, above the leaf's index: one sort of integers.
+    let key = |(leaf, &reward): (usize, &f64)| {
+        // Adding 0.0 makes a tie of -0.0 and 0.0.
+        let bits = (reward + 0.0).to_bits();
+        let descending = if bits >> 63 == 0 { bits ^ (u64::MAX >> 1) } else { bits };
+        u128::from(descending) << 64 | leaf as u128
+    };
+    let mut keys: Vec<u128> = rewards.iter().enumerate().map(key).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|key| key as usize).collect()
 }
 
 fn check_rewards(rewards: &[f64]) -> Result<(), Error> {
@@ -41,4 +45,28 @@ fn check_width(width: i64) -> Result<(), Error> {
 fn check_temperature(argument: &'static str, temperature: f64) -> Result<(), Error> {
     let right = temperature.is_finite() && temperature > 0.0;
     check_scalar(argument, temperature, "finite and above 0", right)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn best_first_is_a_stable_sort(
+            rewards in proptest::collection::vec(
+                prop_oneof![
+                    -1.0_f64..1.0, -1e300..1e300, -1e-300..1e-300,
+                    Just(0.0), Just(-0.0), Just(f64::MAX), Just(f64::MIN), Just(5e-324),
+                ],
+                0..60,
+            ),
+        ) {
+            let mut order: Vec<usize> = (0..rewards.len()).collect();
+            order.sort_by(|&a, &b| f64::partial_cmp(&rewards[b], &rewards[a]).unwrap());
+            prop_assert_eq!(best_first(&rewards), order);
+        }
+    }
 }

@@ -65,9 +65,10 @@ pub(super) fn hand_out(order: &[usize], shares: &[f64], width: i64) -> Vec<i64> 
 fn ceil_but_noise(quotient: f64) -> i64 {
     // At large widths a few units in the last place exceed 1e-9.
     let noise = ROUNDING_NOISE.max(quotient * 1e-14);
-    let nearest = quotient.round();
-    let whole = if (quotient - nearest).abs() <= noise { nearest } else { quotient.ceil() };
-    (whole as i64).max(1)
+    // Not `ceil` and `round`: without SSE 4.1 these are calls.
+    let whole = quotient as i64;
+    let over = quotient - whole as f64 > noise;
+    (whole + i64::from(over)).max(1)
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ impl Tree {
 
     /// Does what [`Tree::part_above`] does, with marks and a part kept from call to call.
     ///
-    /// Costs time linear in the distinct nodes touched by this call and the one before, plus the
-    /// leaves, plus the smaller of a sixty-fourth of the tree and the sorting of those nodes.
+    /// Costs time linear in the distinct nodes touched, plus the leaves; where the leaves are less
+    /// than a thousandth of the nodes up to the last of them, also the sorting of the touched.
     /// After an error the part is of no use.
     ///
     /// # Errors
@@ -74,26 +74,6 @@ impl Tree {
             part.leaves.push(i64::from(at));
         }
         Ok(())
-    }
-}
-
-impl Marks {
-    /// Brings the nodes of the last walk into ascending order.
-    fn sort(&mut self) {
-        let words = self.nodes.iter().max().map_or(0, |&last| last as usize / 64 + 1);
-        if words > 16 * self.nodes.len() {
-            self.nodes.sort_unstable();
-            return;
-        }
-        // The marks read front to back list the nodes in order.
-        self.nodes.clear();
-        for (word, at) in self.seen[..words].iter().zip(0..) {
-            let mut left = *word;
-            while left != 0 {
-                self.nodes.push(64 * at + left.trailing_zeros());
-                left &= left - 1;
-            }
-        }
     }
 }
 
@@ -141,6 +121,33 @@ mod tests {
                 prop_assert_eq!(&part, &part_naive(&tree, &distinct));
                 prop_assert_eq!(&part, &tree.part_above(&distinct).unwrap());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn part_is_its_definition_in_trees_of_many_words(
+            bushy in 1_usize..400,
+            draws in proptest::collection::vec(0.0..1.0, 1..3000),
+            leaves in proptest::collection::vec(0.0..1.0, 1..40),
+        ) {
+            // Parents among the last `bushy` nodes: from a chain to a bush, within a word or not.
+            let mut tree = Tree::new(9).unwrap();
+            for draw in draws {
+                let back = 1 + (draw * bushy.min(tree.len()) as f64) as i64;
+                tree.add(tree.len() as i64 - back, back).unwrap();
+            }
+            let mut leaves: Vec<i64> =
+                leaves.into_iter().map(|at| (at * tree.len() as f64) as i64).collect();
+            leaves.sort_unstable();
+            leaves.dedup();
+            leaves.reverse();
+            let part = part_naive(&tree, &leaves);
+            prop_assert_eq!(&tree.part_above(&leaves).unwrap(), &part);
+            prop_assert_eq!(
+                tree.kv_tokens(&leaves).unwrap(),
+                part.tokens.iter().sum::<i64>() as u64
+            );
         }
     }
 
