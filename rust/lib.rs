@@ -4,8 +4,8 @@
 //! A search holds a [`Tree`] of partial solutions. At every step it scores the new leaves and asks
 //! three questions, one function each:
 //!
-//! - **Who gets how much?** [`rebase_weights`] (also [`beam_weights`], [`dvts_weights`]) turns
-//!   rewards into counts of continuations.
+//! - **Who gets how much?** [`rebase_weights`] (also [`beam_weights`], [`dvts_weights`],
+//!   [`particle_weights`], [`dora_weights`]) turns rewards into counts of continuations.
 //! - **Which leaves say the same?** [`cluster_steps`] groups the embeddings of the last steps.
 //! - **Which leaves are worth keeping?** [`select_leaves`] maximises the profit of the kept leaves,
 //!   minus a price on the tree nodes that they hold in the KV cache, plus a reward for covering
@@ -44,10 +44,14 @@ mod prune;
 #[cfg(feature = "python")]
 mod python;
 mod tree;
+mod unit;
 
-pub use allocate::{MAX_WIDTH, beam_weights, dvts_weights, rebase_weights};
+pub use allocate::{
+    MAX_WIDTH, Resampling, beam_weights, dora_weights, dvts_weights, particle_weights,
+    rebase_weights,
+};
 pub use cluster::cluster_steps;
 pub use error::{Error, Number};
 pub use generate::{ClusterKind, Generator, Instance, embedding_arc, embeddings};
 pub use prune::{Pruner, Request, Selection, Solver, Stats, select_leaves};
-pub use tree::{Marks, NodeId, Part, Tree};
+pub use tree::{Held, Marks, NodeId, Part, Tree};

@@ -5,6 +5,7 @@
 
 #![allow(clippy::doc_markdown, reason = "these comments are Python docstrings, in numpydoc form")]
 
+mod allocate;
 mod args;
 mod selection;
 mod tree;
@@ -42,137 +43,18 @@ mod _core {
     use numpy::{IntoPyArray, PyArray1};
     use pyo3::prelude::*;
 
-    use super::args::{Matrix, float, int, matrix, vector};
+    #[pymodule_export]
+    use super::allocate::{
+        beam_weights, dora_weights, dvts_weights, particle_weights, rebase_weights,
+    };
+    use super::args::{Matrix, float, matrix};
     #[pymodule_export]
     use super::selection::{Selection, select_leaves};
     #[pymodule_export]
-    use super::tree::Tree;
+    use super::tree::{Held, Tree};
     #[pymodule_export]
     use super::{InputError, SolverError};
-    use crate::{allocate, cluster};
-
-    type Counts<'py> = PyResult<Bound<'py, PyArray1<i64>>>;
-
-    /// Allocate a width in proportion to exp(reward / temperature), rounding up, best leaf first.
-    ///
-    /// The rule of REBASE. Leaves are sorted by reward, best first, equal rewards in the order
-    /// given; with e_i = exp((r_i - r_max) / T) and S_i the sum of e from i to the worst leaf, the
-    /// walk down gives leaf i
-    ///
-    ///     n_i = ceil(W_i * e_i / S_i),    W_{i+1} = W_i - n_i
-    ///
-    /// A quotient within 1e-9 of an integer (rounding noise) is that integer.
-    ///
-    /// Parameters
-    /// ----------
-    /// rewards : float64[n]
-    ///     Reward of each leaf; finite.
-    /// width : int
-    ///     Continuations to hand out, 1 to 2**32.
-    /// temperature : float
-    ///     T, finite and above 0.
-    ///
-    /// Returns
-    /// -------
-    /// int64[n]
-    ///     Continuations of each leaf; they sum to width exactly. The worst leaves may get 0.
-    ///
-    /// Raises
-    /// ------
-    /// InputError
-    ///     An argument is out of range, or rewards is empty or not a C-contiguous float64 vector.
-    #[pyfunction]
-    #[pyo3(signature = (rewards, width, temperature = None), text_signature = "(rewards, width, temperature=0.2)")]
-    fn rebase_weights<'py>(
-        py: Python<'py>,
-        rewards: &Bound<'py, PyAny>,
-        width: &Bound<'py, PyAny>,
-        temperature: Option<&Bound<'py, PyAny>>,
-    ) -> Counts<'py> {
-        let rewards = vector("rewards", rewards)?;
-        let rewards = rewards.entries()?;
-        let width = int("width", width)?;
-        let temperature = temperature.map_or(Ok(0.2), |object| float("temperature", object))?;
-        let counts = py.detach(|| allocate::rebase_weights(rewards, width, temperature))?;
-        Ok(counts.into_pyarray(py))
-    }
-
-    /// Give each of the keep best leaves ceil(width / keep) continuations, all others none.
-    ///
-    /// Equal rewards go in the order given. The sum may exceed the width, as beam search has it,
-    /// and may fall short where there are fewer leaves than keep.
-    ///
-    /// Parameters
-    /// ----------
-    /// rewards : float64[n]
-    ///     Reward of each leaf; finite.
-    /// width : int
-    ///     Continuations to hand out, 1 to 2**32.
-    /// keep : int or None
-    ///     Leaves to keep, 1 to 2**32; None for ceil(sqrt(width)).
-    ///
-    /// Returns
-    /// -------
-    /// int64[n]
-    ///     Continuations of each leaf.
-    ///
-    /// Raises
-    /// ------
-    /// InputError
-    ///     An argument is out of range, or rewards is empty or not a C-contiguous float64 vector.
-    #[pyfunction]
-    #[pyo3(signature = (rewards, width, keep = None))]
-    fn beam_weights<'py>(
-        py: Python<'py>,
-        rewards: &Bound<'py, PyAny>,
-        width: &Bound<'py, PyAny>,
-        keep: Option<&Bound<'py, PyAny>>,
-    ) -> Counts<'py> {
-        let rewards = vector("rewards", rewards)?;
-        let rewards = rewards.entries()?;
-        let width = int("width", width)?;
-        let keep = keep.map(|object| int("keep", object)).transpose()?;
-        let counts = py.detach(|| allocate::beam_weights(rewards, width, keep))?;
-        Ok(counts.into_pyarray(py))
-    }
-
-    /// Give the best leaf of each subtree that subtree's share of the width, all others none.
-    ///
-    /// The first of equal leaves wins. A subtree without leaves leaves its share unused.
-    ///
-    /// Parameters
-    /// ----------
-    /// rewards : float64[n]
-    ///     Reward of each leaf; finite.
-    /// subtrees : int64[n]
-    ///     Subtree of each leaf, 0 to s - 1.
-    /// shares : int64[s]
-    ///     Continuations of each subtree, 0 to 2**32.
-    ///
-    /// Returns
-    /// -------
-    /// int64[n]
-    ///     Continuations of each leaf.
-    ///
-    /// Raises
-    /// ------
-    /// InputError
-    ///     An entry is out of range, lengths differ, or an array is not a C-contiguous vector of
-    ///     the right dtype.
-    #[pyfunction]
-    fn dvts_weights<'py>(
-        py: Python<'py>,
-        rewards: &Bound<'py, PyAny>,
-        subtrees: &Bound<'py, PyAny>,
-        shares: &Bound<'py, PyAny>,
-    ) -> Counts<'py> {
-        let (rewards, subtrees, shares) =
-            (vector("rewards", rewards)?, vector("subtrees", subtrees)?, vector("shares", shares)?);
-        let (rewards, subtrees, shares) =
-            (rewards.entries()?, subtrees.entries()?, shares.entries()?);
-        let counts = py.detach(|| allocate::dvts_weights(rewards, subtrees, shares))?;
-        Ok(counts.into_pyarray(py))
-    }
+    use crate::cluster;
 
     /// Group rows whose directions are close.
     ///
@@ -203,7 +85,7 @@ mod _core {
         py: Python<'py>,
         embeddings: &Bound<'py, PyAny>,
         threshold: Option<&Bound<'py, PyAny>>,
-    ) -> Counts<'py> {
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let threshold = threshold.map_or(Ok(0.05), |object| float("threshold", object))?;
         let labels = match matrix("embeddings", embeddings)? {
             Matrix::Single(array) => {

@@ -1,11 +1,9 @@
-"""Leaf selection: right against HiGHS, refuses bad input by name, releases the GIL."""
+"""Leaf selection: right against HiGHS, refuses bad input by name."""
 
 from __future__ import annotations
 
-import itertools
 import pickle
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -200,29 +198,6 @@ def test_errors_pickle(kind: type[Exception]) -> None:
     copy = pickle.loads(pickle.dumps(kind("leaves is empty")))
     assert type(copy) is kind
     assert copy.args == ("leaves is empty",)
-
-
-def test_the_gil_is_released() -> None:
-    """While one thread clusters for a while, this one keeps on counting."""
-    rows = np.random.default_rng(0).standard_normal((1500, 384))
-    took: list[float] = []
-
-    def work() -> None:
-        started = time.perf_counter()
-        _core.cluster_steps(rows)
-        took.append(time.perf_counter() - started)
-
-    worker = threading.Thread(target=work)
-    beats = [time.perf_counter()]
-    worker.start()
-    while worker.is_alive():
-        time.sleep(0.001)
-        beats.append(time.perf_counter())
-    worker.join()
-    longest = max(b - a for a, b in itertools.pairwise(beats))
-    assert took[0] > 0.02
-    assert len(beats) > 10
-    assert longest < took[0] / 2
 
 
 def test_several_threads_select_at_once() -> None:

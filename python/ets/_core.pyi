@@ -5,13 +5,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Held",
     "InputError",
     "Selection",
     "SolverError",
     "Tree",
     "beam_weights",
     "cluster_steps",
+    "dora_weights",
     "dvts_weights",
+    "particle_weights",
     "rebase_weights",
     "select_leaves",
 ]
@@ -27,6 +30,21 @@ def beam_weights(
 ) -> NDArray[np.int64]: ...
 def dvts_weights(
     rewards: NDArray[np.float64], subtrees: NDArray[np.int64], shares: NDArray[np.int64]
+) -> NDArray[np.int64]: ...
+def particle_weights(
+    rewards: NDArray[np.float64],
+    width: int,
+    temperature: float = 1.0,
+    *,
+    seed: int,
+    method: Literal["multinomial", "systematic"] = "multinomial",
+) -> NDArray[np.int64]: ...
+def dora_weights(
+    rewards: NDArray[np.float64],
+    embeddings: NDArray[np.float32] | NDArray[np.float64],
+    width: int,
+    temperature: float = 0.1,
+    similarity_temperature: float = 0.01,
 ) -> NDArray[np.int64]: ...
 def cluster_steps(
     embeddings: NDArray[np.float32] | NDArray[np.float64], threshold: float = 0.05
@@ -67,6 +85,9 @@ class Selection:
 class Tree:
     def __new__(cls, prompt_tokens: int) -> Tree: ...
     def add(self, parent: int, tokens: int) -> int: ...
+    def extend(
+        self, parents: NDArray[np.int64], tokens: NDArray[np.int64]
+    ) -> NDArray[np.int64]: ...
     def __len__(self) -> int: ...
     @property
     def parents(self) -> NDArray[np.int64]: ...
@@ -76,6 +97,7 @@ class Tree:
     def depths(self) -> NDArray[np.int64]: ...
     def path(self, node: int) -> list[int]: ...
     def kv_tokens(self, leaves: NDArray[np.int64]) -> int: ...
+    def held(self, leaves: NDArray[np.int64]) -> Held: ...
     def select(
         self,
         leaves: NDArray[np.int64],
@@ -89,3 +111,9 @@ class Tree:
         solver: Literal["auto", "milp"] = "auto",
         time_limit: float | None = None,
     ) -> Selection: ...
+
+@final
+class Held:
+    def add(self, leaves: NDArray[np.int64]) -> int: ...
+    @property
+    def tokens(self) -> int: ...

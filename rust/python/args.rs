@@ -95,6 +95,14 @@ pub(super) fn int(name: &str, object: &Bound<'_, PyAny>) -> PyResult<i64> {
     })
 }
 
+/// Reads an integer that is at least 0, up to the largest of 64 bits.
+pub(super) fn unsigned(name: &str, object: &Bound<'_, PyAny>) -> PyResult<u64> {
+    object.extract().map_err(|_| {
+        let shown = shown(object);
+        InputError::new_err(format!("{name} is {shown}: it must be an int from 0 to 2**64 - 1"))
+    })
+}
+
 /// Reads a float, or an integer as one.
 pub(super) fn float(name: &str, object: &Bound<'_, PyAny>) -> PyResult<f64> {
     object.extract().map_err(|_| {

@@ -7,8 +7,9 @@ use pyo3::prelude::*;
 
 use super::args::{choice, float, int, maybe_vector, vector};
 use super::selection::{Selection, solver};
+use crate::error::Error;
 use crate::prune::{self, Request};
-use crate::tree::{self, Marks, NodeId};
+use crate::tree::{self, Marks, NodeId, Part};
 
 /// The search tree of one problem, with KV accounting.
 ///
@@ -68,6 +69,26 @@ impl Tree {
         Ok(self.with(py, |tree, _| tree.add(parent, tokens))?.0)
     }
 
+    /// Add nodes and return their ids, int64[n], which follow each other.
+    ///
+    /// parents is int64[n]: nodes of this tree, or added before by the same call. tokens is
+    /// int64[n]: what each node holds, 0 to 2**32 - 1. Raises InputError, and adds none, where an
+    /// entry is out of range or the lengths differ.
+    fn extend<'py>(
+        &self,
+        py: Python<'py>,
+        parents: &Bound<'py, PyAny>,
+        tokens: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let (parents, tokens) = (vector("parents", parents)?, vector("tokens", tokens)?);
+        let (parents, tokens) = (parents.entries()?, tokens.entries()?);
+        let ids = self.with(py, |tree, _| {
+            let ids = tree.extend(parents, tokens)?;
+            Ok::<_, Error>(ids.map(i64::from).collect::<Vec<_>>())
+        })?;
+        Ok(ids.into_pyarray(py))
+    }
+
     fn __len__(&self, py: Python<'_>) -> usize {
         self.with(py, |tree, _| tree.len())
     }
@@ -117,6 +138,17 @@ impl Tree {
         Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, leaves))?)
     }
 
+    /// Start a running sum of the tokens on the leaves' root paths, to which leaves can be added.
+    ///
+    /// leaves is int64[n], node ids; repeats change nothing. Raises InputError where a leaf is not
+    /// a node.
+    fn held(slf: Bound<'_, Self>, leaves: &Bound<'_, PyAny>) -> PyResult<Held> {
+        let py = slf.py();
+        let held = Held { tree: slf.unbind(), inner: Mutex::default() };
+        held.add(py, leaves)?;
+        Ok(held)
+    }
+
     /// Choose the leaves of this tree that are worth their KV cache.
     ///
     /// As select_leaves with this tree's parents and tokens. node_cost is "uniform" (every node
@@ -157,7 +189,10 @@ impl Tree {
             ..Request::new(&[], &[], weights.entries()?)
         };
         // The lock covers only the copying; other threads may grow the tree during the solve.
-        let part = self.with(py, |tree, marks| tree.part_above(marks, given))?;
+        let part = self.with(py, |tree, marks| {
+            let mut part = Part::default();
+            tree.part_above_with(marks, &mut part, given).map(|()| part)
+        })?;
         let selection = py.detach(|| {
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
             prune::select_leaves(&Request {
@@ -174,5 +209,45 @@ impl Tree {
     fn __repr__(&self, py: Python<'_>) -> String {
         let (nodes, prompt) = self.with(py, |tree, _| (tree.len(), tree.tokens()[0]));
         format!("Tree(nodes={nodes}, prompt_tokens={prompt})")
+    }
+}
+
+/// The nodes on the root paths of some leaves of a tree, and the sum of their tokens.
+///
+/// Made by Tree.held; the tree may grow meanwhile. Safe to use from several threads.
+#[pyclass(frozen, module = "ets._core")]
+pub(super) struct Held {
+    tree: Py<Tree>,
+    inner: Mutex<tree::Held>,
+}
+
+#[pymethods]
+impl Held {
+    /// Hold leaves and their ancestors; return the tokens that were not held before.
+    ///
+    /// leaves is int64[n], node ids. Linear in the nodes that were not held before. Raises
+    /// InputError, and holds nothing more, where a leaf is not a node.
+    fn add(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let leaves = vector("leaves", leaves)?;
+        let leaves = leaves.entries()?;
+        // The tree's lock comes first, everywhere.
+        let new = self.tree.get().with(py, |tree, _| self.lock().hold_all(tree, leaves))?;
+        Ok(new)
+    }
+
+    /// Tokens on the distinct nodes held.
+    #[getter]
+    fn tokens(&self, py: Python<'_>) -> u64 {
+        py.detach(|| self.lock().tokens())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("Held(tokens={})", self.tokens(py))
+    }
+}
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, tree::Held> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

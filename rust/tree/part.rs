@@ -1,0 +1,174 @@
+//! The part of a tree above some leaves, cut out for leaf selection.
+
+use super::{Marks, Tree};
+use crate::error::Error;
+
+/// Holds the part of a tree on paths to some leaves, renumbered from 0 in the same order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Parent of each node, `[p]`; -1 for the root.
+    pub parents: Vec<i64>,
+    /// Tokens of each node, `[p]`.
+    pub tokens: Vec<i64>,
+    /// New id of each leaf, in the order the leaves were given.
+    pub leaves: Vec<i64>,
+}
+
+impl Tree {
+    /// Cuts out the part of the tree on paths to the leaves, for leaf selection.
+    ///
+    /// Nodes keep their order, so parents stay before children.
+    ///
+    /// # Errors
+    ///
+    /// A leaf that is not a node, or twice the same leaf.
+    pub fn part_above(&self, leaves: &[i64]) -> Result<Part, Error> {
+        let mut part = Part::default();
+        self.part_above_with(&mut Marks::default(), &mut part, leaves)?;
+        Ok(part)
+    }
+
+    /// Does what [`Tree::part_above`] does, with marks and a part kept from call to call.
+    ///
+    /// Costs time linear in the distinct nodes touched, plus the leaves; where the leaves are less
+    /// than a thousandth of the nodes up to the last of them, also the sorting of the touched.
+    /// After an error the part is of no use.
+    ///
+    /// # Errors
+    ///
+    /// A leaf that is not a node, or twice the same leaf.
+    pub fn part_above_with(
+        &self,
+        marks: &mut Marks,
+        part: &mut Part,
+        leaves: &[i64],
+    ) -> Result<(), Error> {
+        marks.walk(self, leaves)?;
+        marks.sort();
+        let Marks { nodes, place, leaf_at, .. } = marks;
+        if place.len() < self.len() {
+            place.resize(self.len(), 0);
+        }
+        part.parents.clear();
+        part.tokens.clear();
+        part.leaves.clear();
+        part.tokens.extend(nodes.iter().map(|&node| i64::from(self.tokens[node as usize])));
+        part.parents.extend(nodes.iter().zip(0..).map(|(&node, at)| {
+            place[node as usize] = at;
+            // The parent has a smaller id, so its place is known by now.
+            i64::from(place[self.parents[node as usize] as usize])
+        }));
+        if let Some(root) = part.parents.first_mut() {
+            *root = -1;
+        }
+        // Repeats are refused here, where the caller's ids are still known.
+        leaf_at.clear();
+        leaf_at.resize(nodes.len(), u32::MAX);
+        for (&value, index) in leaves.iter().zip(0..) {
+            let at = place[value as usize];
+            let first = std::mem::replace(&mut leaf_at[at as usize], index);
+            if first != u32::MAX {
+                let (index, first) = (index as usize, first as usize);
+                return Err(Error::Duplicate { argument: "leaves", index, first, value });
+            }
+            part.leaves.push(i64::from(at));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::tree_and_nodes;
+    use super::*;
+
+    /// The part by sets and searches.
+    fn part_naive(tree: &Tree, leaves: &[i64]) -> Part {
+        let mut nodes: Vec<u32> = leaves
+            .iter()
+            .flat_map(|&leaf| tree.path(leaf).unwrap().into_iter().map(|node| node.0))
+            .collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let place = |node: u32| nodes.binary_search(&node).unwrap() as i64;
+        Part {
+            parents: nodes
+                .iter()
+                .map(|&node| if node == 0 { -1 } else { place(tree.parents[node as usize]) })
+                .collect(),
+            tokens: nodes.iter().map(|&node| i64::from(tree.tokens[node as usize])).collect(),
+            leaves: leaves.iter().map(|&leaf| place(leaf as u32)).collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn part_is_its_definition(cases in proptest::collection::vec(tree_and_nodes(), 1..4)) {
+            // One set of marks and one part for trees of different sizes.
+            let (mut marks, mut part) = (Marks::default(), Part::default());
+            for (tree, leaves) in cases {
+                let mut distinct: Vec<i64> = Vec::new();
+                for &leaf in &leaves {
+                    if !distinct.contains(&leaf) {
+                        distinct.push(leaf);
+                    }
+                }
+                let repeated = tree.part_above_with(&mut marks, &mut part, &leaves).is_err();
+                prop_assert_eq!(repeated, distinct.len() < leaves.len());
+                tree.part_above_with(&mut marks, &mut part, &distinct).unwrap();
+                prop_assert_eq!(&part, &part_naive(&tree, &distinct));
+                prop_assert_eq!(&part, &tree.part_above(&distinct).unwrap());
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn part_is_its_definition_in_trees_of_many_words(
+            bushy in 1_usize..400,
+            draws in proptest::collection::vec(0.0..1.0, 1..3000),
+            leaves in proptest::collection::vec(0.0..1.0, 1..40),
+        ) {
+            // Parents among the last `bushy` nodes: from a chain to a bush, within a word or not.
+            let mut tree = Tree::new(9).unwrap();
+            for draw in draws {
+                let back = 1 + (draw * bushy.min(tree.len()) as f64) as i64;
+                tree.add(tree.len() as i64 - back, back).unwrap();
+            }
+            let mut leaves: Vec<i64> =
+                leaves.into_iter().map(|at| (at * tree.len() as f64) as i64).collect();
+            leaves.sort_unstable();
+            leaves.dedup();
+            leaves.reverse();
+            let part = part_naive(&tree, &leaves);
+            prop_assert_eq!(&tree.part_above(&leaves).unwrap(), &part);
+            prop_assert_eq!(
+                tree.kv_tokens(&leaves).unwrap(),
+                part.tokens.iter().sum::<i64>() as u64
+            );
+        }
+    }
+
+    #[test]
+    fn few_nodes_of_a_large_tree_are_sorted() {
+        let mut tree = Tree::new(1).unwrap();
+        tree.extend(&vec![0; 100_000], &vec![2; 100_000]).unwrap();
+        tree.extend(&[70_000, 500, 100_001], &[3, 4, 5]).unwrap();
+        let (mut marks, mut part) = (Marks::default(), Part::default());
+        for leaves in [&[100_003, 9, 100_002][..], &[8, 7], &[0], &[]] {
+            tree.part_above_with(&mut marks, &mut part, leaves).unwrap();
+            assert_eq!(part, part_naive(&tree, leaves));
+        }
+    }
+
+    #[test]
+    fn a_repeated_leaf_is_named() {
+        let mut tree = Tree::new(1).unwrap();
+        tree.extend(&[0, 0], &[1, 1]).unwrap();
+        let message = tree.part_above(&[2, 0, 2]).unwrap_err().to_string();
+        assert_eq!(message, "leaves[2] is 2, as leaves[0] already is: entries must be distinct");
+        assert!(tree.part_above(&[3]).is_err());
+    }
+}
