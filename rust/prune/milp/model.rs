@@ -129,6 +129,7 @@ impl Model {
 
     /// Gives every variable its value in a selection, in the order in which they were added; solvers
     /// take missing ones for 0.
+    #[cfg(any(test, not(feature = "highs")))]
     pub fn complete(&self, problem: &Problem, keep: &[bool]) -> Vec<(Variable, f64)> {
         let mut on_path = vec![false; self.node.len()];
         let mut covered = vec![false; self.cluster.len()];
