@@ -22,12 +22,12 @@ fn run(
 ) -> Result<Option<Outcome>, String> {
     let constant = model.objective.constant();
     let candidates = model.candidate.len();
-    let mut solver = model.variables.maximise(model.objective).using(good_lp::highs);
+    let mut highs = model.variables.maximise(model.objective).using(good_lp::highs);
     for constraint in model.constraints {
-        solver.add_constraint(constraint);
+        highs.add_constraint(constraint);
     }
     // From here on without `good_lp`, which does not pass on the bound.
-    let mut solver = solver.try_into_inner().map_err(|error| error.to_string())?;
+    let mut highs = highs.try_into_inner().map_err(|error| error.to_string())?;
     let refused = |option: &str| format!("it refused the option {option}");
     for (option, value) in [
         ("mip_rel_gap", 0.0),
@@ -36,15 +36,15 @@ fn run(
         // Presolve drops what differs by less than this one.
         ("dual_feasibility_tolerance", PRUNED),
     ] {
-        solver.try_set_option(option, value).map_err(|_| refused(option))?;
+        highs.try_set_option(option, value).map_err(|_| refused(option))?;
     }
-    solver.try_set_option("threads", 1).map_err(|_| refused("threads"))?;
-    solver.try_set_option("parallel", "off").map_err(|_| refused("parallel"))?;
+    highs.try_set_option("threads", 1).map_err(|_| refused("threads"))?;
+    highs.try_set_option("parallel", "off").map_err(|_| refused("parallel"))?;
     if let Some(limit) = time_limit {
         let option = "time_limit";
-        solver.try_set_option(option, limit.as_secs_f64()).map_err(|_| refused(option))?;
+        highs.try_set_option(option, limit.as_secs_f64()).map_err(|_| refused(option))?;
     }
-    let solved = solver.try_solve().map_err(|status| format!("it stopped with {status:?}"))?;
+    let solved = highs.try_solve().map_err(|status| format!("it stopped with {status:?}"))?;
 
     let optimal = match solved.status() {
         HighsModelStatus::Optimal => true,
