@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-RUST := $(wildcard rust/*.rs rust/*/*.rs) Cargo.toml Cargo.lock
+RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) Cargo.toml Cargo.lock
 # Spinning OpenMP threads collapse where several engines share a few cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
+FUZZ_SECONDS ?= 1800
 
-.PHONY: help demo test test-rust test-python lint format bench results train-demo wheel clean
+.PHONY: help demo test test-rust test-highs test-python fuzz lint format bench results train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,11 +45,24 @@ test: test-rust test-python ## run every test: Rust, Python, real vLLM, the whee
 test-rust:
 	cargo test --quiet
 
+# HiGHS is built from source, for minutes, with cmake, a C++ compiler and libclang: not part of `test`.
+# Clippy uses the profile of the tests, or it would build HiGHS a second time.
+test-highs: ## lint and test leaf selection with HiGHS as its MILP solver (Debian: cmake, libclang-dev)
+	cargo clippy --quiet --profile test --all-targets --features highs -- -D warnings
+	cargo test --quiet --features highs --lib prune::
+
 test-python: $(VENV)/.dev wheel
 	$(BIN)/pytest
 
+# Without a sanitizer it runs on stable Rust, and the crate has no unsafe code for one to watch.
+fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_SECONDS=1800)
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none select -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=60 -max_len=512 -len_control=0 -print_final_stats=1
+
 lint: $(VENV)/.dev ## check format, lints, types and the extension's stub
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --features python -- -D warnings
 	$(BIN)/ruff format --check .
@@ -58,6 +72,7 @@ lint: $(VENV)/.dev ## check format, lints, types and the extension's stub
 
 format: $(VENV)/.dev ## format Rust and Python
 	cargo fmt --all
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -79,4 +94,4 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/maturin build --release --out dist
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) target dist .cache
+	rm -rf $(VENV) target tests/fuzz/target dist .cache

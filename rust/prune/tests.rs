@@ -147,7 +147,7 @@ proptest! {
             select_leaves(&request).unwrap(),
             select_leaves(&Request { solver: Solver::Milp, ..request }).unwrap(),
         );
-        assert_eq!((one.stats.solver, milp.stats.solver), ("onepass", "microlp"));
+        assert_eq!((one.stats.solver, milp.stats.solver), ("onepass", milp::DEFAULT.name));
         assert_close(one.objective, milp.objective);
     }
 
