@@ -14,9 +14,9 @@ mod common;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ets_core::{Error, Request, select_leaves};
+use ets_core::{Error, Pruner, Request, select_leaves};
 
-use common::{Pool, Pruner};
+use common::Pool;
 
 const ROUNDS: usize = 15;
 

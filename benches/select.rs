@@ -13,7 +13,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 
-use common::{Pool, Pruner};
+use common::Pool;
+use ets_core::Pruner;
 
 fn select(c: &mut Criterion) {
     let mut group = c.benchmark_group("select");

@@ -1,8 +1,8 @@
-//! The pools of instances that the benches measure, and the call that they time.
+//! The pools of instances that the benches measure.
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
-use ets_core::{ClusterKind, Error, Generator, Instance, Request, Selection};
+use ets_core::{ClusterKind, Generator, Instance, Request};
 
 /// Widths at which selection is measured.
 pub const WIDTHS: [usize; 5] = [16, 64, 256, 1024, 4096];
@@ -82,18 +82,4 @@ impl Pool {
 
 fn generate(generator: Generator) -> Instance {
     generator.generate().expect("the pools' settings are in range")
-}
-
-/// Stands in until the crate exports a `Pruner` with these two functions that owns its buffers.
-pub struct Pruner(());
-
-#[allow(clippy::unused_self, reason = "the real one has something to reuse")]
-impl Pruner {
-    pub fn new() -> Self {
-        Self(())
-    }
-
-    pub fn select_leaves(&mut self, request: &Request<'_>) -> Result<Selection, Error> {
-        ets_core::select_leaves(request)
-    }
 }
