@@ -6,6 +6,7 @@
 #![allow(clippy::doc_markdown, reason = "these comments are Python docstrings, in numpydoc form")]
 
 mod args;
+mod generate;
 mod selection;
 mod tree;
 
@@ -43,6 +44,8 @@ mod _core {
     use pyo3::prelude::*;
 
     use super::args::{Matrix, float, int, matrix, vector};
+    #[pymodule_export]
+    use super::generate::generate_instance;
     #[pymodule_export]
     use super::selection::{Selection, select_leaves};
     #[pymodule_export]

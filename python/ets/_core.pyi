@@ -12,6 +12,7 @@ __all__ = [
     "beam_weights",
     "cluster_steps",
     "dvts_weights",
+    "generate_instance",
     "rebase_weights",
     "select_leaves",
 ]
@@ -31,6 +32,13 @@ def dvts_weights(
 def cluster_steps(
     embeddings: NDArray[np.float32] | NDArray[np.float64], threshold: float = 0.05
 ) -> NDArray[np.int64]: ...
+def generate_instance(
+    width: int,
+    depth: int,
+    clusters: Literal["inherited", "independent", "few", "distinct", "one"] = "inherited",
+    pruned: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> dict[str, NDArray[Any]]: ...
 def select_leaves(
     parents: NDArray[np.int64],
     leaves: NDArray[np.int64],
