@@ -7,8 +7,8 @@ Prints the tables, and writes every single time to a JSON file and a plot beside
 for an instance is its fastest of several calls (one, where calls are slow), building its model
 included; the calls go round the instances. The time of the slow solvers and of clustering is
 processor time, subprocesses included: on an idle machine that is the time on the clock, and on a
-busy one it does not flatter us. The slow solvers get fewer of the instances; a ratio is of two times
-for one instance.
+busy one it does not flatter us. The slow solvers get fewer of the instances; a ratio is of two
+times for one instance.
 """
 
 from __future__ import annotations
