@@ -245,6 +245,8 @@ def plot(found: Row, file: Path) -> None:
             right.plot(x, y, style, marker="o", color=colour, label=f"{name}, {kind}")
     for axes, title in ((left, "leaf selection"), (right, "clustering")):
         axes.set(xscale="log", yscale="log", xlabel="width", title=title)
+        axes.set_xticks(WIDTHS, [str(width) for width in WIDTHS], minor=False)
+        axes.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend()
     left.set_ylabel("median microseconds, one thread")
