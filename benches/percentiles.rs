@@ -20,7 +20,7 @@ use common::Pool;
 
 const ROUNDS: usize = 15;
 
-/// A case that took this long in all is not timed again.
+/// A case that took this long in two rounds or more is not timed again.
 const ENOUGH: Duration = Duration::from_millis(500);
 
 /// Seconds that a case with a KV budget may take.
@@ -100,9 +100,10 @@ fn measure(requests: &[Request<'_>]) -> Vec<Row> {
     let mut pruner = Pruner::new();
     let mut rows = vec![Row { micros: f64::INFINITY, proven: true }; requests.len()];
     let mut spent = vec![Duration::ZERO; requests.len()];
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         for (at, request) in requests.iter().enumerate() {
-            if spent[at] > ENOUGH {
+            // Never only once: a stall of the machine in that call would stand as the worst case.
+            if round > 1 && spent[at] > ENOUGH {
                 continue;
             }
             let started = Instant::now();
