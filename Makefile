@@ -78,8 +78,9 @@ format: $(VENV)/.dev ## format Rust and Python
 
 # --- measurements -------------------------------------------------------------------------------
 
-bench: ## time width allocation, clustering and leaf selection (criterion)
+bench: $(VENV)/.dev ## time allocation, clustering and selection; then beside PuLP, HiGHS and scipy
 	cargo bench
+	$(BIN)/python benches/pruner.py
 
 results: $(VENV)/.dev ## the table of all strategies on the demo pair (docs/results.md)
 	$(BIN)/python benches/strategies.py

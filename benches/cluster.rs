@@ -1,35 +1,39 @@
-//! Clustering of step embeddings (384 dimensions) at widths 16 to 1024.
+//! Clustering of step embeddings in 384 dimensions, cut at 0.05.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
-mod common;
-
+use std::cell::LazyCell;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+use ets_core::{Error, cluster_steps, embedding_arc, embeddings};
+
+const DIM: usize = 384;
 
 fn cluster(c: &mut Criterion) {
     let mut group = c.benchmark_group("cluster");
-    group.sample_size(10).warm_up_time(Duration::from_millis(200));
-    group.measurement_time(Duration::from_secs(2));
-    for width in common::WIDTHS {
-        let rows = common::embeddings(width, 384, 1);
-        group.bench_function(BenchmarkId::new("meanings", width), |b| {
-            b.iter(|| ets_core::cluster_steps(black_box(&rows), 384, 0.05));
-        });
-        // A wide arc of neighbours: one component that the cut splits.
-        let arc: Vec<f32> = (0..width)
-            .flat_map(|i| {
-                let angle = 2.5 * (i as f32 + (i % 7) as f32 / 9.0) / width as f32;
-                [angle.cos(), angle.sin()].into_iter().chain([0.0; 382])
-            })
-            .collect();
-        group.bench_function(BenchmarkId::new("one_component", width), |b| {
-            b.iter(|| ets_core::cluster_steps(black_box(&arc), 384, 0.05));
-        });
+    group.sample_size(10).warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
+    for width in [256, 1024, 4096] {
+        // A quarter as many meanings as steps, wordings well inside the cut.
+        measure(&mut group, "meanings", width, || embeddings(width, DIM, width / 4, 0.15, 1));
+        measure(&mut group, "one_component", width, || embedding_arc(width, DIM, 0.1, 1));
     }
     group.finish();
+}
+
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    width: usize,
+    rows: impl Fn() -> Result<Vec<f32>, Error>,
+) {
+    let rows = LazyCell::new(|| rows().expect("the sizes are in range"));
+    group.bench_function(BenchmarkId::new(name, width), |b| {
+        b.iter(|| cluster_steps(black_box(rows.as_slice()), DIM, 0.05));
+    });
 }
 
 criterion_group!(benches, cluster);

@@ -1,34 +1,45 @@
-//! Leaf selection at widths 16 to 1024, the published settings.
+//! Leaf selection: mean over a pool of instances, on the published settings and on hard ones.
+//!
+//! Medians, percentiles and worst cases over the same pools: `cargo bench --bench percentiles`.
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
 
 mod common;
 
+use std::cell::LazyCell;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ets_core::{Request, select_leaves};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+
+use common::Pool;
+use ets_core::Pruner;
 
 fn select(c: &mut Criterion) {
     let mut group = c.benchmark_group("select");
-    group.sample_size(10).warm_up_time(Duration::from_millis(200));
-    group.measurement_time(Duration::from_secs(2));
+    group.sample_size(20).warm_up_time(Duration::from_millis(500));
+    group.measurement_time(Duration::from_secs(3));
     for width in common::WIDTHS {
-        let instance = common::instance(width, 6, 1);
-        let request = Request {
-            lambda_b: 1.0,
-            ..Request::new(&instance.parents, &instance.leaves, &instance.weights)
-        };
-        group.bench_function(BenchmarkId::new("ets_kv", width), |b| {
-            b.iter(|| select_leaves(black_box(&request)));
-        });
-        let request = Request { clusters: Some(&instance.clusters), lambda_d: 1.4, ..request };
-        group.bench_function(BenchmarkId::new("ets", width), |b| {
-            b.iter(|| select_leaves(black_box(&request)));
-        });
+        cycle(&mut group, BenchmarkId::new("published", width), || Pool::published(width));
+    }
+    for width in [256, 1024] {
+        cycle(&mut group, BenchmarkId::new("hard", width), || Pool::hard(width, 2));
     }
     group.finish();
+}
+
+/// Times one case after the other, round and round, so that no call finds the branches and caches
+/// that the same call just left.
+fn cycle(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, pool: impl Fn() -> Pool) {
+    // Criterion calls the closure many times, and never where the id is filtered out.
+    let pool = LazyCell::new(pool);
+    let mut pruner = Pruner::new();
+    group.bench_function(id, |b| {
+        let requests = pool.requests();
+        let mut requests = requests.iter().cycle();
+        b.iter(|| pruner.select_leaves(black_box(requests.next().expect("a pool is never empty"))));
+    });
 }
 
 criterion_group!(benches, select);

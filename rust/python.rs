@@ -7,6 +7,7 @@
 
 mod allocate;
 mod args;
+mod generate;
 mod selection;
 mod tree;
 
@@ -48,6 +49,8 @@ mod _core {
         beam_weights, dora_weights, dvts_weights, particle_weights, rebase_weights,
     };
     use super::args::{Matrix, float, matrix};
+    #[pymodule_export]
+    use super::generate::generate_instance;
     #[pymodule_export]
     use super::selection::{Selection, select_leaves};
     #[pymodule_export]

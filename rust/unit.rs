@@ -13,12 +13,7 @@ pub(crate) fn unit_rows<T>(embeddings: &[T], dim: usize) -> Result<Vec<f64>, Err
 where
     T: Copy + Into<f64>,
 {
-    check_scalar(
-        "the length of an embedding",
-        dim as i64,
-        "at least 1 and a divisor of the number of entries",
-        dim > 0 && embeddings.len() % dim == 0,
-    )?;
+    check_dim(embeddings.len(), dim)?;
     let mut unit: Vec<f64> = embeddings.iter().map(|&value| value.into()).collect();
     for (index, row) in unit.chunks_exact_mut(dim).enumerate() {
         let refuse = |value: f64, expected| {
@@ -37,6 +32,16 @@ where
         row.iter_mut().for_each(|value| *value /= norm);
     }
     Ok(unit)
+}
+
+/// Refuses a length of rows that does not divide the number of entries.
+pub(crate) fn check_dim(entries: usize, dim: usize) -> Result<(), Error> {
+    check_scalar(
+        "the length of an embedding",
+        dim as i64,
+        "at least 1 and a divisor of the number of entries",
+        dim > 0 && entries % dim == 0,
+    )
 }
 
 /// Multiplies two rows with eight running sums, which the compiler can keep in vector registers.

@@ -1,86 +1,85 @@
-//! Random instances for the benches, made from a seed by a generator of a few lines.
+//! The pools of instances that the benches measure.
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
-/// Widths that every bench measures.
-pub const WIDTHS: [usize; 4] = [16, 64, 256, 1024];
+use ets_core::{ClusterKind, Generator, Instance, Request};
 
-/// A splitmix64 generator: small, seeded, and the same everywhere.
-pub struct Random(pub u64);
+/// Widths at which selection is measured.
+pub const WIDTHS: [usize; 5] = [16, 64, 256, 1024, 4096];
 
-impl Random {
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in [0, 1).
-    pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Uniform in 0..below.
-    pub fn below(&mut self, below: usize) -> usize {
-        (self.unit() * below as f64) as usize
-    }
-
-    /// Roughly normal: the sum of twelve uniforms.
-    pub fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
-    }
+/// One instance with the settings to solve it at.
+pub struct Case {
+    pub instance: usize,
+    pub lambda_b: f64,
+    pub lambda_d: f64,
 }
 
-/// One step of a search: a tree and its newest layer as candidates.
-pub struct Instance {
-    pub parents: Vec<i64>,
-    pub leaves: Vec<i64>,
-    pub rewards: Vec<f64>,
-    pub weights: Vec<f64>,
-    pub clusters: Vec<i64>,
+/// Instances and the cases made of them.
+pub struct Pool {
+    pub instances: Vec<Instance>,
+    pub cases: Vec<Case>,
 }
 
-/// Grows a tree of `depth` layers as REBASE would: each layer's `width` children fall to parents in
-/// proportion to their counts; siblings tend to share a cluster.
-pub fn instance(width: usize, depth: usize, seed: u64) -> Instance {
-    let mut random = Random(seed);
-    let mut parents = vec![-1_i64];
-    let (mut layer, mut counts) = (vec![0_i64], vec![width as i64]);
-    let mut rewards = vec![0.5];
-    for _ in 0..depth {
-        let (mut next, mut next_rewards) = (Vec::new(), Vec::new());
-        for ((&parent, &count), &reward) in layer.iter().zip(&counts).zip(&rewards) {
-            for _ in 0..count {
-                next.push(parents.len() as i64);
-                parents.push(parent);
-                next_rewards.push((reward + 0.15 * random.normal()).clamp(0.0, 1.0));
+impl Pool {
+    pub fn requests(&self) -> Vec<Request<'_>> {
+        let request =
+            |case: &Case| self.instances[case.instance].request(case.lambda_b, case.lambda_d);
+        self.cases.iter().map(request).collect()
+    }
+
+    /// The published settings: `lambda_b` 1, `lambda_d` 0 to 2, over 24 instances of depths 3 to 20, all
+    /// cluster kinds, pruned at every step or not at all.
+    pub fn published(width: usize) -> Self {
+        use ClusterKind::{Distinct, Few, Independent, Inherited, One};
+        // Where every leaf or none has a cluster to itself the problem is easy: one in eight.
+        let kind = |i: usize| match i % 8 {
+            0 | 3 | 5 => Inherited,
+            1 | 4 | 6 => Independent,
+            2 => Few,
+            _ if i % 16 == 7 => Distinct,
+            _ => One,
+        };
+        let instances = (0..24)
+            .map(|i| Generator {
+                width,
+                depth: 3 + (7 * i) % 18,
+                clusters: kind(i),
+                pruned: ((i + i / 8) % 2 == 1).then_some((1.0, 1.4)),
+                seed: i as u64,
+            })
+            .map(generate)
+            .collect();
+        let cases = (0..24)
+            .flat_map(|instance| {
+                [0.0, 1.0, 1.4, 2.0].map(|lambda_d| Case { instance, lambda_b: 1.0, lambda_d })
+            })
+            .collect();
+        Self { instances, cases }
+    }
+
+    /// Settings that leave much to branch on, and clusters drawn without regard to the tree;
+    /// `repeats` instances for each of 30 settings, every other one pruned at every step.
+    pub fn hard(width: usize, repeats: usize) -> Self {
+        let mut pool = Self { instances: Vec::new(), cases: Vec::new() };
+        for lambda_b in [0.5, 1.0, 2.0, 3.0, 4.5, 6.0] {
+            for lambda_d in [0.2, 0.6, 1.4, 3.0, 6.0] {
+                for repeat in 0..repeats {
+                    let instance = pool.instances.len();
+                    pool.cases.push(Case { instance, lambda_b, lambda_d });
+                    pool.instances.push(generate(Generator {
+                        width,
+                        depth: 3 + (7 * instance) % 18,
+                        clusters: ClusterKind::Independent,
+                        pruned: (repeat % 2 == 1).then_some((lambda_b, lambda_d)),
+                        seed: 1000 + instance as u64,
+                    }));
+                }
             }
         }
-        (layer, rewards) = (next, next_rewards);
-        counts = ets_core::rebase_weights(&rewards, width as i64, 0.2).expect("finite rewards");
+        pool
     }
-    let kinds = (width / 3).max(2);
-    let clusters = layer
-        .iter()
-        .map(|&leaf| {
-            let own = random.below(kinds) as i64;
-            if random.unit() < 0.5 { parents[leaf as usize] % kinds as i64 } else { own }
-        })
-        .collect();
-    let weights = counts.iter().map(|&count| count as f64).collect();
-    Instance { parents, leaves: layer, rewards, weights, clusters }
 }
 
-/// Embeds `width` steps in `dim` dimensions: about `width / 4` meanings, wordings close to them.
-pub fn embeddings(width: usize, dim: usize, seed: u64) -> Vec<f32> {
-    let mut random = Random(seed);
-    let centres: Vec<f64> = (0..dim * (width / 4).max(1)).map(|_| random.normal()).collect();
-    let mut rows = Vec::with_capacity(width * dim);
-    for _ in 0..width {
-        let centre = random.below((width / 4).max(1)) * dim;
-        rows.extend((0..dim).map(|at| (centres[centre + at] + 0.15 * random.normal()) as f32));
-    }
-    rows
+fn generate(generator: Generator) -> Instance {
+    generator.generate().expect("the pools' settings are in range")
 }

@@ -14,6 +14,7 @@ __all__ = [
     "cluster_steps",
     "dora_weights",
     "dvts_weights",
+    "generate_instance",
     "particle_weights",
     "rebase_weights",
     "select_leaves",
@@ -49,6 +50,13 @@ def dora_weights(
 def cluster_steps(
     embeddings: NDArray[np.float32] | NDArray[np.float64], threshold: float = 0.05
 ) -> NDArray[np.int64]: ...
+def generate_instance(
+    width: int,
+    depth: int,
+    clusters: Literal["inherited", "independent", "few", "distinct", "one"] = "inherited",
+    pruned: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> dict[str, NDArray[Any]]: ...
 def select_leaves(
     parents: NDArray[np.int64],
     leaves: NDArray[np.int64],
@@ -60,7 +68,7 @@ def select_leaves(
     node_costs: NDArray[np.float64] | None = None,
     node_tokens: NDArray[np.int64] | None = None,
     kv_budget: int | None = None,
-    solver: Literal["auto", "milp"] = "auto",
+    solver: Literal["auto", "exact", "milp"] = "auto",
     time_limit: float | None = None,
 ) -> Selection: ...
 
@@ -108,7 +116,7 @@ class Tree:
         lambda_d: float = 0.0,
         node_cost: Literal["uniform", "tokens"] = "uniform",
         kv_budget: int | None = None,
-        solver: Literal["auto", "milp"] = "auto",
+        solver: Literal["auto", "exact", "milp"] = "auto",
         time_limit: float | None = None,
     ) -> Selection: ...
 

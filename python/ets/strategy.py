@@ -16,7 +16,7 @@ from ets.errors import InputError
 from ets.nodes import Reward
 from ets.view import Decision, Strategy, View
 
-Solver = Literal["auto", "milp"]
+Solver = Literal["auto", "exact", "milp"]
 NodeCost = Literal["uniform", "tokens"]
 
 MAX_WIDTH = 2**32

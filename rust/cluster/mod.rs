@@ -12,9 +12,10 @@ mod screen;
 mod tests;
 
 use crate::error::{Error, check_scalar};
+use crate::unit::{check_dim, unit_rows};
 use components::{DisjointSets, connect};
 use linkage::link;
-use rows::{Rows, tamed};
+use rows::Rows;
 use screen::Screen;
 
 /// Groups rows whose directions are close: labels `0..K-1` in order of first appearance.
@@ -51,18 +52,12 @@ where
         "finite and at least 0",
         threshold.is_finite() && threshold >= 0.0,
     )?;
-    if dim == 0 || embeddings.len() % dim != 0 {
-        return Err(Error::Scalar {
-            argument: "the length of an embedding",
-            value: (dim as i64).into(),
-            expected: "at least 1 and a divisor of the number of entries",
-        });
-    }
+    check_dim(embeddings.len(), dim)?;
     let rows = Rows::of(embeddings, dim);
     if rows.are_in_range() {
         return Ok(cluster(&rows, threshold));
     }
-    Ok(cluster(&Rows::of(&tamed(embeddings, dim)?, dim), threshold))
+    Ok(cluster(&Rows::of(&unit_rows(embeddings, dim)?, dim), threshold))
 }
 
 fn cluster<T: Copy + Into<f64>>(rows: &Rows<T>, threshold: f64) -> Vec<i64> {

@@ -2,8 +2,6 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::error::Error;
-
 /// Squared lengths that neither overflowed nor lost digits; no entry was NaN or infinite.
 const SAFE: std::ops::Range<f64> = 1e-200..1e200;
 
@@ -90,29 +88,6 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
                 dot(self.machine, &mean, row) * scale >= nearest * length
             })
     }
-}
-
-/// Divides every row by its largest entry, so that its square is in range.
-///
-/// # Errors
-///
-/// A row with a NaN, an infinity or no nonzero entry.
-pub(super) fn tamed<T: Copy + Into<f64>>(entries: &[T], dim: usize) -> Result<Vec<f64>, Error> {
-    let mut tame: Vec<f64> = entries.iter().map(|&value| value.into()).collect();
-    for (index, row) in tame.chunks_exact_mut(dim).enumerate() {
-        let refuse = |value: f64, expected| {
-            Err(Error::Entry { argument: "embeddings", index, value: value.into(), expected })
-        };
-        if let Some(&bad) = row.iter().find(|value| !value.is_finite()) {
-            return refuse(bad, "a row of finite numbers");
-        }
-        let largest = row.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        if largest == 0.0 {
-            return refuse(0.0, "a row with a nonzero entry, for a zero vector has no direction");
-        }
-        row.iter_mut().for_each(|value| *value /= largest);
-    }
-    Ok(tame)
 }
 
 /// Multiplies two rows with what the machine's vector registers hold.

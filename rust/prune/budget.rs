@@ -1,8 +1,8 @@
 //! The exact method under a KV budget: a price on tokens, and branching where prices cannot decide.
 
-use super::paths::PathDual;
 use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
 use super::forest::Forest;
+use super::paths::PathDual;
 use super::presolve::{Fix, Presolve, Reduction, Tally};
 
 /// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
@@ -20,10 +20,9 @@ pub(super) struct Budgeted {
     presolve: Presolve,
     dual: PathDual,
     tally: Tally,
-    spare: Vec<Box<Level>>,
+    spare: Vec<Level>,
     seen: Vec<bool>,
     pub branches: u64,
-    pub gave_up: bool,
 }
 
 /// One level of the search.
@@ -47,38 +46,46 @@ struct Point {
     tokens: u64,
 }
 
-/// The limits that a selection must keep to.
+/// What is asked of a search.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct Task {
     /// Worth of covering one cluster.
     pub gain: f64,
     /// The most tokens.
     pub budget: u64,
     /// The price of a token to try first.
     pub price: f64,
+    /// Only selections worth more are of interest.
+    pub cutoff: f64,
+    /// Branches that this is inside of.
+    pub nested: usize,
+}
+
+impl Task {
+    /// Asks for the best selection there is.
+    pub fn new(gain: f64, budget: u64) -> Self {
+        Self { gain, budget, price: 0.0, cutoff: f64::NEG_INFINITY, nested: 0 }
+    }
 }
 
 impl Budgeted {
     /// Starts a new count.
     pub fn begin(&mut self) {
         self.branches = 0;
-        self.gave_up = false;
     }
 
-    /// Finds the best selection worth more than `cutoff` that fits the budget, some nodes fixed.
+    /// Finds the best selection worth more than the cutoff that fits the budget, some nodes fixed.
     pub fn solve(
         &mut self,
         exact: &mut Exact,
         forest: &Forest,
         fix: &[Fix],
-        limits: Limits,
-        cutoff: f64,
-        nested: usize,
+        task: Task,
         keep: &mut Vec<bool>,
     ) -> Answer {
         let mut level = self.spare.pop().unwrap_or_default();
-        level.reduction.run(forest, fix, limits.gain, &mut self.presolve, &mut self.tally);
-        let answer = self.search(exact, &mut level, limits, cutoff, nested);
+        level.reduction.run(forest, fix, task.gain, &mut self.presolve, &mut self.tally);
+        let answer = self.search(exact, &mut level, task);
         if answer.worth.is_some() {
             level.reduction.expand(&level.best, keep, &mut level.trial);
         }
@@ -87,20 +94,13 @@ impl Budgeted {
     }
 
     /// Solves what the reductions left, into `level.best`.
-    fn search(
-        &mut self,
-        exact: &mut Exact,
-        level: &mut Level,
-        limits: Limits,
-        cutoff: f64,
-        nested: usize,
-    ) -> Answer {
-        let (left, none) = (level.reduction.left(), f64::NEG_INFINITY);
-        if left.tokens[0] > limits.budget {
-            return Answer { worth: None, bound: none };
+    fn search(&mut self, exact: &mut Exact, level: &mut Level, task: Task) -> Answer {
+        let left = level.reduction.left();
+        if left.tokens[0] > task.budget {
+            return Answer { worth: None, bound: f64::NEG_INFINITY };
         }
         let mut answer = Answer { worth: None, bound: f64::INFINITY };
-        let mut floor = cutoff;
+        let mut floor = task.cutoff;
         level.under.clear();
         level.under.resize(left.len(), false);
         level.under[0] = true;
@@ -116,7 +116,7 @@ impl Budgeted {
         }
         // The line through the two selections that the budget lies between gives the next price.
         let mut over: Option<Point> = None;
-        let mut price = limits.price;
+        let mut price = task.price;
         for round in 0..MOST_PRICES {
             if let Some(over) = over {
                 price = (over.worth - under.worth) / (over.tokens - under.tokens) as f64;
@@ -125,16 +125,16 @@ impl Budgeted {
             }
             level.priced.load_priced(left, price);
             level.priced.hints.clear();
-            let found = exact.solve(&level.priced, limits.gain, &mut level.trial);
-            answer.bound = answer.bound.min(found.bound + price * limits.budget as f64);
+            let found = exact.solve(&level.priced, task.gain, &mut level.trial);
+            answer.bound = answer.bound.min(found.bound + price * task.budget as f64);
             let point = Point {
-                worth: left.worth(&level.trial, limits.gain, &mut self.seen),
+                worth: left.worth(&level.trial, task.gain, &mut self.seen),
                 tokens: left.tokens_of(&level.trial),
             };
-            let fits = point.tokens <= limits.budget;
+            let fits = point.tokens <= task.budget;
             let line = over.unwrap_or(under);
-            let ahead = (point.worth - line.worth)
-                - price * (point.tokens as f64 - line.tokens as f64);
+            let ahead =
+                (point.worth - line.worth) - price * (point.tokens as f64 - line.tokens as f64);
             let settled = over.is_some() && ahead <= TOLERANCE;
             let mut held = point;
             if fits {
@@ -143,12 +143,12 @@ impl Budgeted {
             } else {
                 over = Some(point);
                 level.over.clone_from(&level.trial);
-                shed(left, limits, price, &mut level.trial);
+                shed(left, task, price, &mut level.trial);
             }
-            self.fill(left, limits, &mut level.trial);
-            held.worth = left.worth(&level.trial, limits.gain, &mut self.seen);
+            self.fill(left, task, &mut level.trial);
+            held.worth = left.worth(&level.trial, task.gain, &mut self.seen);
             held.tokens = left.tokens_of(&level.trial);
-            if held.tokens <= limits.budget && held.worth > floor {
+            if held.tokens <= task.budget && held.worth > floor {
                 floor = held.worth;
                 answer.worth = Some(floor);
                 level.best.clone_from(&level.trial);
@@ -162,33 +162,28 @@ impl Budgeted {
         if answer.bound <= floor + TOLERANCE || exact.clock.expired() {
             return answer.closed();
         }
-        if nested == MOST_NESTED {
-            self.gave_up = true;
+        if task.nested == MOST_NESTED {
             return answer;
         }
-        self.branch(exact, level, limits, price, floor, nested, answer)
+        self.branch(exact, level, Task { price, cutoff: floor, ..task }, answer)
     }
 
     /// Fixes by reduced cost at a price, then splits on a node that the two selections differ in.
-    #[expect(clippy::too_many_arguments, reason = "the state of one step of a recursion")]
     fn branch(
         &mut self,
         exact: &mut Exact,
         level: &mut Level,
-        limits: Limits,
-        price: f64,
-        mut floor: f64,
-        nested: usize,
+        task: Task,
         mut answer: Answer,
     ) -> Answer {
-        let gain = limits.gain;
+        let Task { gain, price, cutoff: mut floor, .. } = task;
         level.priced.load_priced(level.reduction.left(), price);
         // A selection that fits and is worth more than `floor` exceeds this at the price.
-        let cutoff = floor - price * limits.budget as f64;
+        let cutoff = floor - price * task.budget as f64;
         // The best bound there is at this price is known already.
-        let target = answer.bound - price * limits.budget as f64;
+        let target = answer.bound - price * task.budget as f64;
         let near = NEAR * (target - cutoff);
-        let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+        let steps = if task.nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         self.dual.run(&level.priced, gain, target, near, steps, &mut exact.clock);
         let fixed = self.dual.fix(&level.priced, gain, cutoff + TOLERANCE, &mut level.fix);
         self.dual.hints(&mut level.priced.hints);
@@ -205,7 +200,6 @@ impl Budgeted {
             self.branches += 1;
             &[Some(true), Some(false)]
         };
-        let limits = Limits { price, ..limits };
         let mut bound = f64::NEG_INFINITY;
         for &branch in branches {
             let mut fix = std::mem::take(&mut level.branch_fix);
@@ -223,7 +217,8 @@ impl Budgeted {
             }
             let mut keep = std::mem::take(&mut level.trial);
             let left = level.reduction.left();
-            let found = self.solve(exact, left, &fix, limits, floor, nested + 1, &mut keep);
+            let inner = Task { cutoff: floor, nested: task.nested + 1, ..task };
+            let found = self.solve(exact, left, &fix, inner, &mut keep);
             if let Some(worth) = found.worth {
                 floor = worth;
                 answer.worth = Some(worth);
@@ -238,7 +233,7 @@ impl Budgeted {
     }
 
     /// Adds what pays and fits, in order.
-    fn fill(&mut self, forest: &Forest, limits: Limits, keep: &mut [bool]) {
+    fn fill(&mut self, forest: &Forest, task: Task, keep: &mut [bool]) {
         self.seen.clear();
         self.seen.resize(forest.clusters, false);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
@@ -255,13 +250,13 @@ impl Budgeted {
                 continue;
             }
             let new = forest.cover[first..e].iter().filter(|&&k| !self.seen[k as usize]).count();
-            let (mut worth, mut tokens, mut up) = (limits.gain * new as f64, 0, v);
+            let (mut worth, mut tokens, mut up) = (task.gain * new as f64, 0, v);
             while !keep[up] {
                 worth += forest.value[up];
                 tokens += forest.tokens[up];
                 up = forest.parent[up] as usize;
             }
-            if worth > 0.0 && held + tokens <= limits.budget {
+            if worth > 0.0 && held + tokens <= task.budget {
                 held += tokens;
                 up = v;
                 while !keep[up] {
@@ -275,7 +270,7 @@ impl Budgeted {
 }
 
 /// Drops leaves of a selection that holds too much, the least worth for its tokens first.
-fn shed(forest: &Forest, limits: Limits, price: f64, keep: &mut [bool]) {
+fn shed(forest: &Forest, task: Task, price: f64, keep: &mut [bool]) {
     let mut count = vec![0_u32; forest.clusters];
     for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
         count[k as usize] += u32::from(keep[v as usize]);
@@ -285,7 +280,7 @@ fn shed(forest: &Forest, limits: Limits, price: f64, keep: &mut [bool]) {
     for v in (1..forest.len()).rev().filter(|&v| keep[v]) {
         below[forest.parent[v] as usize] += 1;
     }
-    while held > limits.budget {
+    while held > task.budget {
         let alone = |v: usize| {
             let first = forest.owner.partition_point(|&owner| (owner as usize) < v);
             let own = forest.owner[first..].iter().take_while(|&&owner| owner as usize == v);
@@ -294,7 +289,7 @@ fn shed(forest: &Forest, limits: Limits, price: f64, keep: &mut [bool]) {
         };
         // What a leaf loses, less what its tokens cost at the price.
         let loss = |v: usize| {
-            forest.value[v] + limits.gain * alone(v) as f64 - price * forest.tokens[v] as f64
+            forest.value[v] + task.gain * alone(v) as f64 - price * forest.tokens[v] as f64
         };
         let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
         let worst = leaves.map(|v| (loss(v), v)).reduce(|a, b| if b.0 < a.0 { b } else { a });

@@ -6,6 +6,8 @@ use super::presolve::Fix;
 
 /// Subgradient steps without progress after which the step length is halved.
 const PATIENCE: u32 = 4;
+/// Forests smaller than this have their selections repaired at every better bound.
+const OFTEN: usize = 64;
 /// Where the step length has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.02;
 /// Weight of the newest selection in the running mean.
@@ -75,7 +77,8 @@ impl Dual {
                 self.best_price.clone_from(&self.price);
             }
             // A selection of bad prices is not worth its repair, which costs more than the bound.
-            if progress > 0.0 && (step < 4 || step % 4 == 0) || step == most_steps {
+            let often = step < 4 || step % 4 == 0 || forest.len() < OFTEN;
+            if progress > 0.0 && often || step == most_steps {
                 self.try_selection(forest, gain);
             }
             if self.bound <= self.floor + tolerance || clock.expired() || step == most_steps {
@@ -356,14 +359,14 @@ pub(super) fn fix_by_cost(
     let mut fixed = 0;
     for v in 1..forest.len() {
         let above = forest.parent[v] as usize;
-        let lost = if keep[v] {
+        let here = if keep[v] {
             loss[above].min(sum[v])
         } else {
             let before = if keep[above] { 0.0 } else { loss[above] };
             before + (-sum[v]).max(0.0)
         };
-        loss.push(lost);
-        if lost >= spare {
+        loss.push(here);
+        if here >= spare {
             fix[v] = if keep[v] { Fix::In } else { Fix::Out };
             fixed += 1;
         }

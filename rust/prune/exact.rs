@@ -41,7 +41,7 @@ pub(super) struct Exact {
     presolve: Presolve,
     dual: Dual,
     /// Spare memory for the levels of the search.
-    spare: Vec<Box<Level>>,
+    spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
 }
@@ -55,7 +55,6 @@ pub(super) struct Counts {
     pub components: usize,
     pub bounds: u64,
     pub branches: u64,
-    pub gave_up: bool,
 }
 
 /// One level of the search: a forest reduced and split, and the part in work.
@@ -179,7 +178,6 @@ impl Exact {
             return answer.closed();
         }
         if nested == MOST_NESTED {
-            self.counts.gave_up = true;
             return answer;
         }
         let fixed = self.dual.fix(part, gain, TOLERANCE, &mut level.fix);

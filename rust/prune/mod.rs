@@ -3,6 +3,7 @@
 mod budget;
 mod clock;
 mod components;
+mod dominance;
 mod dual;
 mod exact;
 mod forest;
@@ -15,13 +16,14 @@ mod pairs;
 mod paths;
 mod presolve;
 mod problem;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, check_scalar};
-use budget::{Budgeted, Limits};
+use budget::{Budgeted, Task};
 use clock::Clock;
 use exact::{Answer, Exact, TOLERANCE};
 use forest::{Forest, OUT};
@@ -232,7 +234,7 @@ impl Pruner {
         let mut answer = self.solve_free(unit);
         if let Some(budget) = self.problem.budget {
             if self.problem.evaluate_with(&mut self.marks, &self.keep).tokens > budget {
-                answer = self.solve_budgeted(unit, Limits { gain, budget, price: 0.0 });
+                answer = self.solve_budgeted(unit, Task::new(gain, budget));
             }
         }
         if !self.keep.contains(&true) {
@@ -276,11 +278,10 @@ impl Pruner {
     }
 
     /// Finds the best selection within the budget, into `keep`; it may be empty.
-    fn solve_budgeted(&mut self, unit: f64, limits: Limits) -> Answer {
+    fn solve_budgeted(&mut self, unit: f64, task: Task) -> Answer {
         let Self { problem, forest, kept, keep, exact, .. } = self;
         forest.load(problem, unit);
-        let none = f64::NEG_INFINITY;
-        let answer = self.budgeted.solve(exact, forest, &[], limits, none, 0, kept);
+        let answer = self.budgeted.solve(exact, forest, &[], task, kept);
         keep.clear();
         keep.extend(problem.leaf.iter().map(|&v| answer.worth.is_some() && kept[v as usize]));
         answer
@@ -292,16 +293,16 @@ impl Pruner {
         forest.load(problem, unit);
         self.candidate.clear();
         self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
-        let limits = Limits { gain, budget: problem.budget.unwrap_or(u64::MAX), price: 0.0 };
-        let best_of = |part: &Forest, limits: Limits, kept: &mut Vec<bool>| {
+        let task = Task::new(gain, problem.budget.unwrap_or(u64::MAX));
+        let best_of = |part: &Forest, task: Task, kept: &mut Vec<bool>| {
             let answer = if part.budgeted() {
-                budgeted.solve(exact, part, &[], limits, f64::NEG_INFINITY, 0, kept)
+                budgeted.solve(exact, part, &[], task, kept)
             } else {
                 exact.solve(part, gain, kept)
             };
             (answer, exact.clock.expired())
         };
-        let answer = self.nonempty.solve(forest, &self.candidate, limits, best_of, kept);
+        let answer = self.nonempty.solve(forest, &self.candidate, task, best_of, kept);
         keep.clear();
         keep.extend(problem.leaf.iter().map(|&v| answer.worth.is_some() && kept[v as usize]));
         answer

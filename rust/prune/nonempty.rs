@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use super::budget::Limits;
+use super::budget::Task;
 use super::exact::{Answer, TOLERANCE};
 use super::forest::Forest;
 
@@ -57,11 +57,11 @@ impl Nonempty {
         &mut self,
         forest: &Forest,
         candidate: &[bool],
-        limits: Limits,
-        mut best_of: impl FnMut(&Forest, Limits, &mut Vec<bool>) -> (Answer, bool),
+        task: Task,
+        mut best_of: impl FnMut(&Forest, Task, &mut Vec<bool>) -> (Answer, bool),
         keep: &mut Vec<bool>,
     ) -> Answer {
-        self.bound_all(forest, candidate, limits.gain);
+        self.bound_all(forest, candidate, task.gain);
         self.heap.clear();
         self.heap.push(Open { bound: self.bound[0], node: 0, above: 0.0, held: 0 });
         let mut hurry = false;
@@ -75,11 +75,14 @@ impl Nonempty {
             }
             let top = open.node;
             self.part.load_below(forest, top, &mut self.place);
-            let left = Limits { budget: limits.budget - open.held, ..limits };
-            let (found, expired) = best_of(&self.part, left, &mut self.part_keep);
+            let part = Task { budget: task.budget - open.held, ..task };
+            let (found, expired) = best_of(&self.part, part, &mut self.part_keep);
             hurry |= expired;
-            let kept = |v: usize| self.place[v] != u32::MAX && self.part_keep[self.place[v] as usize];
-            if let Some(worth) = found.worth.filter(|_| (0..forest.len()).any(|v| candidate[v] && kept(v))) {
+            let kept =
+                |v: usize| self.place[v] != u32::MAX && self.part_keep[self.place[v] as usize];
+            if let Some(worth) =
+                found.worth.filter(|_| (0..forest.len()).any(|v| candidate[v] && kept(v)))
+            {
                 bound = bound.max(open.above + found.bound);
                 if open.above + worth > floor {
                     best = Some(open.above + worth);
@@ -102,7 +105,7 @@ impl Nonempty {
             let held = open.held + tokens(top);
             for v in top + 1..forest.len() as u32 {
                 // A node that does not fit has nothing below it that does.
-                if forest.parent[v as usize] == top && held + tokens(v) <= limits.budget {
+                if forest.parent[v as usize] == top && held + tokens(v) <= task.budget {
                     let bound = (above + self.bound[v as usize]).min(open.bound);
                     self.heap.push(Open { bound, node: v, above, held });
                 }
@@ -121,7 +124,8 @@ impl Nonempty {
         self.largest.clear();
         self.largest.resize(r, f64::NEG_INFINITY);
         for v in (0..r).rev() {
-            let below = if candidate[v] || self.added[v] > 0.0 { self.added[v] } else { self.largest[v] };
+            let below =
+                if candidate[v] || self.added[v] > 0.0 { self.added[v] } else { self.largest[v] };
             self.bound[v] += below;
             if v > 0 {
                 let above = forest.parent[v] as usize;

@@ -2,7 +2,6 @@
 
 use super::problem::{NONE, Problem};
 
-
 /// Finds the non-empty set of leaves with the largest profit minus cost, ignoring clusters and
 /// budget.
 ///

@@ -144,7 +144,9 @@ impl PathDual {
     /// path limits what it pays.
     fn step(&mut self, gap: f64) -> bool {
         self.pull.clear();
-        self.pull.extend(self.pairs.node.iter().map(|&v| if self.keep[v as usize] { -1.0 } else { 0.0 }));
+        self.pull.extend(
+            self.pairs.node.iter().map(|&v| if self.keep[v as usize] { -1.0 } else { 0.0 }),
+        );
         for &cheapest in &self.cheapest {
             let mut pair = cheapest;
             while pair != NONE {

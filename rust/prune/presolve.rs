@@ -1,7 +1,7 @@
 //! Lossless reductions of a forest, repeated until none applies.
 
+use super::dominance::Dominance;
 use super::forest::{Forest, Hint, OUT};
-use super::problem::Problem;
 
 /// What is already decided about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,10 +60,10 @@ impl Reduction {
             let (nodes, entries) = (self.left().len(), self.left().owner.len());
             let left = &mut self.rounds[self.used - 1].left;
             // One that covers the same for no more may still need more tokens.
-            let found = !left.budgeted() && presolve.find_dominated(left, tally);
-            let fix = std::mem::take(&mut presolve.fix);
+            let found = !left.budgeted() && presolve.dominance.find(left, tally);
+            let fix = std::mem::take(&mut presolve.dominance.fix);
             let folded = self.round(None, if found { &fix } else { &[] }, gain, presolve, tally);
-            presolve.fix = fix;
+            presolve.dominance.fix = fix;
             let left = self.left();
             if left.len() == nodes && left.owner.len() == entries && !folded {
                 break;
@@ -136,7 +136,7 @@ struct Work {
 
 /// How a node leaves a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
+pub(super) enum State {
     #[default]
     Live,
     Joined,
@@ -147,12 +147,12 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct Presolve {
     work: Vec<Work>,
-    sums: Vec<(f64, f64)>,
-    state: Vec<State>,
+    pub(super) sums: Vec<(f64, f64)>,
+    pub(super) state: Vec<State>,
     /// Tokens of each node and what was joined to it, `[r]`; empty without a budget.
     tokens: Vec<u64>,
     /// Nodes that carry each cluster, `[K]`.
-    carriers: Vec<u32>,
+    pub(super) carriers: Vec<u32>,
     /// New number of each cluster, `[K]`; `OUT` until it has one.
     number: Vec<u32>,
     /// Whether the root carries each cluster, `[K]`.
@@ -163,107 +163,10 @@ pub(super) struct Presolve {
     entries: Vec<u32>,
     /// The node that last carried each new cluster, `[K]`.
     stamp: Vec<u32>,
-    fix: Vec<Fix>,
-    carrying: Carrying,
-}
-
-/// Scratch memory of the search for dominated nodes.
-#[derive(Debug, Default)]
-struct Carrying {
-    /// Where the carriers of each cluster start in `node`, `[K + 1]`.
-    start: Vec<u32>,
-    node: Vec<u32>,
-    entry: Vec<u32>,
-    /// Clusters that each node carries, `[r]`.
-    covers: Vec<u32>,
-    /// Whether a node hangs below each node, `[r]`.
-    inner: Vec<bool>,
-    /// The best carrier of the current cluster hung at each node, `[r]`.
-    best_at: Vec<u32>,
-    /// The cluster that last marked each node as a carrier, `[r]`.
-    carries: Vec<u32>,
-    /// Entries that an ancestor makes idle, `[e]`.
-    idle: Vec<bool>,
+    dominance: Dominance,
 }
 
 impl Presolve {
-    /// Reduces a whole problem once, every value times `unit`; returns what is left.
-    ///
-    /// The first round of all, on much the largest forest, so without branches: the rounds that
-    /// follow find what it does not look for, the unary chains.
-    pub fn sweep(
-        &mut self,
-        problem: &Problem,
-        unit: f64,
-        place: &mut Vec<u32>,
-        left: &mut Forest,
-        tally: &mut Tally,
-    ) {
-        let p = problem.parent.len();
-        let gain = problem.gain * unit;
-        // One cluster, or none: any choice covers what there is.
-        let clusters = if problem.cluster_count > 1 { problem.cluster_count } else { 0 };
-        self.carriers.clear();
-        self.carriers.resize(clusters, 0);
-        // Worth without gains, and what gains may add to it.
-        self.sums.clear();
-        self.sums.extend(problem.cost.iter().map(|cost| (-cost * unit, 0.0)));
-        for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
-            self.sums[v as usize].0 += profit * unit;
-        }
-        if clusters > 0 {
-            problem.cluster.iter().for_each(|&k| self.carriers[k as usize] += 1);
-            for (&v, &k) in problem.leaf.iter().zip(&problem.cluster) {
-                let alone = self.carriers[k as usize] == 1;
-                tally.folded += u64::from(alone);
-                let (value, hope) = &mut self.sums[v as usize];
-                *(if alone { value } else { hope }) += gain;
-            }
-        }
-        self.state.clear();
-        self.state.resize(p, State::Live);
-        let (mut joined, mut dropped) = (0_u32, 0_u32);
-        let (sums, parent) = (&mut self.sums[..p], &problem.parent[..p]);
-        for (v, state) in self.state.iter_mut().enumerate().skip(1).rev() {
-            let (value, hope) = sums[v];
-            let all = value + hope;
-            let (joins, out) = (value >= 0.0, all <= 0.0);
-            let above = &mut sums[parent[v] as usize];
-            above.0 += if joins & !out { value } else { 0.0 };
-            let hopes = if joins { hope } else { all };
-            above.1 += if out { 0.0 } else { hopes };
-            *state = if joins { State::Joined } else { State::Live };
-            *state = if out { State::Out } else { *state };
-            joined += u32::from(joins & !out);
-            dropped += u32::from(out);
-        }
-        tally.joined += u64::from(joined);
-        tally.dropped += u64::from(dropped);
-        left.clear();
-        left.parent.push(0);
-        left.value.push(sums[0].0);
-        place.clear();
-        place.resize(p, 0);
-        for (v, &state) in self.state.iter().enumerate().skip(1) {
-            let mut at = place[parent[v] as usize];
-            at = if state == State::Out { OUT } else { at };
-            if state == State::Live && at != OUT {
-                left.parent.push(at);
-                left.value.push(sums[v].0);
-                at = left.len() as u32 - 1;
-            }
-            place[v] = at;
-        }
-        if clusters > 0 {
-            let entries = problem.leaf.iter().map(|&v| place[v as usize]);
-            let entries = entries.zip(problem.cluster.iter().copied());
-            self.settle(entries.clone(), gain, left);
-            if left.len() > 1 {
-                self.carry_over(entries, left);
-            }
-        }
-    }
-
     /// Decides, from the leaves up, what joins its parent and what drops out.
     fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
         self.carriers.clear();
@@ -365,7 +268,7 @@ impl Presolve {
     }
 
     /// Counts the gain of the clusters that the root now carries.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         entries: impl Iterator<Item = (u32, u32)>,
         gain: f64,
@@ -382,7 +285,7 @@ impl Presolve {
     }
 
     /// Hands each live node the open clusters of all that was joined to it, once each.
-    fn carry_over(
+    pub(super) fn carry_over(
         &mut self,
         entries: impl Iterator<Item = (u32, u32)> + Clone,
         left: &mut Forest,
@@ -426,87 +329,5 @@ impl Presolve {
             }
             from = to;
         }
-    }
-
-    /// Fixes the nodes that another one dominates, and removes what an ancestor already covers.
-    ///
-    /// A leaf that costs something and carries one cluster loses to any other carrier of it that
-    /// is worth no less and hangs at an ancestor of its parent, or at its parent: where the leaf
-    /// is kept, that one can be kept in its place, and where both are, the leaf only costs. True
-    /// where a node was fixed; `fix` then says which.
-    fn find_dominated(&mut self, forest: &mut Forest, tally: &mut Tally) -> bool {
-        let Carrying { start, node, entry, covers, inner, best_at, carries, idle } =
-            &mut self.carrying;
-        let (r, clusters) = (forest.len(), forest.clusters);
-        start.clear();
-        start.resize(clusters + 1, 0);
-        forest.cover.iter().for_each(|&k| start[k as usize + 1] += 1);
-        (0..clusters).for_each(|k| start[k + 1] += start[k]);
-        for list in [&mut *node, &mut *entry] {
-            list.clear();
-            list.resize(forest.owner.len(), 0);
-        }
-        let mut next = start.clone();
-        covers.clear();
-        covers.resize(r, 0);
-        for (e, (&v, &k)) in forest.owner.iter().zip(&forest.cover).enumerate() {
-            let at = next[k as usize] as usize;
-            (node[at], entry[at]) = (v, e as u32);
-            next[k as usize] += 1;
-            covers[v as usize] += 1;
-        }
-        inner.clear();
-        inner.resize(r, false);
-        (1..r).for_each(|v| inner[forest.parent[v] as usize] = true);
-        for list in [&mut *best_at, &mut *carries] {
-            list.clear();
-            list.resize(r, OUT);
-        }
-        idle.clear();
-        idle.resize(forest.owner.len(), false);
-        self.fix.clear();
-        self.fix.resize(r, Fix::Free);
-        let (mut any_fixed, mut any_idle) = (false, false);
-        let value = |v: u32| forest.value[v as usize];
-        let beats = |a: u32, b: u32| value(a) > value(b) || (value(a) == value(b) && a < b);
-        for k in 0..clusters {
-            let span = start[k] as usize..start[k + 1] as usize;
-            for &v in &node[span.clone()] {
-                carries[v as usize] = k as u32;
-                let best = &mut best_at[forest.parent[v as usize] as usize];
-                if *best == OUT || beats(v, *best) {
-                    *best = v;
-                }
-            }
-            for (&v, &e) in node[span.clone()].iter().zip(&entry[span.clone()]) {
-                let leaf = !inner[v as usize] && covers[v as usize] == 1;
-                let mut at = v;
-                while at != 0 {
-                    at = forest.parent[at as usize];
-                    if at != 0 && carries[at as usize] == k as u32 {
-                        idle[e as usize] = true;
-                        any_idle = true;
-                        break;
-                    }
-                    let best = best_at[at as usize];
-                    if leaf && best != OUT && best != v && beats(best, v) {
-                        self.fix[v as usize] = Fix::Out;
-                        tally.dominated += 1;
-                        any_fixed = true;
-                        break;
-                    }
-                }
-            }
-            for &v in &node[span] {
-                best_at[forest.parent[v as usize] as usize] = OUT;
-            }
-        }
-        if any_idle {
-            let mut keep = idle.iter().map(|idle| !idle);
-            forest.owner.retain(|_| keep.next().unwrap_or(true));
-            let mut keep = idle.iter().map(|idle| !idle);
-            forest.cover.retain(|_| keep.next().unwrap_or(true));
-        }
-        any_fixed
     }
 }

@@ -92,9 +92,9 @@ impl Problem {
         let (m, n) = (request.parents.len(), request.leaves.len());
         self.paths.read_leaves(request.leaves, m, &mut self.leaf)?;
         check_length("weights", request.weights.len(), n, "leaves")?;
-        check_entries("weights", request.weights, "finite and at least 0", is_amount)?;
         self.profit.clear();
         self.profit.extend_from_slice(request.weights);
+        check_entries("weights", &self.profit, "finite and at least 0", is_amount)?;
         if !to_shares(&mut self.profit) {
             return Err(Error::Scalar {
                 argument: "the sum of weights",
@@ -287,13 +287,11 @@ impl Paths {
             next += usize::from(kind != OFF);
         };
         // Most nodes of a grown tree are on no path: eight at a time are passed over.
-        let (chunks, rest) = self.kind.as_chunks::<8>();
-        for (chunk, first) in chunks.iter().zip((0..).step_by(8)) {
-            if u64::from_ne_bytes(*chunk) != 0 {
-                (0..8).for_each(|i| write(first + i, chunk[i]));
+        for (chunk, first) in self.kind.chunks(8).zip((0..).step_by(8)) {
+            if !chunk.try_into().is_ok_and(|eight| u64::from_ne_bytes(eight) == 0) {
+                chunk.iter().zip(first..).for_each(|(&kind, v)| write(v, kind));
             }
         }
-        rest.iter().zip(8 * chunks.len()..).for_each(|(&kind, v)| write(v, kind));
         self.nodes.truncate(self.count);
         for (&v, number) in self.nodes.iter().zip(0..) {
             self.local[v as usize] = number;
@@ -341,7 +339,7 @@ fn wrong_parent(index: usize, parent: i64) -> Error {
 
 fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
     for (argument, value) in [("lambda_b", request.lambda_b), ("lambda_d", request.lambda_d)] {
-        check_scalar(argument, value, "finite and at least 0", is_amount(value))?;
+        check_scalar(argument, value, "between 0 and 1e300", (0.0..=1e300).contains(&value))?;
     }
     if let Some(budget) = request.kv_budget {
         check_scalar("kv_budget", budget, "at least 0", budget >= 0)?;

@@ -1,11 +1,14 @@
 //! `select_leaves` and its answer.
 
+use std::cell::RefCell;
+
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::args::{choice, float, int, maybe_vector, vector};
-use crate::prune::{self, Request, Solver};
+use crate::error::Error;
+use crate::prune::{self, Pruner, Request, Solver};
 
 /// The answer of leaf selection.
 ///
@@ -24,8 +27,10 @@ use crate::prune::{self, Request, Solver};
 /// tokens_kept : int or None
 ///     Tokens on those nodes; None without node_tokens.
 /// stats : dict
-///     How the answer was found: solver ("onepass" or "microlp"), nodes (on paths to candidates),
-///     clusters, variables, constraints, branch_nodes, microseconds.
+///     How the answer was found: solver ("onepass", "exact", "microlp" or "highs"); the size of the
+///     problem (nodes on paths to candidates, clusters); what the reductions did (joined, dropped,
+///     dominated, folded) and left (residual_nodes, residual_clusters, components); what the rest
+///     took (bounds, branch_nodes); the size of the MILP (variables, constraints); microseconds.
 #[pyclass(frozen, module = "ets._core")]
 pub(super) struct Selection {
     #[pyo3(get)]
@@ -70,13 +75,22 @@ impl Selection {
     #[getter]
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
-        stats.set_item("solver", self.counts.solver)?;
-        stats.set_item("nodes", self.counts.nodes)?;
-        stats.set_item("clusters", self.counts.clusters)?;
-        stats.set_item("variables", self.counts.variables)?;
-        stats.set_item("constraints", self.counts.constraints)?;
-        stats.set_item("branch_nodes", self.counts.branch_nodes)?;
-        stats.set_item("microseconds", self.counts.microseconds)?;
+        let counts = &self.counts;
+        stats.set_item("solver", counts.solver)?;
+        stats.set_item("nodes", counts.nodes)?;
+        stats.set_item("clusters", counts.clusters)?;
+        stats.set_item("joined", counts.joined)?;
+        stats.set_item("dropped", counts.dropped)?;
+        stats.set_item("dominated", counts.dominated)?;
+        stats.set_item("folded", counts.folded)?;
+        stats.set_item("residual_nodes", counts.residual_nodes)?;
+        stats.set_item("residual_clusters", counts.residual_clusters)?;
+        stats.set_item("components", counts.components)?;
+        stats.set_item("bounds", counts.bounds)?;
+        stats.set_item("branch_nodes", counts.branch_nodes)?;
+        stats.set_item("variables", counts.variables)?;
+        stats.set_item("constraints", counts.constraints)?;
+        stats.set_item("microseconds", counts.microseconds)?;
         Ok(stats)
     }
 
@@ -90,9 +104,19 @@ impl Selection {
     }
 }
 
+thread_local! {
+    // Scratch memory only: fresh pages for every call would cost more than the selection.
+    static PRUNER: RefCell<Pruner> = RefCell::new(Pruner::new());
+}
+
+/// Selects leaves with this thread's scratch memory; call it detached.
+pub(super) fn select(request: &Request<'_>) -> Result<prune::Selection, Error> {
+    PRUNER.with_borrow_mut(|pruner| pruner.select_leaves(request))
+}
+
 /// Reads the `solver` argument.
 pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
-    let options = [("auto", Solver::Auto), ("milp", Solver::Milp)];
+    let options = [("auto", Solver::Auto), ("exact", Solver::Exact), ("milp", Solver::Milp)];
     object.map_or(Ok(Solver::Auto), |object| choice("solver", object, &options))
 }
 
@@ -127,12 +151,14 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 ///     KV tokens that each node itself holds, at least 0.
 /// kv_budget : int or None
 ///     The most tokens that the kept nodes may hold; needs node_tokens.
-/// solver : {"auto", "milp"}
-///     "auto": one exact pass over the tree where no coverage term or budget couples its
-///     subtrees, else the MILP. "milp": always the MILP.
+/// solver : {"auto", "exact", "milp"}
+///     "auto" and "exact": the exact method (reductions, components, Lagrangian branch and bound;
+///     one pass over the tree without a coverage term or budget). "milp": the same problem as a
+///     mixed-integer program, the independent second opinion, thousands of times slower.
 /// time_limit : float or None
 ///     Seconds, at least 0, after which the best selection so far is returned with its bound and
-///     optimal=False. The MILP solver looks at its clock every few iterations only.
+///     optimal=False. The exact method keeps to it within 10 ms; the MILP solver looks at its clock
+///     every few iterations only.
 ///
 /// Returns
 /// -------
@@ -183,6 +209,6 @@ pub(super) fn select_leaves<'py>(
         time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,
         ..Request::new(parents.entries()?, leaves.entries()?, weights.entries()?)
     };
-    let selection = py.detach(|| prune::select_leaves(&request))?;
+    let selection = py.detach(|| select(&request))?;
     Ok(Selection::wrap(py, selection))
 }

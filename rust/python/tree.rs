@@ -6,9 +6,9 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
 use super::args::{choice, float, int, maybe_vector, vector};
-use super::selection::{Selection, solver};
+use super::selection::{Selection, select, solver};
 use crate::error::Error;
-use crate::prune::{self, Request};
+use crate::prune::Request;
 use crate::tree::{self, Marks, NodeId, Part};
 
 /// The search tree of one problem, with KV accounting.
@@ -195,7 +195,7 @@ impl Tree {
         })?;
         let selection = py.detach(|| {
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
-            prune::select_leaves(&Request {
+            select(&Request {
                 parents: &part.parents,
                 leaves: &part.leaves,
                 node_tokens: Some(&part.tokens),

@@ -1,0 +1,143 @@
+//! Leaf selection: median, 95th percentile and maximum over pools of instances.
+//!
+//! ```console
+//! $ cargo bench --bench percentiles              # all widths
+//! $ cargo bench --bench percentiles -- 16 256    # some
+//! ```
+//!
+//! Criterion reports the mean of a loop; here every instance is timed by itself. A pool is walked
+//! round after round, one call for each instance, and an instance's time is its fastest: what
+//! remains is the work, not the noise of the machine, yet no call repeats the one before it.
+
+mod common;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use ets_core::{Error, Pruner, Request, select_leaves};
+
+use common::Pool;
+
+const ROUNDS: usize = 15;
+
+/// A case that took this long in two rounds or more is not timed again.
+const ENOUGH: Duration = Duration::from_millis(500);
+
+/// Seconds that a case with a KV budget may take.
+const TIME_LIMIT: f64 = 1.0;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut widths: Vec<usize> = arguments.iter().filter_map(|text| text.parse().ok()).collect();
+    if widths.is_empty() {
+        widths = common::WIDTHS.to_vec();
+    }
+    // `cargo test --all-targets` runs benches without this flag: show only that it works.
+    if !arguments.iter().any(|text| text == "--bench") {
+        widths = vec![16];
+    }
+    println!(
+        "{:<36}{:>6}{:>11}{:>11}{:>11}{:>9}",
+        "selection (microseconds)", "cases", "median", "p95", "max", "proven"
+    );
+    let medians: Vec<f64> = widths.iter().map(|&width| published(width)).collect();
+    for (width, repeats) in [(256, 8), (1024, 4)] {
+        if widths.contains(&width) {
+            let pool = Pool::hard(width, repeats);
+            report(&format!("hard grid, width {width}"), measure(&pool.requests()));
+        }
+    }
+    if widths.contains(&256) {
+        for fraction in [0.3, 0.6, 0.9] {
+            budgeted(256, fraction);
+        }
+    }
+    growth(&widths, &medians);
+}
+
+/// Measures the published settings at one width, together and by `lambda_d`; gives the median.
+fn published(width: usize) -> f64 {
+    let pool = Pool::published(width);
+    let requests = pool.requests();
+    let rows = measure(&requests);
+    let median = report(&format!("published, width {width}"), rows.clone());
+    for lambda_d in [0.0, 1.0, 1.4, 2.0] {
+        let of_it = |request: &Request<'_>| (request.lambda_d - lambda_d).abs() < 1e-9;
+        let part = rows.iter().zip(&requests).filter(|(_, request)| of_it(request));
+        report(&format!("  lambda_d {lambda_d}"), part.map(|(&row, _)| row).collect());
+    }
+    median
+}
+
+/// Measures the published settings under a budget: a fraction of the tokens that the optimum holds
+/// without one. Cases in which not even one leaf fits are left out.
+fn budgeted(width: usize, fraction: f64) {
+    let pool = Pool::published(width);
+    let mut requests = Vec::new();
+    for (case, request) in pool.cases.iter().zip(pool.requests()) {
+        let node_tokens = Some(pool.instances[case.instance].tokens.as_slice());
+        let free =
+            select_leaves(&Request { node_tokens, ..request }).expect("the request is valid");
+        let tokens = free.tokens_kept.expect("tokens were given");
+        let kv_budget = Some((fraction * tokens as f64) as i64);
+        let request = Request { node_tokens, kv_budget, time_limit: Some(TIME_LIMIT), ..request };
+        let glance = Request { time_limit: Some(0.0), ..request };
+        if !matches!(select_leaves(&glance), Err(Error::BudgetTooSmall { .. })) {
+            requests.push(request);
+        }
+    }
+    report(&format!("KV budget {fraction}, width {width}"), measure(&requests));
+}
+
+/// What one case took, in microseconds, and whether its answer was proven best.
+#[derive(Clone, Copy)]
+struct Row {
+    micros: f64,
+    proven: bool,
+}
+
+fn measure(requests: &[Request<'_>]) -> Vec<Row> {
+    let mut pruner = Pruner::new();
+    let mut rows = vec![Row { micros: f64::INFINITY, proven: true }; requests.len()];
+    let mut spent = vec![Duration::ZERO; requests.len()];
+    for round in 0..ROUNDS {
+        for (at, request) in requests.iter().enumerate() {
+            // Never only once: a stall of the machine in that call would stand as the worst case.
+            if round > 1 && spent[at] > ENOUGH {
+                continue;
+            }
+            let started = Instant::now();
+            let selection = pruner.select_leaves(black_box(request)).expect("the request is valid");
+            let took = started.elapsed();
+            spent[at] += took;
+            rows[at].proven &= selection.optimal;
+            rows[at].micros = rows[at].micros.min(took.as_secs_f64() * 1e6);
+        }
+    }
+    rows
+}
+
+/// Prints one line of the table and gives its median.
+fn report(name: &str, mut rows: Vec<Row>) -> f64 {
+    rows.sort_by(|a, b| a.micros.total_cmp(&b.micros));
+    let (Some(last), count) = (rows.last(), rows.len()) else { return f64::NAN };
+    let median = f64::midpoint(rows[(count - 1) / 2].micros, rows[count / 2].micros);
+    // The smallest time that at least 95% of the cases keep to.
+    let p95 = rows[(95 * count).div_ceil(100) - 1].micros;
+    let proven = rows.iter().filter(|row| row.proven).count();
+    let share = 100.0 * proven as f64 / count as f64;
+    println!("{name:<36}{count:>6}{median:>11.2}{p95:>11.2}{:>11.2}{share:>8.1}%", last.micros);
+    median
+}
+
+/// Prints how the medians grow from one width to another beside n log n.
+fn growth(widths: &[usize], medians: &[f64]) {
+    let at = |width| widths.iter().position(|&w| w == width).map(|i| medians[i]);
+    if let (Some(small), Some(large)) = (at(256), at(4096)) {
+        println!(
+            "growth of the median, width 256 to 4096: {:.1} times (n log n: {:.1} times)",
+            large / small,
+            4096.0 * 12.0 / (256.0 * 8.0)
+        );
+    }
+}
