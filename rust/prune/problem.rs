@@ -322,10 +322,13 @@ fn check_parents(parents: &[i64]) -> Result<(), Error> {
         let expected = "-1, for node 0 is the root";
         return Err(Error::Entry { argument, index: 0, value: root.into(), expected });
     }
-    // All are looked at, right or wrong: that is the loop without a branch.
-    let wrong = |index: usize| parents[index] as u64 >= index as u64;
-    if (1..parents.len()).fold(false, |any, index| any | wrong(index)) {
-        let index = (1..parents.len()).find(|&index| wrong(index)).unwrap_or(0);
+    // Negative where a parent is, or is not below its child; all are looked at, right or wrong:
+    // that is the loop that the compiler vectorises.
+    let sign = |parent: i64, index: i64| parent | (index - 1).wrapping_sub(parent);
+    let all = parents.iter().zip(0..).skip(1);
+    if all.clone().fold(0, |any, (&parent, index)| any | sign(parent, index)) < 0 {
+        let wrong = all.enumerate().find(|&(_, (&parent, index))| sign(parent, index) < 0);
+        let index = wrong.map_or(0, |(at, _)| at + 1);
         return Err(wrong_parent(index, parents[index]));
     }
     Ok(())
