@@ -6,7 +6,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use ets_core::{ClusterKind, Generator, beam_weights, dvts_weights, rebase_weights};
+use ets_core::{
+    ClusterKind, Generator, Resampling, beam_weights, dora_weights, dvts_weights, embeddings,
+    particle_weights, rebase_weights,
+};
 
 fn allocate(c: &mut Criterion) {
     let mut group = c.benchmark_group("allocate");
@@ -27,6 +30,17 @@ fn allocate(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("dvts", width), |b| {
             b.iter(|| dvts_weights(black_box(&rewards), &subtrees, &[w / 4; 4]));
         });
+        group.bench_function(BenchmarkId::new("particles", width), |b| {
+            let method = Resampling::Multinomial;
+            b.iter(|| particle_weights(black_box(&rewards), w, 1.0, 1, method));
+        });
+        // Quadratic in the width by its definition.
+        if width <= 4096 {
+            let rows = embeddings(width, 384, width / 4, 0.15, 1).expect("the sizes are in range");
+            group.bench_function(BenchmarkId::new("dora", width), |b| {
+                b.iter(|| dora_weights(black_box(&rewards), &rows, 384, w, 0.1, 0.01));
+            });
+        }
     }
     group.finish();
 }
