@@ -84,7 +84,8 @@ impl Budgeted {
         keep: &mut Vec<bool>,
     ) -> Answer {
         let mut level = self.spare.pop().unwrap_or_default();
-        level.reduction.run(forest, fix, task.gain, &mut self.presolve, &mut self.tally);
+        let (presolve, tally) = (&mut self.presolve, &mut self.tally);
+        level.reduction.run(forest, fix, task.gain, presolve, tally, &mut exact.clock);
         let answer = self.search(exact, &mut level, task);
         if answer.worth.is_some() {
             level.reduction.expand(&level.best, keep, &mut level.trial);

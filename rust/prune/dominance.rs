@@ -3,6 +3,9 @@
 use super::forest::{Forest, OUT};
 use super::presolve::{Fix, Tally};
 
+/// Ancestors looked at for each carrier: deeper trees than these are not worth the time.
+const MOST_ANCESTORS: usize = 64;
+
 /// Finds dominated nodes; owns the scratch memory.
 #[derive(Debug, Default)]
 pub(super) struct Dominance {
@@ -78,7 +81,10 @@ impl Dominance {
             for (&v, &e) in node[span.clone()].iter().zip(&entry[span.clone()]) {
                 let leaf = !inner[v as usize] && covers[v as usize] == 1;
                 let mut at = v;
-                while at != 0 {
+                for _ in 0..MOST_ANCESTORS {
+                    if at == 0 {
+                        break;
+                    }
                     at = forest.parent[at as usize];
                     if at != 0 && carries[at as usize] == k as u32 {
                         idle[e as usize] = true;

@@ -65,7 +65,7 @@ impl Dual {
         clock: &mut Clock,
     ) {
         self.begin(forest, cutoff);
-        self.ascend(forest, gain);
+        self.ascend(forest, gain, clock);
         self.bound = f64::INFINITY;
         let (mut scale, mut waited) = (1.0, 0);
         for step in 0..=most_steps {
@@ -79,7 +79,7 @@ impl Dual {
             // A selection of bad prices is not worth its repair, which costs more than the bound.
             let often = step < 4 || step % 4 == 0 || forest.len() < OFTEN;
             if progress > 0.0 && often || step == most_steps {
-                self.try_selection(forest, gain);
+                self.try_selection(forest, gain, clock);
             }
             if self.bound <= self.floor + tolerance || clock.expired() || step == most_steps {
                 break;
@@ -192,9 +192,12 @@ impl Dual {
     }
 
     /// Raises each price in turn to where the bound falls no further: until a carrier is kept.
-    fn ascend(&mut self, forest: &Forest, gain: f64) {
+    fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
         self.evaluate(forest, gain);
         for k in 0..forest.clusters {
+            if clock.expired() {
+                break;
+            }
             for second in [false, true] {
                 let room = gain - self.price[k];
                 let span = self.start[k] as usize..self.start[k + 1] as usize;
@@ -236,10 +239,10 @@ impl Dual {
     }
 
     /// Repairs the current selection, and remembers it where it is the best so far.
-    fn try_selection(&mut self, forest: &Forest, gain: f64) {
+    fn try_selection(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
         self.trial.clone_from(&self.keep);
         self.tally.clone_from(&self.count);
-        self.cover_more(forest, gain);
+        self.cover_more(forest, gain, clock);
         self.drop_losses(forest, gain);
         let worth = forest.worth(&self.trial, gain, &mut self.seen);
         if worth > self.floor {
@@ -250,8 +253,11 @@ impl Dual {
     }
 
     /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
-    fn cover_more(&mut self, forest: &Forest, gain: f64) {
+    fn cover_more(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
         for k in 0..forest.clusters {
+            if clock.expired() {
+                break;
+            }
             if self.tally[k] > 0 {
                 continue;
             }

@@ -120,7 +120,8 @@ impl Exact {
     ) -> Answer {
         let mut level = self.spare.pop().unwrap_or_default();
         let tally = &mut self.counts.tally;
-        level.reduction.run(forest, fix, gain, &mut self.presolve, tally);
+        let (presolve, clock) = (&mut self.presolve, &mut self.clock);
+        level.reduction.run(forest, fix, gain, presolve, tally, clock);
         let answer = self.left(&mut level, gain, cutoff, nested);
         if answer.worth.is_some() {
             level.reduction.expand(&level.chosen, keep, &mut level.scratch);

@@ -17,6 +17,8 @@ pub(super) struct Nonempty {
     /// What its children add to that, and the largest of their bounds, `[p]`.
     added: Vec<f64>,
     largest: Vec<f64>,
+    /// How many children each node has, and the first of them, `[p]`.
+    children: Vec<(u32, u32)>,
     heap: BinaryHeap<Open>,
 }
 
@@ -103,15 +105,31 @@ impl Nonempty {
             let above = open.above + forest.value[top as usize];
             let tokens = |v: u32| forest.tokens.get(v as usize).copied().unwrap_or(0);
             let held = open.held + tokens(top);
-            for v in top + 1..forest.len() as u32 {
+            for mut v in top + 1..forest.len() as u32 {
+                if forest.parent[v as usize] != top {
+                    continue;
+                }
+                let (mut above, mut held) = (above, held);
+                let bound = (above + self.bound[v as usize]).min(open.bound);
+                // Where there is one way on, it is taken at once.
+                while let Some(only) = self.only_child(v, candidate) {
+                    above += forest.value[v as usize];
+                    held += tokens(v);
+                    v = only;
+                }
                 // A node that does not fit has nothing below it that does.
-                if forest.parent[v as usize] == top && held + tokens(v) <= task.budget {
-                    let bound = (above + self.bound[v as usize]).min(open.bound);
+                if held + tokens(v) <= task.budget {
                     self.heap.push(Open { bound, node: v, above, held });
                 }
             }
         }
         Answer { worth: best, bound: bound.max(best.unwrap_or(f64::NEG_INFINITY)) }
+    }
+
+    /// Returns a node's child where it has one only and holds no candidate itself.
+    fn only_child(&self, v: u32, candidate: &[bool]) -> Option<u32> {
+        let (count, child) = self.children[v as usize];
+        (count == 1 && !candidate[v as usize]).then_some(child)
     }
 
     /// Bounds each node's worth with a candidate at or below it, every gain counted.
@@ -123,12 +141,15 @@ impl Nonempty {
         self.added.resize(r, 0.0);
         self.largest.clear();
         self.largest.resize(r, f64::NEG_INFINITY);
+        self.children.clear();
+        self.children.resize(r, (0, 0));
         for v in (0..r).rev() {
             let below =
                 if candidate[v] || self.added[v] > 0.0 { self.added[v] } else { self.largest[v] };
             self.bound[v] += below;
             if v > 0 {
                 let above = forest.parent[v] as usize;
+                self.children[above] = (self.children[above].0 + 1, v as u32);
                 self.added[above] += self.bound[v].max(0.0);
                 self.largest[above] = self.largest[above].max(self.bound[v]);
             }

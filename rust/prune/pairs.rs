@@ -3,6 +3,9 @@
 use super::forest::Forest;
 use super::problem::NONE;
 
+/// Pairs that are listed in full; a tree of tens of thousands of levels could have far more.
+const MOST_PAIRS: usize = 1 << 22;
+
 /// Lists the pairs of a cluster and a node, cluster by cluster, a node after those above it; the
 /// root has no pairs.
 #[derive(Debug, Default)]
@@ -10,7 +13,7 @@ pub(super) struct Pairs {
     /// Where the pairs of each cluster start, `[K + 1]`.
     pub start: Vec<u32>,
     pub node: Vec<u32>,
-    /// The pair of the same cluster and the node's parent; `NONE` below the root.
+    /// The pair of the same cluster and the node's parent, or `NONE`.
     pub up: Vec<u32>,
     /// Whether the node carries the cluster.
     pub carries: Vec<bool>,
@@ -59,7 +62,8 @@ impl Pairs {
                 while v != 0 && !listed(self.pair_of[v as usize]) {
                     self.pair_of[v as usize] = self.node.len() as u32;
                     self.node.push(v);
-                    v = forest.parent[v as usize];
+                    // Past the limit only carriers are listed: what is not listed has no price.
+                    v = if self.node.len() < MOST_PAIRS { forest.parent[v as usize] } else { 0 };
                 }
             }
             self.node[first..].sort_unstable();
@@ -67,7 +71,8 @@ impl Pairs {
             for (&v, pair) in self.node[first..].iter().zip(first as u32..) {
                 self.pair_of[v as usize] = pair;
                 let above = forest.parent[v as usize];
-                self.up.push(if above == 0 { NONE } else { self.pair_of[above as usize] });
+                let up = self.pair_of[above as usize];
+                self.up.push(if listed(up) { up } else { NONE });
             }
             for &carrier in &self.carrier[carriers] {
                 self.carries[self.pair_of[carrier as usize] as usize] = true;

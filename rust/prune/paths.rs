@@ -63,7 +63,7 @@ impl PathDual {
         self.pairs.list(forest, &mut self.price);
         self.best_price.clone_from(&self.price);
         self.path.clone_from(&self.price);
-        self.ascend(forest, gain);
+        self.ascend(forest, gain, clock);
         self.bound = f64::INFINITY;
         let (mut scale, mut waited) = (1.0, 0);
         for step in 0..=most_steps {
@@ -175,10 +175,13 @@ impl PathDual {
     ///
     /// What a carrier lacks is paid from the carrier up, for what lies deeper is of use to fewer
     /// other clusters.
-    fn ascend(&mut self, forest: &Forest, gain: f64) {
+    fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
         self.evaluate(forest, gain);
         let Pairs { start, node, up, carries, .. } = &self.pairs;
         for span in start.windows(2) {
+            if clock.expired() {
+                break;
+            }
             let span = span[0] as usize..span[1] as usize;
             let carriers = span.clone().filter(|&pair| carries[pair]);
             let paid = carriers.fold(gain, |least, pair| least.min(self.path[pair]));

@@ -1,5 +1,6 @@
 //! Lossless reductions of a forest, repeated until none applies.
 
+use super::clock::Clock;
 use super::dominance::Dominance;
 use super::forest::{Forest, Hint, OUT};
 
@@ -53,10 +54,12 @@ impl Reduction {
         gain: f64,
         presolve: &mut Presolve,
         tally: &mut Tally,
+        clock: &mut Clock,
     ) {
         self.used = 0;
         self.round(Some(forest), fix, gain, presolve, tally);
-        while self.left().len() > 1 {
+        // Each round alone is lossless, so that the deadline may end them anywhere.
+        while self.left().len() > 1 && !clock.expired() {
             let (nodes, entries) = (self.left().len(), self.left().owner.len());
             let left = &mut self.rounds[self.used - 1].left;
             // One that covers the same for no more may still need more tokens.
