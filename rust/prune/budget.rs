@@ -1,5 +1,8 @@
 //! The exact method under a KV budget: a price on tokens, and branching where prices cannot decide.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
 use super::forest::Forest;
 use super::paths::PathDual;
@@ -144,7 +147,7 @@ impl Budgeted {
             } else {
                 over = Some(point);
                 level.over.clone_from(&level.trial);
-                shed(left, task, price, &mut level.trial);
+                shed(left, Task { price, ..task }, &mut level.trial);
             }
             self.fill(left, task, &mut level.trial);
             held.worth = left.worth(&level.trial, task.gain, &mut self.seen);
@@ -271,35 +274,72 @@ impl Budgeted {
 }
 
 /// Drops leaves of a selection that holds too much, the least worth for its tokens first.
-fn shed(forest: &Forest, task: Task, price: f64, keep: &mut [bool]) {
-    let mut count = vec![0_u32; forest.clusters];
+///
+/// Costs O((r + e) log r): what a leaf alone covers, and so its loss, only grows as others drop.
+fn shed(forest: &Forest, task: Task, keep: &mut [bool]) {
+    let mut carriers = vec![0_u32; forest.clusters];
     for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-        count[k as usize] += u32::from(keep[v as usize]);
+        carriers[k as usize] += u32::from(keep[v as usize]);
     }
-    let mut held = forest.tokens_of(keep);
     let mut below = vec![0_u32; forest.len()];
-    for v in (1..forest.len()).rev().filter(|&v| keep[v]) {
+    for v in (1..forest.len()).filter(|&v| keep[v]) {
         below[forest.parent[v] as usize] += 1;
     }
+    let cover = |v: usize| {
+        let first = forest.owner.partition_point(|&owner| (owner as usize) < v);
+        let own = forest.owner[first..].iter().take_while(move |&&owner| owner as usize == v);
+        own.zip(&forest.cover[first..]).map(|(_, &k)| k as usize)
+    };
+    // What a leaf loses, less what its tokens cost at the price.
+    let loss = |v: usize, carriers: &[u32]| {
+        let alone = cover(v).filter(|&k| carriers[k] == 1).count() as f64;
+        forest.value[v] + task.gain * alone - task.price * forest.tokens[v] as f64
+    };
+    let mut held = forest.tokens_of(keep);
+    let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
+    let mut heap: BinaryHeap<Leaf> =
+        leaves.map(|node| Leaf { loss: loss(node, &carriers), node }).collect();
     while held > task.budget {
-        let alone = |v: usize| {
-            let first = forest.owner.partition_point(|&owner| (owner as usize) < v);
-            let own = forest.owner[first..].iter().take_while(|&&owner| owner as usize == v);
-            let own = own.zip(&forest.cover[first..]).filter(|&(_, &k)| count[k as usize] == 1);
-            own.count()
-        };
-        // What a leaf loses, less what its tokens cost at the price.
-        let loss = |v: usize| {
-            forest.value[v] + task.gain * alone(v) as f64 - price * forest.tokens[v] as f64
-        };
-        let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
-        let worst = leaves.map(|v| (loss(v), v)).reduce(|a, b| if b.0 < a.0 { b } else { a });
-        let Some((_, v)) = worst else { break };
-        keep[v] = false;
-        held -= forest.tokens[v];
-        below[forest.parent[v] as usize] -= 1;
-        for (_, &k) in forest.owner.iter().zip(&forest.cover).filter(|&(&o, _)| o as usize == v) {
-            count[k as usize] -= 1;
+        let Some(Leaf { loss: listed, node }) = heap.pop() else { break };
+        let now = loss(node, &carriers);
+        if now > listed {
+            heap.push(Leaf { loss: now, node });
+            continue;
+        }
+        keep[node] = false;
+        held -= forest.tokens[node];
+        cover(node).for_each(|k| carriers[k] -= 1);
+        let above = forest.parent[node] as usize;
+        below[above] -= 1;
+        if above != 0 && below[above] == 0 {
+            heap.push(Leaf { loss: loss(above, &carriers), node: above });
         }
     }
 }
+
+/// A leaf of a selection; the one with the smallest loss is the greatest, the first of equal ones.
+#[derive(Debug)]
+struct Leaf {
+    loss: f64,
+    node: usize,
+}
+
+impl Ord for Leaf {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.loss.total_cmp(&self.loss).then(other.node.cmp(&self.node))
+    }
+}
+
+impl PartialOrd for Leaf {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Leaf {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Leaf {}
