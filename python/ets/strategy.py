@@ -51,8 +51,8 @@ class ETS:
     reward: Reward = "last"
     """How a leaf's reward is formed from its path."""
     solver: Solver = "auto"
-    """`auto` and `exact`: the exact method; `milp`: a mixed-integer program, a second opinion that is
-    much slower."""
+    """`auto` and `exact`: the exact method; `milp`: a mixed-integer program, the much slower second
+    opinion."""
     time_limit: float | None = None
     """Seconds that one selection may take, > 0; past it the best found so far is taken, and
     `Decision.selection` says that it is not proven."""
