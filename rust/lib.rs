@@ -59,9 +59,9 @@
 //!
 //! Nothing here knows about text or models, does I/O or starts a thread; equal input gives equal
 //! output on every run, but for a selection that a time limit cut short. The Python extension
-//! `ets._core` is the same code behind the cargo feature `python`. The feature `highs` puts the HiGHS
+//! `ets._core` is the same code behind the cargo feature `python`. The feature `highs` puts the `HiGHS`
 //! solver in the place of the pure-Rust `microlp` behind [`Solver::Milp`], the independent second
-//! opinion; it builds HiGHS from source, with cmake, a C++ compiler and libclang.
+//! opinion; it is built from source, with cmake, a C++ compiler and libclang.
 
 mod allocate;
 mod cluster;
