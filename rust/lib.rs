@@ -32,9 +32,36 @@
 //! # Ok::<(), ets_core::Error>(())
 //! ```
 //!
+//! The optimum is proven, unless a time limit cuts the proof short, which the answer then says. A
+//! search loop keeps one [`Pruner`], which reuses its memory from call to call; [`Generator`] makes
+//! instances as a search meets them, to test and time a loop with:
+//!
+//! ```
+//! use ets_core::{ClusterKind, Generator, Pruner, Request};
+//!
+//! let mut pruner = Pruner::new();
+//! for seed in 0..3 {
+//!     let (width, depth, clusters) = (64, 8, ClusterKind::Inherited);
+//!     let instance = Generator { width, depth, clusters, pruned: None, seed }.generate()?;
+//!     let request = instance.request(1.0, 1.4);
+//!     let free = pruner.select_leaves(&request)?;
+//!
+//!     // The same, in three quarters of the KV cache that the optimum needs.
+//!     let request = Request { node_tokens: Some(&instance.tokens), ..request };
+//!     let held = pruner.select_leaves(&request)?.tokens_kept.unwrap_or(0);
+//!     let budget = 3 * held / 4;
+//!     let request = Request { kv_budget: Some(budget as i64), time_limit: Some(0.05), ..request };
+//!     let tight = pruner.select_leaves(&request)?;
+//!     assert!(tight.tokens_kept <= Some(budget) && tight.objective <= free.objective);
+//! }
+//! # Ok::<(), ets_core::Error>(())
+//! ```
+//!
 //! Nothing here knows about text or models, does I/O or starts a thread; equal input gives equal
-//! output on every run. The Python extension `ets._core` is the same code behind the cargo feature
-//! `python`.
+//! output on every run, but for a selection that a time limit cut short. The Python extension
+//! `ets._core` is the same code behind the cargo feature `python`. The feature `highs` puts the `HiGHS`
+//! solver in the place of the pure-Rust `microlp` behind [`Solver::Milp`], the independent second
+//! opinion; it is built from source, with cmake, a C++ compiler and libclang.
 
 mod allocate;
 mod cluster;

@@ -51,8 +51,11 @@ class ETS:
     reward: Reward = "last"
     """How a leaf's reward is formed from its path."""
     solver: Solver = "auto"
+    """`auto` and `exact`: the exact method; `milp`: a mixed-integer program, the much slower second
+    opinion."""
     time_limit: float | None = None
-    """Seconds that one selection may take, > 0; past it the best found so far is taken."""
+    """Seconds that one selection may take, > 0; past it the best found so far is taken, and
+    `Decision.selection` says that it is not proven."""
 
     def __post_init__(self) -> None:
         check_int("width", self.width, 1, MAX_WIDTH)
