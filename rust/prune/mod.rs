@@ -92,8 +92,8 @@ pub struct Selection {
     pub objective: f64,
     /// No selection has a larger objective than this; equals `objective` where `optimal`.
     pub bound: f64,
-    /// Whether this selection is proven to be best. False only where a time limit cut the proof
-    /// short.
+    /// Whether this selection is proven to be best. False where a time limit cut the proof short,
+    /// or where it would take 200 branches inside one another.
     pub optimal: bool,
     /// Distinct nodes on paths to kept leaves, leaves and root included.
     pub nodes_kept: usize,
@@ -203,6 +203,9 @@ impl Pruner {
         let started = Instant::now();
         let time_limit = request.time_limit.map(to_duration).transpose()?;
         self.problem.read(request)?;
+        if request.solver == Solver::Milp {
+            self.problem.list_candidates();
+        }
         let found = match request.solver {
             Solver::Milp => milp::solve(&self.problem, time_limit, started)?,
             Solver::Auto | Solver::Exact => self.solve(time_limit.map(|limit| started + limit)),
@@ -280,6 +283,7 @@ impl Pruner {
     /// Finds the best selection within the budget, into `keep`; it may be empty.
     fn solve_budgeted(&mut self, unit: f64, task: Task) -> Answer {
         let Self { problem, forest, kept, keep, exact, .. } = self;
+        problem.list_candidates();
         forest.load(problem, unit);
         let answer = self.budgeted.solve(exact, forest, &[], task, kept);
         keep.clear();
@@ -290,6 +294,7 @@ impl Pruner {
     /// Finds the best selection that holds a candidate, into `keep`.
     fn solve_nonempty(&mut self, unit: f64, gain: f64) -> Answer {
         let Self { problem, forest, kept, keep, exact, budgeted, .. } = self;
+        problem.list_candidates();
         forest.load(problem, unit);
         self.candidate.clear();
         self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));

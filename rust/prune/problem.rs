@@ -18,7 +18,7 @@ pub(super) struct Problem {
     pub cost: Vec<f64>,
     /// Tokens of each node, `[p]`; all 0 without `node_tokens`. Their sum fits an `i64`.
     pub tokens: Vec<u64>,
-    /// The candidate that sits at each node, `[p]`; `NONE` where there is none.
+    /// The candidate that sits at each node, `[p]`; `NONE` where there is none. Listed on demand.
     pub candidate_at: Vec<u32>,
     /// Local node of each candidate, `[n]`.
     pub leaf: Vec<u32>,
@@ -82,6 +82,7 @@ impl Problem {
     pub fn new(request: &Request<'_>) -> Result<Self, Error> {
         let mut problem = Self::default();
         problem.read(request)?;
+        problem.list_candidates();
         Ok(problem)
     }
 
@@ -103,7 +104,7 @@ impl Problem {
             });
         }
         self.paths.walk(request.parents, &self.leaf)?;
-        self.paths.number(&mut self.parent, &mut self.candidate_at);
+        self.paths.number(&mut self.parent);
         self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
         self.read_costs(request, m)?;
         self.read_tokens(request.node_tokens, m)?;
@@ -129,6 +130,15 @@ impl Problem {
             }
         }
         Ok(())
+    }
+
+    /// Lists the candidate at each node.
+    pub fn list_candidates(&mut self) {
+        self.candidate_at.clear();
+        self.candidate_at.resize(self.parent.len(), NONE);
+        for (&v, i) in self.leaf.iter().zip(0..) {
+            self.candidate_at[v as usize] = i;
+        }
     }
 
     fn read_costs(&mut self, request: &Request<'_>, m: usize) -> Result<(), Error> {
@@ -276,8 +286,8 @@ impl Paths {
         Ok(())
     }
 
-    /// Numbers the nodes on paths from 0, in order, and copies their parents and candidates.
-    fn number(&mut self, parent: &mut Vec<u32>, candidate_at: &mut Vec<u32>) {
+    /// Numbers the nodes on paths from 0, in order, and copies their parents.
+    fn number(&mut self, parent: &mut Vec<u32>) {
         // Each node is written where the next one on a path goes, so one slot more than there are.
         self.nodes.clear();
         self.nodes.resize(self.count + 1, 0);
@@ -296,15 +306,10 @@ impl Paths {
         for (&v, number) in self.nodes.iter().zip(0..) {
             self.local[v as usize] = number;
         }
-        let Self { kind, parent: above, candidate, local, nodes, .. } = &*self;
+        let Self { parent: above, local, nodes, .. } = &*self;
         parent.clear();
         parent.extend(nodes.iter().map(|&v| local[above[v as usize] as usize]));
         parent[0] = NONE;
-        candidate_at.clear();
-        candidate_at.extend(nodes.iter().map(|&v| {
-            let candidate = candidate[v as usize];
-            if kind[v as usize] == CANDIDATE { candidate } else { NONE }
-        }));
     }
 
     /// Yields the entries of the nodes on paths.
