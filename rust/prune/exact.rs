@@ -16,7 +16,7 @@ pub(super) const MOST_NESTED: usize = 200;
 
 /// Steps towards the bound before the first branch, and after it.
 const FIRST_STEPS: u32 = 150;
-const LATER_STEPS: u32 = 30;
+const LATER_STEPS: u32 = 60;
 
 /// What is known of a forest's best selection.
 #[derive(Debug, Clone, Copy)]
