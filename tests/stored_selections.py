@@ -87,19 +87,20 @@ def stored_selections() -> list[Stored]:
 
 
 def make() -> list[Stored]:
-    """All kinds, widths to 96, easy and hard lambdas, many ties (integer weights), budgets."""
-    kinds = ("independent", "inherited", "few", "independent", "distinct", "one")
+    """All kinds, widths to 128, easy and hard lambdas, many ties (integer weights), budgets."""
+    kinds = ("independent", "independent", "few", "inherited", "independent", "independent")
+    kinds += ("distinct", "independent", "independent", "one", "inherited")
     cases = []
     for seed in range(42):
         hard = seed % 3 > 0
         plain = Stored(
-            width=(8, 16, 24, 32, 48, 64, 96)[seed % 7],
-            depth=1 + seed * 5 % 14,
-            kind=kinds[seed % 6],
+            width=(8, 128, 24, 32, 48, 64, 96)[seed % 7],
+            depth=1 + seed * 5 % 9,
+            kind=kinds[seed % 11],
             pruned=((1.0, 1.4), (2.5, 1.5), None)[seed % 3],
             seed=seed,
-            lambda_b=0.5 + seed * 7 % 12 / 2 if hard else 1.0,
-            lambda_d=0.25 + seed * 5 % 9 / 2 if hard else (0.0, 1.0, 1.4, 2.0)[seed % 4],
+            lambda_b=2.0 + seed * 7 % 9 / 2 if hard else 1.0,
+            lambda_d=0.75 + seed * 5 % 7 / 2 if hard else (0.0, 1.0, 1.4, 2.0)[seed % 4],
             costs="tokens" if seed % 5 == 4 else "uniform",
             budget=None,
         )

@@ -112,7 +112,20 @@ def test_random_set_covers(seed: int) -> None:
     found = select(problem)
     check(problem, found)
     assert abs(found.objective - highs_optimum(problem)) <= 1e-7
-    tight = replace(problem, budget=max(int(path_tokens(problem).min()), found.tokens_kept // 2))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("seed", range(20))
+def test_set_covers_within_a_budget(seed: int, fraction: float) -> None:
+    rng = np.random.default_rng(100 + seed)
+    count, elements = int(rng.integers(6, 15)), int(rng.integers(5, 16))
+    sets = [rng.choice(elements, size=3, replace=False).tolist() for _ in range(count)]
+    problem = cover(sets, float(rng.uniform(1, 8)), float(rng.uniform(0.5, 6)))
+    tokens = rng.integers(1, 9, size=len(problem.parents)) if seed % 2 else problem.node_tokens
+    problem = replace(problem, node_tokens=tokens)
+    free = select(problem).tokens_kept or 0
+    budget = max(int(path_tokens(problem).min()), int(fraction * free))
+    tight = replace(problem, budget=budget, source=f"{problem.source} within {budget}")
     found = select(tight)
     check(tight, found)
     assert abs(found.objective - highs_optimum(tight)) <= 1e-7
