@@ -79,7 +79,9 @@ class Stored:
         """The same with the answer of the extension at hand."""
         found = self.select()
         bits = struct.pack(">d", found.objective).hex()
-        return replace(self, objective=bits, keep="".join("01"[kept] for kept in found.keep.tolist()))
+        return replace(
+            self, objective=bits, keep="".join("01"[kept] for kept in found.keep.tolist())
+        )
 
 
 def stored_selections() -> list[Stored]:

@@ -62,9 +62,7 @@ def test_budgets(batch: int) -> None:
         at_every_step = None if rng.random() < 0.3 else lambdas(rng, hard=i % 2 == 0)
         kind = KINDS[int(rng.choice(5, p=[0.4, 0.3, 0.1, 0.1, 0.1]))]
         seed = int(rng.integers(1 << 32))
-        problem = generated(
-            width, depth, kind, at_every_step, seed, *lambdas(rng, hard=i % 2 == 0)
-        )
+        problem = generated(width, depth, kind, at_every_step, seed, *lambdas(rng, hard=i % 2 == 0))
         if i % 4 == 3:
             problem = with_costs(rng, problem)
         free = select(problem).tokens_kept or 0

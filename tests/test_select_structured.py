@@ -21,9 +21,7 @@ from selection_oracle import (
 )
 
 
-def problem_of(
-    parents: NDArray[np.int64], leaves: NDArray[np.int64], **changes: object
-) -> Problem:
+def problem_of(parents: NDArray[np.int64], leaves: NDArray[np.int64], **changes: object) -> Problem:
     """Equal weights, a cluster for each leaf, one token a node."""
     n, m = len(leaves), len(parents)
     plain = Problem(
@@ -76,7 +74,11 @@ def plane(order: int) -> list[list[int]]:
     points = [(1, a, b) for a in range(order) for b in range(order)]
     points += [(0, 1, a) for a in range(order)] + [(0, 0, 1)]
     return [
-        [j for j, y in enumerate(points) if sum(p * q for p, q in zip(x, y, strict=True)) % order == 0]
+        [
+            j
+            for j, y in enumerate(points)
+            if sum(p * q for p, q in zip(x, y, strict=True)) % order == 0
+        ]
         for x in points
     ]
 
