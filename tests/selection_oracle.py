@@ -6,7 +6,7 @@ HiGHS solves the problem as a mixed-integer program, brute force tries every set
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import highspy
@@ -55,6 +55,21 @@ def generated(
         node_tokens=made["tokens"],
         source=f"generated{(width, depth, kind, pruned, seed, lambda_b, lambda_d)}",
     )
+
+
+def problem_of(parents: NDArray[np.int64], leaves: NDArray[np.int64], **changes: Any) -> Problem:
+    """Equal weights, a cluster for each leaf, one token a node."""
+    n, m = len(leaves), len(parents)
+    plain = Problem(
+        parents=parents,
+        leaves=leaves,
+        weights=np.ones(n),
+        clusters=np.arange(n),
+        lambda_b=1.0,
+        lambda_d=1.0,
+        node_tokens=np.ones(m, dtype=np.int64),
+    )
+    return replace(plain, **changes)
 
 
 def random_problem(rng: np.random.Generator, width: int, inner_leaves: bool = False) -> Problem:
