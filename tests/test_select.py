@@ -31,19 +31,25 @@ STATS = {
 
 
 @st.composite
-def small_problems(draw: st.DrawFn) -> Problem:
-    """Trees of up to 20 nodes, from chains to bushes, up to 10 candidates anywhere in them."""
+def small_problems(draw: st.DrawFn, wild: bool = False) -> Problem:
+    """Trees of up to 20 nodes, from chains to bushes, up to 10 candidates anywhere in them.
+
+    Wild ones have weights, costs and lambdas from all the range of floats.
+    """
     m = draw(st.integers(1, 20))
     reach = draw(st.sampled_from([1, 2, 4, m]))
     parents = [-1, *(draw(st.integers(max(v - reach, 0), v - 1)) for v in range(1, m))]
     n = draw(st.integers(1, min(m, 10)))
     leaves = draw(st.permutations(range(m)))[:n]
     amount = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.0]) | st.floats(0.0, 1.0)
+    price = st.sampled_from([0.0, 0.5, 1.0, 1.4, 50.0]) | st.floats(0.0, 6.0)
+    if wild:
+        amount |= st.sampled_from([5e-324, 1e-300, 1e-12, 1e-6, 1e6, 1e12, 1.7e308])
+        price |= st.sampled_from([5e-324, 1e-300, 1e-12, 1e-6, 1e6, 1e12, 1e300])
     weights = draw(st.lists(amount, min_size=n, max_size=n))
     if not any(weights):
         weights[0] = 1.0
     label = st.integers(0, draw(st.sampled_from([0, 1, 3, 2**62])))
-    price = st.sampled_from([0.0, 0.5, 1.0, 1.4, 50.0]) | st.floats(0.0, 6.0)
     tokens = draw(st.lists(st.integers(0, 20), min_size=m, max_size=m))
     costs = draw(st.none() | st.lists(amount, min_size=m, max_size=m))
     return Problem(
@@ -74,6 +80,18 @@ def test_small_problems_agree_with_brute_force(problem: Problem) -> None:
     found = select(problem)
     check(problem, found)
     assert abs(found.objective - best) <= 1e-9 * (1 + abs(best))
+
+
+@settings(max_examples=500, deadline=None)
+@given(small_problems(wild=True))
+def test_numbers_of_all_sizes_agree_with_brute_force(problem: Problem) -> None:
+    best = brute_force(problem)
+    if best is not None:
+        found = select(problem)
+        check(problem, found)
+        # What is lost against the largest term of a sum is lost.
+        tolerance = 1e-11 * (1 + problem.lambda_b + problem.lambda_d)
+        assert abs(found.objective - best) <= tolerance
 
 
 @settings(max_examples=300, deadline=None)

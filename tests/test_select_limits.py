@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from selection_oracle import Problem, check, generated, path_tokens, select
+from selection_oracle import KINDS, Problem, check, generated, path_tokens, select
 
 LIMITS = (0.0, 1e-4, 1e-3, 1e-2)
 HARD = [
@@ -51,6 +51,15 @@ def test_within_a_budget(which: int, fraction: float) -> None:
     problem = hard_problem(which, 3)
     free = select(problem, time_limit=0.5).tokens_kept or 0
     budget = max(int(fraction * free), int(path_tokens(problem).min()))
+    check_limits(replace(problem, budget=budget, source=f"{problem.source} within {budget}"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wide_trees(kind: str) -> None:
+    problem = generated(8192, 3, kind, None, 3, 6.0, 4.0)
+    check_limits(problem)
+    held = select(problem, time_limit=0.01).tokens_kept or 0
+    budget = max(held // 3, int(path_tokens(problem).min()))
     check_limits(replace(problem, budget=budget, source=f"{problem.source} within {budget}"))
 
 
