@@ -1,12 +1,21 @@
-"""Random selection problems, and HiGHS as an independent judge of their optimum."""
+"""Selection problems of many kinds, and independent judges of their optimum.
+
+HiGHS solves the problem as a mixed-integer program, brute force tries every set of leaves, and
+`objective` reads the value of a set off its definition.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
+
+from ets import _core
+
+KINDS = ("independent", "inherited", "few", "distinct", "one")
 
 
 @dataclass(frozen=True)
@@ -21,6 +30,46 @@ class Problem:
     lambda_d: float
     node_tokens: NDArray[np.int64]  # [m]
     node_costs: NDArray[np.float64] | None = None  # [m]
+    budget: int | None = None  # tokens
+    source: str = ""  # what made it, for messages
+
+
+def generated(
+    width: int,
+    depth: int,
+    kind: str,
+    pruned: tuple[float, float] | None,
+    seed: int,
+    lambda_b: float,
+    lambda_d: float,
+) -> Problem:
+    """The newest layer of a simulated search, the pruner applied at every step before (or not)."""
+    made = _core.generate_instance(width, depth, kind, pruned, seed)  # type: ignore[arg-type]
+    return Problem(
+        parents=made["parents"],
+        leaves=made["leaves"],
+        weights=made["weights"],
+        clusters=made["clusters"],
+        lambda_b=lambda_b,
+        lambda_d=lambda_d,
+        node_tokens=made["tokens"],
+        source=f"generated{(width, depth, kind, pruned, seed, lambda_b, lambda_d)}",
+    )
+
+
+def problem_of(parents: NDArray[np.int64], leaves: NDArray[np.int64], **changes: Any) -> Problem:
+    """Equal weights, a cluster for each leaf, one token a node."""
+    n, m = len(leaves), len(parents)
+    plain = Problem(
+        parents=parents,
+        leaves=leaves,
+        weights=np.ones(n),
+        clusters=np.arange(n),
+        lambda_b=1.0,
+        lambda_d=1.0,
+        node_tokens=np.ones(m, dtype=np.int64),
+    )
+    return replace(plain, **changes)
 
 
 def random_problem(rng: np.random.Generator, width: int, inner_leaves: bool = False) -> Problem:
@@ -54,69 +103,172 @@ def random_problem(rng: np.random.Generator, width: int, inner_leaves: bool = Fa
     )
 
 
-def on_paths(parents: NDArray[np.int64], nodes: NDArray[np.int64]) -> list[int]:
-    """The distinct nodes on the root paths of some nodes."""
+def select(problem: Problem, **options: Any) -> _core.Selection:
+    """Our answer; `options` go before what the problem says."""
+    arguments: dict[str, Any] = {
+        "lambda_b": problem.lambda_b,
+        "lambda_d": problem.lambda_d,
+        "node_costs": problem.node_costs,
+        "node_tokens": problem.node_tokens,
+        "kv_budget": problem.budget,
+    }
+    return _core.select_leaves(
+        problem.parents,
+        problem.leaves,
+        problem.weights,
+        problem.clusters,
+        **(arguments | options),
+    )
+
+
+def check(problem: Problem, found: _core.Selection, proven: bool = True) -> None:
+    """What a selection says of itself is so."""
+    say = problem.source
+    assert found.keep.dtype == np.bool_, say
+    assert found.keep.shape == problem.leaves.shape, say
+    assert found.keep.any(), say
+    assert found.bound >= found.objective, say
+    assert found.optimal == (found.bound == found.objective), say
+    assert found.optimal or not proven, say
+    scale = 1.0 + problem.lambda_b + problem.lambda_d
+    assert abs(found.objective - objective(problem, found.keep)) <= 1e-11 * scale, say
+    kept = on_paths(problem.parents, problem.leaves[found.keep])
+    assert found.nodes_kept == len(kept), say
+    assert found.tokens_kept == int(problem.node_tokens[kept].sum()), say
+    assert problem.budget is None or found.tokens_kept <= problem.budget, say
+
+
+def on_paths(parents: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The distinct nodes on the root paths of some nodes, parents before children."""
     seen: set[int] = set()
+    above = parents.tolist()
     for node in nodes.tolist():
         while node >= 0 and node not in seen:
             seen.add(node)
-            node = int(parents[node])
-    return sorted(seen)
+            node = above[node]
+    return np.array(sorted(seen), dtype=np.int64)
+
+
+def path_tokens(problem: Problem) -> NDArray[np.int64]:
+    """The tokens on each leaf's root path, [n]."""
+    sums = problem.node_tokens.copy()
+    for node, parent in enumerate(problem.parents.tolist()):
+        sums[node] += sums[parent] if parent >= 0 else 0
+    return np.asarray(sums[problem.leaves])
+
+
+def shares(problem: Problem) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each leaf's share of the weights, [n], and each node's of the costs on all paths, [m]."""
+    # Divided by the largest first: sums of the largest floats overflow.
+    weights = problem.weights / problem.weights.max()
+    m = len(problem.parents)
+    costs = np.ones(m) if problem.node_costs is None else problem.node_costs
+    on = np.zeros(m)
+    on[on_paths(problem.parents, problem.leaves)] = 1.0
+    largest = (costs * on).max()
+    costs = costs * on / largest if largest > 0 else np.zeros(m)
+    return weights / weights.sum(), costs / costs.sum() if largest > 0 else costs
 
 
 def objective(problem: Problem, keep: NDArray[np.bool_]) -> float:
     """The objective of one set of kept leaves, read off its definition."""
-    every = on_paths(problem.parents, problem.leaves)
+    profit, cost = shares(problem)
     kept = on_paths(problem.parents, problem.leaves[keep])
-    costs = np.ones(len(problem.parents)) if problem.node_costs is None else problem.node_costs
-    total = costs[every].sum()
-    share = costs[kept].sum() / total if total > 0 else 0.0
-    covered = len(set(problem.clusters[keep].tolist())) / len(set(problem.clusters.tolist()))
-    profit = problem.weights[keep].sum() / problem.weights.sum()
-    return float(profit - problem.lambda_b * share + problem.lambda_d * covered)
+    covered = len(np.unique(problem.clusters[keep])) / len(np.unique(problem.clusters))
+    price = problem.lambda_b * cost[kept].sum()
+    return float(profit[keep].sum() - price + problem.lambda_d * covered)
 
 
-def highs_optimum(problem: Problem, budget: int | None = None) -> float:
-    """The optimum by HiGHS: all variables binary, at least one leaf, a node needs what it needs."""
+def brute_force(problem: Problem) -> float | None:
+    """The best objective over all non-empty sets within the budget; None where none fits."""
+    n, m = len(problem.leaves), len(problem.parents)
+    profit, cost = shares(problem)
+    above = np.zeros((n, m), dtype=np.int64)
+    for i, leaf in enumerate(problem.leaves.tolist()):
+        node = leaf
+        while node >= 0:
+            above[i, node] = 1
+            node = int(problem.parents[node])
+    labels, cluster = np.unique(problem.clusters, return_inverse=True)
+    member = np.eye(len(labels), dtype=np.int64)[cluster]
+    sets = np.arange(1, 2**n)[:, None] >> np.arange(n) & 1
+    held = sets @ above > 0
+    value = sets @ profit - problem.lambda_b * (held @ cost)
+    value += problem.lambda_d * (sets @ member > 0).mean(axis=1)
+    if problem.budget is not None:
+        value = value[held @ problem.node_tokens <= problem.budget]
+    return float(value.max()) if len(value) else None
+
+
+def highs_optimum(problem: Problem) -> float:
+    """The optimum by HiGHS, gaps 0 and feasibility to 1e-9, valued by `objective`.
+
+    One binary for each node on a path and each cluster. A node needs its parent and, where no
+    candidate sits at it, a child; a cluster needs a leaf; one leaf is kept at least. A candidate is
+    kept where its node is: its weight and its cluster come for nothing there.
+    """
     nodes = on_paths(problem.parents, problem.leaves)
-    place = {node: i for i, node in enumerate(nodes)}
-    n, p = len(problem.leaves), len(nodes)
-    labels = sorted(set(problem.clusters.tolist()))
-    costs = np.ones(len(problem.parents)) if problem.node_costs is None else problem.node_costs
-    total = costs[nodes].sum()
-    share = costs[nodes] / total if total > 0 else np.zeros(p)
+    p, n = len(nodes), len(problem.leaves)
+    place = np.full(len(problem.parents), -1)
+    place[nodes] = np.arange(p)
+    at = place[problem.leaves]
+    child = np.arange(1, p)  # the root is first
+    parent = place[problem.parents[nodes[1:]]]
+    labels, cluster = np.unique(problem.clusters, return_inverse=True)
+    k = len(labels)
 
+    # Entries of the matrix as (row, column, value); a row is at most 0 but for the last ones.
+    inner = np.setdiff1d(np.arange(p), at)
+    row_of = np.full(p, -1)
+    row_of[inner] = p - 1 + np.arange(len(inner))
+    needs_child = row_of[parent] >= 0
+    rows = p - 1 + len(inner)
+    entries: list[tuple[NDArray[np.int64], NDArray[np.int64], Any]] = [
+        (child - 1, child, 1.0),
+        (child - 1, parent, -1.0),
+        (row_of[inner], inner, 1.0),
+        (row_of[parent][needs_child], child[needs_child], -1.0),
+        (rows + np.arange(k), p + np.arange(k), 1.0),
+        (rows + cluster, at, -1.0),
+        (np.full(n, rows + k), at, -1.0),
+    ]
+    rows += k + 1
+    upper = np.append(np.zeros(rows - 1), -1.0)
+    if problem.budget is not None:
+        entries.append((np.full(p, rows), np.arange(p), problem.node_tokens[nodes]))
+        rows += 1
+        upper = np.append(upper, problem.budget)
+    row = np.concatenate([entry[0] for entry in entries])
+    column = np.concatenate([entry[1] for entry in entries])
+    value = np.concatenate([np.full(len(entry[0]), entry[2], dtype=float) for entry in entries])
+    order = np.argsort(row, kind="stable")
+
+    profit, cost = shares(problem)
+    gains = np.full(p + k, problem.lambda_d / k)
+    gains[:p] = -problem.lambda_b * cost[nodes]
+    gains[at] += profit
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = p + k, rows
+    lp.col_cost_ = gains
+    lp.col_lower_, lp.col_upper_ = np.zeros(p + k), np.ones(p + k)
+    lp.row_lower_ = np.full(rows, -highspy.kHighsInf)
+    lp.row_upper_ = upper
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = np.searchsorted(row[order], np.arange(rows + 1))
+    lp.a_matrix_.index_ = column[order]
+    lp.a_matrix_.value_ = value[order]
+    lp.sense_ = highspy.ObjSense.kMaximize
+    lp.integrality_ = [highspy.HighsVarType.kInteger] * (p + k)
     model = highspy.Highs()
     model.silent()
     model.setOptionValue("threads", 1)
-    model.setOptionValue("mip_rel_gap", 0.0)
-    model.setOptionValue("mip_abs_gap", 0.0)
-    x = [model.addBinary() for _ in range(n)]
-    y = [model.addBinary() for _ in range(p)]
-    z = [model.addBinary() for _ in labels]
-    below: list[list[highspy.highs.highs_var]] = [[] for _ in nodes]
-    for node, at in place.items():
-        parent = int(problem.parents[node])
-        if parent >= 0:
-            model.addConstr(y[at] <= y[place[parent]])
-            below[place[parent]].append(y[at])
-    for i, leaf in enumerate(problem.leaves.tolist()):
-        model.addConstr(x[i] <= y[place[leaf]])
-        below[place[leaf]].append(x[i])
-    for at, members in enumerate(below):
-        model.addConstr(y[at] <= model.qsum(members))
-    for k, label in enumerate(labels):
-        members = [x[i] for i in range(n) if problem.clusters[i] == label]
-        model.addConstr(z[k] <= model.qsum(members))
-    model.addConstr(model.qsum(x) >= 1)
-    if budget is not None:
-        tokens = problem.node_tokens[nodes].tolist()
-        held = model.qsum(t * v for t, v in zip(tokens, y, strict=True))
-        model.addConstr(held <= budget)
-    profit = problem.weights / problem.weights.sum()
-    value = model.qsum(float(o) * v for o, v in zip(profit, x, strict=True))
-    value -= model.qsum(problem.lambda_b * float(c) * v for c, v in zip(share, y, strict=True))
-    value += model.qsum(problem.lambda_d / len(labels) * v for v in z)
-    model.maximize(value)
-    assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    return float(model.getObjectiveValue())
+    for gap in ("mip_rel_gap", "mip_abs_gap"):
+        model.setOptionValue(gap, 0.0)
+    for kind in ("mip", "primal", "dual"):
+        model.setOptionValue(f"{kind}_feasibility_tolerance", 1e-9)
+    model.passModel(lp)
+    model.run()
+    assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal, problem.source
+    keep = np.asarray(model.getSolution().col_value)[at] > 0.5
+    assert abs(model.getObjectiveValue() - objective(problem, keep)) <= 1e-7, problem.source
+    return objective(problem, keep)

@@ -1,4 +1,7 @@
-//! Both methods against brute force on small trees.
+//! Both methods against brute force on small trees; larger ones and reuse below.
+
+mod generated;
+mod reuse;
 
 use proptest::prelude::*;
 
@@ -129,7 +132,7 @@ proptest! {
     fn both_methods_find_the_brute_force_optimum(owned in small_problem()) {
         let request = owned.request();
         let best = brute_force(&request).unwrap();
-        for solver in [Solver::Auto, Solver::Milp] {
+        for solver in [Solver::Auto, Solver::Exact, Solver::Milp] {
             let found = select_leaves(&Request { solver, ..request }).unwrap();
             assert_close(found.objective, best);
             let (value, tokens) = objective(&request, &found.keep);
