@@ -166,7 +166,8 @@ impl Budgeted {
         if answer.bound <= floor + TOLERANCE || exact.clock.expired() {
             return answer.closed();
         }
-        if task.nested == MOST_NESTED {
+        // Without a selection over the budget the gap is one that the inner search gave up on.
+        if task.nested == MOST_NESTED || over.is_none() {
             return answer;
         }
         self.branch(exact, level, Task { price, cutoff: floor, ..task }, answer)
