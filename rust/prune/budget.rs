@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
 use super::forest::Forest;
 use super::paths::PathDual;
-use super::presolve::{Fix, Presolve, Reduction, Tally};
+use super::presolve::{Fix, Presolve, Reduction, decide};
 
 /// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
 /// is usual.
@@ -22,10 +22,8 @@ const NEAR: f64 = 0.05;
 pub(super) struct Budgeted {
     presolve: Presolve,
     dual: PathDual,
-    tally: Tally,
     spare: Vec<Level>,
     seen: Vec<bool>,
-    pub branches: u64,
 }
 
 /// One level of the search.
@@ -72,11 +70,6 @@ impl Task {
 }
 
 impl Budgeted {
-    /// Starts a new count.
-    pub fn begin(&mut self) {
-        self.branches = 0;
-    }
-
     /// Finds the best selection worth more than the cutoff that fits the budget, some nodes fixed.
     pub fn solve(
         &mut self,
@@ -87,7 +80,7 @@ impl Budgeted {
         keep: &mut Vec<bool>,
     ) -> Answer {
         let mut level = self.spare.pop().unwrap_or_default();
-        let (presolve, tally) = (&mut self.presolve, &mut self.tally);
+        let (presolve, tally) = (&mut self.presolve, &mut exact.counts.tally);
         level.reduction.run(forest, fix, task.gain, presolve, tally, &mut exact.clock);
         let answer = self.search(exact, &mut level, task);
         if answer.worth.is_some() {
@@ -189,7 +182,8 @@ impl Budgeted {
         let target = answer.bound - price * task.budget as f64;
         let near = NEAR * (target - cutoff);
         let steps = if task.nested == 0 { FIRST_STEPS } else { LATER_STEPS };
-        self.dual.run(&level.priced, gain, target, near, steps, &mut exact.clock);
+        let clock = &mut exact.clock;
+        exact.counts.bounds += self.dual.run(&level.priced, gain, target, near, steps, clock);
         let fixed = self.dual.fix(&level.priced, gain, cutoff + TOLERANCE, &mut level.fix);
         self.dual.hints(&mut level.priced.hints);
         level.reduction.set_hints(&level.priced.hints);
@@ -202,23 +196,15 @@ impl Budgeted {
         let branches: &[Option<bool>] = if 8 * fixed >= left.len() || level.fix[v] != Fix::Free {
             &[None]
         } else {
-            self.branches += 1;
+            exact.counts.branches += 1;
             &[Some(true), Some(false)]
         };
         let mut bound = f64::NEG_INFINITY;
         for &branch in branches {
             let mut fix = std::mem::take(&mut level.branch_fix);
             fix.clone_from(&level.fix);
-            let mut at = v;
-            match branch {
-                None => {}
-                Some(false) => fix[v] = Fix::Out,
-                Some(true) => {
-                    while at != 0 {
-                        fix[at] = Fix::In;
-                        at = level.reduction.left().parent[at] as usize;
-                    }
-                }
+            if let Some(kept) = branch {
+                decide(&mut fix, &level.reduction.left().parent, v, kept);
             }
             let mut keep = std::mem::take(&mut level.trial);
             let left = level.reduction.left();

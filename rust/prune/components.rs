@@ -1,6 +1,7 @@
 //! The parts of a forest that share neither a node below the root nor a cluster.
 
 use super::forest::{Forest, Hint};
+use super::groups::Groups;
 
 /// The parts, each as the list of its nodes; the buffers are reused.
 #[derive(Debug, Default)]
@@ -9,14 +10,10 @@ pub(super) struct Components {
     root: Vec<u32>,
     /// Part of each node, `[r]`; the forest's root has none.
     part: Vec<u32>,
-    /// Where the nodes of each part start in `nodes`, `[parts + 1]`.
-    start: Vec<u32>,
-    /// Nodes by part, each part in ascending order.
-    nodes: Vec<u32>,
-    /// Where the entries of each part start in `entries`, `[parts + 1]`.
-    entry_start: Vec<u32>,
-    /// Entries by part, each part in ascending order.
-    entries: Vec<u32>,
+    /// Nodes, entries and hints by part.
+    nodes: Groups,
+    entries: Groups,
+    hints: Groups,
     /// Number of each node within its part, from 1; `[r]`.
     place: Vec<u32>,
     /// Number of each cluster within its part, `[K]`.
@@ -58,11 +55,16 @@ impl Components {
                 self.part[v] = self.part[root];
             }
         }
-        let part = &self.part;
-        by_part(parts as usize, r, |v| part[v], &mut self.start, &mut self.nodes);
-        let owner = &forest.owner;
-        let of_entry = |e: usize| part[owner[e] as usize];
-        by_part(parts as usize, owner.len(), of_entry, &mut self.entry_start, &mut self.entries);
+        let (part, carrier) = (&self.part, &self.carrier);
+        let count = parts as usize;
+        self.nodes.list(count, r, |v| part[v]);
+        self.entries.list(count, forest.owner.len(), |e| part[forest.owner[e] as usize]);
+        // A cluster that a node no longer leads to may be in another part.
+        self.hints.list(count, forest.hints.len(), |at| {
+            let Hint { node, cluster, .. } = forest.hints[at];
+            let (own, of_cluster) = (part[node as usize], part[carrier[cluster as usize] as usize]);
+            if own == of_cluster { own } else { none }
+        });
         self.place.clear();
         self.place.resize(r, 0);
         self.cluster.clear();
@@ -72,7 +74,7 @@ impl Components {
 
     /// Lists the nodes of a part, ascending.
     pub fn members(&self, part: usize) -> &[u32] {
-        &self.nodes[self.start[part] as usize..self.start[part + 1] as usize]
+        self.nodes.of(part)
     }
 
     /// Copies one part, under a root worth nothing; node `i + 1` there is member `i`.
@@ -80,15 +82,13 @@ impl Components {
         out.clear();
         out.parent.push(0);
         out.value.push(0.0);
-        let members = self.start[part] as usize..self.start[part + 1] as usize;
-        for (&v, number) in self.nodes[members].iter().zip(1..) {
+        for (&v, number) in self.nodes.of(part).iter().zip(1..) {
             self.place[v as usize] = number;
             // The root's place stays 0.
             out.parent.push(self.place[forest.parent[v as usize] as usize]);
             out.value.push(forest.value[v as usize]);
         }
-        let entries = self.entry_start[part] as usize..self.entry_start[part + 1] as usize;
-        for &e in &self.entries[entries] {
+        for &e in self.entries.of(part) {
             let number = &mut self.cluster[forest.cover[e as usize] as usize];
             if *number == u32::MAX {
                 *number = out.clusters as u32;
@@ -97,16 +97,13 @@ impl Components {
             out.owner.push(self.place[forest.owner[e as usize] as usize]);
             out.cover.push(*number);
         }
-        // A cluster that a node no longer leads to may be in another part.
-        let mine = |hint: &&Hint| {
-            let node = hint.node as usize;
-            self.part[node] == part as u32
-                && self.part[self.carrier[hint.cluster as usize] as usize] == part as u32
-        };
-        out.hints.extend(forest.hints.iter().filter(mine).map(|hint| Hint {
-            node: self.place[hint.node as usize],
-            cluster: self.cluster[hint.cluster as usize],
-            ..*hint
+        out.hints.extend(self.hints.of(part).iter().map(|&at| {
+            let hint = forest.hints[at as usize];
+            Hint {
+                node: self.place[hint.node as usize],
+                cluster: self.cluster[hint.cluster as usize],
+                ..hint
+            }
         }));
     }
 
@@ -122,29 +119,4 @@ impl Components {
         let (a, b) = (self.find(a), self.find(b));
         self.root[a.max(b) as usize] = a.min(b);
     }
-}
-
-/// Lists items by part, in order; items of no part (`u32::MAX`) are left out.
-fn by_part(
-    parts: usize,
-    items: usize,
-    part: impl Fn(usize) -> u32,
-    start: &mut Vec<u32>,
-    list: &mut Vec<u32>,
-) {
-    let held = || (0..items).filter(|&i| part(i) != u32::MAX);
-    start.clear();
-    start.resize(parts + 1, 0);
-    held().for_each(|i| start[part(i) as usize + 1] += 1);
-    (0..parts).for_each(|at| start[at + 1] += start[at]);
-    list.clear();
-    list.resize(start[parts] as usize, 0);
-    for i in held() {
-        let slot = &mut start[part(i) as usize];
-        list[*slot as usize] = i as u32;
-        *slot += 1;
-    }
-    // Filling moved each start to its end.
-    start.rotate_right(1);
-    start[0] = 0;
 }

@@ -1,6 +1,7 @@
 //! Nodes that another one makes needless.
 
 use super::forest::{Forest, OUT};
+use super::groups::Groups;
 use super::presolve::{Fix, Tally};
 
 /// Ancestors looked at for each carrier: deeper trees than these are not worth the time.
@@ -11,10 +12,8 @@ const MOST_ANCESTORS: usize = 64;
 pub(super) struct Dominance {
     /// What was found, `[r]`.
     pub fix: Vec<Fix>,
-    /// Where the carriers of each cluster start in `node`, `[K + 1]`.
-    start: Vec<u32>,
-    node: Vec<u32>,
-    entry: Vec<u32>,
+    /// Entries of the forest by cluster.
+    carriers: Groups,
     /// Clusters that each node carries, `[r]`.
     covers: Vec<u32>,
     /// Whether a node hangs below each node, `[r]`.
@@ -35,25 +34,12 @@ impl Dominance {
     /// is kept, that one can be kept in its place, and where both are, the leaf only costs. True
     /// where a node was fixed; `fix` then says which.
     pub fn find(&mut self, forest: &mut Forest, tally: &mut Tally) -> bool {
-        let Self { fix, start, node, entry, covers, inner, best_at, carries, idle } = self;
+        let Self { fix, carriers, covers, inner, best_at, carries, idle } = self;
         let (r, clusters) = (forest.len(), forest.clusters);
-        start.clear();
-        start.resize(clusters + 1, 0);
-        forest.cover.iter().for_each(|&k| start[k as usize + 1] += 1);
-        (0..clusters).for_each(|k| start[k + 1] += start[k]);
-        for list in [&mut *node, &mut *entry] {
-            list.clear();
-            list.resize(forest.owner.len(), 0);
-        }
-        let mut next = start.clone();
+        carriers.list(clusters, forest.owner.len(), |e| forest.cover[e]);
         covers.clear();
         covers.resize(r, 0);
-        for (e, (&v, &k)) in forest.owner.iter().zip(&forest.cover).enumerate() {
-            let at = next[k as usize] as usize;
-            (node[at], entry[at]) = (v, e as u32);
-            next[k as usize] += 1;
-            covers[v as usize] += 1;
-        }
+        forest.owner.iter().for_each(|&v| covers[v as usize] += 1);
         inner.clear();
         inner.resize(r, false);
         (1..r).for_each(|v| inner[forest.parent[v] as usize] = true);
@@ -70,15 +56,15 @@ impl Dominance {
         // Values are finite; of equal ones the first wins.
         let beats = |a: u32, b: u32| value(b).total_cmp(&value(a)).then(a.cmp(&b)).is_lt();
         for k in 0..clusters {
-            let span = start[k] as usize..start[k + 1] as usize;
-            for &v in &node[span.clone()] {
+            let entries = || carriers.of(k).iter().map(|&e| (forest.owner[e as usize], e));
+            for (v, _) in entries() {
                 carries[v as usize] = k as u32;
                 let best = &mut best_at[forest.parent[v as usize] as usize];
                 if *best == OUT || beats(v, *best) {
                     *best = v;
                 }
             }
-            for (&v, &e) in node[span.clone()].iter().zip(&entry[span.clone()]) {
+            for (v, e) in entries() {
                 let leaf = !inner[v as usize] && covers[v as usize] == 1;
                 let mut at = v;
                 for _ in 0..MOST_ANCESTORS {
@@ -100,7 +86,7 @@ impl Dominance {
                     }
                 }
             }
-            for &v in &node[span] {
+            for (v, _) in entries() {
                 best_at[forest.parent[v as usize] as usize] = OUT;
             }
         }

@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::forest::{Forest, Hint};
+use super::groups::Groups;
 use super::presolve::Fix;
 
 /// Subgradient steps without progress after which the step length is halved.
@@ -32,9 +33,8 @@ pub(super) struct Dual {
     best_price: Vec<f64>,
     /// Running mean of `keep`, `[r]`: near the fractions that the linear relaxation has.
     mean: Vec<f64>,
-    /// Where the carriers of each cluster start in `carrier`, `[K + 1]`.
-    start: Vec<u32>,
-    carrier: Vec<u32>,
+    /// Entries of the forest by cluster.
+    carriers: Groups,
     /// A selection under repair, and its worth of each subtree.
     trial: Vec<bool>,
     /// Carriers of each cluster in it, `[K]`.
@@ -48,13 +48,13 @@ pub(super) struct Dual {
     pub floor: f64,
     /// Smallest bound found.
     pub bound: f64,
-    pub steps: u64,
 }
 
 impl Dual {
     /// Bounds a forest, until the bound meets `cutoff` or the best selection found, or converges.
     ///
-    /// Leaves the prices of the best bound in the forest, as hints for what is made of it.
+    /// Leaves the prices of the best bound in the forest, as hints for what is made of it. Returns how
+    /// many bounds it took.
     pub fn run(
         &mut self,
         forest: &mut Forest,
@@ -63,14 +63,14 @@ impl Dual {
         most_steps: u32,
         tolerance: f64,
         clock: &mut Clock,
-    ) {
+    ) -> u64 {
         self.begin(forest, cutoff);
         self.ascend(forest, gain, clock);
         self.bound = f64::INFINITY;
-        let (mut scale, mut waited) = (1.0, 0);
+        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest, gain);
-            self.steps += 1;
+            bounds += 1;
             let progress = self.bound - bound;
             if bound < self.bound {
                 self.bound = bound;
@@ -107,23 +107,14 @@ impl Dual {
             cluster,
             price: self.best_price[cluster as usize],
         }));
+        bounds
     }
 
     fn begin(&mut self, forest: &Forest, cutoff: f64) {
         let (r, clusters) = (forest.len(), forest.clusters);
-        self.start.clear();
-        self.start.resize(clusters + 1, 0);
-        forest.cover.iter().for_each(|&k| self.start[k as usize + 1] += 1);
-        (0..clusters).for_each(|k| self.start[k + 1] += self.start[k]);
-        self.carrier.clear();
-        self.carrier.resize(forest.owner.len(), 0);
+        self.carriers.list(clusters, forest.owner.len(), |e| forest.cover[e]);
         self.count.clear();
-        self.count.extend_from_slice(&self.start[..clusters]);
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            let slot = &mut self.count[k as usize];
-            self.carrier[*slot as usize] = v;
-            *slot += 1;
-        }
+        self.count.resize(clusters, 0);
         self.price.clear();
         self.price.resize(clusters, 0.0);
         for hint in &forest.hints {
@@ -200,8 +191,8 @@ impl Dual {
             }
             for second in [false, true] {
                 let room = gain - self.price[k];
-                let span = self.start[k] as usize..self.start[k + 1] as usize;
-                let needs = self.carrier[span].iter().map(|&v| self.need(forest, v));
+                let carriers = self.carriers.of(k).iter().map(|&e| forest.owner[e as usize]);
+                let needs = carriers.map(|v| self.need(forest, v));
                 // The second time for the carrier after the first: the bound is level up to there.
                 let need = needs.filter(|&need| !second || need > 0.0).fold(room, f64::min);
                 let by = if second { 0.5 * need } else { need };
@@ -224,8 +215,8 @@ impl Dual {
 
     fn raise(&mut self, forest: &Forest, k: usize, by: f64) {
         self.price[k] += by;
-        for at in self.start[k]..self.start[k + 1] {
-            let (mut v, mut more) = (self.carrier[at as usize] as usize, by);
+        for &e in self.carriers.of(k) {
+            let (mut v, mut more) = (forest.owner[e as usize] as usize, by);
             loop {
                 let before = self.sum[v];
                 self.sum[v] += more;
@@ -262,8 +253,8 @@ impl Dual {
                 continue;
             }
             let (mut best, mut best_worth) = (0, 0.0);
-            for at in self.start[k]..self.start[k + 1] {
-                let v = self.carrier[at as usize] as usize;
+            for &e in self.carriers.of(k) {
+                let v = forest.owner[e as usize] as usize;
                 let (mut worth, mut up) = (gain, v);
                 while !self.trial[up] {
                     worth += forest.value[up];

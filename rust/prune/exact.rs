@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::components::Components;
 use super::dual::Dual;
 use super::forest::Forest;
-use super::presolve::{Fix, Presolve, Reduction, Tally};
+use super::presolve::{Fix, Presolve, Reduction, Tally, decide};
 use super::problem::Problem;
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
@@ -77,7 +77,6 @@ impl Exact {
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.counts = Counts::default();
-        self.dual.steps = 0;
     }
 
     /// Finds the best selection of a whole problem, every value times `unit`.
@@ -103,9 +102,7 @@ impl Exact {
 
     /// Finds the best selection of a forest.
     pub fn solve(&mut self, forest: &Forest, gain: f64, keep: &mut Vec<bool>) -> Answer {
-        let answer = self.forest(forest, &[], gain, f64::NEG_INFINITY, 0, keep);
-        self.counts.bounds = self.dual.steps;
-        answer
+        self.forest(forest, &[], gain, f64::NEG_INFINITY, 0, keep)
     }
 
     /// Finds the best selection worth more than `cutoff`, some nodes fixed (`fix` empty: none).
@@ -168,7 +165,7 @@ impl Exact {
     fn component(&mut self, level: &mut Level, gain: f64, cutoff: f64, nested: usize) -> Answer {
         let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         let part = &mut level.part;
-        self.dual.run(part, gain, cutoff, steps, TOLERANCE, &mut self.clock);
+        self.counts.bounds += self.dual.run(part, gain, cutoff, steps, TOLERANCE, &mut self.clock);
         let mut answer = Answer { worth: None, bound: self.dual.bound };
         let mut floor = self.dual.floor;
         if self.dual.found {
@@ -194,16 +191,8 @@ impl Exact {
         for &branch in branches {
             let mut fix = std::mem::take(&mut level.branch_fix);
             fix.clone_from(&level.fix);
-            let mut at = v;
-            match branch {
-                None => {}
-                Some(false) => fix[v] = Fix::Out,
-                Some(true) => {
-                    while at != 0 {
-                        fix[at] = Fix::In;
-                        at = level.part.parent[at] as usize;
-                    }
-                }
+            if let Some(kept) = branch {
+                decide(&mut fix, &level.part.parent, v, kept);
             }
             let mut keep = std::mem::take(&mut level.scratch);
             let found = self.forest(&level.part, &fix, gain, floor, nested + 1, &mut keep);

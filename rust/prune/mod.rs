@@ -7,11 +7,11 @@ mod dominance;
 mod dual;
 mod exact;
 mod forest;
+mod groups;
 mod incumbent;
 mod labels;
 mod milp;
 mod nonempty;
-mod onepass;
 mod pairs;
 mod paths;
 mod presolve;
@@ -231,7 +231,6 @@ impl Pruner {
     /// Solves the problem at hand by the exact method.
     fn solve(&mut self, deadline: Option<Instant>) -> Found {
         self.exact.begin(Clock::new(deadline));
-        self.budgeted.begin();
         let unit = unit_of(self.problem.largest);
         let gain = self.problem.gain * unit;
         let mut answer = self.solve_free(unit);
@@ -255,7 +254,7 @@ impl Pruner {
             residual_clusters: counts.residual_clusters,
             components: counts.components,
             bounds: counts.bounds,
-            branch_nodes: counts.branches + self.budgeted.branches,
+            branch_nodes: counts.branches,
             ..Stats::default()
         };
         let mut keep = std::mem::take(&mut self.keep);

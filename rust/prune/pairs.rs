@@ -1,6 +1,7 @@
 //! The clusters and the nodes on paths to their carriers.
 
 use super::forest::Forest;
+use super::groups::Groups;
 use super::problem::NONE;
 
 /// Pairs that are listed in full; a tree of tens of thousands of levels could have far more.
@@ -17,12 +18,9 @@ pub(super) struct Pairs {
     pub up: Vec<u32>,
     /// Whether the node carries the cluster.
     pub carries: Vec<bool>,
-    /// Carriers by cluster, and where those of each start, `[e]` and `[K + 1]`.
-    carrier: Vec<u32>,
-    carrier_start: Vec<u32>,
-    /// Nodes and prices hinted at, by cluster, and where those of each start.
-    hint: Vec<(u32, f64)>,
-    hint_start: Vec<u32>,
+    /// Entries and hints of the forest by cluster.
+    carriers: Groups,
+    hints: Groups,
     /// The pair that each node was last listed in, `[r]`.
     pair_of: Vec<u32>,
 }
@@ -30,19 +28,9 @@ pub(super) struct Pairs {
 impl Pairs {
     /// Lists the pairs of a forest, with the prices that it hints at.
     pub fn list(&mut self, forest: &Forest, price: &mut Vec<f64>) {
-        self.sort_hints(forest);
+        self.carriers.list(forest.clusters, forest.owner.len(), |e| forest.cover[e]);
+        self.hints.list(forest.clusters, forest.hints.len(), |at| forest.hints[at].cluster);
         price.clear();
-        self.carrier_start.clear();
-        self.carrier_start.resize(forest.clusters + 1, 0);
-        forest.cover.iter().for_each(|&k| self.carrier_start[k as usize + 1] += 1);
-        (0..forest.clusters).for_each(|k| self.carrier_start[k + 1] += self.carrier_start[k]);
-        self.carrier.clear();
-        self.carrier.resize(forest.owner.len(), 0);
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            let slot = &mut self.carrier_start[k as usize];
-            self.carrier[*slot as usize] = v;
-            *slot += 1;
-        }
         self.start.clear();
         self.node.clear();
         self.up.clear();
@@ -50,15 +38,11 @@ impl Pairs {
         self.pair_of.clear();
         self.pair_of.resize(forest.len(), NONE);
         self.start.push(0);
-        let mut from = 0;
         for k in 0..forest.clusters {
-            // Filling moved each start to its end.
-            let carriers = from..self.carrier_start[k] as usize;
-            from = carriers.end;
+            let carriers = || self.carriers.of(k).iter().map(|&e| forest.owner[e as usize]);
             let first = self.node.len();
             let listed = |pair: u32| pair != NONE && pair as usize >= first;
-            for &carrier in &self.carrier[carriers.clone()] {
-                let mut v = carrier;
+            for mut v in carriers() {
                 while v != 0 && !listed(self.pair_of[v as usize]) {
                     self.pair_of[v as usize] = self.node.len() as u32;
                     self.node.push(v);
@@ -74,34 +58,17 @@ impl Pairs {
                 let up = self.pair_of[above as usize];
                 self.up.push(if listed(up) { up } else { NONE });
             }
-            for &carrier in &self.carrier[carriers] {
+            for carrier in carriers() {
                 self.carries[self.pair_of[carrier as usize] as usize] = true;
             }
             price.resize(self.node.len(), 0.0);
-            let hints = self.hint_start[k] as usize..self.hint_start[k + 1] as usize;
-            for &(node, hint) in &self.hint[hints] {
-                if listed(self.pair_of[node as usize]) {
-                    price[self.pair_of[node as usize] as usize] += hint;
+            for &at in self.hints.of(k) {
+                let hint = forest.hints[at as usize];
+                if listed(self.pair_of[hint.node as usize]) {
+                    price[self.pair_of[hint.node as usize] as usize] += hint.price;
                 }
             }
             self.start.push(self.node.len() as u32);
-        }
-    }
-
-    /// Sorts a forest's hints by cluster.
-    fn sort_hints(&mut self, forest: &Forest) {
-        let start = &mut self.hint_start;
-        start.clear();
-        start.resize(forest.clusters + 2, 0);
-        // Two places further, so that filling moves each start to where it belongs.
-        forest.hints.iter().for_each(|hint| start[hint.cluster as usize + 2] += 1);
-        (2..start.len()).for_each(|k| start[k] += start[k - 1]);
-        self.hint.clear();
-        self.hint.resize(forest.hints.len(), (0, 0.0));
-        for hint in &forest.hints {
-            let slot = &mut start[hint.cluster as usize + 1];
-            self.hint[*slot as usize] = (hint.node, hint.price);
-            *slot += 1;
         }
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct PathDual {
 
 impl PathDual {
     /// Bounds a forest, until the bound comes within `tolerance` of `target`, which it cannot pass,
-    /// or converges.
+    /// or converges. Returns how many bounds it took.
     pub fn run(
         &mut self,
         forest: &Forest,
@@ -59,15 +59,16 @@ impl PathDual {
         tolerance: f64,
         most_steps: u32,
         clock: &mut Clock,
-    ) {
+    ) -> u64 {
         self.pairs.list(forest, &mut self.price);
         self.best_price.clone_from(&self.price);
         self.path.clone_from(&self.price);
         self.ascend(forest, gain, clock);
         self.bound = f64::INFINITY;
-        let (mut scale, mut waited) = (1.0, 0);
+        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest, gain);
+            bounds += 1;
             let progress = self.bound - bound;
             if bound < self.bound {
                 self.bound = bound;
@@ -89,6 +90,7 @@ impl PathDual {
                 break;
             }
         }
+        bounds
     }
 
     /// Hands on the prices of the best bound.

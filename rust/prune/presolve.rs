@@ -3,6 +3,7 @@
 use super::clock::Clock;
 use super::dominance::Dominance;
 use super::forest::{Forest, Hint, OUT};
+use super::groups::Groups;
 
 /// What is already decided about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,10 +161,8 @@ pub(super) struct Presolve {
     number: Vec<u32>,
     /// Whether the root carries each cluster, `[K]`.
     settled: Vec<bool>,
-    /// Where the entries of each new node start, `[r + 1]`.
-    start: Vec<u32>,
     /// Entries by new node.
-    entries: Vec<u32>,
+    entries: Groups,
     /// The node that last carried each new cluster, `[K]`.
     stamp: Vec<u32>,
     dominance: Dominance,
@@ -255,11 +254,10 @@ impl Presolve {
             };
             place.push(at);
         }
-        let entries = forest.owner.iter().map(|&v| place[v as usize]);
-        let entries = entries.zip(forest.cover.iter().copied());
-        self.settle(entries.clone(), gain, left);
+        let entry = |e: usize| (place[forest.owner[e] as usize], forest.cover[e]);
+        self.settle(forest.owner.len(), entry, gain, left);
         if left.len() > 1 {
-            self.carry_over(entries, left);
+            self.carry_over(forest.owner.len(), entry, left);
             let moved = forest.hints.iter().map(|hint| Hint {
                 node: place[hint.node as usize],
                 cluster: self.number[hint.cluster as usize],
@@ -271,15 +269,18 @@ impl Presolve {
     }
 
     /// Counts the gain of the clusters that the root now carries.
+    ///
+    /// An entry is a node of `left`, or [`OUT`], and a cluster that it carries.
     pub(super) fn settle(
         &mut self,
-        entries: impl Iterator<Item = (u32, u32)>,
+        entries: usize,
+        entry: impl Fn(usize) -> (u32, u32),
         gain: f64,
         left: &mut Forest,
     ) {
         self.settled.clear();
         self.settled.resize(self.carriers.len(), false);
-        for (at, k) in entries {
+        for (at, k) in (0..entries).map(entry) {
             self.settled[k as usize] |= at == 0;
         }
         // The gain of a cluster that one node carried is in that node's value.
@@ -290,33 +291,21 @@ impl Presolve {
     /// Hands each live node the open clusters of all that was joined to it, once each.
     pub(super) fn carry_over(
         &mut self,
-        entries: impl Iterator<Item = (u32, u32)> + Clone,
+        entries: usize,
+        entry: impl Fn(usize) -> (u32, u32),
         left: &mut Forest,
     ) {
-        let open = |&(at, k): &(u32, u32)| {
-            at != OUT && self.carriers[k as usize] > 1 && !self.settled[k as usize]
-        };
-        self.start.clear();
-        self.start.resize(left.len() + 1, 0);
-        entries.clone().filter(open).for_each(|(at, _)| self.start[at as usize + 1] += 1);
-        for at in 0..left.len() {
-            self.start[at + 1] += self.start[at];
-        }
-        self.entries.clear();
-        self.entries.resize(self.start[left.len()] as usize, 0);
-        for (at, k) in entries.filter(open) {
-            let slot = &mut self.start[at as usize];
-            self.entries[*slot as usize] = k;
-            *slot += 1;
-        }
+        self.entries.list(left.len(), entries, |e| {
+            let (at, k) = entry(e);
+            let open = self.carriers[k as usize] > 1 && !self.settled[k as usize];
+            if open { at } else { OUT }
+        });
         self.number.clear();
         self.number.resize(self.carriers.len(), OUT);
         self.stamp.clear();
-        let mut from = 0;
         for at in 0..left.len() {
-            // Filling moved each start to its end.
-            let to = self.start[at] as usize;
-            for &k in &self.entries[from..to] {
+            for &e in self.entries.of(at) {
+                let (at, k) = entry(e as usize);
                 let number = &mut self.number[k as usize];
                 if *number == OUT {
                     *number = left.clusters as u32;
@@ -324,13 +313,24 @@ impl Presolve {
                     self.stamp.push(0);
                 }
                 let stamp = &mut self.stamp[*number as usize];
-                if *stamp != at as u32 {
-                    *stamp = at as u32;
-                    left.owner.push(at as u32);
+                if *stamp != at {
+                    *stamp = at;
+                    left.owner.push(at);
                     left.cover.push(*number);
                 }
             }
-            from = to;
         }
+    }
+}
+
+/// Fixes one node on top of what is fixed: out, or in with all above it.
+pub(super) fn decide(fix: &mut [Fix], parent: &[u32], node: usize, kept: bool) {
+    let mut at = node;
+    while kept && at != 0 {
+        fix[at] = Fix::In;
+        at = parent[at] as usize;
+    }
+    if !kept {
+        fix[node] = Fix::Out;
     }
 }

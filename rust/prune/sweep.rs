@@ -74,11 +74,10 @@ impl Presolve {
             place[v] = at;
         }
         if clusters > 0 {
-            let entries = problem.leaf.iter().map(|&v| place[v as usize]);
-            let entries = entries.zip(problem.cluster.iter().copied());
-            self.settle(entries.clone(), gain, left);
+            let entry = |i: usize| (place[problem.leaf[i] as usize], problem.cluster[i]);
+            self.settle(problem.leaf.len(), entry, gain, left);
             if left.len() > 1 {
-                self.carry_over(entries, left);
+                self.carry_over(problem.leaf.len(), entry, left);
             }
         }
     }

@@ -1,0 +1,61 @@
+//! Items listed by group.
+
+use super::problem::NONE;
+
+/// Lists items by group, by counting; the buffers are reused.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// Where the items of each group start in `items`, `[groups + 1]`.
+    start: Vec<u32>,
+    items: Vec<u32>,
+}
+
+impl Groups {
+    /// Lists items `0..count`, those of one group in order; an item of group `NONE` is left out.
+    ///
+    /// O(groups + count); `group` is asked twice for each item.
+    pub fn list(&mut self, groups: usize, count: usize, group: impl Fn(usize) -> u32) {
+        let held = || (0..count).map(|item| (item, group(item))).filter(|&(_, at)| at != NONE);
+        let Self { start, items } = self;
+        start.clear();
+        start.resize(groups + 2, 0);
+        // Two places further than a group's number, so that filling moves each start into place.
+        held().for_each(|(_, at)| start[at as usize + 2] += 1);
+        (2..start.len()).for_each(|at| start[at] += start[at - 1]);
+        items.clear();
+        items.resize(start[groups + 1] as usize, 0);
+        for (item, at) in held() {
+            let slot = &mut start[at as usize + 1];
+            items[*slot as usize] = item as u32;
+            *slot += 1;
+        }
+    }
+
+    /// The items of a group, ascending.
+    pub fn of(&self, group: usize) -> &[u32] {
+        &self.items[self.start[group] as usize..self.start[group + 1] as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_item_is_listed_in_its_group(
+            of in proptest::collection::vec(prop_oneof![0_u32..6, Just(NONE)], 0..40),
+        ) {
+            let mut groups = Groups::default();
+            for _ in 0..2 {
+                groups.list(6, of.len(), |item| of[item]);
+                for group in 0..6 {
+                    let items = (0..).zip(&of).filter(|(_, at)| **at == group).map(|(item, _)| item);
+                    prop_assert_eq!(groups.of(group as usize), items.collect::<Vec<u32>>());
+                }
+            }
+        }
+    }
+}
