@@ -2,7 +2,8 @@
 
 use super::forest::{Forest, OUT};
 use super::groups::Groups;
-use super::presolve::{Fix, Tally};
+use super::presolve::Tally;
+use super::reduction::Fix;
 
 /// Ancestors looked at for each carrier: deeper trees than these are not worth the time.
 const MOST_ANCESTORS: usize = 64;

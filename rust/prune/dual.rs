@@ -3,7 +3,8 @@
 use super::clock::Clock;
 use super::forest::{Forest, Hint};
 use super::groups::Groups;
-use super::presolve::Fix;
+use super::reduction::Fix;
+use super::repair::Repair;
 
 /// Subgradient steps without progress after which the step length is halved.
 const PATIENCE: u32 = 4;
@@ -35,10 +36,7 @@ pub(super) struct Dual {
     mean: Vec<f64>,
     /// Entries of the forest by cluster.
     carriers: Groups,
-    /// A selection under repair, and its worth of each subtree.
-    trial: Vec<bool>,
-    /// Carriers of each cluster in it, `[K]`.
-    tally: Vec<u32>,
+    repair: Repair,
     margin: Vec<f64>,
     seen: Vec<bool>,
     /// Best selection found, `[r]`; holds one only where `found`.
@@ -231,75 +229,13 @@ impl Dual {
 
     /// Repairs the current selection, and remembers it where it is the best so far.
     fn try_selection(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
-        self.trial.clone_from(&self.keep);
-        self.tally.clone_from(&self.count);
-        self.cover_more(forest, gain, clock);
-        self.drop_losses(forest, gain);
-        let worth = forest.worth(&self.trial, gain, &mut self.seen);
+        let trial = self.repair.run(forest, &self.keep, &self.carriers, gain, clock);
+        let worth = forest.worth(trial, gain, &mut self.seen);
         if worth > self.floor {
             self.floor = worth;
             self.found = true;
-            self.incumbent.clone_from(&self.trial);
-        }
-    }
-
-    /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
-    fn cover_more(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
-        for k in 0..forest.clusters {
-            if clock.expired() {
-                break;
-            }
-            if self.tally[k] > 0 {
-                continue;
-            }
-            let (mut best, mut best_worth) = (0, 0.0);
-            for &e in self.carriers.of(k) {
-                let v = forest.owner[e as usize] as usize;
-                let (mut worth, mut up) = (gain, v);
-                while !self.trial[up] {
-                    worth += forest.value[up];
-                    up = forest.parent[up] as usize;
-                }
-                if worth > best_worth {
-                    (best, best_worth) = (v, worth);
-                }
-            }
-            while !self.trial[best] {
-                self.trial[best] = true;
-                best = forest.parent[best] as usize;
-            }
-            self.tally[k] += u32::from(best_worth > 0.0);
-        }
-    }
-
-    /// Drops, from the leaves up, the subtrees that cost more than they alone cover.
-    fn drop_losses(&mut self, forest: &Forest, gain: f64) {
-        self.tally.fill(0);
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            self.tally[k as usize] += u32::from(self.trial[v as usize]);
-        }
-        self.margin.clone_from(&forest.value);
-        let mut e = forest.owner.len();
-        for v in (1..forest.len()).rev() {
-            let last = e;
-            while e > 0 && forest.owner[e - 1] as usize == v {
-                e -= 1;
-            }
-            if !self.trial[v] {
-                continue;
-            }
-            let own = &forest.cover[e..last];
-            let alone = own.iter().filter(|&&k| self.tally[k as usize] == 1).count();
-            let margin = self.margin[v] + gain * alone as f64;
-            if margin > 0.0 {
-                self.margin[forest.parent[v] as usize] += margin;
-            } else {
-                self.trial[v] = false;
-                own.iter().for_each(|&k| self.tally[k as usize] -= 1);
-            }
-        }
-        for v in 1..forest.len() {
-            self.trial[v] &= self.trial[forest.parent[v] as usize];
+            self.incumbent.clear();
+            self.incumbent.extend_from_slice(trial);
         }
     }
 

@@ -4,8 +4,9 @@ use super::clock::Clock;
 use super::components::Components;
 use super::dual::Dual;
 use super::forest::Forest;
-use super::presolve::{Fix, Presolve, Reduction, Tally, decide};
+use super::presolve::{Presolve, Tally};
 use super::problem::Problem;
+use super::reduction::{Fix, Reduction, decide};
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
 pub(super) const TOLERANCE: f64 = 1e-12;

@@ -1,222 +1,144 @@
-//! A tighter Lagrangian bound, in which a cluster pays for the path that covers it.
+//! The nodes on paths to candidates, found in the caller's tree.
 
-use super::clock::Clock;
-use super::dual::fix_by_cost;
-use super::forest::{Forest, Hint};
-use super::pairs::Pairs;
-use super::presolve::Fix;
 use super::problem::NONE;
+use crate::error::{Error, check_scalar};
 
-/// Steps without progress after which their length shrinks.
-const PATIENCE: u32 = 6;
-/// Where it has shrunk this much, the bound has all but converged.
-const SHORTEST_STEP: f64 = 0.01;
-/// A subtree worth less than nothing by this little is level, but for rounding.
-const LEVEL: f64 = 1e-14;
-
-/// Relaxes "a cluster is covered through the path to one kept carrier".
-///
-/// Each pair of a cluster `k` and a node `v` on a path to one of its carriers has a price
-/// `p_vk >= 0`. What a cluster pays is the cheapest path, `u_k = min(gain, min over its carriers of
-/// the sum of p_vk on the path)`, and
-///
-/// ```text
-/// L(p) = sum_k (gain - u_k) + max over selections of sum_v (value_v + sum_k p_vk)
-/// ```
-///
-/// bounds every selection from above: one that covers `k` collects at least `u_k` on the path that
-/// covers it. Carriers that share part of their path share its prices, which makes the bound
-/// tighter than that of the linear relaxation with one constraint for each cluster. One pass over
-/// the tree and the pairs computes it.
+/// The caller's tree while it is read, `[m]`; only the entries of nodes on paths mean anything.
 #[derive(Debug, Default)]
-pub(super) struct PathDual {
-    pairs: Pairs,
-    /// Price of each pair, and the prices of the best bound.
-    price: Vec<f64>,
-    best_price: Vec<f64>,
-    /// Sum of the prices on the path down to each pair.
-    path: Vec<f64>,
-    /// The carrier's pair with the smallest such sum; `NONE` where that is the gain or more, `[K]`.
-    cheapest: Vec<u32>,
-    /// Direction of the next step for each pair.
-    pull: Vec<f64>,
-    /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
-    sum: Vec<f64>,
-    /// Best selection at the current prices, `[r]`.
-    keep: Vec<bool>,
-    /// Smallest bound found.
-    pub bound: f64,
+pub(super) struct Paths {
+    /// What each node is: `OFF` every path, `ON` one, or a `CANDIDATE`.
+    kind: Vec<u8>,
+    /// Parent of each node; 0 for the root.
+    parent: Vec<u32>,
+    /// The candidate at each `CANDIDATE`.
+    candidate: Vec<u32>,
+    /// Local number of each node.
+    pub local: Vec<u32>,
+    /// The nodes on paths, ascending, `[p]`.
+    nodes: Vec<u32>,
+    /// How many they are.
+    count: usize,
 }
 
-impl PathDual {
-    /// Bounds a forest, until the bound comes within `tolerance` of `target`, which it cannot pass,
-    /// or converges. Returns how many bounds it took.
-    pub fn run(
+const OFF: u8 = 0;
+const ON: u8 = 1;
+const CANDIDATE: u8 = 2;
+
+impl Paths {
+    /// Copies and marks the candidates while checking that they are distinct nodes.
+    pub fn read_leaves(
         &mut self,
-        forest: &Forest,
-        gain: f64,
-        target: f64,
-        tolerance: f64,
-        most_steps: u32,
-        clock: &mut Clock,
-    ) -> u64 {
-        self.pairs.list(forest, &mut self.price);
-        self.best_price.clone_from(&self.price);
-        self.path.clone_from(&self.price);
-        self.ascend(forest, gain, clock);
-        self.bound = f64::INFINITY;
-        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
-        for step in 0..=most_steps {
-            let bound = self.evaluate(forest, gain);
-            bounds += 1;
-            let progress = self.bound - bound;
-            if bound < self.bound {
-                self.bound = bound;
-                self.best_price.clone_from(&self.price);
+        leaves: &[i64],
+        m: usize,
+        checked: &mut Vec<u32>,
+    ) -> Result<(), Error> {
+        let argument = "leaves";
+        if leaves.is_empty() {
+            return Err(Error::Empty { argument });
+        }
+        self.kind.clear();
+        self.kind.resize(m, OFF);
+        for list in [&mut self.parent, &mut self.candidate, &mut self.local] {
+            // What is left of an earlier tree is never read.
+            list.resize(m.max(list.len()), 0);
+        }
+        checked.clear();
+        self.count = leaves.len();
+        for (index, &value) in leaves.iter().enumerate() {
+            let Some(kind) = usize::try_from(value).ok().and_then(|v| self.kind.get_mut(v)) else {
+                let what = "the number of nodes";
+                return Err(Error::OutOfRange { argument, index, value, below: m, what });
+            };
+            if *kind == CANDIDATE {
+                let first = self.candidate[value as usize] as usize;
+                return Err(Error::Duplicate { argument, index, first, value });
             }
-            if self.bound <= target + tolerance || clock.expired() || step == most_steps {
-                break;
-            }
-            // Progress counts where it closes a visible part of the gap.
-            waited = if progress > 0.02 * (self.bound - target) { 0 } else { waited + 1 };
-            if waited >= PATIENCE {
-                waited = 0;
-                scale *= 0.6;
-                if scale < SHORTEST_STEP {
+            *kind = CANDIDATE;
+            self.candidate[value as usize] = index as u32;
+            checked.push(value as u32);
+        }
+        Ok(())
+    }
+
+    /// Marks the nodes on paths to candidates and copies their parents.
+    ///
+    /// Each parent is checked again as it is read: the caller's array may be shared.
+    pub fn walk(&mut self, parents: &[i64], leaves: &[u32]) -> Result<(), Error> {
+        for &leaf in leaves {
+            let mut v = leaf as usize;
+            while v != 0 {
+                let parent = parents[v];
+                if !(0..v as i64).contains(&parent) {
+                    return Err(wrong_parent(v, parent));
+                }
+                self.parent[v] = parent as u32;
+                v = parent as usize;
+                if self.kind[v] != OFF {
+                    // Walked already, or a candidate, whose walk is its own.
                     break;
                 }
-            }
-            if !self.step(scale * (bound - target)) {
-                break;
+                self.kind[v] = ON;
+                self.count += 1;
             }
         }
-        bounds
+        Ok(())
     }
 
-    /// Hands on the prices of the best bound.
-    pub fn hints(&self, hints: &mut Vec<Hint>) {
-        hints.clear();
-        for (cluster, span) in self.pairs.start.windows(2).enumerate() {
-            for pair in span[0] as usize..span[1] as usize {
-                let (node, price) = (self.pairs.node[pair], self.best_price[pair]);
-                if price > 0.0 {
-                    hints.push(Hint { node, cluster: cluster as u32, price });
-                }
+    /// Numbers the nodes on paths from 0, in order, and copies their parents.
+    pub fn number(&mut self, parent: &mut Vec<u32>) {
+        // Each node is written where the next one on a path goes, so one slot more than there are.
+        self.nodes.clear();
+        self.nodes.resize(self.count + 1, 0);
+        let mut next = 0;
+        let mut write = |v: usize, kind: u8| {
+            self.nodes[next] = v as u32;
+            next += usize::from(kind != OFF);
+        };
+        // Most nodes of a grown tree are on no path: eight at a time are passed over.
+        for (chunk, first) in self.kind.chunks(8).zip((0..).step_by(8)) {
+            if !chunk.try_into().is_ok_and(|eight| u64::from_ne_bytes(eight) == 0) {
+                chunk.iter().zip(first..).for_each(|(&kind, v)| write(v, kind));
             }
         }
+        self.nodes.truncate(self.count);
+        for (&v, number) in self.nodes.iter().zip(0..) {
+            self.local[v as usize] = number;
+        }
+        let Self { parent: above, local, nodes, .. } = &*self;
+        parent.clear();
+        parent.extend(nodes.iter().map(|&v| local[above[v as usize] as usize]));
+        parent[0] = NONE;
     }
 
-    /// Computes the bound at the current prices, with the selection that attains it.
-    fn evaluate(&mut self, forest: &Forest, gain: f64) -> f64 {
-        let Pairs { start, node, up, carries, .. } = &self.pairs;
-        self.sum.clone_from(&forest.value);
-        for (&v, price) in node.iter().zip(&self.price) {
-            self.sum[v as usize] += price;
-        }
-        for v in (1..forest.len()).rev() {
-            let worth = self.sum[v].max(0.0);
-            self.sum[forest.parent[v] as usize] += worth;
-        }
-        self.keep.clear();
-        self.keep.push(true);
-        for v in 1..forest.len() {
-            let kept = self.keep[forest.parent[v] as usize] && self.sum[v] > -LEVEL;
-            self.keep.push(kept);
-        }
-        let mut bound = self.sum[0];
-        self.cheapest.clear();
-        for span in start.windows(2) {
-            let (mut least, mut cheapest) = (gain, NONE);
-            for pair in span[0] as usize..span[1] as usize {
-                let above = if up[pair] == NONE { 0.0 } else { self.path[up[pair] as usize] };
-                self.path[pair] = above + self.price[pair];
-                if carries[pair] && self.path[pair] < least {
-                    (least, cheapest) = (self.path[pair], pair as u32);
-                }
-            }
-            bound += gain - least;
-            self.cheapest.push(cheapest);
-        }
-        bound
+    /// Yields the entries of the nodes on paths.
+    pub fn kept<'a, T: Copy>(&'a self, entries: &'a [T]) -> impl Iterator<Item = T> + 'a {
+        self.nodes.iter().map(|&v| entries[v as usize])
     }
+}
 
-    /// Moves the prices against the subgradient; false where that is zero.
-    ///
-    /// A kept node collects its prices, which the bound would rather not pay; a cluster's cheapest
-    /// path limits what it pays.
-    fn step(&mut self, gap: f64) -> bool {
-        self.pull.clear();
-        self.pull.extend(
-            self.pairs.node.iter().map(|&v| if self.keep[v as usize] { -1.0 } else { 0.0 }),
-        );
-        for &cheapest in &self.cheapest {
-            let mut pair = cheapest;
-            while pair != NONE {
-                self.pull[pair as usize] += 1.0;
-                pair = self.pairs.up[pair as usize];
-            }
-        }
-        let mut norm = 0.0;
-        for (pull, &price) in self.pull.iter_mut().zip(&self.price) {
-            if price <= 0.0 && *pull < 0.0 {
-                *pull = 0.0;
-            }
-            norm += *pull * *pull;
-        }
-        if norm == 0.0 {
-            return false;
-        }
-        let length = gap / norm;
-        for (price, pull) in self.price.iter_mut().zip(&self.pull) {
-            *price = (*price + length * pull).max(0.0);
-        }
-        true
+pub(super) fn check_parents(parents: &[i64]) -> Result<(), Error> {
+    let argument = "parents";
+    let Some(&root) = parents.first() else { return Err(Error::Empty { argument }) };
+    let count = i64::try_from(parents.len()).unwrap_or(i64::MAX);
+    check_scalar("the number of nodes", count, "below 2**32 - 1", count < i64::from(NONE))?;
+    if root != -1 {
+        let expected = "-1, for node 0 is the root";
+        return Err(Error::Entry { argument, index: 0, value: root.into(), expected });
     }
+    // Negative where a parent is, or is not below its child; all are looked at, right or wrong:
+    // that is the loop that the compiler vectorises.
+    let sign = |parent: i64, index: i64| parent | (index - 1).wrapping_sub(parent);
+    let all = parents.iter().zip(0..).skip(1);
+    if all.clone().fold(0, |any, (&parent, index)| any | sign(parent, index)) < 0 {
+        let wrong = all.enumerate().find(|&(_, (&parent, index))| sign(parent, index) < 0);
+        let index = wrong.map_or(0, |(at, _)| at + 1);
+        return Err(wrong_parent(index, parents[index]));
+    }
+    Ok(())
+}
 
-    /// Lets each cluster in turn pay as much as costs nothing: what its paths lack to be kept.
-    ///
-    /// What a carrier lacks is paid from the carrier up, for what lies deeper is of use to fewer
-    /// other clusters.
-    fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
-        self.evaluate(forest, gain);
-        let Pairs { start, node, up, carries, .. } = &self.pairs;
-        for span in start.windows(2) {
-            if clock.expired() {
-                break;
-            }
-            let span = span[0] as usize..span[1] as usize;
-            let carriers = span.clone().filter(|&pair| carries[pair]);
-            let paid = carriers.fold(gain, |least, pair| least.min(self.path[pair]));
-            let mut least = gain - paid;
-            for pair in span.clone() {
-                let above = if up[pair] == NONE { 0.0 } else { self.path[up[pair] as usize] };
-                self.path[pair] = above + (-self.sum[node[pair] as usize]).max(0.0);
-                if carries[pair] {
-                    least = least.min(self.path[pair]);
-                }
-            }
-            // From here on: what the carriers below still have to be paid.
-            self.path[span.clone()].fill(0.0);
-            for pair in span.rev() {
-                let open = if carries[pair] { least } else { self.path[pair] };
-                let sum = &mut self.sum[node[pair] as usize];
-                let paid = open.min(-*sum).max(0.0);
-                self.price[pair] += paid;
-                *sum += paid;
-                if up[pair] != NONE {
-                    let above = &mut self.path[up[pair] as usize];
-                    *above = above.max(open - paid);
-                }
-            }
-        }
-    }
-
-    /// Fixes what every selection better than `floor` has in common, by reduced cost.
-    ///
-    /// Returns how many nodes are fixed.
-    pub fn fix(&mut self, forest: &Forest, gain: f64, floor: f64, fix: &mut Vec<Fix>) -> usize {
-        self.price.clone_from(&self.best_price);
-        let bound = self.evaluate(forest, gain);
-        fix_by_cost(forest, &self.sum, &self.keep, bound - floor, &mut self.path, fix)
-    }
+fn wrong_parent(index: usize, parent: i64) -> Error {
+    let expected =
+        "the id of an earlier node (parents come before children; only node 0 is a root)";
+    Error::Entry { argument: "parents", index, value: parent.into(), expected }
 }

@@ -1,21 +1,9 @@
-//! Lossless reductions of a forest, repeated until none applies.
+//! One round of lossless reductions of a forest.
 
-use super::clock::Clock;
 use super::dominance::Dominance;
 use super::forest::{Forest, Hint, OUT};
 use super::groups::Groups;
-
-/// What is already decided about a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Fix {
-    /// Nothing.
-    #[default]
-    Free,
-    /// It is kept; so are its ancestors, which are fixed too.
-    In,
-    /// It is not kept, and so nothing below it.
-    Out,
-}
+use super::reduction::Fix;
 
 /// Counts what the reductions did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,100 +16,6 @@ pub(super) struct Tally {
     pub dominated: u64,
     /// Clusters that one node alone carried, folded into its value.
     pub folded: u64,
-}
-
-/// A forest after the reductions, and the way back to the one it came from.
-#[derive(Debug, Default)]
-pub(super) struct Reduction {
-    /// The rounds so far; those from `used` on are spare memory.
-    rounds: Vec<Round>,
-    used: usize,
-}
-
-/// One round: each node's place in what is left, and that.
-#[derive(Debug, Default)]
-struct Round {
-    /// Node of `left` that each node became part of, or [`OUT`].
-    place: Vec<u32>,
-    left: Forest,
-}
-
-impl Reduction {
-    /// Reduces a forest, some nodes of it fixed (`fix` empty: none), until nothing applies.
-    pub fn run(
-        &mut self,
-        forest: &Forest,
-        fix: &[Fix],
-        gain: f64,
-        presolve: &mut Presolve,
-        tally: &mut Tally,
-        clock: &mut Clock,
-    ) {
-        self.used = 0;
-        self.round(Some(forest), fix, gain, presolve, tally);
-        // Each round alone is lossless, so that the deadline may end them anywhere.
-        while self.left().len() > 1 && !clock.expired() {
-            let (nodes, entries) = (self.left().len(), self.left().owner.len());
-            let left = &mut self.rounds[self.used - 1].left;
-            // One that covers the same for no more may still need more tokens.
-            let found = !left.budgeted() && presolve.dominance.find(left, tally);
-            let fix = std::mem::take(&mut presolve.dominance.fix);
-            let folded = self.round(None, if found { &fix } else { &[] }, gain, presolve, tally);
-            presolve.dominance.fix = fix;
-            let left = self.left();
-            if left.len() == nodes && left.owner.len() == entries && !folded {
-                break;
-            }
-        }
-    }
-
-    /// What is left; its root's value is the worth of all that is settled.
-    pub fn left(&self) -> &Forest {
-        &self.rounds[self.used - 1].left
-    }
-
-    /// Hands on prices for what is left.
-    pub fn set_hints(&mut self, hints: &[Hint]) {
-        let left = &mut self.rounds[self.used - 1].left;
-        left.hints.clear();
-        left.hints.extend_from_slice(hints);
-    }
-
-    /// Turns a selection of what is left into one of the forest that was reduced.
-    pub fn expand(&self, left: &[bool], keep: &mut Vec<bool>, scratch: &mut Vec<bool>) {
-        scratch.clear();
-        scratch.extend_from_slice(left);
-        for round in self.rounds[..self.used].iter().rev() {
-            keep.clear();
-            keep.extend(round.place.iter().map(|&at| at != OUT && scratch[at as usize]));
-            std::mem::swap(keep, scratch);
-        }
-        std::mem::swap(keep, scratch);
-    }
-
-    /// Applies one round to `forest`, or to what is left; says whether a cluster was folded.
-    fn round(
-        &mut self,
-        forest: Option<&Forest>,
-        fix: &[Fix],
-        gain: f64,
-        presolve: &mut Presolve,
-        tally: &mut Tally,
-    ) -> bool {
-        if self.rounds.len() == self.used {
-            self.rounds.push(Round::default());
-        }
-        let (before, rest) = self.rounds.split_at_mut(self.used);
-        let Round { place, left } = &mut rest[0];
-        self.used += 1;
-        let folds = tally.folded;
-        // `forest` is only missing after a first round.
-        if let Some(forest) = forest.or(before.last().map(|round| &round.left)) {
-            presolve.rise(forest, fix, gain, tally);
-            presolve.descend(forest, gain, place, left);
-        }
-        tally.folded > folds
-    }
 }
 
 /// A node on the way up: its own numbers and those of the nodes joined to it.
@@ -165,12 +59,12 @@ pub(super) struct Presolve {
     entries: Groups,
     /// The node that last carried each new cluster, `[K]`.
     stamp: Vec<u32>,
-    dominance: Dominance,
+    pub dominance: Dominance,
 }
 
 impl Presolve {
     /// Decides, from the leaves up, what joins its parent and what drops out.
-    fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
+    pub fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
         self.carriers.clear();
         self.carriers.resize(forest.clusters, 0);
         forest.cover.iter().for_each(|&k| self.carriers[k as usize] += 1);
@@ -232,7 +126,7 @@ impl Presolve {
     }
 
     /// Builds what is left, from the root down.
-    fn descend(&mut self, forest: &Forest, gain: f64, place: &mut Vec<u32>, left: &mut Forest) {
+    pub fn descend(&mut self, forest: &Forest, gain: f64, place: &mut Vec<u32>, left: &mut Forest) {
         left.clear();
         left.parent.push(0);
         left.value.push(self.work[0].value);
@@ -320,17 +214,5 @@ impl Presolve {
                 }
             }
         }
-    }
-}
-
-/// Fixes one node on top of what is fixed: out, or in with all above it.
-pub(super) fn decide(fix: &mut [Fix], parent: &[u32], node: usize, kept: bool) {
-    let mut at = node;
-    while kept && at != 0 {
-        fix[at] = Fix::In;
-        at = parent[at] as usize;
-    }
-    if !kept {
-        fix[node] = Fix::Out;
     }
 }

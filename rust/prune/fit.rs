@@ -1,0 +1,114 @@
+//! Fitting a selection to a budget, and filling up what the budget leaves.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use super::budget::Task;
+use super::forest::Forest;
+
+/// Adds what pays and fits, in order.
+pub(super) fn fill(forest: &Forest, task: Task, keep: &mut [bool], seen: &mut Vec<bool>) {
+    seen.clear();
+    seen.resize(forest.clusters, false);
+    for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+        seen[k as usize] |= keep[v as usize];
+    }
+    let mut held = forest.tokens_of(keep);
+    let mut e = 0;
+    for v in 1..forest.len() {
+        let first = e;
+        while e < forest.owner.len() && forest.owner[e] as usize == v {
+            e += 1;
+        }
+        if keep[v] {
+            continue;
+        }
+        let new = forest.cover[first..e].iter().filter(|&&k| !seen[k as usize]).count();
+        let (mut worth, mut tokens, mut up) = (task.gain * new as f64, 0, v);
+        while !keep[up] {
+            worth += forest.value[up];
+            tokens += forest.tokens[up];
+            up = forest.parent[up] as usize;
+        }
+        if worth > 0.0 && held + tokens <= task.budget {
+            held += tokens;
+            up = v;
+            while !keep[up] {
+                keep[up] = true;
+                up = forest.parent[up] as usize;
+            }
+            forest.cover[first..e].iter().for_each(|&k| seen[k as usize] = true);
+        }
+    }
+}
+
+/// Drops leaves of a selection that holds too much, the least worth for its tokens first.
+///
+/// Costs O((r + e) log r): what a leaf alone covers, and so its loss, only grows as others drop.
+pub(super) fn shed(forest: &Forest, task: Task, keep: &mut [bool]) {
+    let mut carriers = vec![0_u32; forest.clusters];
+    for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+        carriers[k as usize] += u32::from(keep[v as usize]);
+    }
+    let mut below = vec![0_u32; forest.len()];
+    for v in (1..forest.len()).filter(|&v| keep[v]) {
+        below[forest.parent[v] as usize] += 1;
+    }
+    let cover = |v: usize| {
+        let first = forest.owner.partition_point(|&owner| (owner as usize) < v);
+        let own = forest.owner[first..].iter().take_while(move |&&owner| owner as usize == v);
+        own.zip(&forest.cover[first..]).map(|(_, &k)| k as usize)
+    };
+    // What a leaf loses, less what its tokens cost at the price.
+    let loss = |v: usize, carriers: &[u32]| {
+        let alone = cover(v).filter(|&k| carriers[k] == 1).count() as f64;
+        forest.value[v] + task.gain * alone - task.price * forest.tokens[v] as f64
+    };
+    let mut held = forest.tokens_of(keep);
+    let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
+    let mut heap: BinaryHeap<Leaf> =
+        leaves.map(|node| Leaf { loss: loss(node, &carriers), node }).collect();
+    while held > task.budget {
+        let Some(Leaf { loss: listed, node }) = heap.pop() else { break };
+        let now = loss(node, &carriers);
+        if now > listed {
+            heap.push(Leaf { loss: now, node });
+            continue;
+        }
+        keep[node] = false;
+        held -= forest.tokens[node];
+        cover(node).for_each(|k| carriers[k] -= 1);
+        let above = forest.parent[node] as usize;
+        below[above] -= 1;
+        if above != 0 && below[above] == 0 {
+            heap.push(Leaf { loss: loss(above, &carriers), node: above });
+        }
+    }
+}
+
+/// A leaf of a selection; the one with the smallest loss is the greatest, the first of equal ones.
+#[derive(Debug)]
+struct Leaf {
+    loss: f64,
+    node: usize,
+}
+
+impl Ord for Leaf {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.loss.total_cmp(&self.loss).then(other.node.cmp(&self.node))
+    }
+}
+
+impl PartialOrd for Leaf {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Leaf {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Leaf {}

@@ -1,0 +1,222 @@
+//! A tighter Lagrangian bound, in which a cluster pays for the path that covers it.
+
+use super::clock::Clock;
+use super::dual::fix_by_cost;
+use super::forest::{Forest, Hint};
+use super::pairs::Pairs;
+use super::problem::NONE;
+use super::reduction::Fix;
+
+/// Steps without progress after which their length shrinks.
+const PATIENCE: u32 = 6;
+/// Where it has shrunk this much, the bound has all but converged.
+const SHORTEST_STEP: f64 = 0.01;
+/// A subtree worth less than nothing by this little is level, but for rounding.
+const LEVEL: f64 = 1e-14;
+
+/// Relaxes "a cluster is covered through the path to one kept carrier".
+///
+/// Each pair of a cluster `k` and a node `v` on a path to one of its carriers has a price
+/// `p_vk >= 0`. What a cluster pays is the cheapest path, `u_k = min(gain, min over its carriers of
+/// the sum of p_vk on the path)`, and
+///
+/// ```text
+/// L(p) = sum_k (gain - u_k) + max over selections of sum_v (value_v + sum_k p_vk)
+/// ```
+///
+/// bounds every selection from above: one that covers `k` collects at least `u_k` on the path that
+/// covers it. Carriers that share part of their path share its prices, which makes the bound
+/// tighter than that of the linear relaxation with one constraint for each cluster. One pass over
+/// the tree and the pairs computes it.
+#[derive(Debug, Default)]
+pub(super) struct PathDual {
+    pairs: Pairs,
+    /// Price of each pair, and the prices of the best bound.
+    price: Vec<f64>,
+    best_price: Vec<f64>,
+    /// Sum of the prices on the path down to each pair.
+    path: Vec<f64>,
+    /// The carrier's pair with the smallest such sum; `NONE` where that is the gain or more, `[K]`.
+    cheapest: Vec<u32>,
+    /// Direction of the next step for each pair.
+    pull: Vec<f64>,
+    /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
+    sum: Vec<f64>,
+    /// Best selection at the current prices, `[r]`.
+    keep: Vec<bool>,
+    /// Smallest bound found.
+    pub bound: f64,
+}
+
+impl PathDual {
+    /// Bounds a forest, until the bound comes within `tolerance` of `target`, which it cannot pass,
+    /// or converges. Returns how many bounds it took.
+    pub fn run(
+        &mut self,
+        forest: &Forest,
+        gain: f64,
+        target: f64,
+        tolerance: f64,
+        most_steps: u32,
+        clock: &mut Clock,
+    ) -> u64 {
+        self.pairs.list(forest, &mut self.price);
+        self.best_price.clone_from(&self.price);
+        self.path.clone_from(&self.price);
+        self.ascend(forest, gain, clock);
+        self.bound = f64::INFINITY;
+        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
+        for step in 0..=most_steps {
+            let bound = self.evaluate(forest, gain);
+            bounds += 1;
+            let progress = self.bound - bound;
+            if bound < self.bound {
+                self.bound = bound;
+                self.best_price.clone_from(&self.price);
+            }
+            if self.bound <= target + tolerance || clock.expired() || step == most_steps {
+                break;
+            }
+            // Progress counts where it closes a visible part of the gap.
+            waited = if progress > 0.02 * (self.bound - target) { 0 } else { waited + 1 };
+            if waited >= PATIENCE {
+                waited = 0;
+                scale *= 0.6;
+                if scale < SHORTEST_STEP {
+                    break;
+                }
+            }
+            if !self.step(scale * (bound - target)) {
+                break;
+            }
+        }
+        bounds
+    }
+
+    /// Hands on the prices of the best bound.
+    pub fn hints(&self, hints: &mut Vec<Hint>) {
+        hints.clear();
+        for (cluster, span) in self.pairs.start.windows(2).enumerate() {
+            for pair in span[0] as usize..span[1] as usize {
+                let (node, price) = (self.pairs.node[pair], self.best_price[pair]);
+                if price > 0.0 {
+                    hints.push(Hint { node, cluster: cluster as u32, price });
+                }
+            }
+        }
+    }
+
+    /// Computes the bound at the current prices, with the selection that attains it.
+    fn evaluate(&mut self, forest: &Forest, gain: f64) -> f64 {
+        let Pairs { start, node, up, carries, .. } = &self.pairs;
+        self.sum.clone_from(&forest.value);
+        for (&v, price) in node.iter().zip(&self.price) {
+            self.sum[v as usize] += price;
+        }
+        for v in (1..forest.len()).rev() {
+            let worth = self.sum[v].max(0.0);
+            self.sum[forest.parent[v] as usize] += worth;
+        }
+        self.keep.clear();
+        self.keep.push(true);
+        for v in 1..forest.len() {
+            let kept = self.keep[forest.parent[v] as usize] && self.sum[v] > -LEVEL;
+            self.keep.push(kept);
+        }
+        let mut bound = self.sum[0];
+        self.cheapest.clear();
+        for span in start.windows(2) {
+            let (mut least, mut cheapest) = (gain, NONE);
+            for pair in span[0] as usize..span[1] as usize {
+                let above = if up[pair] == NONE { 0.0 } else { self.path[up[pair] as usize] };
+                self.path[pair] = above + self.price[pair];
+                if carries[pair] && self.path[pair] < least {
+                    (least, cheapest) = (self.path[pair], pair as u32);
+                }
+            }
+            bound += gain - least;
+            self.cheapest.push(cheapest);
+        }
+        bound
+    }
+
+    /// Moves the prices against the subgradient; false where that is zero.
+    ///
+    /// A kept node collects its prices, which the bound would rather not pay; a cluster's cheapest
+    /// path limits what it pays.
+    fn step(&mut self, gap: f64) -> bool {
+        self.pull.clear();
+        self.pull.extend(
+            self.pairs.node.iter().map(|&v| if self.keep[v as usize] { -1.0 } else { 0.0 }),
+        );
+        for &cheapest in &self.cheapest {
+            let mut pair = cheapest;
+            while pair != NONE {
+                self.pull[pair as usize] += 1.0;
+                pair = self.pairs.up[pair as usize];
+            }
+        }
+        let mut norm = 0.0;
+        for (pull, &price) in self.pull.iter_mut().zip(&self.price) {
+            if price <= 0.0 && *pull < 0.0 {
+                *pull = 0.0;
+            }
+            norm += *pull * *pull;
+        }
+        if norm == 0.0 {
+            return false;
+        }
+        let length = gap / norm;
+        for (price, pull) in self.price.iter_mut().zip(&self.pull) {
+            *price = (*price + length * pull).max(0.0);
+        }
+        true
+    }
+
+    /// Lets each cluster in turn pay as much as costs nothing: what its paths lack to be kept.
+    ///
+    /// What a carrier lacks is paid from the carrier up, for what lies deeper is of use to fewer
+    /// other clusters.
+    fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
+        self.evaluate(forest, gain);
+        let Pairs { start, node, up, carries, .. } = &self.pairs;
+        for span in start.windows(2) {
+            if clock.expired() {
+                break;
+            }
+            let span = span[0] as usize..span[1] as usize;
+            let carriers = span.clone().filter(|&pair| carries[pair]);
+            let paid = carriers.fold(gain, |least, pair| least.min(self.path[pair]));
+            let mut least = gain - paid;
+            for pair in span.clone() {
+                let above = if up[pair] == NONE { 0.0 } else { self.path[up[pair] as usize] };
+                self.path[pair] = above + (-self.sum[node[pair] as usize]).max(0.0);
+                if carries[pair] {
+                    least = least.min(self.path[pair]);
+                }
+            }
+            // From here on: what the carriers below still have to be paid.
+            self.path[span.clone()].fill(0.0);
+            for pair in span.rev() {
+                let open = if carries[pair] { least } else { self.path[pair] };
+                let sum = &mut self.sum[node[pair] as usize];
+                let paid = open.min(-*sum).max(0.0);
+                self.price[pair] += paid;
+                *sum += paid;
+                if up[pair] != NONE {
+                    let above = &mut self.path[up[pair] as usize];
+                    *above = above.max(open - paid);
+                }
+            }
+        }
+    }
+
+    /// Fixes what every selection better than `floor` has in common, by reduced cost.
+    ///
+    /// Returns how many nodes are fixed.
+    pub fn fix(&mut self, forest: &Forest, gain: f64, floor: f64, fix: &mut Vec<Fix>) -> usize {
+        self.price.clone_from(&self.best_price);
+        let bound = self.evaluate(forest, gain);
+        fix_by_cost(forest, &self.sum, &self.keep, bound - floor, &mut self.path, fix)
+    }
+}

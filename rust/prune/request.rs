@@ -1,0 +1,110 @@
+//! What is asked of leaf selection, and what it answers.
+
+/// Says which method answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Solver {
+    /// The exact method.
+    #[default]
+    Auto,
+    /// Reductions, components and Lagrangian branch and bound; one pass over the tree where no
+    /// coverage term couples its subtrees.
+    Exact,
+    /// The MILP, through `good_lp`: the independent second opinion.
+    Milp,
+}
+
+/// Holds one selection problem; borrowed arrays, nothing copied.
+///
+/// Make one with [`Request::new`] and struct update syntax.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// Parent of each node, `[m]`; -1 for node 0, the root; parents before children.
+    pub parents: &'a [i64],
+    /// Node of each candidate leaf, `[n]`; distinct; may be inner nodes of the tree.
+    pub leaves: &'a [i64],
+    /// Weight of each leaf, `[n]`; at least 0, not all 0; divided by their sum.
+    pub weights: &'a [f64],
+    /// Cluster label of each leaf, `[n]`; any integers. `None` drops the coverage term.
+    pub clusters: Option<&'a [i64]>,
+    /// Price of holding the whole tree; at least 0.
+    pub lambda_b: f64,
+    /// Reward for covering every cluster; at least 0. 0 drops the coverage term (ETS-KV).
+    pub lambda_d: f64,
+    /// Cost of each node, `[m]`; at least 0; divided by the sum over nodes on paths to leaves.
+    /// `None` means the same for every such node.
+    pub node_costs: Option<&'a [f64]>,
+    /// Tokens of each node, `[m]`; at least 0.
+    pub node_tokens: Option<&'a [i64]>,
+    /// The most tokens that the kept nodes may hold; needs `node_tokens`.
+    pub kv_budget: Option<i64>,
+    /// Which method answers.
+    pub solver: Solver,
+    /// Seconds after which the best selection so far is returned; `None` for no limit.
+    pub time_limit: Option<f64>,
+}
+
+impl<'a> Request<'a> {
+    /// Makes a request with no price, no coverage term and no budget.
+    #[must_use]
+    pub fn new(parents: &'a [i64], leaves: &'a [i64], weights: &'a [f64]) -> Self {
+        Self { parents, leaves, weights, ..Self::default() }
+    }
+}
+
+/// Holds the answer to a [`Request`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// Whether each candidate leaf is kept, `[n]`.
+    pub keep: Vec<bool>,
+    /// Value of this selection, summed afresh from `keep`.
+    pub objective: f64,
+    /// No selection has a larger objective than this; equals `objective` where `optimal`.
+    pub bound: f64,
+    /// Whether this selection is proven to be best. False where a time limit cut the proof short,
+    /// or where it would take 200 branches inside one another.
+    pub optimal: bool,
+    /// Distinct nodes on paths to kept leaves, leaves and root included.
+    pub nodes_kept: usize,
+    /// Tokens on those nodes; `None` without `node_tokens`.
+    pub tokens_kept: Option<u64>,
+    /// How the answer was found.
+    pub stats: Stats,
+}
+
+/// Says how a selection was found.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The method that answered: `onepass` (no coverage term, no budget), `exact`, `microlp` or
+    /// `highs`.
+    pub solver: &'static str,
+    /// Nodes on paths to candidate leaves.
+    pub nodes: usize,
+    /// Distinct clusters among the candidates; 0 without a coverage term.
+    pub clusters: usize,
+    /// Nodes that a reduction joined to their parent: kept exactly where that is.
+    pub joined: u64,
+    /// Nodes that a reduction dropped because they pay in no selection.
+    pub dropped: u64,
+    /// Nodes that a reduction dropped because another one covers the same for no more.
+    pub dominated: u64,
+    /// Clusters that one node alone carried after other reductions, folded into its value.
+    pub folded: u64,
+    /// Nodes that the first reductions left to search over.
+    pub residual_nodes: usize,
+    /// Clusters left open there.
+    pub residual_clusters: usize,
+    /// Parts into which that falls.
+    pub components: usize,
+    /// Lagrangian bounds computed.
+    pub bounds: u64,
+    /// Times the search branched; for the MILP, branch-and-bound nodes whose LP was solved.
+    pub branch_nodes: u64,
+    /// Variables of the MILP; 0 for the other methods.
+    pub variables: usize,
+    /// Constraints of the MILP; 0 for the other methods.
+    pub constraints: usize,
+    /// Microseconds from the request to the answer.
+    pub microseconds: f64,
+}
