@@ -14,7 +14,7 @@ mod common;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ets_core::{Error, Pruner, Request, select_leaves};
+use ets_core::{ClusterKind, Error, Generator, Pruner, Request, select_leaves};
 
 use common::Pool;
 
@@ -49,10 +49,16 @@ fn main() {
     }
     if widths.contains(&256) {
         for fraction in [0.3, 0.6, 0.9] {
-            budgeted(256, fraction);
+            budgeted(256, fraction, 1);
         }
     }
+    if widths.contains(&1024) {
+        budgeted(1024, 0.6, 4);
+    }
     growth(&widths, &medians);
+    if widths.contains(&4096) {
+        overruns();
+    }
 }
 
 /// Measures the published settings at one width, together and by `lambda_d`; gives the median.
@@ -69,12 +75,15 @@ fn published(width: usize) -> f64 {
     median
 }
 
-/// Measures the published settings under a budget: a fraction of the tokens that the optimum holds
-/// without one. Cases in which not even one leaf fits are left out.
-fn budgeted(width: usize, fraction: f64) {
+/// Measures the published settings, one case of every `step`, under a budget: a fraction of the
+/// tokens that the optimum holds without one. Cases in which not even one leaf fits are left out.
+fn budgeted(width: usize, fraction: f64, step: usize) {
     let pool = Pool::published(width);
     let mut requests = Vec::new();
-    for (case, request) in pool.cases.iter().zip(pool.requests()) {
+    // Starting one further along each instance, so that every lambda_d has its turn.
+    let chosen = pool.cases.iter().zip(pool.requests()).enumerate();
+    let chosen = chosen.filter(|(at, _)| (at + at / 4) % step == 0).map(|(_, case)| case);
+    for (case, request) in chosen {
         let node_tokens = Some(pool.instances[case.instance].tokens.as_slice());
         let free =
             select_leaves(&Request { node_tokens, ..request }).expect("the request is valid");
@@ -87,6 +96,41 @@ fn budgeted(width: usize, fraction: f64) {
         }
     }
     report(&format!("KV budget {fraction}, width {width}"), measure(&requests));
+}
+
+/// Prints by how much calls run over their time limit, at settings that need it.
+fn overruns() {
+    println!("{:<36}{:>17}{:>11}", "time limits of 0 to 100 ms, overrun", "no budget", "budget");
+    for width in [1024, 4096, 16384, 65536] {
+        let clusters = ClusterKind::Independent;
+        let lambdas = Some((1.0, 1.4));
+        let instance = Generator { width, depth: 6, clusters, pruned: lambdas, seed: 3 }.generate();
+        let instance = instance.expect("the settings are in range");
+        let mut pruner = Pruner::new();
+        let mut worst = [Duration::ZERO; 2];
+        for (lambda_b, lambda_d) in [(1.0, 1.4), (3.0, 3.0), (6.0, 2.0)] {
+            let node_tokens = Some(instance.tokens.as_slice());
+            let free = Request { node_tokens, ..instance.request(lambda_b, lambda_d) };
+            let first = pruner.select_leaves(&Request { time_limit: Some(0.1), ..free });
+            let held = first.expect("the request is valid").tokens_kept.unwrap_or(0);
+            let tight = Request { kv_budget: Some((0.6 * held as f64) as i64), ..free };
+            for (request, worst) in [free, tight].iter().zip(&mut worst) {
+                for limit in [0.0, 0.001, 0.01, 0.1] {
+                    let request = Request { time_limit: Some(limit), ..*request };
+                    // The least of a few calls: what is left is not the machine's.
+                    let overrun = (0..4).map(|_| {
+                        let started = Instant::now();
+                        let answer = pruner.select_leaves(black_box(&request));
+                        black_box(answer.expect("the request is valid"));
+                        started.elapsed().saturating_sub(Duration::from_secs_f64(limit))
+                    });
+                    *worst = overrun.min().map_or(*worst, |overrun| overrun.max(*worst));
+                }
+            }
+        }
+        let [free, tight] = worst.map(|worst| worst.as_secs_f64() * 1e3);
+        println!("{:<36}{free:>14.1} ms{tight:>8.1} ms", format!("  width {width}"));
+    }
 }
 
 /// What one case took, in microseconds, and whether its answer was proven best.

@@ -7,15 +7,16 @@ HiGHS solves the problem as a mixed-integer program, brute force tries every set
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-import highspy
 import numpy as np
 from numpy.typing import NDArray
 
 from ets import _core
+from highs_model import on_paths, solve
 
-KINDS = ("independent", "inherited", "few", "distinct", "one")
+Kind = Literal["independent", "inherited", "few", "distinct", "one"]
+KINDS: tuple[Kind, ...] = ("independent", "inherited", "few", "distinct", "one")
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Problem:
 def generated(
     width: int,
     depth: int,
-    kind: str,
+    kind: Kind,
     pruned: tuple[float, float] | None,
     seed: int,
     lambda_b: float,
     lambda_d: float,
 ) -> Problem:
     """The newest layer of a simulated search, the pruner applied at every step before (or not)."""
-    made = _core.generate_instance(width, depth, kind, pruned, seed)  # type: ignore[arg-type]
+    made = _core.generate_instance(width, depth, kind, pruned, seed)
     return Problem(
         parents=made["parents"],
         leaves=made["leaves"],
@@ -138,17 +139,6 @@ def check(problem: Problem, found: _core.Selection, proven: bool = True) -> None
     assert problem.budget is None or found.tokens_kept <= problem.budget, say
 
 
-def on_paths(parents: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The distinct nodes on the root paths of some nodes, parents before children."""
-    seen: set[int] = set()
-    above = parents.tolist()
-    for node in nodes.tolist():
-        while node >= 0 and node not in seen:
-            seen.add(node)
-            node = above[node]
-    return np.array(sorted(seen), dtype=np.int64)
-
-
 def path_tokens(problem: Problem) -> NDArray[np.int64]:
     """The tokens on each leaf's root path, [n]."""
     sums = problem.node_tokens.copy()
@@ -201,74 +191,20 @@ def brute_force(problem: Problem) -> float | None:
 
 
 def highs_optimum(problem: Problem) -> float:
-    """The optimum by HiGHS, gaps 0 and feasibility to 1e-9, valued by `objective`.
-
-    One binary for each node on a path and each cluster. A node needs its parent and, where no
-    candidate sits at it, a child; a cluster needs a leaf; one leaf is kept at least. A candidate is
-    kept where its node is: its weight and its cluster come for nothing there.
-    """
-    nodes = on_paths(problem.parents, problem.leaves)
-    p, n = len(nodes), len(problem.leaves)
-    place = np.full(len(problem.parents), -1)
-    place[nodes] = np.arange(p)
-    at = place[problem.leaves]
-    child = np.arange(1, p)  # the root is first
-    parent = place[problem.parents[nodes[1:]]]
-    labels, cluster = np.unique(problem.clusters, return_inverse=True)
-    k = len(labels)
-
-    # Entries of the matrix as (row, column, value); a row is at most 0 but for the last ones.
-    inner = np.setdiff1d(np.arange(p), at)
-    row_of = np.full(p, -1)
-    row_of[inner] = p - 1 + np.arange(len(inner))
-    needs_child = row_of[parent] >= 0
-    rows = p - 1 + len(inner)
-    entries: list[tuple[NDArray[np.int64], NDArray[np.int64], Any]] = [
-        (child - 1, child, 1.0),
-        (child - 1, parent, -1.0),
-        (row_of[inner], inner, 1.0),
-        (row_of[parent][needs_child], child[needs_child], -1.0),
-        (rows + np.arange(k), p + np.arange(k), 1.0),
-        (rows + cluster, at, -1.0),
-        (np.full(n, rows + k), at, -1.0),
-    ]
-    rows += k + 1
-    upper = np.append(np.zeros(rows - 1), -1.0)
-    if problem.budget is not None:
-        entries.append((np.full(p, rows), np.arange(p), problem.node_tokens[nodes]))
-        rows += 1
-        upper = np.append(upper, problem.budget)
-    row = np.concatenate([entry[0] for entry in entries])
-    column = np.concatenate([entry[1] for entry in entries])
-    value = np.concatenate([np.full(len(entry[0]), entry[2], dtype=float) for entry in entries])
-    order = np.argsort(row, kind="stable")
-
+    """The optimum by HiGHS, gaps 0 and feasibility to 1e-9, valued by `objective`."""
     profit, cost = shares(problem)
-    gains = np.full(p + k, problem.lambda_d / k)
-    gains[:p] = -problem.lambda_b * cost[nodes]
-    gains[at] += profit
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = p + k, rows
-    lp.col_cost_ = gains
-    lp.col_lower_, lp.col_upper_ = np.zeros(p + k), np.ones(p + k)
-    lp.row_lower_ = np.full(rows, -highspy.kHighsInf)
-    lp.row_upper_ = upper
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = np.searchsorted(row[order], np.arange(rows + 1))
-    lp.a_matrix_.index_ = column[order]
-    lp.a_matrix_.value_ = value[order]
-    lp.sense_ = highspy.ObjSense.kMaximize
-    lp.integrality_ = [highspy.HighsVarType.kInteger] * (p + k)
-    model = highspy.Highs()
-    model.silent()
-    model.setOptionValue("threads", 1)
-    for gap in ("mip_rel_gap", "mip_abs_gap"):
-        model.setOptionValue(gap, 0.0)
-    for kind in ("mip", "primal", "dual"):
-        model.setOptionValue(f"{kind}_feasibility_tolerance", 1e-9)
-    model.passModel(lp)
-    model.run()
-    assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal, problem.source
-    keep = np.asarray(model.getSolution().col_value)[at] > 0.5
-    assert abs(model.getObjectiveValue() - objective(problem, keep)) <= 1e-7, problem.source
+    keep, value = solve(
+        problem.parents,
+        problem.leaves,
+        profit,
+        problem.lambda_b * cost,
+        problem.clusters,
+        problem.lambda_d,
+        problem.node_tokens,
+        problem.budget,
+        mip_feasibility_tolerance=1e-9,
+        primal_feasibility_tolerance=1e-9,
+        dual_feasibility_tolerance=1e-9,
+    )
+    assert abs(value - objective(problem, keep)) <= 1e-7, problem.source
     return objective(problem, keep)

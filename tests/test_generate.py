@@ -7,13 +7,14 @@ import pytest
 
 import ets
 from ets import _core
+from selection_oracle import KINDS, Kind
 
 
-@pytest.mark.parametrize("clusters", ["inherited", "independent", "few", "distinct", "one"])
+@pytest.mark.parametrize("clusters", KINDS)
 @pytest.mark.parametrize("pruned", [None, (1.0, 1.4)])
-def test_instances_fit_select_leaves(clusters: str, pruned: tuple[float, float] | None) -> None:
-    made = _core.generate_instance(24, 5, clusters, pruned, 7)  # type: ignore[arg-type]
-    again = _core.generate_instance(24, 5, clusters, pruned, 7)  # type: ignore[arg-type]
+def test_instances_fit_select_leaves(clusters: Kind, pruned: tuple[float, float] | None) -> None:
+    made = _core.generate_instance(24, 5, clusters, pruned, 7)
+    again = _core.generate_instance(24, 5, clusters, pruned, 7)
     assert all(np.array_equal(made[name], again[name]) for name in made)
     assert made["parents"].shape == made["tokens"].shape == (1 + 24 * 5,)
     assert made["weights"].sum() == 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from dataclasses import replace
+from typing import Literal
 
 import hypothesis.strategies as st
 import numpy as np
@@ -147,20 +148,21 @@ def test_a_tree_selects_what_its_arrays_do(seed: int) -> None:
     problem = random_problem(rng, int(rng.integers(2, 49)), inner_leaves=seed % 2 == 0)
     tree = _core.Tree(int(problem.node_tokens[0]))
     tree.extend(problem.parents[1:], problem.node_tokens[1:])
-    for node_cost in ("uniform", "tokens"):
+    node_costs: tuple[Literal["uniform", "tokens"], ...] = ("uniform", "tokens")
+    for node_cost in node_costs:
         costs = None if node_cost == "uniform" else problem.node_tokens.astype(np.float64)
         whole = select(problem, node_costs=costs)
         assert whole.tokens_kept is not None
         least = int(path_tokens(problem).min())
         for budget in (None, max(least, whole.tokens_kept // 2), max(least, whole.tokens_kept - 1)):
-            options = {"lambda_b": problem.lambda_b, "lambda_d": problem.lambda_d}
             found = tree.select(
                 problem.leaves,
                 problem.weights,
                 problem.clusters,
-                node_cost=node_cost,  # type: ignore[arg-type]
+                lambda_b=problem.lambda_b,
+                lambda_d=problem.lambda_d,
+                node_cost=node_cost,
                 kv_budget=budget,
-                **options,
             )
             assert same(found, select(problem, node_costs=costs, kv_budget=budget))
 

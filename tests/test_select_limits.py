@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from selection_oracle import KINDS, Problem, check, generated, path_tokens, select
+from selection_oracle import KINDS, Kind, Problem, check, generated, path_tokens, select
 
 LIMITS = (0.0, 1e-4, 1e-3, 1e-2)
 HARD = [
@@ -55,7 +55,7 @@ def test_within_a_budget(which: int, fraction: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_wide_trees(kind: str) -> None:
+def test_wide_trees(kind: Kind) -> None:
     problem = generated(8192, 3, kind, None, 3, 6.0, 4.0)
     check_limits(problem)
     held = select(problem, time_limit=0.01).tokens_kept or 0

@@ -36,9 +36,9 @@ class ETS:
     width: int
     """Trajectories to complete, 1 to 2**32."""
     lambda_b: float = 1.0
-    """Price of keeping the whole tree, >= 0; 0 prunes nothing, which is REBASE."""
+    """Price of keeping the whole tree, 0 to 1e300; 0 prunes nothing, which is REBASE."""
     lambda_d: float | None = None
-    """Worth of covering every cluster, >= 0; 0 is ETS-KV, which needs no embeddings. None becomes
+    """Worth of covering every cluster, 0 to 1e300; 0 is ETS-KV, which needs no embeddings. None becomes
     the published value of the nearest published width, in ratio: 1.5 up to 32, 1.4 up to 128, 1.45
     above."""
     temperature: float = 0.2
@@ -62,8 +62,8 @@ class ETS:
         if self.lambda_d is None:
             nearest = min(PUBLISHED_LAMBDA_D, key=lambda w: abs(math.log(self.width / w)))
             object.__setattr__(self, "lambda_d", PUBLISHED_LAMBDA_D[nearest])
-        check_number("lambda_b", self.lambda_b, ">= 0", lambda x: x >= 0)
-        check_number("lambda_d", self.lambda_d, ">= 0, or None", lambda x: x >= 0)
+        check_number("lambda_b", self.lambda_b, "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
+        check_number("lambda_d", self.lambda_d, "in [0, 1e300], or None", lambda x: 0 <= x <= 1e300)
         check_number("temperature", self.temperature, "> 0", lambda x: x > 0)
         check_number(
             "cluster_threshold", self.cluster_threshold, "in [0, 2]", lambda x: 0 <= x <= 2

@@ -140,16 +140,7 @@ impl Dual {
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             self.sum[v as usize] += self.price[k as usize];
         }
-        for v in (1..forest.len()).rev() {
-            let worth = self.sum[v].max(0.0);
-            self.sum[forest.parent[v] as usize] += worth;
-        }
-        self.keep.clear();
-        self.keep.push(true);
-        for v in 1..forest.len() {
-            let kept = self.keep[forest.parent[v] as usize] && self.sum[v] > 0.0;
-            self.keep.push(kept);
-        }
+        forest.choose(0.0, &mut self.sum, &mut self.keep);
         self.count.fill(0);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             self.count[k as usize] += u32::from(self.keep[v as usize]);

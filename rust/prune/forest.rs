@@ -113,6 +113,22 @@ impl Forest {
         self.tokens.clear();
     }
 
+    /// Chooses the best selection where a node is worth its entry of `sum`, no gains counted.
+    ///
+    /// Turns `sum` into the worth of each subtree given that its top is kept, and keeps those worth
+    /// more than `least`.
+    pub fn choose(&self, least: f64, sum: &mut [f64], keep: &mut Vec<bool>) {
+        for v in (1..self.len()).rev() {
+            let worth = sum[v].max(0.0);
+            sum[self.parent[v] as usize] += worth;
+        }
+        keep.clear();
+        keep.push(true);
+        for v in 1..self.len() {
+            keep.push(keep[self.parent[v] as usize] && sum[v] > least);
+        }
+    }
+
     /// Sums the tokens of a selection.
     pub fn tokens_of(&self, keep: &[bool]) -> u64 {
         self.tokens.iter().zip(keep).map(|(tokens, &kept)| tokens * u64::from(kept)).sum()

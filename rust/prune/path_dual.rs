@@ -113,16 +113,7 @@ impl PathDual {
         for (&v, price) in node.iter().zip(&self.price) {
             self.sum[v as usize] += price;
         }
-        for v in (1..forest.len()).rev() {
-            let worth = self.sum[v].max(0.0);
-            self.sum[forest.parent[v] as usize] += worth;
-        }
-        self.keep.clear();
-        self.keep.push(true);
-        for v in 1..forest.len() {
-            let kept = self.keep[forest.parent[v] as usize] && self.sum[v] > -LEVEL;
-            self.keep.push(kept);
-        }
+        forest.choose(-LEVEL, &mut self.sum, &mut self.keep);
         let mut bound = self.sum[0];
         self.cheapest.clear();
         for span in start.windows(2) {
