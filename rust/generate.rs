@@ -1,14 +1,13 @@
 //! Random selection problems as a search meets them, for benches and tests.
 
 mod embeddings;
-mod random;
 
 pub use embeddings::{embedding_arc, embeddings};
 
 use crate::allocate::rebase_weights;
 use crate::error::{Error, check_scalar};
 use crate::prune::{Request, select_leaves};
-use random::Random;
+use crate::random::Random;
 
 /// Largest width and depth of a generated tree; together they bound its size.
 const MAX_WIDTH: usize = 1 << 16;
@@ -101,9 +100,9 @@ impl Generator {
         let right = (1..=MAX_DEPTH).contains(&depth);
         check_scalar("depth", depth as i64, "between 1 and 256", right)?;
 
-        let mut rewarding = Random::new(seed, 0);
-        let mut meaning = Random::new(seed, 1);
-        let mut counting = Random::new(seed, 2);
+        let mut rewarding = Random::stream(seed, 0);
+        let mut meaning = Random::stream(seed, 1);
+        let mut counting = Random::stream(seed, 2);
         let mut parents = vec![-1];
         let mut tokens = vec![ROOT_TOKENS];
         // The leaves that go on, and how many children each gets.
@@ -173,7 +172,7 @@ fn draw_label(
     let kinds = (width / 3).max(2);
     match kind {
         ClusterKind::Inherited if random.unit() < 0.7 => inherited,
-        ClusterKind::Inherited | ClusterKind::Independent => random.below(kinds) as i64,
+        ClusterKind::Inherited | ClusterKind::Independent => random.below(kinds as u64) as i64,
         ClusterKind::Few => random.below(3) as i64,
         ClusterKind::Distinct => at as i64,
         ClusterKind::One => 0,

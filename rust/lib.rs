@@ -70,6 +70,7 @@ mod generate;
 mod prune;
 #[cfg(feature = "python")]
 mod python;
+mod random;
 mod tree;
 mod unit;
 

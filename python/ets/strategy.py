@@ -38,9 +38,9 @@ class ETS:
     lambda_b: float = 1.0
     """Price of keeping the whole tree, 0 to 1e300; 0 prunes nothing, which is REBASE."""
     lambda_d: float | None = None
-    """Worth of covering every cluster, 0 to 1e300; 0 is ETS-KV, which needs no embeddings. None becomes
-    the published value of the nearest published width, in ratio: 1.5 up to 32, 1.4 up to 128, 1.45
-    above."""
+    """Worth of covering every cluster, 0 to 1e300; 0 is ETS-KV, which needs no embeddings. None
+    becomes the published value of the nearest published width, in ratio: 1.5 up to 32, 1.4 up to
+    128, 1.45 above."""
     temperature: float = 0.2
     """Of the REBASE weights `exp(reward / temperature)`, > 0."""
     cluster_threshold: float = 0.05

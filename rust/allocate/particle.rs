@@ -2,6 +2,7 @@
 
 use super::{check_rewards, check_temperature, check_width};
 use crate::error::{Error, check_entries};
+use crate::random::Random;
 
 /// How close to 0 and to 1 a reward may come: beyond, its odds would be none or without bound.
 ///
@@ -58,7 +59,7 @@ pub fn particle_weights(
     check_width(width)?;
     check_temperature("temperature", temperature)?;
     let reach = Reach::of(&shares(rewards, temperature));
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     Ok(match method {
         Resampling::Multinomial => multinomial(&reach, width, &mut random),
         Resampling::Systematic => systematic(&reach, width, &mut random),
@@ -145,24 +146,6 @@ fn systematic(reach: &Reach, width: i64, random: &mut Random) -> Vec<i64> {
     reach.to.iter().map(count).collect()
 }
 
-/// The `splitmix64` generator: a counter and a mix, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Draws from `0..below`; the chance of falling below any bound is right to within 2^-64.
-    fn below(&mut self, below: u64) -> u64 {
-        ((u128::from(self.bits()) * u128::from(below)) >> 64) as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -198,7 +181,7 @@ mod tests {
             width in 1_i64..200, seed: u64,
         ) {
             let reach = Reach::of(&shares(&rewards, temperature));
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             let mut naive = vec![0; rewards.len()];
             for _ in 0..width {
                 let tick = random.below(reach.all);

@@ -1,7 +1,7 @@
 //! Random embeddings of steps.
 
-use super::random::Random;
 use crate::error::{Error, check_scalar};
+use crate::random::Random;
 
 /// Most entries of one matrix: 1 GiB of `f32`.
 const MAX_ENTRIES: usize = 1 << 28;
@@ -26,11 +26,11 @@ pub fn embeddings(
     check_size(width, dim, spread)?;
     let right = (1..=MAX_ENTRIES / dim).contains(&kinds);
     check_scalar("kinds", kinds as i64, "at least 1, and kinds * dim at most 2**28", right)?;
-    let mut random = Random::new(seed, 0);
+    let mut random = Random::stream(seed, 0);
     let centres: Vec<f64> = (0..dim * kinds).map(|_| random.normal()).collect();
     let mut rows = Vec::with_capacity(width * dim);
     for _ in 0..width {
-        let centre = dim * random.below(kinds);
+        let centre = dim * random.below(kinds as u64) as usize;
         let centre = &centres[centre..centre + dim];
         rows.extend(centre.iter().map(|&at| (at + spread * random.normal()) as f32));
     }
@@ -51,11 +51,11 @@ pub fn embeddings(
 /// finite.
 pub fn embedding_arc(width: usize, dim: usize, spread: f64, seed: u64) -> Result<Vec<f32>, Error> {
     check_size(width, dim, spread)?;
-    let mut random = Random::new(seed, 0);
+    let mut random = Random::stream(seed, 0);
     let axes: Vec<(f64, f64)> = (0..dim).map(|_| (random.normal(), random.normal())).collect();
     let mut places: Vec<usize> = (0..width).collect();
     for i in (1..width).rev() {
-        places.swap(i, random.below(i + 1));
+        places.swap(i, random.below(i as u64 + 1) as usize);
     }
     let mut rows = Vec::with_capacity(width * dim);
     for place in places {

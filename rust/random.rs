@@ -1,13 +1,18 @@
 //! A seeded source of random numbers.
 
 /// Generates by splitmix64: a few lines, and the same numbers on every platform.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    /// Starts at a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Starts the stream of one purpose: streams of one seed do not shift when another is read.
-    pub fn new(seed: u64, purpose: u64) -> Self {
-        let mut mixed = Self(seed.wrapping_add(purpose.wrapping_mul(0xd1b5_4a32_d192_ed03)));
-        Self(mixed.bits())
+    pub fn stream(seed: u64, purpose: u64) -> Self {
+        let purpose = purpose.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        Self(Self::new(seed.wrapping_add(purpose)).bits())
     }
 
     /// Draws 64 bits.
@@ -24,9 +29,9 @@ impl Random {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Draws uniformly from `0..below`; 0 where `below` is 0.
-    pub fn below(&mut self, below: usize) -> usize {
-        ((u128::from(self.bits()) * below as u128) >> 64) as usize
+    /// Draws uniformly from `0..below`, to within 2^-64; 0 where `below` is 0.
+    pub fn below(&mut self, below: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(below)) >> 64) as u64
     }
 
     /// Draws from about the normal distribution of mean 0 and variance 1.
