@@ -303,11 +303,18 @@ def test_a_reward_is_formed_from_the_path(reward: Any, first: int) -> None:
         (lambda: BestOfN(width=2.0), "width must be an integer .* got 2.0"),  # type: ignore[arg-type]
         (lambda: BeamSearch(width=2**33), "width must be an integer"),
         (lambda: DVTS(width="4"), "width must be an integer .* got '4'"),  # type: ignore[arg-type]
-        (lambda: ETS(width=4, lambda_b=-1.0), "lambda_b must be >= 0, got -1.0"),
-        (lambda: ETS(width=4, lambda_d=-0.1), "lambda_d must be >= 0, or None, got -0.1"),
-        (lambda: ETS(width=4, lambda_d=math.nan), "lambda_d must be >= 0, or None, got nan"),
+        (lambda: ETS(width=4, lambda_b=-1.0), r"lambda_b must be in \[0, 1e300\], got -1.0"),
+        (
+            lambda: ETS(width=4, lambda_d=-0.1),
+            r"lambda_d must be in \[0, 1e300\], or None, got -0.1",
+        ),
+        (
+            lambda: ETS(width=4, lambda_d=math.nan),
+            r"lambda_d must be in \[0, 1e300\], or None, got nan",
+        ),
+        (lambda: ETS(width=4, lambda_b=1e301), r"lambda_b must be in \[0, 1e300\], got 1e\+301"),
         (lambda: ETS(width=4, lambda_b=None), "lambda_b must be a number"),  # type: ignore[arg-type]
-        (lambda: ETS(width=4, lambda_b=math.inf), "lambda_b must be >= 0, got inf"),
+        (lambda: ETS(width=4, lambda_b=math.inf), r"lambda_b must be in \[0, 1e300\], got inf"),
         (lambda: ETS(width=4, temperature=0.0), "temperature must be > 0, got 0.0"),
         (lambda: REBASE(width=4, temperature=-1), "temperature must be > 0, got -1"),
         (lambda: ETS(width=4, cluster_threshold=2.5), r"cluster_threshold must be in \[0, 2\]"),
