@@ -159,7 +159,7 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 /// time_limit : float or None
 ///     Seconds, at least 0, after which the best selection so far is returned with its bound and
 ///     optimal=False. The exact method looks at its clock between bounds, each a pass over the tree
-///     (within 10 ms at widths up to 16,384); the MILP solver looks at its own less often.
+///     (within 20 ms at widths up to 16,384); the MILP solver looks at its own less often.
 ///
 /// Returns
 /// -------
