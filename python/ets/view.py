@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Selection, Tree
+from ets.errors import InputError
 from ets.nodes import Nodes, Reward
 
 
@@ -101,3 +102,19 @@ class Strategy(Protocol):
     def decide(self, view: View) -> Decision:
         """Choose. Called once a step with at least one candidate and a remaining width of >= 1."""
         ...
+
+
+def stack(
+    nodes: list[int], known: dict[int, NDArray[np.float32]], texts: list[str | None]
+) -> NDArray[np.float32]:
+    """The nodes' embeddings, float32[n, d]; one that is missing is that of an equal text."""
+    by_text = {texts[node]: vector for node, vector in known.items()}
+    rows = []
+    for node in nodes:
+        vector = known.get(node)
+        if vector is None and texts[node] is not None:
+            vector = by_text.get(texts[node])
+        if vector is None:
+            raise InputError(f"node {node} has no embedding")
+        rows.append(vector)
+    return np.stack(rows)
