@@ -9,9 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import rebase_weights
+from ets.checks import integer
 from ets.errors import InputError
 from ets.events import KVStep, Pruned, Timing
 from ets.view import Decision, Strategy, View
+
+
+def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
+    """`budget`, None or an integer >= 1, for a strategy that keeps to it; else `InputError`."""
+    if budget is None:
+        return None
+    tokens = integer("kv_budget", budget, 1, ", or None")
+    if not getattr(strategy, "obeys_kv_budget", False):
+        raise InputError(
+            f"kv_budget goes with a strategy that prunes to it (ETS), got {strategy!r} "
+            f"with kv_budget={tokens}"
+        )
+    return tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +46,8 @@ class Outcome:
 def decide(strategy: Strategy, view: View) -> Outcome:
     """Let the strategy choose, and change nothing.
 
-    Raises what the strategy raises, and `InputError` for a decision that makes no sense.
+    Raises what the strategy raises, and `InputError` for a decision that makes no sense or that
+    exceeds the KV budget.
     """
     start = perf_counter_ns()
     decision = strategy.decide(view)
@@ -47,6 +62,21 @@ def decide(strategy: Strategy, view: View) -> Outcome:
             view.rewards(getattr(strategy, "reward", "last")),
             view.width,
             getattr(strategy, "temperature", 0.2),
+        )
+    kv = KVStep(
+        depth=view.depth,
+        width=view.width,
+        candidates=len(ids),
+        kept=int(kept.sum()),
+        kv_before=tree.kv_tokens(ids),
+        kv_after=tree.kv_tokens(ids[kept]),
+        kv_rebase=tree.kv_tokens(ids[rebase > 0]),
+        kv_budget=view.kv_budget,
+    )
+    if view.kv_budget is not None and kv.kv_after > view.kv_budget:
+        raise InputError(
+            f"the strategy must keep at most kv_budget = {view.kv_budget} KV tokens, "
+            f"got {kv.kv_after} from {strategy!r}"
         )
     selection = decision.selection
     return Outcome(
@@ -66,15 +96,7 @@ def decide(strategy: Strategy, view: View) -> Outcome:
             None if selection is None else _finite(selection.bound),
             None if selection is None else selection.optimal,
         ),
-        kv=KVStep(
-            depth=view.depth,
-            width=view.width,
-            candidates=len(ids),
-            kept=int(kept.sum()),
-            kv_before=tree.kv_tokens(ids),
-            kv_after=tree.kv_tokens(ids[kept]),
-            kv_rebase=tree.kv_tokens(ids[rebase > 0]),
-        ),
+        kv=kv,
         timing=Timing(view.depth, decision.cluster_us, decision.select_us, took),
     )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ets import snapshot
 from ets._core import Tree
 from ets.checks import integer
-from ets.decide import decide
+from ets.decide import check_kv_budget, decide
 from ets.errors import InputError
 from ets.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
 from ets.nodes import Nodes
@@ -48,6 +48,8 @@ class TreeSearch:
         Of every sample's seed; `ets.seeds.problem_seed` makes one for each problem of a run.
     max_tokens, max_depth
         A trajectory's tokens and steps, >= 1, at which it is cut.
+    kv_budget
+        The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute.
 
     Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
     say), the children told stay told and `ask` tries the decision again.
@@ -61,6 +63,7 @@ class TreeSearch:
         seed: int = 0,
         max_tokens: int = 1024,
         max_depth: int = 25,
+        kv_budget: int | None = None,
     ) -> None:
         self.strategy = strategy
         self.prompt_tokens = integer("prompt_tokens", prompt_tokens, 0)
@@ -72,6 +75,7 @@ class TreeSearch:
                 f"strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
                 f"got {strategy!r}"
             )
+        self.kv_budget = kv_budget
         self.tree = Tree(self.prompt_tokens)
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
         self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
@@ -87,11 +91,27 @@ class TreeSearch:
         """One a selection made by this object; neither saved nor compared."""
         self.end: str | None = None
         """Why the search is over: `width_used_up`, `max_depth` (it cut the last candidates),
-        `no_candidates`, `none_kept` (the strategy kept none), or what `stop` was given."""
+        `no_candidates`, `none_kept` (the strategy kept none), `kv_budget` (not one candidate fits
+        in it), or what `stop` was given."""
         self._pending = Pending()
         self._candidates: list[int] = [0]
         self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
         self._decide()
+
+    @property
+    def kv_budget(self) -> int | None:
+        """The most KV tokens that a selection may keep: those of the candidates continued and of
+        all above them, the prompt's included, each once. None: no limit.
+
+        A driver may change it at any time; the next selection goes by it. Where not even the
+        cheapest candidate fits, the search ends. Raises `InputError` for what is no integer >= 1,
+        and for a strategy that does not prune to a budget (those of ours other than `ETS`).
+        """
+        return self._kv_budget
+
+    @kv_budget.setter
+    def kv_budget(self, budget: int | None) -> None:
+        self._kv_budget = check_kv_budget(self.strategy, budget)
 
     def ask(self) -> list[Ask]:
         """What is still wanted of the current step, best leaf first; empty when the search is over.
@@ -269,6 +289,11 @@ class TreeSearch:
     def _decide(self) -> None:
         """Let the strategy choose among the candidates, and ask for what it wants."""
         nodes, step = self.nodes, self.depth
+        if self.kv_budget is not None:
+            cheapest = min(nodes.total[node] for node in self._candidates)
+            if self.prompt_tokens + cheapest > self.kv_budget:
+                self._finish("kv_budget")
+                return
         ids = np.array(self._candidates, dtype=np.int64)
         ids.flags.writeable = False
         view = View(
@@ -279,6 +304,7 @@ class TreeSearch:
             columns=nodes,
             completed=tuple(done.node for done in self.trajectories),
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
+            kv_budget=self.kv_budget,
         )
         outcome = decide(self.strategy, view)
         # Nothing below raises: from here on the decision is taken.

@@ -32,6 +32,9 @@ class View:
     """The last nodes of the trajectories completed so far, in the order of their ids."""
     lookup: Callable[[], NDArray[np.float32]] = field(repr=False)
     """Makes what `embeddings()` returns."""
+    kv_budget: int | None = None
+    """The most KV tokens, the prompt's included, that the candidates continued may hold
+    (`tree.kv_tokens`); at least one candidate fits by itself. None: no limit."""
 
     def rewards(self, how: Reward = "last") -> NDArray[np.float64]:
         """The candidates' path rewards, float64[n]."""
@@ -87,6 +90,9 @@ class Strategy(Protocol):
 
     A strategy holds settings only. All it decides by is in the view, so that a search can be saved,
     loaded, and run beside others with the same strategy object.
+
+    One that keeps to `View.kv_budget` says so by an attribute `obeys_kv_budget`, true; without it a
+    search with a KV budget refuses the strategy.
     """
 
     @property
