@@ -164,12 +164,17 @@ class TreeSearch:
     def stop(self, reason: str) -> None:
         """End the search now, with the trajectories completed so far; `end` becomes `reason`.
 
-        Children of an incomplete step are forgotten. Does nothing when the search is over.
+        What was told of an incomplete step counts: it becomes nodes, of which those that are
+        finished or cut are completed trajectories. Nothing is selected any more. Does nothing when
+        the search is over. Raises `InputError` for a reason that is no text or empty.
         """
         if not isinstance(reason, str) or not reason:
             raise InputError(f"reason must be a text that says why, got {reason!r}")
-        if self.end is None:
-            self._finish(reason)
+        if self.end is not None:
+            return
+        if self._pending.told:
+            self._grow()
+        self._finish(reason)
 
     @property
     def depth(self) -> int:
@@ -247,6 +252,19 @@ class TreeSearch:
 
     def _complete(self) -> None:
         """Turn the buffered children into nodes, complete trajectories, and decide."""
+        done = self._grow()
+        if any(event.cut == "max_depth" for event in done):  # it cuts all that have not finished
+            self._finish("max_depth")
+        elif self.remaining <= 0:
+            self._finish("width_used_up")
+        elif not self._candidates:
+            self._finish("no_candidates")
+        else:
+            self._decide()
+
+    def _grow(self) -> list[Finished]:
+        """Turn the buffered children into nodes, and complete trajectories; the others become the
+        candidates."""
         nodes, step = self.nodes, len(self.nodes.levels)
         told, self._pending = self._pending.in_order(), Pending()
         self._candidates, self._embeddings = [], {}
@@ -277,14 +295,7 @@ class TreeSearch:
         )
         self.events += done
         self.remaining -= len(done)
-        if any(event.cut == "max_depth" for event in done):  # it cuts all that have not finished
-            self._finish("max_depth")
-        elif self.remaining <= 0:
-            self._finish("width_used_up")
-        elif not self._candidates:
-            self._finish("no_candidates")
-        else:
-            self._decide()
+        return done
 
     def _decide(self) -> None:
         """Let the strategy choose among the candidates, and ask for what it wants."""
