@@ -12,16 +12,16 @@ import numpy as np
 from ets.errors import InputError
 
 
-def integer(name: str, value: object, low: int | None) -> int:
+def integer(name: str, value: object, low: int | None, note: str = "") -> int:
     """`value`, an integer of any kind, as an int of at least `low`; `InputError` if it is none."""
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
         number = as_index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise InputError(f"{name} must be an integer, got {value!r}") from None
+        raise InputError(f"{name} must be an integer{note}, got {value!r}") from None
     if low is not None and number < low:
-        raise InputError(f"{name} must be at least {low}, got {number}")
+        raise InputError(f"{name} must be at least {low}{note}, got {number}")
     return number
 
 

@@ -116,6 +116,8 @@ class KVStep:
     """Of the candidates that are continued."""
     kv_rebase: int
     """Of the candidates that REBASE would have continued from this very state."""
+    kv_budget: int | None
+    """The most that `kv_after` was allowed to be; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)

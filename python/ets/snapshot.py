@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ets.view import Strategy
 
 FORMAT = "ets.TreeSearch"
-VERSION = 1
+VERSION = 2
 
 _COLUMNS = ("parent", "index", "tokens", "reward", "finished", "text", "cluster", "fate")
 _FIELDS = (
@@ -34,6 +34,7 @@ _FIELDS = (
     "seed",
     "max_tokens",
     "max_depth",
+    "kv_budget",
     "remaining",
     "end",
     "nodes",
@@ -60,6 +61,7 @@ def save(search: TreeSearch) -> dict[str, Any]:
         "seed": search.seed,
         "max_tokens": search.max_tokens,
         "max_depth": search.max_depth,
+        "kv_budget": search.kv_budget,
         "remaining": search.remaining,
         "end": search.end,
         "nodes": {name: list(getattr(nodes, name)) for name in _COLUMNS},
@@ -116,6 +118,7 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.seed = data["seed"]
     search.max_tokens = data["max_tokens"]
     search.max_depth = data["max_depth"]
+    search.kv_budget = data["kv_budget"]
     search.remaining = data["remaining"]
     search.end = data["end"]
     search.tree = Tree(search.prompt_tokens)

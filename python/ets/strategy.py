@@ -36,7 +36,8 @@ class ETS:
     width: int
     """Trajectories to complete, 1 to 2**32."""
     lambda_b: float = 1.0
-    """Price of keeping the whole tree, 0 to 1e300; 0 prunes nothing, which is REBASE."""
+    """Price of keeping the whole tree, 0 to 1e300; 0 prunes nothing, which is REBASE, as long as
+    all fits in the search's KV budget."""
     lambda_d: float | None = None
     """Worth of covering every cluster, 0 to 1e300; 0 is ETS-KV, which needs no embeddings. None
     becomes the published value of the nearest published width, in ratio: 1.5 up to 32, 1.4 up to
@@ -79,6 +80,11 @@ class ETS:
         """Whether coverage counts: `lambda_d > 0`."""
         return bool(self.lambda_d)
 
+    @property
+    def obeys_kv_budget(self) -> bool:
+        """True: the leaves kept are the best of those sets that fit in the search's KV budget."""
+        return True
+
     def decide(self, view: View) -> Decision:
         """Cluster, select, and spread the remaining width over the leaves kept."""
         rewards = view.rewards(self.reward)
@@ -89,6 +95,9 @@ class ETS:
         if self.needs_embeddings and len(rewards) > 1 and not view.same_texts():
             clusters = cluster_steps(view.embeddings(), self.cluster_threshold)
         clustered = perf_counter_ns()
+        budget = view.kv_budget
+        if budget is not None and view.tree.kv_tokens(view.nodes) <= budget:
+            budget = None  # it binds nothing: ties are broken as if there were none
         selection = view.tree.select(
             view.nodes,
             outcome.astype(np.float64),
@@ -96,12 +105,14 @@ class ETS:
             lambda_b=self.lambda_b,
             lambda_d=0.0 if clusters is None else self.lambda_d or 0.0,
             node_cost=self.node_cost,
+            kv_budget=budget,
             solver=self.solver,
             time_limit=self.time_limit,
         )
         selected = perf_counter_ns()
         # What costs nothing is kept: a tie of the objective, broken so that this is REBASE then.
-        kept = np.flatnonzero(selection.keep) if self.lambda_b else np.arange(len(rewards))
+        free = not self.lambda_b and budget is None
+        kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
         counts = np.zeros(len(rewards), dtype=np.int64)
         counts[kept] = rebase_weights(rewards[kept], view.width, self.temperature)
         order = best_first(rewards, counts)

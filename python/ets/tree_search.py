@@ -4,58 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
-from time import perf_counter_ns
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets import snapshot
-from ets._core import Tree, rebase_weights
+from ets._core import Tree
 from ets.checks import integer
+from ets.decide import check_kv_budget, decide
 from ets.errors import InputError
-from ets.events import (
-    Ended,
-    Event,
-    Expanded,
-    Finished,
-    KVRecord,
-    KVStep,
-    Pruned,
-    Scored,
-    Timing,
-)
+from ets.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
 from ets.nodes import Nodes
 from ets.pending import Ask, Child, Key, Pending, check_comparable
 from ets.seeds import root_seed
-from ets.view import Decision, Strategy, View
-
-Cut = Literal["max_tokens", "max_depth"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trajectory:
-    """A completed path from the root."""
-
-    node: int
-    """Its last node."""
-    path: tuple[int, ...]
-    """[depth]: its nodes from depth 1 on."""
-    rewards: tuple[float, ...]
-    """[depth]: the reward of each step."""
-    tokens: int
-    """Of its steps; the prompt is not counted."""
-    cut: Cut | None
-    """The limit that cut it; None where the policy ended it."""
-    texts: tuple[str | None, ...]
-    """[depth]: the steps' texts, as far as they were told."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the policy ended it, so that it may hold an answer."""
-        return self.cut is None
+from ets.trajectory import Cut, Trajectory
+from ets.view import Strategy, View, stack
 
 
 class TreeSearch:
@@ -83,6 +48,8 @@ class TreeSearch:
         Of every sample's seed; `ets.seeds.problem_seed` makes one for each problem of a run.
     max_tokens, max_depth
         A trajectory's tokens and steps, >= 1, at which it is cut.
+    kv_budget
+        The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute.
 
     Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
     say), the children told stay told and `ask` tries the decision again.
@@ -96,6 +63,7 @@ class TreeSearch:
         seed: int = 0,
         max_tokens: int = 1024,
         max_depth: int = 25,
+        kv_budget: int | None = None,
     ) -> None:
         self.strategy = strategy
         self.prompt_tokens = integer("prompt_tokens", prompt_tokens, 0)
@@ -107,6 +75,7 @@ class TreeSearch:
                 f"strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
                 f"got {strategy!r}"
             )
+        self.kv_budget = kv_budget
         self.tree = Tree(self.prompt_tokens)
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
         self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
@@ -122,11 +91,27 @@ class TreeSearch:
         """One a selection made by this object; neither saved nor compared."""
         self.end: str | None = None
         """Why the search is over: `width_used_up`, `max_depth` (it cut the last candidates),
-        `no_candidates`, `none_kept` (the strategy kept none), or what `stop` was given."""
+        `no_candidates`, `none_kept` (the strategy kept none), `kv_budget` (not one candidate fits
+        in it), or what `stop` was given."""
         self._pending = Pending()
         self._candidates: list[int] = [0]
         self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
         self._decide()
+
+    @property
+    def kv_budget(self) -> int | None:
+        """The most KV tokens that a selection may keep: those of the candidates continued and of
+        all above them, the prompt's included, each once. None: no limit.
+
+        A driver may change it at any time; the next selection goes by it. Where not even the
+        cheapest candidate fits, the search ends. Raises `InputError` for what is no integer >= 1,
+        and for a strategy that does not prune to a budget (those of ours other than `ETS`).
+        """
+        return self._kv_budget
+
+    @kv_budget.setter
+    def kv_budget(self, budget: int | None) -> None:
+        self._kv_budget = check_kv_budget(self.strategy, budget)
 
     def ask(self) -> list[Ask]:
         """What is still wanted of the current step, best leaf first; empty when the search is over.
@@ -179,12 +164,17 @@ class TreeSearch:
     def stop(self, reason: str) -> None:
         """End the search now, with the trajectories completed so far; `end` becomes `reason`.
 
-        Children of an incomplete step are forgotten. Does nothing when the search is over.
+        What was told of an incomplete step counts: it becomes nodes, of which those that are
+        finished or cut are completed trajectories. Nothing is selected any more. Does nothing when
+        the search is over. Raises `InputError` for a reason that is no text or empty.
         """
         if not isinstance(reason, str) or not reason:
             raise InputError(f"reason must be a text that says why, got {reason!r}")
-        if self.end is None:
-            self._finish(reason)
+        if self.end is not None:
+            return
+        if self._pending.told:
+            self._grow()
+        self._finish(reason)
 
     @property
     def depth(self) -> int:
@@ -262,6 +252,19 @@ class TreeSearch:
 
     def _complete(self) -> None:
         """Turn the buffered children into nodes, complete trajectories, and decide."""
+        done = self._grow()
+        if any(event.cut == "max_depth" for event in done):  # it cuts all that have not finished
+            self._finish("max_depth")
+        elif self.remaining <= 0:
+            self._finish("width_used_up")
+        elif not self._candidates:
+            self._finish("no_candidates")
+        else:
+            self._decide()
+
+    def _grow(self) -> list[Finished]:
+        """Turn the buffered children into nodes, and complete trajectories; the others become the
+        candidates."""
         nodes, step = self.nodes, len(self.nodes.levels)
         told, self._pending = self._pending.in_order(), Pending()
         self._candidates, self._embeddings = [], {}
@@ -292,18 +295,16 @@ class TreeSearch:
         )
         self.events += done
         self.remaining -= len(done)
-        if any(event.cut == "max_depth" for event in done):  # it cuts all that have not finished
-            self._finish("max_depth")
-        elif self.remaining <= 0:
-            self._finish("width_used_up")
-        elif not self._candidates:
-            self._finish("no_candidates")
-        else:
-            self._decide()
+        return done
 
     def _decide(self) -> None:
         """Let the strategy choose among the candidates, and ask for what it wants."""
         nodes, step = self.nodes, self.depth
+        if self.kv_budget is not None:
+            cheapest = min(nodes.total[node] for node in self._candidates)
+            if self.prompt_tokens + cheapest > self.kv_budget:
+                self._finish("kv_budget")
+                return
         ids = np.array(self._candidates, dtype=np.int64)
         ids.flags.writeable = False
         view = View(
@@ -313,56 +314,23 @@ class TreeSearch:
             tree=self.tree,
             columns=nodes,
             completed=tuple(done.node for done in self.trajectories),
-            lookup=partial(_stack, self._candidates, self._embeddings, nodes.text),
+            lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
+            kv_budget=self.kv_budget,
         )
-        start = perf_counter_ns()
-        decision = self.strategy.decide(view)
-        took = (perf_counter_ns() - start) / 1e3
-        order, counts = _check_decision(decision, len(ids))
-        kept = np.zeros(len(ids), dtype=np.bool_)
-        kept[order[counts > 0]] = True
-        rebase = decision.rebase
-        if rebase is None:
-            rebase = rebase_weights(
-                view.rewards(getattr(self.strategy, "reward", "last")),
-                self.remaining,
-                getattr(self.strategy, "temperature", 0.2),
-            )
-        kv = KVStep(
-            depth=step,
-            width=self.remaining,
-            candidates=len(ids),
-            kept=int(kept.sum()),
-            kv_before=self.tree.kv_tokens(ids),
-            kv_after=self.tree.kv_tokens(ids[kept]),
-            kv_rebase=self.tree.kv_tokens(ids[rebase > 0]),
-        )
+        outcome = decide(self.strategy, view)
         # Nothing below raises: from here on the decision is taken.
-        self.kv.steps.append(kv)
-        self.timings.append(Timing(step, decision.cluster_us, decision.select_us, took))
-        for node, keep in zip(self._candidates, kept.tolist(), strict=True):
+        self.kv.steps.append(outcome.kv)
+        self.timings.append(outcome.timing)
+        self.events.append(outcome.pruned)
+        for node, keep in zip(self._candidates, outcome.kept, strict=True):
             nodes.fate[node] = "kept" if keep else "pruned"
-        if decision.clusters is not None:
-            for node, label in zip(self._candidates, decision.clusters.tolist(), strict=True):
+        if outcome.clusters is not None:
+            for node, label in zip(self._candidates, outcome.clusters, strict=True):
                 nodes.cluster[node] = label
-        selection = decision.selection
-        self.events.append(
-            Pruned(
-                step,
-                tuple(ids[kept].tolist()),
-                tuple(ids[~kept].tolist()),
-                decision.clusters_found,
-                None if selection is None else _finite(selection.objective),
-                None if selection is None else _finite(selection.bound),
-                None if selection is None else selection.optimal,
-            )
-        )
         self._candidates, self._embeddings = [], {}
-        for position, count in zip(order.tolist(), counts.tolist(), strict=True):
-            if count:
-                node = int(ids[position])
-                self._pending.want(node, nodes.seed[node], nodes.requested[node], count)
-                nodes.requested[node] += count
+        for node, count in outcome.asks:
+            self._pending.want(node, nodes.seed[node], nodes.requested[node], count)
+            nodes.requested[node] += count
         if asks := self._pending.asks:
             wanted = tuple(ask.node for ask in asks)
             self.events.append(Expanded(step, wanted, tuple(ask.n for ask in asks)))
@@ -376,56 +344,6 @@ class TreeSearch:
         self._pending = Pending()
         self.end = reason
         self.events.append(Ended(self.depth, reason))
-
-
-def _stack(
-    nodes: list[int], known: dict[int, NDArray[np.float32]], texts: list[str | None]
-) -> NDArray[np.float32]:
-    """The nodes' embeddings, float32[n, d]; one that is missing is that of an equal text."""
-    by_text = {texts[node]: vector for node, vector in known.items()}
-    rows = []
-    for node in nodes:
-        vector = known.get(node)
-        if vector is None and texts[node] is not None:
-            vector = by_text.get(texts[node])
-        if vector is None:
-            raise InputError(f"node {node} has no embedding")
-        rows.append(vector)
-    return np.stack(rows)
-
-
-def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The order and counts of a decision over `n` candidates; `InputError` if they are wrong."""
-    order = np.asarray(decision.order)
-    counts = np.asarray(decision.counts)
-    for name, array in (("order", order), ("counts", counts)):
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise InputError(
-                f"the strategy's {name} must be a 1-dimensional array of integers, "
-                f"got {array.dtype} of shape {array.shape}"
-            )
-    if len(order) != len(counts):
-        raise InputError(
-            "the strategy's order and counts must have the same length, "
-            f"got {len(order)} and {len(counts)}"
-        )
-    for name, array, low, high in (("order", order, 0, n), ("counts", counts, 0, 2**32 + 1)):
-        bad = np.flatnonzero((array < low) | (array >= high))
-        if len(bad):
-            raise InputError(
-                f"the strategy's {name}[{bad[0]}] must lie in [{low}, {high}), got {array[bad[0]]}"
-            )
-    for name, extra in (("clusters", decision.clusters), ("rebase", decision.rebase)):
-        if extra is not None and extra.shape != (n,):
-            raise InputError(
-                f"the strategy's {name} must have one entry for each of the {n} candidates, "
-                f"got shape {extra.shape}"
-            )
-    return order, counts
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 __all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Selection, Tree
+from ets.errors import InputError
 from ets.nodes import Nodes, Reward
 
 
@@ -31,6 +32,9 @@ class View:
     """The last nodes of the trajectories completed so far, in the order of their ids."""
     lookup: Callable[[], NDArray[np.float32]] = field(repr=False)
     """Makes what `embeddings()` returns."""
+    kv_budget: int | None = None
+    """The most KV tokens, the prompt's included, that the candidates continued may hold
+    (`tree.kv_tokens`); at least one candidate fits by itself. None: no limit."""
 
     def rewards(self, how: Reward = "last") -> NDArray[np.float64]:
         """The candidates' path rewards, float64[n]."""
@@ -86,6 +90,9 @@ class Strategy(Protocol):
 
     A strategy holds settings only. All it decides by is in the view, so that a search can be saved,
     loaded, and run beside others with the same strategy object.
+
+    One that keeps to `View.kv_budget` says so by an attribute `obeys_kv_budget`, true; without it a
+    search with a KV budget refuses the strategy.
     """
 
     @property
@@ -101,3 +108,19 @@ class Strategy(Protocol):
     def decide(self, view: View) -> Decision:
         """Choose. Called once a step with at least one candidate and a remaining width of >= 1."""
         ...
+
+
+def stack(
+    nodes: list[int], known: dict[int, NDArray[np.float32]], texts: list[str | None]
+) -> NDArray[np.float32]:
+    """The nodes' embeddings, float32[n, d]; one that is missing is that of an equal text."""
+    by_text = {texts[node]: vector for node, vector in known.items()}
+    rows = []
+    for node in nodes:
+        vector = known.get(node)
+        if vector is None and texts[node] is not None:
+            vector = by_text.get(texts[node])
+        if vector is None:
+            raise InputError(f"node {node} has no embedding")
+        rows.append(vector)
+    return np.stack(rows)

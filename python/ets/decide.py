@@ -1,0 +1,135 @@
+"""One selection: what the strategy decided, checked, and the KV tokens that it comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets._core import rebase_weights
+from ets.checks import integer
+from ets.errors import InputError
+from ets.events import KVStep, Pruned, Timing
+from ets.view import Decision, Strategy, View
+
+
+def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
+    """`budget`, None or an integer >= 1, for a strategy that keeps to it; else `InputError`."""
+    if budget is None:
+        return None
+    tokens = integer("kv_budget", budget, 1, ", or None")
+    if not getattr(strategy, "obeys_kv_budget", False):
+        raise InputError(
+            f"kv_budget goes with a strategy that prunes to it (ETS), got {strategy!r} "
+            f"with kv_budget={tokens}"
+        )
+    return tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A decision that makes sense, and its records."""
+
+    asks: list[tuple[int, int]]
+    """[k]: node and continuations, >= 1, in the order in which they are asked for."""
+    kept: list[bool]
+    """[n]: which candidates are continued."""
+    clusters: list[int] | None
+    """[n]: cluster labels, where the strategy clustered."""
+    pruned: Pruned
+    kv: KVStep
+    timing: Timing
+
+
+def decide(strategy: Strategy, view: View) -> Outcome:
+    """Let the strategy choose, and change nothing.
+
+    Raises what the strategy raises, and `InputError` for a decision that makes no sense or that
+    exceeds the KV budget.
+    """
+    start = perf_counter_ns()
+    decision = strategy.decide(view)
+    took = (perf_counter_ns() - start) / 1e3
+    ids, tree = view.nodes, view.tree
+    order, counts = _check_decision(decision, len(ids))
+    kept = np.zeros(len(ids), dtype=np.bool_)
+    kept[order[counts > 0]] = True
+    rebase = decision.rebase
+    if rebase is None:
+        rebase = rebase_weights(
+            view.rewards(getattr(strategy, "reward", "last")),
+            view.width,
+            getattr(strategy, "temperature", 0.2),
+        )
+    kv = KVStep(
+        depth=view.depth,
+        width=view.width,
+        candidates=len(ids),
+        kept=int(kept.sum()),
+        kv_before=tree.kv_tokens(ids),
+        kv_after=tree.kv_tokens(ids[kept]),
+        kv_rebase=tree.kv_tokens(ids[rebase > 0]),
+        kv_budget=view.kv_budget,
+    )
+    if view.kv_budget is not None and kv.kv_after > view.kv_budget:
+        raise InputError(
+            f"the strategy must keep at most kv_budget = {view.kv_budget} KV tokens, "
+            f"got {kv.kv_after} from {strategy!r}"
+        )
+    selection = decision.selection
+    return Outcome(
+        asks=[
+            (int(ids[position]), count)
+            for position, count in zip(order.tolist(), counts.tolist(), strict=True)
+            if count
+        ],
+        kept=kept.tolist(),
+        clusters=None if decision.clusters is None else decision.clusters.tolist(),
+        pruned=Pruned(
+            view.depth,
+            tuple(ids[kept].tolist()),
+            tuple(ids[~kept].tolist()),
+            decision.clusters_found,
+            None if selection is None else _finite(selection.objective),
+            None if selection is None else _finite(selection.bound),
+            None if selection is None else selection.optimal,
+        ),
+        kv=kv,
+        timing=Timing(view.depth, decision.cluster_us, decision.select_us, took),
+    )
+
+
+def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order and counts of a decision over `n` candidates; `InputError` if they are wrong."""
+    order = np.asarray(decision.order)
+    counts = np.asarray(decision.counts)
+    for name, array in (("order", order), ("counts", counts)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise InputError(
+                f"the strategy's {name} must be a 1-dimensional array of integers, "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+    if len(order) != len(counts):
+        raise InputError(
+            "the strategy's order and counts must have the same length, "
+            f"got {len(order)} and {len(counts)}"
+        )
+    for name, array, low, high in (("order", order, 0, n), ("counts", counts, 0, 2**32 + 1)):
+        bad = np.flatnonzero((array < low) | (array >= high))
+        if len(bad):
+            raise InputError(
+                f"the strategy's {name}[{bad[0]}] must lie in [{low}, {high}), got {array[bad[0]]}"
+            )
+    for name, extra in (("clusters", decision.clusters), ("rebase", decision.rebase)):
+        if extra is not None and extra.shape != (n,):
+            raise InputError(
+                f"the strategy's {name} must have one entry for each of the {n} candidates, "
+                f"got shape {extra.shape}"
+            )
+    return order, counts
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

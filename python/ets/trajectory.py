@@ -1,0 +1,31 @@
+"""A completed path of a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Cut = Literal["max_tokens", "max_depth"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A completed path from the root."""
+
+    node: int
+    """Its last node."""
+    path: tuple[int, ...]
+    """[depth]: its nodes from depth 1 on."""
+    rewards: tuple[float, ...]
+    """[depth]: the reward of each step."""
+    tokens: int
+    """Of its steps; the prompt is not counted."""
+    cut: Cut | None
+    """The limit that cut it; None where the policy ended it."""
+    texts: tuple[str | None, ...]
+    """[depth]: the steps' texts, as far as they were told."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the policy ended it, so that it may hold an answer."""
+        return self.cut is None
