@@ -75,7 +75,7 @@ class VLLMPRM:
             options=engine_options,
         )
         self._prompt.max_length = min(self._prompt.max_length, self.engine.max_model_len)
-        self._can_skip = _pooling_params_have_skip()
+        self._can_skip = _SKIP in inspect.signature(_pooling_params()).parameters
         self.incremental = incremental
         if incremental and (why := self._obstacle()):
             self.incremental = False
@@ -148,15 +148,12 @@ class VLLMPRM:
         return None
 
     def _pooling(self) -> Any:
-        from vllm import pooling_params
-
-        task: Any = _TASK
         options = {_SKIP: not self.incremental} if self._can_skip else {}
-        return pooling_params.PoolingParams(task=task, **options)
+        return _pooling_params()(task=_TASK, **options)
 
 
-def _pooling_params_have_skip() -> bool:
-    """Whether a pooling request can say that it wants to read the prefix cache."""
-    from vllm import pooling_params
+def _pooling_params() -> Any:
+    """vLLM's class of what goes with a pooling request."""
+    from vllm.pooling_params import PoolingParams
 
-    return _SKIP in inspect.signature(pooling_params.PoolingParams).parameters
+    return PoolingParams
