@@ -28,8 +28,11 @@ async def sample_all(policy: VLLMPolicy, prefixes: list[Prefix], *, tokens: int 
 
 
 def search_on(
-    loop: LoopThread, monkeypatch: pytest.MonkeyPatch, **arguments: Any
+    loop: LoopThread,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: str = str(demo.problems()[2]["problem"]),
+    **arguments: Any,
 ) -> ets.SearchResult:
     """One search on shared engines, and so on their event loop, which outlives it."""
     monkeypatch.setattr("ets.search.LoopThread", lambda name: loop)
-    return ets.Search(**arguments).solve(str(demo.problems()[2]["problem"]))
+    return ets.Search(**arguments).solve(problem)

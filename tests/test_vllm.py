@@ -239,10 +239,10 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
     async def raw(seed: int) -> Any:
         params = smollm2._sampling(seed, 24)
         prompt = {"prompt_token_ids": list(root.token_ids)}
-        answer = await smollm2.engine.run(
+        reply = await smollm2.engine.run(
             lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
         )
-        return answer.output
+        return reply.output
 
     for seed in range(4):
         output = engine_loop.run(raw(seed)).outputs[0]

@@ -13,6 +13,7 @@ import pytest
 
 import ets
 from conftest import VLLMPair
+from ets import demo
 from ets.kv_space import HasKVSpace, KVSpace
 from ets.loop_thread import LoopThread
 from ets.policy.base import PolicyOptions
@@ -89,7 +90,9 @@ def searched(vllm_pair: VLLMPair, engine_loop: LoopThread) -> Iterator[Searched]
     with pytest.MonkeyPatch.context() as monkeypatch:
         # Steps that only their length ends, so that they are long beside a block.
         options = PolicyOptions(delimiter="@@@", answer_markers=())
-        prompt = PolicyPrompt.load(str(vllm_pair.policy_path), options, max_length=4096)
+        prompt = PolicyPrompt.load(
+            str(vllm_pair.policy_path), options, max_length=policy.prompt.max_length
+        )
         monkeypatch.setattr(policy, "_prompt", prompt)
 
         async def settled() -> EngineCounters:
@@ -107,6 +110,7 @@ def searched(vllm_pair: VLLMPair, engine_loop: LoopThread) -> Iterator[Searched]
         result = search_on(
             engine_loop,
             monkeypatch,
+            max((str(problem["problem"]) for problem in demo.problems()), key=len),
             policy=seen,
             prm=prm,
             strategy=ets.REBASE(width=16),

@@ -38,7 +38,7 @@ _ERROR_LINE = re.compile(r"^(?:\(.*?\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exce
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """What came of one request."""
 
     output: Any
@@ -114,7 +114,7 @@ class VLLMEngine:
             raise EngineError(f"the vLLM engine of {self.model!r} is closed")
         return slot[0]
 
-    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Answer:
+    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
         """Send one request (engine, request id) and wait for its final output.
 
         When the call is cancelled, the request is aborted in the engine.
@@ -139,7 +139,7 @@ class VLLMEngine:
             self._book.forget(request_id)
         if output is None:
             raise EngineError(f"the vLLM engine of {self.model!r} gave no output")
-        return Answer(output, preemptions)
+        return Reply(output, preemptions)
 
     async def unfinished(self) -> int:
         """How many requests the engine still works on, as its front end counts them."""

@@ -38,6 +38,9 @@ def on_cpu() -> bool:
 
 def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     """vLLM's configuration of one engine; every mistake in `options` shows here."""
+    # The first is for the PRM, which would otherwise import it while a thread imports the rest of
+    # vLLM: two threads in modules that import each other can see half of one.
+    import vllm.pooling_params  # noqa: F401
     from vllm.engine.arg_utils import AsyncEngineArgs
 
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}

@@ -90,17 +90,17 @@ class VLLMPolicy:
             return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
         params = self._sampling(seed, room)
         prompt: Any = {"prompt_token_ids": list(prefix.token_ids)}
-        answer = await self.engine.run(
+        reply = await self.engine.run(
             lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
         )
         step = self._prompt.read(
-            answer.output.outputs[0].token_ids,
+            reply.output.outputs[0].token_ids,
             prefix=prefix,
             max_tokens=max_tokens,
             prompt_tokens=len(prefix.token_ids),
-            cached_tokens=answer.output.num_cached_tokens or 0,
+            cached_tokens=reply.output.num_cached_tokens or 0,
         )
-        return replace(step, preemptions=answer.preemptions)
+        return replace(step, preemptions=reply.preemptions)
 
     async def aclose(self) -> None:
         """End the engine; calls that still wait get an `EngineError`."""

@@ -110,15 +110,15 @@ class VLLMPRM:
             return Score(0.0)
         params = self._pooling()
         prompt: Any = {"prompt_token_ids": list(ids)}
-        answer = await self.engine.run(
+        reply = await self.engine.run(
             lambda llm, request_id: llm.encode(prompt, params, request_id=request_id)
         )
-        rows = answer.output.outputs.data
+        rows = reply.output.outputs.data
         return Score(
             self._reward(rows),
             prompt_tokens=len(ids),
             cached_tokens=len(ids) - len(rows),
-            preemptions=answer.preemptions,
+            preemptions=reply.preemptions,
         )
 
     async def aclose(self) -> None:
