@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import subprocess
 import sys
@@ -19,22 +20,12 @@ from ets import demo
 from ets.errors import EngineError, InputError
 from ets.loop_thread import LoopThread
 from ets.step import Prefix, Score, Step
+from on_vllm import BLOCK, PROBLEM, sample_all, search_on
 
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
 
 pytestmark = pytest.mark.vllm
-
-BLOCK = 32
-"""Tokens per cache block that the backend asks for on a CPU."""
-PROBLEM = "Tom has 12 apples and buys 35 more. Ann gives 4 apples to Tom. How many apples now? " * 2
-
-
-async def sample_all(policy: VLLMPolicy, prefixes: list[Prefix], *, tokens: int = 48) -> list[Step]:
-    """One step after each prefix, all at once; the seed is the position."""
-    return await asyncio.gather(
-        *(policy.sample(p, seed=i, max_tokens=tokens) for i, p in enumerate(prefixes))
-    )
 
 
 def grow(pair: VLLMPair, loop: LoopThread, *, steps: int) -> Prefix:
@@ -187,6 +178,31 @@ def test_incremental_scores_equal_full_ones(vllm_pair: VLLMPair, engine_loop: Lo
     assert [s.reward for s in incremental] == pytest.approx([s.reward for s in full], abs=0.01)
 
 
+def test_what_is_too_long_is_an_error_of_one_line(
+    vllm_pair: VLLMPair, engine_loop: LoopThread
+) -> None:
+    policy, prm = vllm_pair.policy, vllm_pair.prm
+    many = 1 + max(policy.prompt.max_length, prm.engine.max_model_len)
+    with pytest.raises(InputError, match="leaves no room for a step") as refused:
+        policy.start("apples " * many)
+    name, limit = str(vllm_pair.policy_path), policy.prompt.max_length
+    assert re.fullmatch(
+        rf"problem of \d+ tokens.*{name!r} reads at most {limit} tokens", str(refused.value)
+    )
+    long = Prefix("apples " * many, 0, (), (Step("Tom has 3 apples.\n\n", (1,), "step"),))
+    grown = Prefix(PROBLEM, 0, (), (Step("apples " * many, (1,), "step"),))
+    for prefix in (long, grown):
+        with pytest.raises(EngineError, match="is too long") as failed:
+            engine_loop.run(prm.score(prefix))
+        name, limit = str(vllm_pair.prm_path), prm.engine.max_model_len
+        assert re.fullmatch(
+            rf"a solution of \d+ tokens is too long for {name!r}, "
+            rf"which reads at most {limit} tokens",
+            str(failed.value),
+        )
+    assert engine_loop.run(prm.engine.unfinished()) == 0
+
+
 def test_no_text_is_worth_nothing(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
     blank = Prefix(PROBLEM, 0, (), (Step(" \n\n", (1,), "step"),))
     assert engine_loop.run(vllm_pair.prm.score(blank)) == Score(0.0)
@@ -223,9 +239,10 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
     async def raw(seed: int) -> Any:
         params = smollm2._sampling(seed, 24)
         prompt = {"prompt_token_ids": list(root.token_ids)}
-        return await smollm2.engine.run(
+        reply = await smollm2.engine.run(
             lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
         )
+        return reply.output
 
     for seed in range(4):
         output = engine_loop.run(raw(seed)).outputs[0]
@@ -235,14 +252,6 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
 
 
 # --- whole searches ------------------------------------------------------------------------------
-
-
-def search_on(
-    loop: LoopThread, monkeypatch: pytest.MonkeyPatch, **arguments: Any
-) -> ets.SearchResult:
-    """One search on shared engines, and so on their event loop, which outlives it."""
-    monkeypatch.setattr("ets.search.LoopThread", lambda name: loop)
-    return ets.Search(**arguments).solve(str(demo.problems()[2]["problem"]))
 
 
 def test_the_pair_searches_on_vllm(
@@ -301,6 +310,37 @@ def test_aclose_leaves_no_process(smollm2: VLLMPolicy, engine_loop: LoopThread) 
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_without_a_prefix_cache_solutions_are_read_in_full(
+    pair_paths: tuple[Path, Path], engine_loop: LoopThread
+) -> None:
+    from ets.prm.vllm import VLLMPRM
+
+    with pytest.warns(UserWarning, match=r"first token: .*enable_prefix_caching=False") as said:
+        prm = VLLMPRM(pair_paths[1], gpu_memory_utilization=0.2, enable_prefix_caching=False)
+    assert len([w for w in said if w.category is UserWarning]) == 1
+    assert "\n" not in str(said[0].message)
+    assert not prm.incremental
+    assert prm._pooling().skip_reading_prefix_cache is True
+    engine_loop.run(prm.aclose())
+
+
+def test_a_vllm_whose_requests_cannot_ask_for_the_cache(
+    pair_paths: tuple[Path, Path], engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ets.prm.vllm import VLLMPRM
+
+    class OlderParams:
+        def __init__(self, task: str) -> None:
+            self.task = task
+
+    monkeypatch.setattr("ets.prm.vllm._pooling_params", lambda: OlderParams)
+    with pytest.warns(UserWarning, match="PoolingParams have no skip_reading_prefix_cache"):
+        prm = VLLMPRM(pair_paths[1], gpu_memory_utilization=0.2)
+    assert not prm.incremental
+    assert prm._pooling().task == "token_classify"
+    engine_loop.run(prm.aclose())
 
 
 def test_mistakes_show_at_construction(tmp_path: Path, pair_paths: tuple[Path, Path]) -> None:

@@ -7,40 +7,8 @@ from typing import Any, ClassVar
 
 from ets.answer import Vote
 from ets.events import KVRecord
-from ets.step import Score, Step
 from ets.tree_search import TreeSearch
-
-
-@dataclass(slots=True)
-class Usage:
-    """What a search asked of its engines. Token counts are sums over requests."""
-
-    policy_calls: int = 0
-    policy_tokens: int = 0
-    """Tokens sampled."""
-    policy_prompt_tokens: int = 0
-    policy_cached_tokens: int = 0
-    """Of the prompt tokens, those the engine took from its prefix cache."""
-    prm_calls: int = 0
-    prm_tokens: int = 0
-    """Tokens the PRM was given to read."""
-    prm_cached_tokens: int = 0
-    """Of those, the tokens its engine took from its prefix cache."""
-    seconds: float = 0.0
-    """Wall time of this problem, waiting for shared engines included."""
-
-    def add_step(self, step: Step) -> None:
-        """Count one sample."""
-        self.policy_calls += 1
-        self.policy_tokens += len(step.token_ids)
-        self.policy_prompt_tokens += step.prompt_tokens
-        self.policy_cached_tokens += step.cached_tokens
-
-    def add_score(self, score: Score) -> None:
-        """Count one scoring."""
-        self.prm_calls += 1
-        self.prm_tokens += score.prompt_tokens
-        self.prm_cached_tokens += score.cached_tokens
+from ets.usage import Usage as Usage  # rollouts make it, results carry it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +63,7 @@ class SearchResult:
             "score": self.score,
             "votes": [asdict(vote) for vote in self.votes],
             "trajectories": [asdict(solution) for solution in self.trajectories],
-            "usage": asdict(self.usage),
+            "usage": self.usage.to_dict(),
             "kv": {name: asdict(getattr(self.kv, name)) for name in ("before", "after", "rebase")},
             "end": self.tree.end,
         }

@@ -74,12 +74,12 @@ class Rollout:
         prefix = self._prefixes[parent]
         engines = self._engines
         step = await engines.policy.sample(prefix, seed=seed, max_tokens=self._max_step_tokens)
-        self.usage.add_step(step)
+        self.usage.add_step(self.tree.nodes.depth[parent] + 1, step)
         prefix = prefix.extend(step)
         score, embedding = await asyncio.gather(
             engines.prm.score(prefix), self._embed(parent, step)
         )
-        self.usage.add_score(score)
+        self.usage.add_score(self.tree.nodes.depth[parent] + 1, score)
         child = Child(
             parent=parent,
             index=index,

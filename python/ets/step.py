@@ -26,6 +26,8 @@ class Step:
     """Tokens of the request's prompt."""
     cached_tokens: int = 0
     """Of those, the tokens the engine took from its prefix cache."""
+    preemptions: int = 0
+    """Times that the engine took the request's KV cache for others and computed it anew."""
 
     @property
     def finished(self) -> bool:
@@ -59,3 +61,5 @@ class Score:
     """Tokens the PRM needed to read."""
     cached_tokens: int = 0
     """Of those, the tokens its engine took from its prefix cache."""
+    preemptions: int = 0
+    """Times that the engine took the request's KV cache for others and computed it anew."""

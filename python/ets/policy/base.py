@@ -17,7 +17,12 @@ class Policy(Protocol):
     """
 
     def start(self, problem: str) -> Prefix:
-        """The empty solution of a problem: its prompt as token ids. Called from any thread."""
+        """The empty solution of a problem: its prompt as token ids. Called from any thread.
+
+        # Errors
+        `InputError`, a line that names the model, the length and the limit, if the prompt leaves
+        no room for a step.
+        """
         ...
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
@@ -25,6 +30,13 @@ class Policy(Protocol):
 
         The same prefix and seed give the same step, as far as the engine can promise it.
         When the call is cancelled, the request must be aborted in the engine.
+
+        A step may be white space only: a PRM scores it as the solution before it. A step may have
+        no token, where the sequence or the context ends at once; it is an `end` then, and the
+        solution is complete as it stands.
+
+        # Errors
+        `EngineError` of one line if the engine cannot answer.
         """
         ...
 

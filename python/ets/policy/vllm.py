@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike, fspath
 from typing import Any
 
 from ets.errors import InputError
+from ets.kv_space import KVSpace
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
@@ -61,14 +62,26 @@ class VLLMPolicy:
         """Wait until the engine has started."""
         await self.engine.ready()
 
+    async def kv_space(self) -> KVSpace:
+        """The KV cache of the policy's engine, once it has started."""
+        return await self.engine.kv_space()
+
     def start(self, problem: str) -> Prefix:
-        """The empty solution of a problem: its prompt as token ids."""
+        """The empty solution of a problem: its prompt as token ids.
+
+        # Errors
+        `InputError` if the problem is empty, or its prompt fills the context.
+        """
         return self._prompt.start(problem)
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         """One continuation of `prefix` by one step of at most `max_tokens` tokens.
 
-        Where the model's context ends first, the step ends there, as `end`.
+        Where the model's context ends first, the step ends there, as `end`; where it is full
+        already, the step is empty and the engine is not asked.
+
+        # Errors
+        `InputError` for a bad seed or `max_tokens`, `EngineError` if the engine fails.
         """
         if not 0 <= seed < _SEEDS:
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
@@ -77,16 +90,17 @@ class VLLMPolicy:
             return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
         params = self._sampling(seed, room)
         prompt: Any = {"prompt_token_ids": list(prefix.token_ids)}
-        output = await self.engine.run(
+        reply = await self.engine.run(
             lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
         )
-        return self._prompt.read(
-            output.outputs[0].token_ids,
+        step = self._prompt.read(
+            reply.output.outputs[0].token_ids,
             prefix=prefix,
             max_tokens=max_tokens,
             prompt_tokens=len(prefix.token_ids),
-            cached_tokens=output.num_cached_tokens or 0,
+            cached_tokens=reply.output.num_cached_tokens or 0,
         )
+        return replace(step, preemptions=reply.preemptions)
 
     async def aclose(self) -> None:
         """End the engine; calls that still wait get an `EngineError`."""

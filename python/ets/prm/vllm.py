@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import warnings
 from os import PathLike, fspath
 from typing import Any
 
 from ets.errors import EngineError
+from ets.kv_space import KVSpace
 from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
 from ets.step import Prefix, Score
 from ets.vllm_engine import VLLMEngine
+from ets.vllm_options import TESTED_VERSION
 
 _TASK = "token_classify"
+_SKIP = "skip_reading_prefix_cache"
 _ROUNDING = 0.02
 """How far the two probabilities of a row may be from summing to 1, in half precision."""
 
@@ -28,7 +33,10 @@ class VLLMPRM:
     path
         A checkpoint folder or a hub name.
     incremental
-        False makes the engine read every solution from its first token, for comparison.
+        False makes the engine read every solution from its first token, for comparison. So does,
+        with a `UserWarning`, an engine that cannot do otherwise: one with
+        `enable_prefix_caching=False`, or of a vLLM whose requests cannot ask for the cache. The
+        attribute of this name says what is in force.
     system_prompt
         That of Qwen2.5-Math-PRM; None for no system message.
     engine_options
@@ -50,7 +58,6 @@ class VLLMPRM:
         system_prompt: str | None = SYSTEM_PROMPT,
         **engine_options: Any,
     ) -> None:
-        self.incremental = incremental
         self._name = fspath(path)
         self._prompt = QwenPRMPrompt.load(self._name, system_prompt=system_prompt)
         self.engine = VLLMEngine(
@@ -68,6 +75,15 @@ class VLLMPRM:
             options=engine_options,
         )
         self._prompt.max_length = min(self._prompt.max_length, self.engine.max_model_len)
+        self._can_skip = _SKIP in inspect.signature(_pooling_params()).parameters
+        self.incremental = incremental
+        if incremental and (why := self._obstacle()):
+            self.incremental = False
+            warnings.warn(
+                f"the PRM {self._name!r} reads every solution from its first token: {why}",
+                UserWarning,
+                stacklevel=2,
+            )
 
     @property
     def prompt(self) -> QwenPRMPrompt:
@@ -78,18 +94,32 @@ class VLLMPRM:
         """Wait until the engine has started."""
         await self.engine.ready()
 
+    async def kv_space(self) -> KVSpace:
+        """The KV cache of the PRM's engine, once it has started."""
+        return await self.engine.kv_space()
+
     async def score(self, prefix: Prefix) -> Score:
-        """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
+        """The reward in [0, 1] of `prefix`'s last step, given everything before it.
+
+        # Errors
+        `EngineError` if the solution is longer than the model's context, if the engine fails, or
+        if it gives no probabilities.
+        """
         ids = self._prompt.ids(prefix)
         if ids is None:
             return Score(0.0)
         params = self._pooling()
         prompt: Any = {"prompt_token_ids": list(ids)}
-        output = await self.engine.run(
+        reply = await self.engine.run(
             lambda llm, request_id: llm.encode(prompt, params, request_id=request_id)
         )
-        rows = output.outputs.data
-        return Score(self._reward(rows), prompt_tokens=len(ids), cached_tokens=len(ids) - len(rows))
+        rows = reply.output.outputs.data
+        return Score(
+            self._reward(rows),
+            prompt_tokens=len(ids),
+            cached_tokens=len(ids) - len(rows),
+            preemptions=reply.preemptions,
+        )
 
     async def aclose(self) -> None:
         """End the engine; calls that still wait get an `EngineError`."""
@@ -109,8 +139,21 @@ class VLLMPRM:
             )
         return min(good, 1.0)
 
-    def _pooling(self) -> Any:
-        from vllm.pooling_params import PoolingParams
+    def _obstacle(self) -> str | None:
+        """Why solutions cannot be read incrementally; None where they can."""
+        if not self.engine.caches_prefixes:
+            return "its engine has no prefix cache (enable_prefix_caching=False)"
+        if not self._can_skip:
+            return f"this vLLM's PoolingParams have no {_SKIP} (vLLM {TESTED_VERSION} has it)"
+        return None
 
-        task: Any = _TASK
-        return PoolingParams(task=task, skip_reading_prefix_cache=not self.incremental)
+    def _pooling(self) -> Any:
+        options = {_SKIP: not self.incremental} if self._can_skip else {}
+        return _pooling_params()(task=_TASK, **options)
+
+
+def _pooling_params() -> Any:
+    """vLLM's class of what goes with a pooling request."""
+    from vllm.pooling_params import PoolingParams
+
+    return PoolingParams

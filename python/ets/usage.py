@@ -1,0 +1,140 @@
+"""What a search asked of its engines, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ets.step import Score, Step
+
+TOTALS = (
+    "policy_calls",
+    "policy_tokens",
+    "policy_prompt_tokens",
+    "policy_cached_tokens",
+    "policy_preemptions",
+    "prm_calls",
+    "prm_tokens",
+    "prm_cached_tokens",
+    "prm_preemptions",
+)
+"""The counters of `StepUsage`, which `Usage` has as sums over the steps."""
+
+
+@dataclass(slots=True)
+class StepUsage:
+    """What the children of one depth asked of the engines. Token counts are sums over requests."""
+
+    depth: int
+    """Of the children, >= 1."""
+    policy_calls: int = 0
+    policy_tokens: int = 0
+    """Tokens sampled."""
+    policy_prompt_tokens: int = 0
+    policy_cached_tokens: int = 0
+    """Of the prompt tokens, those the engine took from its prefix cache."""
+    policy_preemptions: int = 0
+    """Times that a sample lost its KV cache to others and was computed anew."""
+    prm_calls: int = 0
+    prm_tokens: int = 0
+    """Tokens the PRM was given to read."""
+    prm_cached_tokens: int = 0
+    """Of those, the tokens its engine took from its prefix cache."""
+    prm_preemptions: int = 0
+    """Times that a scoring lost its KV cache to others and was computed anew."""
+
+    @property
+    def policy_computed_tokens(self) -> int:
+        """Prompt tokens that the policy's engine had to compute; what preemptions repeat is not
+        in it."""
+        return self.policy_prompt_tokens - self.policy_cached_tokens
+
+    @property
+    def prm_computed_tokens(self) -> int:
+        """Tokens that the PRM's engine had to compute; what preemptions repeat is not in it."""
+        return self.prm_tokens - self.prm_cached_tokens
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a search asked of its engines, by step; the totals are sums over the steps."""
+
+    steps: list[StepUsage] = field(default_factory=list)
+    """[depth - 1]: of the children at that depth."""
+    seconds: float = 0.0
+    """Wall time of this problem, waiting for shared engines included."""
+
+    def add_step(self, depth: int, step: Step) -> None:
+        """Count one sample; `depth` is that of the child it makes, >= 1."""
+        usage = self._at(depth)
+        usage.policy_calls += 1
+        usage.policy_tokens += len(step.token_ids)
+        usage.policy_prompt_tokens += step.prompt_tokens
+        usage.policy_cached_tokens += step.cached_tokens
+        usage.policy_preemptions += step.preemptions
+
+    def add_score(self, depth: int, score: Score) -> None:
+        """Count one scoring; `depth` is that of the child it is about, >= 1."""
+        usage = self._at(depth)
+        usage.prm_calls += 1
+        usage.prm_tokens += score.prompt_tokens
+        usage.prm_cached_tokens += score.cached_tokens
+        usage.prm_preemptions += score.preemptions
+
+    @property
+    def policy_calls(self) -> int:
+        """Steps that were sampled."""
+        return sum(step.policy_calls for step in self.steps)
+
+    @property
+    def policy_tokens(self) -> int:
+        """Tokens sampled."""
+        return sum(step.policy_tokens for step in self.steps)
+
+    @property
+    def policy_prompt_tokens(self) -> int:
+        """Tokens of the samples' prompts."""
+        return sum(step.policy_prompt_tokens for step in self.steps)
+
+    @property
+    def policy_cached_tokens(self) -> int:
+        """Of the prompt tokens, those the engine took from its prefix cache."""
+        return sum(step.policy_cached_tokens for step in self.steps)
+
+    @property
+    def policy_preemptions(self) -> int:
+        """Times that a sample lost its KV cache to others and was computed anew."""
+        return sum(step.policy_preemptions for step in self.steps)
+
+    @property
+    def prm_calls(self) -> int:
+        """Steps that were scored."""
+        return sum(step.prm_calls for step in self.steps)
+
+    @property
+    def prm_tokens(self) -> int:
+        """Tokens the PRM was given to read."""
+        return sum(step.prm_tokens for step in self.steps)
+
+    @property
+    def prm_cached_tokens(self) -> int:
+        """Of those, the tokens its engine took from its prefix cache."""
+        return sum(step.prm_cached_tokens for step in self.steps)
+
+    @property
+    def prm_preemptions(self) -> int:
+        """Times that a scoring lost its KV cache to others and was computed anew."""
+        return sum(step.prm_preemptions for step in self.steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Totals, `seconds` and `steps`, as JSON-able values."""
+        totals = {name: getattr(self, name) for name in TOTALS}
+        steps = [asdict(step) for step in self.steps]
+        return {**totals, "seconds": self.seconds, "steps": steps}
+
+    def _at(self, depth: int) -> StepUsage:
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        while len(self.steps) < depth:
+            self.steps.append(StepUsage(len(self.steps) + 1))
+        return self.steps[depth - 1]

@@ -1,0 +1,129 @@
+"""What a vLLM engine is started with, and what its configuration says once it has started.
+
+The names of vLLM's options are used here, in `ets.policy.vllm` and in `ets.prm.vllm` only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ets.errors import EngineError, InputError, MissingExtraError
+from ets.kv_space import KVSpace
+from ets.tokenizer import load_config
+from ets.vllm_start import STARTS, in_process_worker
+
+TESTED_VERSION = "0.32.0"
+_CPU_CONTEXT = 4096
+_CPU_KV_BYTES = 1 << 30
+
+
+def on_cpu() -> bool:
+    """Import vLLM, with the environment it wants, and ask it what it runs on."""
+    # The first speaks before vLLM has read its logging level; the second prints a trace for an
+    # engine that ends, where our error is enough.
+    if not STARTS.users("VLLM_LOGGING_LEVEL"):
+        logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
+    try:
+        with STARTS.running(cpu=False):
+            from vllm.platforms import current_platform
+    except ImportError as error:
+        raise MissingExtraError("vllm", "vllm") from error
+    return bool(current_platform.is_cpu())
+
+
+def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
+    """vLLM's configuration of one engine; every mistake in `options` shows here."""
+    # The first is for the PRM, which would otherwise import it while a thread imports the rest of
+    # vLLM: two threads in modules that import each other can see half of one.
+    import vllm.pooling_params  # noqa: F401
+    from vllm.engine.arg_utils import AsyncEngineArgs
+
+    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+    if unknown := sorted(set(options) - known):
+        raise InputError(f"unknown option {unknown[0]!r} for the vLLM engine of {model!r}")
+    checkpoint = load_config(model)
+    always: dict[str, Any] = {
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    if cpu:
+        always |= _cpu_defaults(checkpoint, options)
+    options = {**always, **options, "model": os.path.expanduser(model)}
+    with STARTS.running(cpu=cpu):
+        try:
+            if cpu and options.get("distributed_executor_backend") == "uni":
+                with in_process_worker():
+                    return AsyncEngineArgs(**options).create_engine_config()
+            return AsyncEngineArgs(**options).create_engine_config()
+        except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
+            raise EngineError(
+                f"vLLM cannot serve {model!r}: {gist(error)} "
+                f"(vLLM {_version()}, tested with {TESTED_VERSION})"
+            ) from error
+
+
+def kv_space(config: Any) -> KVSpace:
+    """The KV cache of a started engine, from its configuration.
+
+    Of the blocks one is never handed out: it stands in for blocks that hold nothing. Where kinds
+    of layers with caches of their own share the blocks, a token takes up several; vLLM then states
+    fewer tokens than its blocks hold, and that is the answer. Engines that split the requests
+    among them (`data_parallel_size`) count together.
+
+    # Errors
+    `EngineError` if the engine has no KV cache.
+    """
+    cache = config.cache_config
+    engines = config.parallel_config.data_parallel_size
+    blocks = (cache.num_gpu_blocks or 0) // engines
+    size = cache.block_size
+    if blocks < 2:
+        model = config.model_config.model
+        raise EngineError(f"the vLLM engine of {model!r} has no KV cache: {blocks} blocks")
+    tokens = (blocks - 1) * size
+    context = config.model_config.max_model_len
+    if_alike = int(blocks / -(-context // size) * context)
+    stated = cache.kv_cache_size_tokens
+    if stated is not None and stated < if_alike:
+        tokens = min(tokens, stated)
+    return KVSpace(tokens=tokens * engines, block_size=size)
+
+
+def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What vLLM needs on a CPU so that seeds, the prefix cache and two engines work."""
+    limit = getattr(checkpoint.get_text_config(), "max_position_embeddings", None)
+    context = options.get("max_model_len") or min(limit or _CPU_CONTEXT, _CPU_CONTEXT)
+    defaults: dict[str, Any] = {
+        "dtype": "bfloat16",
+        "enforce_eager": True,
+        "block_size": 32,  # 16 fails; the default of 128 makes prefix hits rare
+        # A request with a seed kills the engine when its prefill comes in chunks.
+        "enable_chunked_prefill": False,
+        "max_model_len": context,
+        "max_num_batched_tokens": max(context, _CPU_CONTEXT) if context else _CPU_CONTEXT,
+        "distributed_executor_backend": "uni",
+    }
+    if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+        defaults["kv_cache_memory_bytes"] = _CPU_KV_BYTES  # the default is half the memory
+    return defaults
+
+
+def gist(error: BaseException) -> str:
+    """The part of an error that says most, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # Validation errors of pydantic put the number of errors first and the reason third.
+    if lines and "validation error" in lines[0] and len(lines) > 1:
+        lines = lines[1:]
+    return lines[0] if lines else type(error).__name__
+
+
+def _version() -> str:
+    import vllm
+
+    return str(getattr(vllm, "__version__", "of unknown version"))

@@ -1,0 +1,38 @@
+"""What several tests on real vLLM engines do."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import ets
+from ets import demo
+from ets.loop_thread import LoopThread
+from ets.step import Prefix, Step
+
+if TYPE_CHECKING:
+    from ets.policy.vllm import VLLMPolicy
+
+BLOCK = 32
+"""Tokens per cache block that the backend asks for on a CPU."""
+PROBLEM = "Tom has 12 apples and buys 35 more. Ann gives 4 apples to Tom. How many apples now? " * 2
+
+
+async def sample_all(policy: VLLMPolicy, prefixes: list[Prefix], *, tokens: int = 48) -> list[Step]:
+    """One step after each prefix, all at once; the seed is the position."""
+    return await asyncio.gather(
+        *(policy.sample(p, seed=i, max_tokens=tokens) for i, p in enumerate(prefixes))
+    )
+
+
+def search_on(
+    loop: LoopThread,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: str = str(demo.problems()[2]["problem"]),
+    **arguments: Any,
+) -> ets.SearchResult:
+    """One search on shared engines, and so on their event loop, which outlives it."""
+    monkeypatch.setattr("ets.search.LoopThread", lambda name: loop)
+    return ets.Search(**arguments).solve(problem)
