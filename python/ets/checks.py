@@ -14,6 +14,8 @@ from ets.errors import InputError
 
 def integer(name: str, value: object, low: int | None, note: str = "") -> int:
     """`value`, an integer of any kind, as an int of at least `low`; `InputError` if it is none."""
+    if type(value) is int and (low is None or value >= low):  # nearly always, and quick
+        return value
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError

@@ -7,8 +7,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.seeds import child_seed
-
 Reward = Literal["last", "min", "prod"]
 """How a leaf's reward is formed from the step rewards on its path."""
 
@@ -78,7 +76,14 @@ class Nodes:
         return len(self.parent)
 
     def add(
-        self, parent: int, index: int, tokens: int, reward: float, finished: bool, text: str | None
+        self,
+        parent: int,
+        index: int,
+        seed: int,
+        tokens: int,
+        reward: float,
+        finished: bool,
+        text: str | None,
     ) -> int:
         """Append a node and return its id; the caller keeps `levels`."""
         node = len(self.parent)
@@ -96,7 +101,7 @@ class Nodes:
         self.cluster.append(-1)
         self.fate.append("open")
         self.requested.append(0)
-        self.seed.append(child_seed(self.seed[parent], index))
+        self.seed.append(seed)
         return node
 
     def rewards(self, nodes: NDArray[np.int64], how: Reward) -> NDArray[np.float64]:

@@ -104,13 +104,15 @@ class Pending:
             del self._untold[parent][index]
             self.told[parent, index] = child
 
-    def in_order(self) -> Iterator[tuple[Key, Child]]:
-        """The children told, in the order of the asks, whatever order they came in."""
-        for ask in self.asks:
-            for index in ask.indices:
-                child = self.told.get((ask.node, index))
-                if child is not None:
-                    yield (ask.node, index), child
+    def in_order(self) -> list[tuple[int, int, int, Child]]:
+        """The children told, in the order of the asks, whatever order they came in: parent, index,
+        seed, child."""
+        return [
+            (ask.node, index, seed, child)
+            for ask in self.asks
+            for index, seed in zip(ask.indices, ask.seeds, strict=True)
+            if (child := self.told.get((ask.node, index))) is not None
+        ]
 
     def _place(
         self, at: int, child: Child, accepted: dict[Key, Child], free: dict[int, Iterator[int]]
@@ -209,12 +211,15 @@ def _checked_embedding(name: str, vector: NDArray[np.float32]) -> NDArray[np.flo
             f"{name} must be a 1-dimensional float32 array, got {vector.dtype} of shape "
             f"{vector.shape}"
         )
-    if not np.isfinite(vector).all():
-        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise InputError(f"{name}[{bad}] must be finite, got {vector[bad]}")
-    if not vector.any():
-        raise InputError(f"{name} must not be zero, got {len(vector)} zeros: it has no direction")
-    copy: NDArray[np.float32] = np.array(vector, dtype=np.float32)
+    if not (len(vector) and 0.0 < np.abs(vector).max() < np.inf):  # false for NaN too
+        if not np.isfinite(vector).all():
+            bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise InputError(f"{name}[{bad}] must be finite, got {vector[bad]}")
+        if not vector.any():
+            raise InputError(
+                f"{name} must not be zero, got {len(vector)} zeros: it has no direction"
+            )
+    copy: NDArray[np.float32] = vector.copy()
     copy.flags.writeable = False
     return copy
 

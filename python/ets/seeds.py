@@ -30,8 +30,6 @@ def child_seed(parent: int, index: int) -> int:
 
 def _hash(use: bytes, *parts: bytes) -> int:
     # Lengths go in, so that no two lists of parts read alike; `person` keeps the uses apart.
-    state = blake2b(digest_size=8, person=b"ets." + use)
-    for part in parts:
-        state.update(len(part).to_bytes(8, "little"))
-        state.update(part)
-    return int.from_bytes(state.digest(), "little") >> 1
+    text = b"".join([len(part).to_bytes(8, "little") + part for part in parts])
+    digest = blake2b(text, digest_size=8, person=b"ets." + use).digest()
+    return int.from_bytes(digest, "little") >> 1

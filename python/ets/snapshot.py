@@ -15,7 +15,7 @@ from ets.errors import InputError
 from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict
 from ets.nodes import Nodes
 from ets.pending import Child, Pending
-from ets.seeds import root_seed
+from ets.seeds import child_seed, root_seed
 from ets.strategy import strategy_from_dict, strategy_to_dict
 
 if TYPE_CHECKING:
@@ -130,7 +130,8 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
         if not 0 <= parent < len(nodes):
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
         search.tree.add(parent, tokens)
-        nodes.add(parent, index, tokens, reward, finished, text)
+        seed = child_seed(nodes.seed[parent], index)
+        nodes.add(parent, index, seed, tokens, reward, finished, text)
     nodes.cluster = list(columns["cluster"])
     nodes.fate = list(columns["fate"])
     nodes.requested = list(data["requested"])

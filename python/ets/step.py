@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Finish = Literal["step", "answer", "end", "length"]
@@ -48,7 +48,8 @@ class Prefix:
 
     def extend(self, step: Step) -> Prefix:
         """The prefix with one step more; its ids extend this one's exactly."""
-        return replace(self, token_ids=self.token_ids + step.token_ids, steps=(*self.steps, step))
+        ids = self.token_ids + step.token_ids
+        return Prefix(self.problem, self.prompt_tokens, ids, (*self.steps, step))
 
 
 @dataclass(frozen=True, slots=True)

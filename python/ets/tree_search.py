@@ -270,10 +270,16 @@ class TreeSearch:
         self._candidates, self._embeddings = [], {}
         start = len(nodes)
         done: list[Finished] = []
-        for (parent, index), child in told:
-            self.tree.add(parent, child.tokens)
+        if told:
+            self.tree.extend(
+                np.array([parent for parent, _, _, _ in told], dtype=np.int64),
+                np.array([child.tokens for _, _, _, child in told], dtype=np.int64),
+            )
+        for parent, index, seed, child in told:
             cut = self._cut(parent, child.tokens, child.finished)
-            node = nodes.add(parent, index, child.tokens, child.reward, child.finished, child.text)
+            node = nodes.add(
+                parent, index, seed, child.tokens, child.reward, child.finished, child.text
+            )
             if child.finished or cut is not None:
                 nodes.fate[node] = "done"
                 self.trajectories.append(self.trajectory(node, cut))
