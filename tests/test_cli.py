@@ -99,6 +99,7 @@ def test_help_is_light_and_says_all() -> None:
     assert "HEAVY []" in done.stdout
     for option in (
         *("--policy", "--prm", "--embedder", "--strategy", "--width", "--lambda-b", "--lambda-d"),
+        *("--budget-tokens", "--budget-seconds", "--budget-prm-calls", "--kv-budget"),
         *("--seed", "--concurrency", "--max-step-tokens", "--max-tokens", "--delimiter", "--json"),
     ):
         assert option in done.stdout
@@ -126,7 +127,12 @@ def test_module_help_and_version() -> None:
         (["solve", "x", "--strategy", "ets-kv", "--lambda-d", "1"], ["--lambda-d", "ets-kv"]),
         (["solve", "x", "--nonsense"], ["--nonsense"]),
         (["solve", "x", "--policy-option", "nonsense"], ["--policy-option", "KEY=VALUE"]),
-        (["solve", "x", "--concurrency", "0", "--policy", "broken"], []),
+        (["solve", "x", "--concurrency", "0"], ["--concurrency", "'0'"]),
+        (["solve", "x", "--kv-budget", "some"], ["--kv-budget", "auto", "'some'"]),
+        (["solve", "x", "--kv-budget", "auto"], ["'auto' needs a policy"]),
+        (["solve", "x", "--kv-budget", "9", "--strategy", "rebase"], ["kv_budget", "REBASE"]),
+        (["solve", "x", "--budget-tokens", "0"], ["budget.tokens", "0"]),
+        (["solve", "x", "--budget-seconds", "-1"], ["budget.seconds", "-1"]),
         (["solve", "missing.jsonl"], ["missing.jsonl", "No such file"]),
         (["solve", "x", "--policy", "broken"], ["the engine died of old age"]),
         (["nonsense"], ["nonsense"]),
@@ -196,6 +202,16 @@ def test_same_seed_same_search(run: Run) -> None:
         records.append(record)
     assert records[0] == records[1]
     assert records[0] != records[2]
+
+
+def test_a_budget_ends_a_search_and_is_named(run: Run) -> None:
+    done = run("solve", "How many?", "--budget-prm-calls", "20")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^ended +by the prm budget *$", done.stdout, re.MULTILINE)
+    record = json.loads(run("solve", "How many?", "--budget-prm-calls", "20", "--json").stdout)
+    assert (record["end"], record["usage"]["prm_calls"]) == ("prm_budget", 20)
+    kept = json.loads(run("solve", "How many?", "--kv-budget", "1200", "--json").stdout)
+    assert kept["kv"]["after"]["peak"] <= 1200
 
 
 def test_without_prm_it_says_what_holds(run: Run) -> None:

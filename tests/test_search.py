@@ -302,7 +302,9 @@ def test_wrong_arguments(options: dict[str, Any], message: str) -> None:
 
 def test_wrong_calls() -> None:
     with search() as s:
-        with pytest.raises(ets.InputError, match="concurrency must be at least 1, got 0"):
+        with pytest.raises(
+            ets.InputError, match="concurrency must be at least 1, or 'auto', got 0"
+        ):
             s.map(PROBLEMS, concurrency=0)
         with pytest.raises(ets.InputError, match="got one string"):
             s.map("problem")

@@ -272,3 +272,43 @@ def test_too_many_samples_are_preempted_counted_and_completed(
     for step in steps:
         assert 0 < len(step.token_ids) <= 150
         assert step.finish in ("end", "length")
+
+
+def test_a_kv_budget_ends_preemptions(
+    tiny: VLLMPolicy,
+    vllm_pair: VLLMPair,
+    engine_loop: LoopThread,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight problems of width 16 on eleven blocks: too much at once, or one after the other."""
+    monkeypatch.setattr("ets.search.LoopThread", lambda name: engine_loop)
+    problems = [f"Tom has {n} apples and buys 35 more. How many now?" for n in range(8)]
+
+    def preempted(**options: Any) -> tuple[int, list[ets.SearchResult]]:
+        search = ets.Search(
+            tiny,
+            vllm_pair.prm,
+            ets.ETS(width=16),
+            max_step_tokens=24,
+            max_tokens=96,
+            **options,
+        )
+        before = tiny.engine.counters().preemptions
+        results = list(search.map(problems, concurrency=4))
+
+        async def settled() -> int:
+            await asyncio.sleep(0.5)
+            return tiny.engine.counters().preemptions
+
+        return engine_loop.run(settled()) - before, results
+
+    without, free = preempted()
+    within, bound = preempted(kv_budget="auto")
+    assert without > 0
+    assert within == 0
+    assert without == sum(result.usage.policy_preemptions for result in free)
+    for result in bound:
+        assert len(result.trajectories) >= 16
+        for step in result.kv[1:]:
+            assert step.kv_budget is not None
+            assert step.kv_after <= step.kv_budget

@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from ets._core import Selection, Tree, cluster_steps, rebase_weights, select_leaves
+from ets.budget import Budget
 from ets.errors import EngineError, InputError, MissingExtraError, SolverError
 from ets.results import SearchResult, Solution
 from ets.search import Search
@@ -19,6 +20,7 @@ __all__ = [
     "Ask",
     "BeamSearch",
     "BestOfN",
+    "Budget",
     "Child",
     "EngineError",
     "InputError",

@@ -44,6 +44,12 @@ class SearchResult:
     usage: Usage
 
     @property
+    def end(self) -> str | None:
+        """Why the search ended: `width_used_up`, `max_depth`, `no_candidates`, `none_kept`,
+        `kv_budget`, or the budget that was used up: `token_budget`, `time_budget`, `prm_budget`."""
+        return self.tree.end
+
+    @property
     def kv(self) -> KVRecord:
         """KV tokens of each step and their totals: before selection, after it, and what REBASE
         would have kept of the same candidates."""
@@ -65,7 +71,7 @@ class SearchResult:
             "trajectories": [asdict(solution) for solution in self.trajectories],
             "usage": self.usage.to_dict(),
             "kv": {name: asdict(getattr(self.kv, name)) for name in ("before", "after", "rebase")},
-            "end": self.tree.end,
+            "end": self.end,
         }
 
 

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Coroutine, Iterable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import time
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.arrivals import Arrivals, cancel
+from ets.budget import Budget, Spent
 from ets.embed import Embedder
 from ets.errors import EngineError
+from ets.kv_share import KVShare
 from ets.policy import Policy
 from ets.prm import PRM
-from ets.results import Usage
 from ets.step import Prefix, Score, Step
 from ets.tree_search import Ask, Child, Event, TreeSearch
+from ets.usage import Usage
 
 T = TypeVar("T")
+U = TypeVar("U")
+
+RequestOrder = Literal["tree", "best_first"]
+"""In which order a step's requests go out: siblings and cousins together, or the best leaf's first.
+It changes no result, only what an engine short of KV space still has in its cache."""
 
 REWARD_DECIMALS = 6
 """Rewards are rounded to this many decimals: far below what a PRM means, far above what the make-up
@@ -35,66 +44,187 @@ class Engines:
     embedder: Embedder | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How far and how eagerly a rollout goes; `ets.Search` has the same arguments."""
+
+    max_step_tokens: int
+    budget: Budget = field(default_factory=Budget)
+    straggler: float = 0.0
+    request_order: RequestOrder = "tree"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One continuation that the search asks for."""
+
+    parent: int
+    index: int
+    seed: int
+
+
+class Made(NamedTuple):
+    """One continuation as the engines gave it."""
+
+    prefix: Prefix
+    child: Child
+
+
+class _Spend:
+    """Takes children out of the tokens that are left; True with the one that uses them up."""
+
+    def __init__(self, tokens: float) -> None:
+        self._left = tokens
+
+    def __call__(self, made: Made) -> bool:
+        self._left -= made.child.tokens
+        return self._left <= 0
+
+
 class Rollout:
     """One problem's search: drives a `TreeSearch` until it ends."""
 
     def __init__(
-        self, engines: Engines, tree: TreeSearch, root: Prefix, *, max_step_tokens: int
+        self,
+        engines: Engines,
+        tree: TreeSearch,
+        root: Prefix,
+        pace: Pace,
+        kv_share: KVShare | None = None,
     ) -> None:
         self.tree = tree
         self.usage = Usage()
         self._engines = engines
-        self._max_step_tokens = max_step_tokens
+        self._pace = pace
+        self._kv_share = kv_share
         self._prefixes = {0: root}
+        self._sampled = 0
+        self._scored = 0
+        self._begin = time.perf_counter()
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Search to the end, yielding each event once the step it belongs to is decided."""
         shown = 0
         while asks := self.tree.ask():
-            prefixes, children = await self._expand(asks)
-            # Selection and clustering release the GIL: other problems' engines stay fed meanwhile.
-            await asyncio.to_thread(self.tree.tell, children)
-            self._prefixes = dict(zip(self.tree.nodes.levels[-1], prefixes, strict=True))
+            spent = self._spent()
+            if spent is None:
+                made, spent = await self._expand(asks)
+                # Selection and clustering release the GIL: other problems' engines stay fed.
+                await asyncio.to_thread(self._tell, made, spent)
+                self._prefixes = dict(
+                    zip(self.tree.nodes.levels[-1], (m.prefix for m in made), strict=False)
+                )
+            else:
+                self.tree.stop(spent)
             while shown < len(self.tree.events):
                 yield self.tree.events[shown]
                 shown += 1
 
-    async def _expand(self, asks: list[Ask]) -> tuple[list[Prefix], list[Child]]:
-        """Every child asked for, in the order of the asks."""
-        made = await _gather(
-            [
-                self._child(ask.node, index, seed)
-                for ask in asks
-                for index, seed in zip(ask.indices, ask.seeds, strict=True)
-            ]
-        )
-        return [prefix for prefix, _ in made], [child for _, child in made]
+    def _spent(self) -> Spent | None:
+        """The budget that is used up."""
+        budget = self._pace.budget
+        if budget.tokens is not None and self._sampled >= budget.tokens:
+            return "token_budget"
+        if budget.prm_calls is not None and self._scored >= budget.prm_calls:
+            return "prm_budget"
+        return "time_budget" if self._seconds_left() <= 0 else None
 
-    async def _child(self, parent: int, index: int, seed: int) -> tuple[Prefix, Child]:
-        prefix = self._prefixes[parent]
-        engines = self._engines
-        step = await engines.policy.sample(prefix, seed=seed, max_tokens=self._max_step_tokens)
-        self.usage.add_step(self.tree.nodes.depth[parent] + 1, step)
-        prefix = prefix.extend(step)
-        score, embedding = await asyncio.gather(
-            engines.prm.score(prefix), self._embed(parent, step)
+    def _seconds_left(self) -> float:
+        seconds = self._pace.budget.seconds
+        return math.inf if seconds is None else self._begin + seconds - time.perf_counter()
+
+    async def _expand(self, asks: list[Ask]) -> tuple[list[Made], Spent | None]:
+        """Children in the order of the asks, and the budget that ended the step before all came."""
+        budget = self._pace.budget
+        asked = [
+            Wanted(ask.node, index, seed)
+            for ask in asks
+            for index, seed in zip(ask.indices, ask.seeds, strict=True)
+        ]
+        wanted = asked
+        if budget.prm_calls is not None:
+            wanted = asked[: budget.prm_calls - self._scored]
+        gate = None
+        if self._kv_share is not None:
+            gate = asyncio.Semaphore(self._kv_share.samples_at_once(self.tree))
+        left = math.inf if budget.tokens is None else budget.tokens - self._sampled
+        arrivals = Arrivals(
+            [self._make(want, gate) for want in wanted],
+            self._start_order(wanted),
+            # Less a rounding error, so that a tenth of 10 is 1.
+            enough=math.ceil((1 - self._pace.straggler) * len(wanted) - 1e-9),
+            spend=_Spend(left),
         )
-        self.usage.add_score(self.tree.nodes.depth[parent] + 1, score)
+        made = list((await arrivals.wait(self._seconds_left())).values())
+        self._sampled += sum(m.child.tokens for m in made)
+        self._scored += len(made)
+        self.usage.given_up += len(wanted) - len(made)
+        return made, self._spent() if len(made) < len(asked) else None
+
+    def _start_order(self, wanted: list[Wanted]) -> list[int]:
+        positions = range(len(wanted))
+        if self._pace.request_order == "best_first":
+            return list(positions)
+        paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
+        return sorted(positions, key=lambda at: paths[wanted[at].parent])
+
+    def _tell(self, made: list[Made], spent: Spent | None) -> None:
+        if self._kv_share is not None:
+            self.tree.kv_budget = self._kv_share.tree_tokens(self.tree, [m.child for m in made])
+        asked = sum(ask.n for ask in self.tree.ask())
+        self.tree.tell(m.child for m in made)
+        if spent is not None:
+            self.tree.stop(spent)
+        elif len(made) < asked:
+            self.tree.close_step()
+
+    async def _make(self, want: Wanted, gate: asyncio.Semaphore | None) -> Made:
+        if gate is None:
+            step = await self._sample(want)
+        else:
+            async with gate:
+                step = await self._sample(want)
+        prefix = self._prefixes[want.parent].extend(step)
+        tokens = len(step.token_ids)
+        # A policy that writes nothing would write nothing again.
+        finished = step.finished or tokens == 0
+        embedder = self._engines.embedder
+        embedding: NDArray[np.float32] | None = None
+        if embedder is not None and self.tree.needs_embedding(want.parent, tokens, finished):
+            embedding, score = await _both(
+                embedder.embed(step.text), self._engines.prm.score(prefix)
+            )
+        else:
+            score = await self._engines.prm.score(prefix)
+        self.usage.add_score(self.tree.nodes.depth[want.parent] + 1, score)
         child = Child(
-            parent=parent,
-            index=index,
-            tokens=len(step.token_ids),
-            reward=_checked(score, engines.prm),
-            finished=step.finished,
+            parent=want.parent,
+            index=want.index,
+            tokens=tokens,
+            reward=_checked(score, self._engines.prm),
+            finished=finished,
             text=step.text,
             embedding=embedding,
         )
-        return prefix, child
+        return Made(prefix, child)
 
-    async def _embed(self, parent: int, step: Step) -> NDArray[np.float32] | None:
-        embedder = self._engines.embedder
-        needed = self.tree.needs_embedding(parent, len(step.token_ids), step.finished)
-        return await embedder.embed(step.text) if needed and embedder is not None else None
+    async def _sample(self, want: Wanted) -> Step:
+        step = await self._engines.policy.sample(
+            self._prefixes[want.parent], seed=want.seed, max_tokens=self._pace.max_step_tokens
+        )
+        self.usage.add_step(self.tree.nodes.depth[want.parent] + 1, step)
+        return step
+
+
+async def _both(beside: Coroutine[Any, Any, T], here: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Both results; one task cheaper than `gather`, and the first failure ends the other one."""
+    task = asyncio.create_task(beside)
+    try:
+        result = await here
+        return await task, result
+    finally:
+        if not task.done():
+            await cancel([task])
 
 
 def _checked(score: Score, prm: PRM) -> float:
@@ -102,20 +232,3 @@ def _checked(score: Score, prm: PRM) -> float:
     if not (math.isfinite(reward) and -1e-6 <= reward <= 1 + 1e-6):
         raise EngineError(f"{type(prm).__name__} gave the reward {reward}; it must lie in [0, 1]")
     return min(1.0, max(0.0, round(reward, REWARD_DECIMALS)))
-
-
-async def _gather(coroutines: list[Coroutine[Any, Any, T]]) -> list[T]:
-    """All results; the first failure, or a cancellation, cancels the rest and waits for them."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        await cancel(tasks)
-
-
-async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel what still runs of `tasks` and wait until it has stopped."""
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)

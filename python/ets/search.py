@@ -6,16 +6,22 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
+from ets.budget import Budget
+from ets.checks import check_choice, check_int, check_number
+from ets.decide import check_kv_budget
 from ets.embed import Embedder, load_embedder
 from ets.errors import InputError
+from ets.in_flight import in_flight
+from ets.kv_share import KVShares
+from ets.kv_space import HasKVSpace
 from ets.loop_thread import LoopThread, Stream
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.results import Answered, SearchResult, Solution
-from ets.rollout import Engines, Rollout, cancel
+from ets.rollout import Engines, Pace, RequestOrder, Rollout
 from ets.seeds import problem_seed
 from ets.strategy import ETS, Strategy
 from ets.tree_search import Event, Trajectory, TreeSearch
@@ -48,6 +54,22 @@ class Search:
         a trajectory's score (`last`, `min`, `prod`, `mean`).
     answer_pattern
         A regular expression whose first group is the answer, in place of `ets.answer`'s rules.
+    budget
+        `ets.Budget`: tokens, seconds or PRM calls at which a problem's search ends, with its best
+        answer so far; `SearchResult.end` says which of them ended it.
+    kv_budget
+        The most KV tokens that the tree kept by a selection may hold, the prompt once; for
+        strategies that prune to it (`ets.ETS`). `"auto"`: the KV cache of the policy's engine,
+        divided evenly among the problems in flight, less what the next samples need; no more
+        problems are in flight than leave each room for two trajectories of `max_tokens`, and no
+        more samples than have room. What is kept then depends on what else is in flight.
+    straggler
+        The share of a step's samples, in [0, 1), that need not be waited for: the step closes
+        without the last ones, which are aborted and counted in `Usage.given_up`. 0 waits for all;
+        anything above makes a result depend on timing.
+    request_order
+        `tree`: a step's requests go out with siblings and cousins together, so that what is in the
+        engine's cache is used before it is evicted; `best_first`: the best leaf's first.
 
     A search owns the engines that it loaded by name and closes them in `close`, which a `with`
     block calls; objects that were passed in stay their owner's.
@@ -70,6 +92,10 @@ class Search:
         vote: VoteMethod = "weighted",
         score: Aggregation = "last",
         answer_pattern: str | re.Pattern[str] | None = None,
+        budget: Budget | None = None,
+        kv_budget: int | Literal["auto"] | None = None,
+        straggler: float = 0.0,
+        request_order: RequestOrder = "tree",
     ) -> None:
         for name, value in (
             ("max_step_tokens", max_step_tokens),
@@ -78,13 +104,27 @@ class Search:
         ):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
-        _check_choice("vote", vote, VoteMethod)
-        _check_choice("score", score, Aggregation)
+        check_choice("vote", vote, VoteMethod)
+        check_choice("score", score, Aggregation)
+        check_choice("request_order", request_order, RequestOrder)
+        check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
+        if kv_budget is not None and kv_budget != "auto":
+            check_int("kv_budget", kv_budget, 1, 2**63 - 1, ", 'auto', or None")
+        if budget is not None and not isinstance(budget, Budget):
+            raise InputError(f"budget must be an ets.Budget or None, got {budget!r}")
         self.strategy: Strategy = ETS(width=16) if strategy is None else strategy
+        check_kv_budget(self.strategy, 1 if kv_budget == "auto" else kv_budget)
         self._seed = seed
         self._max_tokens = max_tokens
         self._max_depth = max_depth
-        self._max_step_tokens = max_step_tokens
+        self._pace = Pace(
+            max_step_tokens=max_step_tokens,
+            budget=budget or Budget(),
+            straggler=straggler,
+            request_order=request_order,
+        )
+        self._kv_budget = kv_budget
+        self._kv_shares: KVShares | None = None
         self._vote: VoteMethod = vote
         self._score: Aggregation = score
         self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
@@ -112,17 +152,24 @@ class Search:
         return await asyncio.wrap_future(self._loop.submit(self._solve(problem)))
 
     def map(
-        self, problems: Iterable[str], *, concurrency: int = 8, ordered: bool = True
+        self,
+        problems: Iterable[str],
+        *,
+        concurrency: int | Literal["auto"] = 8,
+        ordered: bool = True,
     ) -> Stream[SearchResult]:
         """Search many problems, `concurrency` of them at once; for `for` and for `async for`.
+
+        With `"auto"` as many as fit into the KV cache of the policy's engine, by what the problems
+        before them needed.
 
         Lazy: a problem is taken from `problems` only when there is room for it. With `ordered`,
         results come in the order of the problems (at most 4 * `concurrency` wait for an earlier
         one), otherwise as they are completed. An error of a problem is raised in its place and ends
         the map.
         """
-        if concurrency < 1:
-            raise InputError(f"concurrency must be at least 1, got {concurrency}")
+        if concurrency != "auto" and not (isinstance(concurrency, int) and concurrency >= 1):
+            raise InputError(f"concurrency must be at least 1, or 'auto', got {concurrency!r}")
         if isinstance(problems, str):
             raise InputError("problems must be an iterable of problems, got one string; use solve")
         return Stream(self._loop, self._map(iter(problems), concurrency, ordered))
@@ -165,40 +212,53 @@ class Search:
             seed=problem_seed(self._seed, problem),
             max_tokens=self._max_tokens,
             max_depth=self._max_depth,
+            kv_budget=None if self._kv_budget == "auto" else self._kv_budget,
         )
-        rollout = Rollout(self._engines, tree, root, max_step_tokens=self._max_step_tokens)
-        async for event in rollout.events():
-            yield event
+        shares = await self._shares() if self._kv_budget == "auto" else self._kv_shares
+        share = None if shares is None else shares.share()
+        rollout = Rollout(
+            self._engines, tree, root, self._pace, share if self._kv_budget == "auto" else None
+        )
+        try:
+            async for event in rollout.events():
+                yield event
+        finally:
+            if share is not None:
+                share.leave(tree)
         result = await asyncio.to_thread(self._result, problem, rollout)
         result.usage.seconds = time.perf_counter() - begin
         yield Answered(result)
 
     async def _map(
-        self, problems: Iterator[str], concurrency: int, ordered: bool
+        self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool
     ) -> AsyncGenerator[SearchResult, None]:
-        running: dict[asyncio.Task[SearchResult], int] = {}
-        ready: dict[int, asyncio.Task[SearchResult]] = {}  # in the order of completion
-        started = shown = 0
-        more = True
-        try:
-            while True:
-                while more and len(running) < concurrency and started - shown < 4 * concurrency:
-                    problem = await asyncio.to_thread(next, problems, None)  # it may block
-                    if problem is None:
-                        more = False
-                    else:
-                        running[asyncio.create_task(self._solve(problem))] = started
-                        started += 1
-                while (key := shown if ordered else next(iter(ready), -1)) in ready:
-                    shown += 1
-                    yield ready.pop(key).result()
-                if running:
-                    done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    ready.update((running.pop(task), task) for task in done)
-                elif not more:
-                    return
-        finally:
-            await cancel(running)
+        limit = await self._limit(concurrency)
+        async for result in in_flight(problems, self._solve, limit, ordered=ordered):
+            yield result
+
+    async def _limit(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
+        """How many problems may be in flight, asked anew for each."""
+        if concurrency == "auto":
+            return (await self._shares()).problems_at_once
+        if self._kv_budget == "auto":
+            most = (await self._shares()).most_problems
+            return lambda: min(concurrency, most)
+        return lambda: concurrency
+
+    async def _shares(self) -> KVShares:
+        """How the policy's KV cache is divided; waits until its engine has started."""
+        if self._kv_shares is None:
+            policy = self._engines.policy
+            if not isinstance(policy, HasKVSpace):
+                raise InputError(
+                    f"'auto' needs a policy whose KV cache is known, such as vllm:PATH, "
+                    f"got {type(policy).__name__}; give numbers as kv_budget and concurrency"
+                )
+            space = await policy.kv_space()
+            self._kv_shares = self._kv_shares or KVShares(
+                space, max_tokens=self._max_tokens, max_step_tokens=self._pace.max_step_tokens
+            )
+        return self._kv_shares
 
     def _result(self, problem: str, rollout: Rollout) -> SearchResult:
         tree = rollout.tree
@@ -241,8 +301,3 @@ class Search:
     async def _close_engines(self) -> None:
         for engine in reversed(self._owned):
             await engine.aclose()
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise InputError(f"{name} must be one of {list(get_args(choices))}, got {value!r}")

@@ -61,6 +61,8 @@ class Usage:
 
     steps: list[StepUsage] = field(default_factory=list)
     """[depth - 1]: of the children at that depth."""
+    given_up: int = 0
+    """Continuations asked for that were aborted or thrown away, by a budget or as stragglers."""
     seconds: float = 0.0
     """Wall time of this problem, waiting for shared engines included."""
 
@@ -127,10 +129,15 @@ class Usage:
         return sum(step.prm_preemptions for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Totals, `seconds` and `steps`, as JSON-able values."""
+        """Totals, `given_up`, `seconds` and `steps`, as JSON-able values."""
         totals = {name: getattr(self, name) for name in TOTALS}
         steps = [asdict(step) for step in self.steps]
-        return {**totals, "seconds": self.seconds, "steps": steps}
+        return {
+            **totals,
+            "given_up": self.given_up,
+            "seconds": self.seconds,
+            "steps": steps,
+        }
 
     def _at(self, depth: int) -> StepUsage:
         if depth < 1:

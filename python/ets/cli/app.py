@@ -13,9 +13,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ets.answer import Aggregation, VoteMethod
+from ets.budget import Budget
 from ets.cli.output import open_output
 from ets.cli.problems import read_problems
-from ets.cli.setup import NO_PRM, WAY_OUT, Setup, StrategyName, make_strategy, parse_options
+from ets.cli.setup import (
+    NO_PRM,
+    WAY_OUT,
+    Setup,
+    StrategyName,
+    make_strategy,
+    number_or_auto,
+    parse_options,
+)
 from ets.errors import EngineError, MissingExtraError
 from ets.nodes import Reward
 
@@ -30,6 +39,7 @@ app = typer.Typer(
 )
 
 _ENGINES, _SEARCH, _ANSWER, _OUTPUT = "Engines", "Search", "Answer", "Output"
+_BUDGETS = "Budgets"
 
 Debug = Annotated[
     bool,
@@ -179,6 +189,29 @@ def solve(
     max_depth: Annotated[
         int, typer.Option(help="Steps of one solution.", rich_help_panel=_SEARCH)
     ] = 25,
+    budget_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="End a problem's search when the policy has sampled that many tokens.",
+            rich_help_panel=_BUDGETS,
+        ),
+    ] = None,
+    budget_seconds: Annotated[
+        float | None,
+        typer.Option(help="The same by wall time.", rich_help_panel=_BUDGETS),
+    ] = None,
+    budget_prm_calls: Annotated[
+        int | None,
+        typer.Option(help="The same by steps that the PRM scores.", rich_help_panel=_BUDGETS),
+    ] = None,
+    kv_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKENS|auto",
+            help="ETS: the most KV tokens a tree may keep; auto: its part of the engine's cache.",
+            rich_help_panel=_BUDGETS,
+        ),
+    ] = None,
     vote: Annotated[
         VoteMethod,
         typer.Option(help="How the solutions vote for an answer.", rich_help_panel=_ANSWER),
@@ -198,9 +231,13 @@ def solve(
         ),
     ] = None,
     concurrency: Annotated[
-        int,
-        typer.Option(help="Problems of a file searched at once.", rich_help_panel=_OUTPUT),
-    ] = 8,
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Problems of a file searched at once; auto: as many as fit into the KV cache.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = "8",
     as_json: Annotated[
         bool,
         typer.Option(
@@ -240,13 +277,16 @@ def solve(
         vote=vote,
         score=score,
         answer_pattern=answer_pattern,
+        budget=Budget(tokens=budget_tokens, seconds=budget_seconds, prm_calls=budget_prm_calls),
+        kv_budget=None if kv_budget is None else number_or_auto("--kv-budget", kv_budget),
     )
+    at_once = number_or_auto("--concurrency", concurrency)
     problems, many = read_problems(problem)
     with open_output(as_json=as_json, debug=debug) as output:
         if unscored and prm is None:
             output.note(WAY_OUT)
         if many:
-            solve_many(setup, problems, concurrency, output)
+            solve_many(setup, problems, at_once, output)
         else:
             solve_one(setup, problems[0], output)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from ets.answer import Aggregation, VoteMethod
+from ets.budget import Budget
 from ets.errors import InputError
 from ets.search import Search
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Strategy
@@ -75,6 +76,8 @@ class Setup:
     vote: VoteMethod
     score: Aggregation
     answer_pattern: str | None
+    budget: Budget
+    kv_budget: int | Literal["auto"] | None
 
     @property
     def title(self) -> str:
@@ -102,6 +105,8 @@ class Setup:
             vote="majority" if unscored else self.vote,
             score=self.score,
             answer_pattern=self.answer_pattern,
+            budget=self.budget,
+            kv_budget=self.kv_budget,
         )
 
 
@@ -135,3 +140,12 @@ def parse_options(flag: str, pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             options[key] = value
     return options
+
+
+def number_or_auto(flag: str, text: str) -> int | Literal["auto"]:
+    """The value of an option that is a positive number or `auto`."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{flag} must be a number from 1 on, or auto, got {text!r}")
+    return int(text)

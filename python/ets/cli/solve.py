@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 from rich.live import Live
 from rich.progress import (
@@ -94,7 +94,9 @@ def _show_partial(setup: Setup, problem: Problem, watch: Watch, output: Output) 
         console.print(Text.assemble(("best step so far  ", "dim"), " ".join(watch.best.split())))
 
 
-def solve_many(setup: Setup, problems: list[Problem], concurrency: int, output: Output) -> None:
+def solve_many(
+    setup: Setup, problems: list[Problem], concurrency: int | Literal["auto"], output: Output
+) -> None:
     """Search a list of problems, showing each as its turn comes; an interrupt shows the sum."""
     results: list[SearchResult] = []
     begin = time.perf_counter()

@@ -63,6 +63,8 @@ def print_result(console: Console, result: SearchResult) -> None:
         f"{usage.prm_tokens:,} read by the PRM",
     )
     lines.add_row("time", f"{usage.seconds:.1f} s")
+    if (result.end or "").endswith("_budget"):
+        lines.add_row("ended", f"by the {str(result.end).replace('_', ' ')}")
     console.print(lines)
 
 

@@ -30,7 +30,7 @@ class Row:
     reward: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Watch:
     """A strategy that decides as `inner` does and notes down what it saw.
 
@@ -54,6 +54,9 @@ class Watch:
     def needs_embeddings(self) -> bool:
         """That of the strategy watched."""
         return self.inner.needs_embeddings
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

@@ -1,0 +1,99 @@
+"""The samples of one step as they come back."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from ets.errors import EngineError
+
+T = TypeVar("T")
+
+
+class Arrivals(Generic[T]):
+    """Runs the samples of a step side by side, and decides when enough of them are back.
+
+    A step costs time in proportion to its samples, whatever the order in which they come back.
+
+    Parameters
+    ----------
+    samples
+        Coroutines, in the order in which they count.
+    start_order
+        Positions in `samples`, in the order in which they are to start.
+    enough
+        How many results close the step; the samples that are not back then are given up.
+    spend
+        Called with each result in the order of `samples`, as soon as all before it are known; True
+        says that the step ends with it.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Coroutine[Any, Any, T]],
+        start_order: Iterable[int],
+        *,
+        enough: int,
+        spend: Callable[[T], bool],
+    ) -> None:
+        self._enough = enough
+        self._spend = spend
+        self._results: dict[int, T] = {}
+        self._counted = 0
+        self._end = len(samples)
+        self.spent = False
+        """Whether `spend` ended the step."""
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: list[asyncio.Task[None]] = []
+        for position in start_order:
+            self._tasks.append(asyncio.create_task(self._run(position, samples[position])))
+
+    async def wait(self, seconds: float = math.inf) -> dict[int, T]:
+        """The results by position, in order, once the step is over or the time is.
+
+        The first failure of a sample is raised. Whatever happens, no sample runs any more when this
+        returns.
+        """
+        try:
+            timeout = None if seconds == math.inf else max(0.0, seconds)
+            done, _ = await asyncio.wait([self._over], timeout=timeout)
+            if done:
+                self._over.result()
+        finally:
+            self._over.cancel()
+            await cancel(self._tasks)
+        return {at: self._results[at] for at in sorted(self._results) if at < self._end}
+
+    async def _run(self, position: int, sample: Coroutine[Any, Any, T]) -> None:
+        try:
+            result = await sample
+        except asyncio.CancelledError:
+            if self._over.done():  # cancelled by `wait`
+                raise
+            self._over.set_exception(EngineError("a sample was cancelled"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, `wait` raises it
+            if not self._over.done():
+                self._over.set_exception(error)
+        else:
+            if not self._over.done():
+                self._arrived(position, result)
+
+    def _arrived(self, position: int, result: T) -> None:
+        self._results[position] = result
+        while not self.spent and self._counted in self._results:
+            self.spent = self._spend(self._results[self._counted])
+            self._counted += 1
+            if self.spent:
+                self._end = self._counted
+        if self.spent or len(self._results) >= self._enough:
+            self._over.set_result(None)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel what still runs of `tasks` and wait until it has stopped."""
+    running = [task for task in tasks if not task.done()]
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,99 @@
+"""How much of an engine's KV cache each problem in flight may take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ets.kv_space import KVSpace
+from ets.tree_search import Child, TreeSearch
+
+_MOST = 256
+"""Problems in flight that a KV cache of any size gets by itself."""
+
+
+class KVShares:
+    """Divides an engine's KV cache evenly among the problems in flight.
+
+    Parameters
+    ----------
+    space
+        The engine's KV cache.
+    max_tokens, max_step_tokens
+        As those of `ets.Search`.
+    """
+
+    def __init__(self, space: KVSpace, *, max_tokens: int, max_step_tokens: int) -> None:
+        self.space = space
+        self.max_tokens = max_tokens
+        self.max_step_tokens = max_step_tokens
+        self._in_flight = 0
+        self._needs: list[int] = []
+
+    def share(self) -> KVShare:
+        """A part for one problem more, until its `leave`."""
+        self._in_flight += 1
+        return KVShare(self)
+
+    @property
+    def tokens(self) -> int:
+        """KV tokens for each problem in flight."""
+        return self.space.tokens // max(1, self._in_flight)
+
+    @property
+    def most_problems(self) -> int:
+        """How many problems at once leave each of them room for two whole trajectories, >= 1."""
+        return max(1, self.space.tokens // (2 * self.max_tokens))
+
+    def problems_at_once(self) -> int:
+        """How many problems fit into the KV cache by what those before them needed, 1 to 256.
+
+        A problem's need is the most KV that its candidates took before a selection, and a block for
+        each, since an engine shares whole blocks only. Before the first has ended: `most_problems`.
+        """
+        if not self._needs:
+            return min(_MOST, self.most_problems)
+        mean = sum(self._needs) / len(self._needs)
+        return max(1, min(_MOST, int(self.space.tokens / mean)))
+
+    def _left(self, tree: TreeSearch) -> None:
+        self._in_flight -= 1
+        needs = [kv.kv_before + kv.candidates * self.space.block_size for kv in tree.kv]
+        self._needs.append(max(needs, default=1))
+
+
+class KVShare:
+    """One problem's part: what its tree may keep, and how many samples may run at once.
+
+    A selection is followed by samples that need KV of their own: the remaining width, times the
+    blocks that the mean step so far takes up. What they need, but no more than half of the share,
+    is kept free; the tree gets the rest, and at least one trajectory always fits.
+    """
+
+    def __init__(self, shares: KVShares) -> None:
+        self._shares = shares
+
+    def leave(self, tree: TreeSearch) -> None:
+        """The problem is no longer in flight."""
+        self._shares._left(tree)
+
+    def tree_tokens(self, tree: TreeSearch, children: Sequence[Child]) -> int:
+        """The KV budget of the selection that follows these children."""
+        share = self._shares.tokens
+        steps = [*tree.nodes.tokens[1:], *(child.tokens for child in children)]
+        left = tree.remaining - sum(child.finished for child in children)
+        reserve = max(0, left) * self._sample_tokens(steps)
+        one_trajectory = tree.prompt_tokens + self._shares.max_tokens
+        return max(share - min(reserve, share // 2), one_trajectory)
+
+    def samples_at_once(self, tree: TreeSearch) -> int:
+        """How many samples of the step that is asked for have room beside the tree, >= 1."""
+        kept = tree.kv[-1].kv_after if len(tree.kv) else tree.prompt_tokens
+        free = self._shares.tokens - kept
+        return max(1, free // self._sample_tokens(tree.nodes.tokens[1:]))
+
+    def _sample_tokens(self, steps: Sequence[int]) -> int:
+        """KV tokens that one sample adds: the mean step, before the first the longest allowed,
+        after a part of a block that it cannot share, in whole blocks."""
+        mean = -(-sum(steps) // len(steps)) if steps else self._shares.max_step_tokens
+        space = self._shares.space
+        return space.rounded(max(1, mean) + space.block_size - 1)
