@@ -1,0 +1,144 @@
+"""A KV cache too small for all: preemptions and problems per minute, with and without a budget.
+
+    python benches/tight_kv.py [--blocks 160] [--width 16] [--problems 32] [--concurrency 8]
+
+One policy engine with few KV blocks of 32 tokens, one PRM engine with enough of them, the bundled
+pair; every row searches the same problems with the same seeds. Writes `build/tight_kv.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import ets
+from ets import demo
+from ets.answer import same_answer
+from ets.loop_thread import LoopThread
+from ets.step import Prefix, Step
+
+ROW = (
+    "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
+    "| {kept:.0f} | {right} |"
+)
+
+
+class Counting:
+    """The policy, and how many problems had a sample under way at once."""
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+        self._running: dict[str, int] = {}
+        self.most_problems = 0
+
+    def start(self, problem: str) -> Prefix:
+        """As the policy's."""
+        return self._policy.start(problem)  # type: ignore[no-any-return]
+
+    async def kv_space(self) -> Any:
+        """As the policy's."""
+        return await self._policy.kv_space()
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """As the policy's."""
+        self._running[prefix.problem] = self._running.get(prefix.problem, 0) + 1
+        self.most_problems = max(
+            self.most_problems, sum(count > 0 for count in self._running.values())
+        )
+        try:
+            return await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)  # type: ignore[no-any-return]
+        finally:
+            self._running[prefix.problem] -= 1
+
+    async def aclose(self) -> None:
+        """Nothing: the engine is closed by whoever started it."""
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--blocks", type=int, default=160)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--problems", type=int, default=32)
+    parser.add_argument("--concurrency", type=int, default=8)
+    options = parser.parse_args()
+    from ets.policy.vllm import VLLMPolicy
+    from ets.prm.vllm import VLLMPRM
+
+    folder = Path(demo.__file__).parent
+    limits = {"max_step_tokens": 64, "max_tokens": 256}
+    policy = VLLMPolicy(
+        folder / "policy", num_gpu_blocks_override=options.blocks, max_model_len=512
+    )
+    prm = VLLMPRM(folder / "prm")
+    engines = LoopThread("bench-engines")
+    ets.search.LoopThread = lambda name: engines  # type: ignore[attr-defined,misc,assignment]
+
+    async def empty() -> None:
+        for engine in (policy.engine, prm.engine):
+            await (await engine.ready()).reset_prefix_cache()
+
+    async def warm() -> None:
+        await asyncio.gather(policy.ready(), prm.ready())
+        root = policy.start("warm up")
+        await prm.score(root.extend(await policy.sample(root, seed=0, max_tokens=8)))
+
+    engines.run(warm())
+    problems = demo.problems()[: options.problems]
+    n, width = options.concurrency, options.width
+    plans: list[tuple[str, Any, Any, dict[str, Any]]] = [
+        ("REBASE", ets.REBASE(width=width), n, {}),
+        ("REBASE, best leaf first", ets.REBASE(width=width), n, {"request_order": "best_first"}),
+        ("ETS", ets.ETS(width=width), n, {}),
+        ("ETS, best leaf first", ets.ETS(width=width), n, {"request_order": "best_first"}),
+        ("ETS, kv_budget auto", ets.ETS(width=width), n, {"kv_budget": "auto"}),
+        ("REBASE, concurrency auto", ets.REBASE(width=width), "auto", {}),
+        ("ETS, concurrency auto", ets.ETS(width=width), "auto", {}),
+        (
+            "ETS, kv_budget and concurrency auto",
+            ets.ETS(width=width),
+            "auto",
+            {"kv_budget": "auto"},
+        ),
+    ]
+    rows = []
+    print(
+        "| loop | at once | problems/min | preemptions | prompt tokens cached | KV kept | right |"
+    )
+    print("| --- " * 7 + "|")
+    for loop, strategy, concurrency, more in plans:
+        engines.run(empty())
+        counting = Counting(policy)
+        search = ets.Search(counting, prm, strategy, **limits, **more)
+        begin = time.perf_counter()
+        results = list(search.map([str(p["problem"]) for p in problems], concurrency=concurrency))
+        seconds = time.perf_counter() - begin
+        usages = [result.usage for result in results]
+        row = {
+            "loop": loop,
+            "at_once": counting.most_problems,
+            "problems_per_minute": 60 * len(results) / seconds,
+            "preemptions": sum(u.policy_preemptions for u in usages),
+            "cached": sum(u.policy_cached_tokens for u in usages)
+            / sum(u.policy_prompt_tokens for u in usages),
+            "kept": sum(r.kv.after.sum for r in results) / len(results),
+            "right": sum(
+                r.answer is not None and same_answer(r.answer, str(p["answer"]))
+                for r, p in zip(results, problems, strict=True)
+            ),
+        }
+        rows.append(row)
+        print(ROW.format(**row), flush=True)
+    path = Path("build/tight_kv.json")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"blocks": options.blocks, "width": width, "rows": rows}, indent=1))
+    engines.run(policy.aclose())
+    engines.run(prm.aclose())
+
+
+if __name__ == "__main__":
+    main()
