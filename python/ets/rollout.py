@@ -111,9 +111,9 @@ class Rollout:
                 made, spent = await self._expand(asks)
                 # Selection and clustering release the GIL: other problems' engines stay fed.
                 await asyncio.to_thread(self._tell, made, spent)
-                self._prefixes = dict(
-                    zip(self.tree.nodes.levels[-1], (m.prefix for m in made), strict=False)
-                )
+                if made:
+                    nodes, prefixes = self.tree.nodes.levels[-1], (m.prefix for m in made)
+                    self._prefixes = dict(zip(nodes, prefixes, strict=True))
             else:
                 self.tree.stop(spent)
             while shown < len(self.tree.events):
