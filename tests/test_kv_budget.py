@@ -321,3 +321,32 @@ def test_a_budget_hides_no_other_error(error: Exception) -> None:
     with pytest.raises(type(error), match=str(error)):
         search.tell([Child(0, 10, 0.5)] * 2)
     assert (search.end, len(search.nodes)) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("budget", "given", "limit"),
+    [(None, None, None), (10**6, None, None), (130, None, 5.0), (130, 0.5, 0.5), (10**6, 2.0, 2.0)],
+)
+def test_only_a_budget_that_binds_brings_a_time_limit(
+    budget: int | None, given: float | None, limit: float | None
+) -> None:
+    asked: list[tuple[Any, Any]] = []
+
+    class Noting:
+        """The tree, which notes what the pruner is given."""
+
+        def __init__(self, tree: Any) -> None:
+            self._tree = tree
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._tree, name)
+
+        def select(self, *arguments: Any, **options: Any) -> Any:
+            asked.append((options["kv_budget"], options["time_limit"]))
+            return self._tree.select(*arguments, **options)
+
+    search = begin(ETS(width=8, lambda_d=0.0, time_limit=given), budget)
+    search.tree = Noting(search.tree)  # type: ignore[assignment]
+    (ask,) = search.ask()
+    search.tell(Child(ask.node, tokens=30, reward=0.5, index=i) for i in ask.indices)
+    assert asked == [(130 if budget == 130 else None, limit)]

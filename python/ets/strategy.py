@@ -20,6 +20,8 @@ Solver = Literal["auto", "exact", "milp"]
 NodeCost = Literal["uniform", "tokens"]
 
 MAX_WIDTH = 2**32
+BUDGETED_SECONDS = 5.0
+"""For one selection under a KV budget that binds, where the user gave no limit."""
 PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
 """The paper's coverage weights by width."""
 
@@ -56,7 +58,8 @@ class ETS:
     opinion."""
     time_limit: float | None = None
     """Seconds that one selection may take, > 0; past it the best found so far is taken, and
-    `Decision.selection` says that it is not proven."""
+    `Decision.selection` says that it is not proven. None: no limit, but under a KV budget that
+    binds, where a proof can take hours, 5 s."""
 
     def __post_init__(self) -> None:
         check_int("width", self.width, 1, MAX_WIDTH)
@@ -96,8 +99,7 @@ class ETS:
             clusters = cluster_steps(view.embeddings(), self.cluster_threshold)
         clustered = perf_counter_ns()
         budget = view.kv_budget
-        if budget is not None and view.tree.kv_tokens(view.nodes) <= budget:
-            budget = None  # it binds nothing: ties are broken as if there were none
+        binds = budget is not None and view.tree.kv_tokens(view.nodes) > budget
         selection = view.tree.select(
             view.nodes,
             outcome.astype(np.float64),
@@ -105,13 +107,14 @@ class ETS:
             lambda_b=self.lambda_b,
             lambda_d=0.0 if clusters is None else self.lambda_d or 0.0,
             node_cost=self.node_cost,
-            kv_budget=budget,
+            # Where it does not bind, ties are broken as if there were none.
+            kv_budget=budget if binds else None,
             solver=self.solver,
-            time_limit=self.time_limit,
+            time_limit=BUDGETED_SECONDS if binds and self.time_limit is None else self.time_limit,
         )
         selected = perf_counter_ns()
         # What costs nothing is kept: a tie of the objective, broken so that this is REBASE then.
-        free = not self.lambda_b and budget is None
+        free = not self.lambda_b and not binds
         kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
         counts = np.zeros(len(rewards), dtype=np.int64)
         counts[kept] = rebase_weights(rewards[kept], view.width, self.temperature)
