@@ -70,6 +70,6 @@ def test_a_search_counts_by_depth() -> None:
         assert step.policy_tokens == sum(result.tree.nodes.tokens[node] for node in nodes)
         assert step.policy_computed_tokens == 3 * len(nodes)
     told = json.loads(json.dumps(result.to_dict()))["usage"]
-    assert list(told) == [*TOTALS, "seconds", "steps"]
+    assert list(told) == [*TOTALS, "given_up", "seconds", "steps"]
     assert told["policy_preemptions"] == result.usage.policy_calls
     assert [step["depth"] for step in told["steps"]] == [step.depth for step in steps]
