@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import random
 import time
+import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -232,7 +235,7 @@ def test_arrivals_in_any_order_end_at_the_same_place() -> None:
             return value
 
         order = draw.sample(range(n), n)
-        arrivals = Arrivals([sample(v) for v in values], order, enough=n, spend=spend)
+        arrivals = Arrivals([partial(sample, v) for v in values], order, enough=n, spend=spend)
         got = await arrivals.wait()
         ends = [k for k in range(n) if sum(values[: k + 1]) >= limit]
         expected = values[: ends[0] + 1] if ends else values
@@ -263,9 +266,7 @@ def test_the_first_failure_is_raised_and_the_rest_is_cancelled() -> None:
         raise ets.EngineError("the engine died")
 
     async def main() -> None:
-        arrivals = Arrivals(
-            [endless(), fails(), endless()], range(3), enough=3, spend=lambda _: False
-        )
+        arrivals = Arrivals([endless, fails, endless], range(3), enough=3, spend=lambda _: False)
         with pytest.raises(ets.EngineError, match="the engine died"):
             await arrivals.wait()
 
@@ -278,8 +279,26 @@ def test_a_sample_that_the_engine_cancels_is_an_error_not_a_hang() -> None:
         raise asyncio.CancelledError
 
     async def main() -> None:
-        arrivals = Arrivals([cancelled()], range(1), enough=1, spend=lambda _: False)
+        arrivals = Arrivals([cancelled], range(1), enough=1, spend=lambda _: False)
         with pytest.raises(ets.EngineError, match="was cancelled"):
             await asyncio.wait_for(arrivals.wait(), timeout=20)
 
     asyncio.run(main())
+
+
+def test_samples_cancelled_before_they_begin_leave_no_warning() -> None:
+    async def endless() -> int:
+        await asyncio.sleep(600)
+        return 1
+
+    async def main() -> None:
+        arrivals = Arrivals([endless] * 4, range(4), enough=4, spend=lambda _: False)
+        for task in arrivals._tasks:
+            task.cancel()
+        assert await arrivals.wait(0.01) == {}
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+        gc.collect()
+    assert [str(warning.message) for warning in seen] == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from ets.errors import EngineError
@@ -20,7 +20,8 @@ class Arrivals(Generic[T]):
     Parameters
     ----------
     samples
-        Coroutines, in the order in which they count.
+        What to call and await, in the order in which they count. Calls, not coroutines: one that is
+        cancelled before it begins then leaves nothing that was never awaited.
     start_order
         Positions in `samples`, in the order in which they are to start.
     enough
@@ -32,7 +33,7 @@ class Arrivals(Generic[T]):
 
     def __init__(
         self,
-        samples: Sequence[Coroutine[Any, Any, T]],
+        samples: Sequence[Callable[[], Awaitable[T]]],
         start_order: Iterable[int],
         *,
         enough: int,
@@ -66,9 +67,9 @@ class Arrivals(Generic[T]):
             await cancel(self._tasks)
         return {at: self._results[at] for at in sorted(self._results) if at < self._end}
 
-    async def _run(self, position: int, sample: Coroutine[Any, Any, T]) -> None:
+    async def _run(self, position: int, sample: Callable[[], Awaitable[T]]) -> None:
         try:
-            result = await sample
+            result = await sample()
         except asyncio.CancelledError:
             if self._over.done():  # cancelled by `wait`
                 raise

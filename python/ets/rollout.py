@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -149,7 +150,7 @@ class Rollout:
             gate = asyncio.Semaphore(self._kv_share.samples_at_once(self.tree))
         left = math.inf if budget.tokens is None else budget.tokens - self._sampled
         arrivals = Arrivals(
-            [self._make(want, gate) for want in wanted],
+            [partial(self._make, want, gate) for want in wanted],
             self._start_order(wanted),
             # Less a rounding error, so that a tenth of 10 is 1.
             enough=math.ceil((1 - self._pace.straggler) * len(wanted) - 1e-9),
