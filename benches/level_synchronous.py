@@ -14,9 +14,9 @@ from typing import Any
 
 import ets
 from ets.answer import aggregate, extract_answer, vote
-from ets.results import Usage
 from ets.seeds import problem_seed
 from ets.strategy import Strategy
+from ets.usage import Usage
 
 
 async def solve(

@@ -21,12 +21,13 @@ from typing import Any
 
 import ets
 from ets import demo
-from ets.answer import same_answer
 from ets.embed import load_embedder
-from ets.results import Usage
+from ets.equality import same_answer
 from ets.step import Prefix
 from ets.tree_search import TreeSearch
+from ets.usage import Usage
 from level_synchronous import solve as level_synchronous
+from shared_loop import shared_loop
 
 Done = tuple[str | None, TreeSearch, Usage]
 
@@ -41,7 +42,7 @@ class Bench:
         engine: dict[str, Any] = {}
         if options.blocks:
             engine["num_gpu_blocks_override"] = options.blocks
-        self.limits = {
+        self.limits: dict[str, Any] = {
             "max_step_tokens": options.max_step_tokens,
             "max_tokens": options.max_tokens,
         }
@@ -100,11 +101,7 @@ def main() -> None:
     bench = Bench(options)
     embedder = load_embedder("lexical")
 
-    # The engines live on one event loop; so do all searches here.
-    from ets.loop_thread import LoopThread
-
-    engines = LoopThread("bench-engines")
-    ets.search.LoopThread = lambda name: engines  # type: ignore[attr-defined,misc,assignment]
+    engines = shared_loop()
     engines.run(_ready(bench))
 
     def synchronous(strategy: Any) -> Callable[[list[str]], list[Done]]:

@@ -17,9 +17,12 @@ from typing import Any
 
 import ets
 from ets import demo
-from ets.answer import same_answer
-from ets.loop_thread import LoopThread
+from ets.equality import same_answer
+from ets.kv_space import KVSpace
+from ets.policy.vllm import VLLMPolicy
+from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Step
+from shared_loop import shared_loop
 
 ROW = (
     "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
@@ -30,16 +33,16 @@ ROW = (
 class Counting:
     """The policy, and how many problems had a sample under way at once."""
 
-    def __init__(self, policy: Any) -> None:
+    def __init__(self, policy: VLLMPolicy) -> None:
         self._policy = policy
         self._running: dict[str, int] = {}
         self.most_problems = 0
 
     def start(self, problem: str) -> Prefix:
         """As the policy's."""
-        return self._policy.start(problem)  # type: ignore[no-any-return]
+        return self._policy.start(problem)
 
-    async def kv_space(self) -> Any:
+    async def kv_space(self) -> KVSpace:
         """As the policy's."""
         return await self._policy.kv_space()
 
@@ -50,7 +53,7 @@ class Counting:
             self.most_problems, sum(count > 0 for count in self._running.values())
         )
         try:
-            return await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)  # type: ignore[no-any-return]
+            return await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)
         finally:
             self._running[prefix.problem] -= 1
 
@@ -66,17 +69,13 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--concurrency", type=int, default=8)
     options = parser.parse_args()
-    from ets.policy.vllm import VLLMPolicy
-    from ets.prm.vllm import VLLMPRM
-
     folder = Path(demo.__file__).parent
-    limits = {"max_step_tokens": 64, "max_tokens": 256}
+    limits: dict[str, Any] = {"max_step_tokens": 64, "max_tokens": 256}
     policy = VLLMPolicy(
         folder / "policy", num_gpu_blocks_override=options.blocks, max_model_len=512
     )
     prm = VLLMPRM(folder / "prm")
-    engines = LoopThread("bench-engines")
-    ets.search.LoopThread = lambda name: engines  # type: ignore[attr-defined,misc,assignment]
+    engines = shared_loop()
 
     async def empty() -> None:
         for engine in (policy.engine, prm.engine):

@@ -47,6 +47,15 @@ def auto(policy: CachedPolicy, strategy: Any = None, **options: Any) -> ets.Sear
     return search(strategy or ets.ETS(width=16), policy=policy, **options)
 
 
+def kept_and_budget(result: ets.SearchResult) -> list[tuple[int, int]]:
+    """KV tokens kept and the most that they were allowed to be, of each step after the root's."""
+    steps = []
+    for step in result.kv[1:]:
+        assert step.kv_budget is not None
+        steps.append((step.kv_after, step.kv_budget))
+    return steps
+
+
 # -- the budget of a tree --------------------------------------------------------------------------
 
 
@@ -55,9 +64,8 @@ def test_a_tree_alone_keeps_no_more_than_the_cache_holds(tokens: int) -> None:
     strategy = ets.ETS(width=16, lambda_b=0.0)  # which keeps all that the budget lets it
     with auto(CachedPolicy(tokens), strategy) as s, search(strategy, max_tokens=MAX_TOKENS) as free:
         bound, unbound = s.solve("p"), free.solve("p")
-    assert None not in [step.kv_budget for step in bound.kv[1:]]
-    for step in bound.kv[1:]:
-        assert step.kv_after <= step.kv_budget <= max(tokens, PROMPT + MAX_TOKENS)  # type: ignore[operator]
+    for kept, budget in kept_and_budget(bound):
+        assert kept <= budget <= max(tokens, PROMPT + MAX_TOKENS)
     if tokens == 200:
         assert bound.kv.after.peak < unbound.kv.after.peak, "the budget was never in the way"
     assert bound.trajectories
@@ -75,12 +83,10 @@ def test_problems_in_flight_share_the_cache() -> None:
     policy = CachedPolicy(1200)
     with auto(policy) as s:
         results = list(s.map(PROBLEMS, concurrency=4))
-    shares = {step.kv_budget for result in results for step in result.kv[1:]}
-    assert max(shares) <= 1200  # type: ignore[type-var]
-    assert min(shares) <= 1200 // 4  # type: ignore[type-var]
-    for result in results:
-        for step in result.kv[1:]:
-            assert step.kv_after <= step.kv_budget  # type: ignore[operator]
+    steps = [step for result in results for step in kept_and_budget(result)]
+    assert max(budget for _, budget in steps) <= 1200
+    assert min(budget for _, budget in steps) <= 1200 // 4
+    assert all(kept <= budget for kept, budget in steps)
 
 
 def test_a_given_budget_holds_whatever_the_concurrency() -> None:
@@ -135,8 +141,10 @@ def test_shares_count_those_in_flight() -> None:
     assert first.tree_tokens(tree, children) == 250
     assert shares.problems_at_once() == 5
     tree.tell(children)
-    second.leave(tree)
-    assert shares.tokens == 1000
+    second.leave(tree)  # half way, which says nothing of its need
+    assert (shares.tokens, shares.problems_at_once()) == (1000, 5)
+    tree.stop("enough")
+    first.leave(tree)
     # It needed 50 + 8 * 30 tokens before a selection, and a block for each of the 8.
     assert shares.problems_at_once() == 1000 // 370
 

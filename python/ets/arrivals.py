@@ -44,8 +44,6 @@ class Arrivals(Generic[T]):
         self._results: dict[int, T] = {}
         self._counted = 0
         self._end = len(samples)
-        self.spent = False
-        """Whether `spend` ended the step."""
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
         for position in start_order:
@@ -83,12 +81,13 @@ class Arrivals(Generic[T]):
 
     def _arrived(self, position: int, result: T) -> None:
         self._results[position] = result
-        while not self.spent and self._counted in self._results:
-            self.spent = self._spend(self._results[self._counted])
+        spent = False
+        while not spent and self._counted in self._results:
+            spent = self._spend(self._results[self._counted])
             self._counted += 1
-            if self.spent:
-                self._end = self._counted
-        if self.spent or len(self._results) >= self._enough:
+        if spent:
+            self._end = self._counted
+        if spent or len(self._results) >= self._enough:
             self._over.set_result(None)
 
 

@@ -27,7 +27,8 @@ class KVShares:
         self.max_tokens = max_tokens
         self.max_step_tokens = max_step_tokens
         self._in_flight = 0
-        self._needs: list[int] = []
+        self._ended = 0
+        self._needed = 0
 
     def share(self) -> KVShare:
         """A part for one problem more, until its `leave`."""
@@ -50,15 +51,17 @@ class KVShares:
         A problem's need is the most KV that its candidates took before a selection, and a block for
         each, since an engine shares whole blocks only. Before the first has ended: `most_problems`.
         """
-        if not self._needs:
+        if not self._ended:
             return min(_MOST, self.most_problems)
-        mean = sum(self._needs) / len(self._needs)
-        return max(1, min(_MOST, int(self.space.tokens / mean)))
+        return max(1, min(_MOST, self.space.tokens * self._ended // self._needed))
 
     def _left(self, tree: TreeSearch) -> None:
         self._in_flight -= 1
+        if tree.end is None:  # given up half way: what it would have needed is not known
+            return
+        self._ended += 1
         needs = [kv.kv_before + kv.candidates * self.space.block_size for kv in tree.kv]
-        self._needs.append(max(needs, default=1))
+        self._needed += max(needs, default=1)
 
 
 class KVShare:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ets.answer import Vote
 from ets.events import KVRecord
 from ets.tree_search import TreeSearch
-from ets.usage import Usage as Usage  # rollouts make it, results carry it
+from ets.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
