@@ -47,7 +47,7 @@ async def solve(
             for ask in asks
             for index, s in zip(ask.indices, ask.seeds, strict=True)
         ]
-        depth = tree.depth + 1
+        counters = usage.at(tree.depth + 1)
         steps = await asyncio.gather(
             *(policy.sample(prefixes[n], seed=s, max_tokens=max_step_tokens) for n, _, s in wanted)
         )
@@ -55,8 +55,8 @@ async def solve(
         scores = await asyncio.gather(*(prm.score(child) for child in children))
         told = []
         for (node, index, _), step, score in zip(wanted, steps, scores, strict=True):
-            usage.add_step(depth, step)
-            usage.add_score(depth, score)
+            counters.add_step(step)
+            counters.add_score(score)
             tokens = len(step.token_ids)
             embedding = None
             if tree.needs_embedding(node, tokens, step.finished):

@@ -14,9 +14,9 @@ from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 def test_steps_and_totals() -> None:
     usage = Usage()
-    usage.add_step(2, Step("a", (1, 2, 3), "step", prompt_tokens=40, cached_tokens=32))
-    usage.add_step(1, Step("b", (1,), "step", prompt_tokens=10, preemptions=2))
-    usage.add_score(1, Score(0.5, prompt_tokens=12, cached_tokens=4, preemptions=1))
+    usage.at(2).add_step(Step("a", (1, 2, 3), "step", prompt_tokens=40, cached_tokens=32))
+    usage.at(1).add_step(Step("b", (1,), "step", prompt_tokens=10, preemptions=2))
+    usage.at(1).add_score(Score(0.5, prompt_tokens=12, cached_tokens=4, preemptions=1))
     assert usage.steps == [
         StepUsage(
             depth=1,
@@ -45,7 +45,7 @@ def test_steps_and_totals() -> None:
 
 def test_the_root_is_nobodys_child() -> None:
     with pytest.raises(ValueError, match="depth must be at least 1, got 0"):
-        Usage().add_score(0, Score(0.5))
+        Usage().at(0)
 
 
 class Preempted(ScriptedPolicy):

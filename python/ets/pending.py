@@ -93,9 +93,10 @@ class Pending:
         """
         accepted: dict[Key, Child] = {}
         free: dict[int, Iterator[int]] = {}
-        for at, child in enumerate(children):
-            key = self._place(at, child, accepted, free)
-            accepted[key] = _checked(f"children[{at}]", child, key, needs_embedding)
+        with np.errstate(over="ignore", invalid="ignore"):  # by the dot products
+            for at, child in enumerate(children):
+                key = self._place(at, child, accepted, free)
+                accepted[key] = _checked(f"children[{at}]", child, key, needs_embedding)
         return accepted
 
     def take(self, accepted: dict[Key, Child]) -> None:
@@ -199,8 +200,21 @@ def _checked(
                 f"{name} needs an embedding, since the strategy clusters the steps; "
                 "got neither embedding nor text"
             )
+    if embedding is None and child.embedding is None and _as_stored(child, index):
+        return child
     # + 0.0 makes 0.0 of -0.0: the two are equal, but do not look equal in JSON.
     return Child(parent, tokens, float(reward) + 0.0, finished, embedding, child.text, index)
+
+
+def _as_stored(child: Child, index: int) -> bool:
+    """Whether the child holds plain Python values already, as most do."""
+    return (
+        child.index == index
+        and type(child.parent) is type(child.index) is type(child.tokens) is int
+        and type(child.reward) is float
+        and child.reward != 0.0
+        and type(child.finished) is bool
+    )
 
 
 def _checked_embedding(name: str, vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -211,7 +225,8 @@ def _checked_embedding(name: str, vector: NDArray[np.float32]) -> NDArray[np.flo
             f"{name} must be a 1-dimensional float32 array, got {vector.dtype} of shape "
             f"{vector.shape}"
         )
-    if not (len(vector) and 0.0 < np.abs(vector).max() < np.inf):  # false for NaN too
+    # False for NaN, and for some values that are right, since squares overflow and vanish.
+    if not 0.0 < np.dot(vector, vector) < np.inf:
         if not np.isfinite(vector).all():
             bad = int(np.flatnonzero(~np.isfinite(vector))[0])
             raise InputError(f"{name}[{bad}] must be finite, got {vector[bad]}")

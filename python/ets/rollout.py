@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from ets.arrivals import Arrivals, cancel
 from ets.budget import Budget, Spent
-from ets.embed import Embedder
+from ets.embed import Embedder, InstantEmbedder
 from ets.errors import EngineError
 from ets.kv_share import KVShare
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.step import Prefix, Score, Step
 from ets.tree_search import Ask, Child, Event, TreeSearch
-from ets.usage import Usage
+from ets.usage import StepUsage, Usage
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -55,8 +55,7 @@ class Pace:
     request_order: RequestOrder = "tree"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """One continuation that the search asks for."""
 
     parent: int
@@ -98,6 +97,8 @@ class Rollout:
         self._engines = engines
         self._pace = pace
         self._kv_share = kv_share
+        embedder = engines.embedder
+        self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
         self._prefixes = {0: root}
         self._sampled = 0
         self._scored = 0
@@ -149,8 +150,9 @@ class Rollout:
         if self._kv_share is not None:
             gate = asyncio.Semaphore(self._kv_share.samples_at_once(self.tree))
         left = math.inf if budget.tokens is None else budget.tokens - self._sampled
+        usage = self.usage.at(self.tree.depth + 1)
         arrivals = Arrivals(
-            [partial(self._make, want, gate) for want in wanted],
+            [partial(self._make, want, usage, gate) for want in wanted],
             self._start_order(wanted),
             # Less a rounding error, so that a tenth of 10 is 1.
             enough=math.ceil((1 - self._pace.straggler) * len(wanted) - 1e-9),
@@ -179,30 +181,32 @@ class Rollout:
         elif len(made) < asked:
             self.tree.close_step()
 
-    async def _make(self, want: Wanted, gate: asyncio.Semaphore | None) -> Made:
+    async def _make(self, want: Wanted, usage: StepUsage, gate: asyncio.Semaphore | None) -> Made:
         if gate is None:
             step = await self._sample(want)
         else:
             async with gate:
                 step = await self._sample(want)
+        usage.add_step(step)
         prefix = self._prefixes[want.parent].extend(step)
         tokens = len(step.token_ids)
         # A policy that writes nothing would write nothing again.
         finished = step.finished or tokens == 0
-        embedder = self._engines.embedder
+        prm, embedder = self._engines.prm, self._engines.embedder
         embedding: NDArray[np.float32] | None = None
-        if embedder is not None and self.tree.needs_embedding(want.parent, tokens, finished):
-            embedding, score = await _both(
-                embedder.embed(step.text), self._engines.prm.score(prefix)
-            )
+        if embedder is None or not self.tree.needs_embedding(want.parent, tokens, finished):
+            score = await prm.score(prefix)
+        elif self._vector is not None:
+            embedding = self._vector(step.text)
+            score = await prm.score(prefix)
         else:
-            score = await self._engines.prm.score(prefix)
-        self.usage.add_score(self.tree.nodes.depth[want.parent] + 1, score)
+            embedding, score = await _both(embedder.embed(step.text), prm.score(prefix))
+        usage.add_score(score)
         child = Child(
             parent=want.parent,
             index=want.index,
             tokens=tokens,
-            reward=_checked(score, self._engines.prm),
+            reward=_checked(score, prm),
             finished=finished,
             text=step.text,
             embedding=embedding,
@@ -210,11 +214,9 @@ class Rollout:
         return Made(prefix, child)
 
     async def _sample(self, want: Wanted) -> Step:
-        step = await self._engines.policy.sample(
+        return await self._engines.policy.sample(
             self._prefixes[want.parent], seed=want.seed, max_tokens=self._pace.max_step_tokens
         )
-        self.usage.add_step(self.tree.nodes.depth[want.parent] + 1, step)
-        return step
 
 
 async def _both(beside: Coroutine[Any, Any, T], here: Coroutine[Any, Any, U]) -> tuple[T, U]:

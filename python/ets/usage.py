@@ -43,6 +43,21 @@ class StepUsage:
     prm_preemptions: int = 0
     """Times that a scoring lost its KV cache to others and was computed anew."""
 
+    def add_step(self, step: Step) -> None:
+        """Count one sample."""
+        self.policy_calls += 1
+        self.policy_tokens += len(step.token_ids)
+        self.policy_prompt_tokens += step.prompt_tokens
+        self.policy_cached_tokens += step.cached_tokens
+        self.policy_preemptions += step.preemptions
+
+    def add_score(self, score: Score) -> None:
+        """Count one scoring."""
+        self.prm_calls += 1
+        self.prm_tokens += score.prompt_tokens
+        self.prm_cached_tokens += score.cached_tokens
+        self.prm_preemptions += score.preemptions
+
     @property
     def policy_computed_tokens(self) -> int:
         """Prompt tokens that the policy's engine had to compute; what preemptions repeat is not
@@ -66,22 +81,13 @@ class Usage:
     seconds: float = 0.0
     """Wall time of this problem, waiting for shared engines included."""
 
-    def add_step(self, depth: int, step: Step) -> None:
-        """Count one sample; `depth` is that of the child it makes, >= 1."""
-        usage = self._at(depth)
-        usage.policy_calls += 1
-        usage.policy_tokens += len(step.token_ids)
-        usage.policy_prompt_tokens += step.prompt_tokens
-        usage.policy_cached_tokens += step.cached_tokens
-        usage.policy_preemptions += step.preemptions
-
-    def add_score(self, depth: int, score: Score) -> None:
-        """Count one scoring; `depth` is that of the child it is about, >= 1."""
-        usage = self._at(depth)
-        usage.prm_calls += 1
-        usage.prm_tokens += score.prompt_tokens
-        usage.prm_cached_tokens += score.cached_tokens
-        usage.prm_preemptions += score.preemptions
+    def at(self, depth: int) -> StepUsage:
+        """The counters of the children at `depth`, >= 1."""
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        while len(self.steps) < depth:
+            self.steps.append(StepUsage(len(self.steps) + 1))
+        return self.steps[depth - 1]
 
     @property
     def policy_calls(self) -> int:
@@ -138,10 +144,3 @@ class Usage:
             "seconds": self.seconds,
             "steps": steps,
         }
-
-    def _at(self, depth: int) -> StepUsage:
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
-        while len(self.steps) < depth:
-            self.steps.append(StepUsage(len(self.steps) + 1))
-        return self.steps[depth - 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ets.embed.base import Embedder
+from ets.embed.base import Embedder, InstantEmbedder
 
 
 def load_embedder(embedder: str | Embedder, **options: Any) -> Embedder:
@@ -40,4 +40,4 @@ def load_embedder(embedder: str | Embedder, **options: Any) -> Embedder:
     )
 
 
-__all__ = ["Embedder", "load_embedder"]
+__all__ = ["Embedder", "InstantEmbedder", "load_embedder"]

@@ -19,3 +19,12 @@ class Embedder(Protocol):
     async def aclose(self) -> None:
         """Free the model. Called once."""
         ...
+
+
+@runtime_checkable
+class InstantEmbedder(Embedder, Protocol):
+    """An embedder that can answer without waiting, so that a text costs no task."""
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """The same as `embed`. Called from any thread."""
+        ...

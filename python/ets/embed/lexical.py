@@ -6,6 +6,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,9 @@ from ets.errors import InputError
 _TOKENS = re.compile(r"\d+(?:[.,/]\d+)*|[^\W\d_]+|[^\w\s]")
 _NUMBER, _NAME, _WORD, _SIGN, _PAIR, _GRAM = 6.0, 2.0, 0.5, 0.25, 0.2, 0.15
 """Weights: which numbers a step holds says most about what it does, punctuation the least."""
+
+
+_CACHED_TEXTS = 4096
 
 
 class LexicalEmbedder:
@@ -29,25 +33,32 @@ class LexicalEmbedder:
         if not isinstance(dim, int) or isinstance(dim, bool) or dim < 2:
             raise InputError(f"dim must be an integer of at least 2, got {dim!r}")
         self.dim = dim
+        # Samples of one step often read alike.
+        self._vector = lru_cache(maxsize=_CACHED_TEXTS)(partial(_vector, dim))
 
     async def embed(self, text: str) -> NDArray[np.float32]:
-        """The text's vector: float32, of length 1."""
-        return self.vector(text)
+        """The text's vector: float32, of length 1, read-only."""
+        return self._vector(text)
 
     def vector(self, text: str) -> NDArray[np.float32]:
         """The same, without awaiting."""
-        # One axis is the text's being a text: it keeps every vector away from zero.
-        vector = np.zeros(self.dim, dtype=np.float64)
-        vector[0] = 0.1
-        for feature, weight in _features(text).items():
-            code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
-            sign = 1.0 if code & 1 else -1.0
-            vector[1 + (code >> 1) % (self.dim - 1)] += sign * weight
-        unit: NDArray[np.float32] = (vector / np.sqrt(np.dot(vector, vector))).astype(np.float32)
-        return unit
+        return self._vector(text)
 
     async def aclose(self) -> None:
         """Nothing to free."""
+
+
+def _vector(dim: int, text: str) -> NDArray[np.float32]:
+    # One axis is the text's being a text: it keeps every vector away from zero.
+    vector = np.zeros(dim, dtype=np.float64)
+    vector[0] = 0.1
+    for feature, weight in _features(text).items():
+        code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+        sign = 1.0 if code & 1 else -1.0
+        vector[1 + (code >> 1) % (dim - 1)] += sign * weight
+    unit: NDArray[np.float32] = (vector / np.sqrt(np.dot(vector, vector))).astype(np.float32)
+    unit.flags.writeable = False
+    return unit
 
 
 def _features(text: str) -> dict[str, float]:
