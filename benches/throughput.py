@@ -4,7 +4,9 @@
     python benches/throughput.py --policy vllm:PATH --prm vllm:PATH --problems 32 --width 16 64
 
 Every row searches the same problems with the same seeds on the same two engines, which are started
-once; caches are emptied between rows. Writes `build/throughput.json` and prints a table.
+once; caches are emptied between rows. "Loop's share" is the part of the wall time that the same
+search takes by itself, with engines that answer at once from a recording of the row; "same trees"
+counts those that equal the first loop's. Writes `build/throughput.json` and prints a table.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from ets.step import Prefix
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
 from level_synchronous import solve as level_synchronous
-from shared_loop import shared_loop
+from recorded import Recording, Replay
 
 Done = tuple[str | None, TreeSearch, Usage]
+Run = Callable[[list[str]], list[Done]]
 
 
 class Bench:
@@ -46,20 +49,35 @@ class Bench:
             "max_step_tokens": options.max_step_tokens,
             "max_tokens": options.max_tokens,
         }
-        self.policy = VLLMPolicy(_path(options.policy), **engine)
+        self.policy = VLLMPolicy(
+            _path(options.policy), user_template=options.user_template, **engine
+        )
         self.prm = VLLMPRM(_path(options.prm))
         self.problems = demo.problems()[: options.problems]
         self.rows: list[dict[str, Any]] = []
+        self._first_trees: dict[str, list[TreeSearch]] = {}
 
-    def measure(self, loop: str, width: int, run: Callable[[list[str]], list[Done]]) -> None:
-        """Time `run` over all problems and note what it took."""
+    def measure(
+        self, loop: str, what: str, width: int, run: Run, replay: Run | None = None
+    ) -> None:
+        """Time `run` over all problems and note what it took; `replay` does the same again, with
+        engines that take no time."""
+        problems = [str(problem["problem"]) for problem in self.problems]
         begin = time.perf_counter()
-        done = run([str(problem["problem"]) for problem in self.problems])
+        done = run(problems)
         seconds = time.perf_counter() - begin
+        alone = None
+        if replay is not None:
+            begin = time.perf_counter()
+            replay(problems)
+            alone = time.perf_counter() - begin
         read = sum(u.prm_tokens - u.prm_cached_tokens for _, _, u in done)
         nodes = sum(len(tree.nodes) - 1 for _, tree, _ in done)
+        trees = [tree for _, tree, _ in done]
+        first = self._first_trees.setdefault(f"{what}, {width}", trees)
         row = {
             "loop": loop,
+            "strategy": what,
             "width": width,
             "seconds": seconds,
             "problems_per_minute": 60 * len(done) / seconds,
@@ -72,8 +90,9 @@ class Bench:
             "policy_tokens_per_second": sum(u.policy_tokens for _, _, u in done) / seconds,
             "prm_read_per_needed": read / sum(self._needed(tree) for _, tree, _ in done),
             "preemptions": sum(u.policy_preemptions for _, _, u in done),
-            "deciding_share": sum(t.decide_us for _, tree, _ in done for t in tree.timings)
-            / (1e6 * seconds),
+            "step_tokens": sum(u.policy_tokens for _, _, u in done) / nodes,
+            "trees_as_first": sum(a == b for a, b in zip(trees, first, strict=True)),
+            "loop_share": None if alone is None else alone / seconds,
         }
         self.rows.append(row)
         print(json.dumps(row), flush=True)
@@ -93,18 +112,20 @@ def main() -> None:
     parser.add_argument("--prm", default=f"vllm:{folder / 'prm'}")
     parser.add_argument("--problems", type=int, default=24)
     parser.add_argument("--width", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--strategy", nargs="+", default=["ETS", "REBASE"])
+    parser.add_argument("--user-template", default="{problem}")
     parser.add_argument("--max-step-tokens", type=int, default=256)
     parser.add_argument("--max-tokens", type=int, default=1024)
+    parser.add_argument("--output", default="build/throughput.json")
     parser.add_argument("--blocks", type=int, help="KV blocks of the policy's engine")
     options = parser.parse_args()
     bench = Bench(options)
     embedder = load_embedder("lexical")
 
-    engines = shared_loop()
-    engines.run(_ready(bench))
+    asyncio.run(_ready(bench))
 
-    def synchronous(strategy: Any) -> Callable[[list[str]], list[Done]]:
+    def synchronous(strategy: Any) -> Run:
         async def all_of(problems: list[str]) -> list[Done]:
             return [
                 await level_synchronous(
@@ -113,55 +134,64 @@ def main() -> None:
                 for problem in problems
             ]
 
-        return lambda problems: engines.run(all_of(problems))
+        return lambda problems: asyncio.run(all_of(problems))
 
-    def searched(strategy: Any, concurrency: int) -> Callable[[list[str]], list[Done]]:
+    def searched(strategy: Any, concurrency: int, engines: Recording | Replay) -> Run:
         def run(problems: list[str]) -> list[Done]:
-            search = ets.Search(bench.policy, bench.prm, strategy, **bench.limits)
-            results = search.map(problems, concurrency=concurrency)
-            return [(r.answer, r.tree, r.usage) for r in results]
+            with ets.Search(engines, engines, strategy, **bench.limits) as search:
+                results = search.map(problems, concurrency=concurrency)
+                return [(r.answer, r.tree, r.usage) for r in results]
 
         return run
 
     for width in options.width:
-        for name, strategy in (
-            ("ETS", ets.ETS(width=width)),
-            ("REBASE", ets.REBASE(width=width)),
-        ):
+        for name in options.strategy:
+            strategy = getattr(ets, name)(width=width)
             bench.prm.incremental = False
-            engines.run(_empty(bench))
-            bench.measure(f"level-synchronous, {name}", width, synchronous(strategy))
+            asyncio.run(_empty(bench))
+            bench.measure("level-synchronous", name, width, synchronous(strategy))
             bench.prm.incremental = True
-            for concurrency in (1, options.concurrency):
-                engines.run(_empty(bench))
-                label = f"ets.Search, {name}, {concurrency} at once"
-                bench.measure(label, width, searched(strategy, concurrency))
-    path = Path("build/throughput.json")
+            for concurrency in options.concurrency:
+                asyncio.run(_empty(bench))
+                recording = Recording(bench.policy, bench.prm)
+                bench.measure(
+                    f"ets.Search, {concurrency} at once",
+                    name,
+                    width,
+                    searched(strategy, concurrency, recording),
+                    searched(strategy, concurrency, Replay(recording)),
+                )
+    path = Path(options.output)
     path.parent.mkdir(exist_ok=True)
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
     path.write_text(json.dumps({"machine": machine, "rows": bench.rows}, indent=1))
     print(table(bench.rows))
-    engines.run(_close(bench))
+    asyncio.run(_close(bench))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown; the ratio is to the level-synchronous row above."""
     lines = [
-        "| width | loop | problems/min | ratio | right | policy tokens/s | PRM read / needed "
-        "| preemptions |",
-        "| --- " * 8 + "|",
+        "| width | strategy | loop | problems/min | ratio | right | same trees | policy tokens/s "
+        "| PRM read / needed | loop's share |",
+        "| --- " * 10 + "|",
     ]
     base = 1.0
     for row in rows:
         if row["loop"].startswith("level"):
             base = row["problems_per_minute"]
         lines.append(
-            f"| {row['width']} | {row['loop']} | {row['problems_per_minute']:.1f} "
-            f"| {row['problems_per_minute'] / base:.2f} | {row['right']} "
+            f"| {row['width']} | {row['strategy']} | {row['loop']} "
+            f"| {row['problems_per_minute']:.1f} | {row['problems_per_minute'] / base:.2f} "
+            f"| {row['right']} | {row['trees_as_first']} "
             f"| {row['policy_tokens_per_second']:.0f} | {row['prm_read_per_needed']:.2f} "
-            f"| {row['preemptions']} |"
+            f"| {_share(row['loop_share'])} |"
         )
     return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 def _path(name: str) -> str:
@@ -181,7 +211,7 @@ async def _ready(bench: Bench) -> None:
 async def _empty(bench: Bench) -> None:
     """Forget all that the engines have cached."""
     for engine in (bench.policy.engine, bench.prm.engine):
-        await (await engine.ready()).reset_prefix_cache()
+        await engine.forget_prefixes()
 
 
 async def _close(bench: Bench) -> None:

@@ -22,7 +22,6 @@ from ets.kv_space import KVSpace
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Step
-from shared_loop import shared_loop
 
 ROW = (
     "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
@@ -75,18 +74,17 @@ def main() -> None:
         folder / "policy", num_gpu_blocks_override=options.blocks, max_model_len=512
     )
     prm = VLLMPRM(folder / "prm")
-    engines = shared_loop()
 
     async def empty() -> None:
         for engine in (policy.engine, prm.engine):
-            await (await engine.ready()).reset_prefix_cache()
+            await engine.forget_prefixes()
 
     async def warm() -> None:
         await asyncio.gather(policy.ready(), prm.ready())
         root = policy.start("warm up")
         await prm.score(root.extend(await policy.sample(root, seed=0, max_tokens=8)))
 
-    engines.run(warm())
+    asyncio.run(warm())
     problems = demo.problems()[: options.problems]
     n, width = options.concurrency, options.width
     plans: list[tuple[str, Any, Any, dict[str, Any]]] = [
@@ -110,12 +108,14 @@ def main() -> None:
     )
     print("| --- " * 7 + "|")
     for loop, strategy, concurrency, more in plans:
-        engines.run(empty())
+        asyncio.run(empty())
         counting = Counting(policy)
-        search = ets.Search(counting, prm, strategy, **limits, **more)
-        begin = time.perf_counter()
-        results = list(search.map([str(p["problem"]) for p in problems], concurrency=concurrency))
-        seconds = time.perf_counter() - begin
+        with ets.Search(counting, prm, strategy, **limits, **more) as search:
+            begin = time.perf_counter()
+            results = list(
+                search.map([str(p["problem"]) for p in problems], concurrency=concurrency)
+            )
+            seconds = time.perf_counter() - begin
         usages = [result.usage for result in results]
         row = {
             "loop": loop,
@@ -135,8 +135,8 @@ def main() -> None:
     path = Path("build/tight_kv.json")
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"blocks": options.blocks, "width": width, "rows": rows}, indent=1))
-    engines.run(policy.aclose())
-    engines.run(prm.aclose())
+    asyncio.run(policy.aclose())
+    asyncio.run(prm.aclose())
 
 
 if __name__ == "__main__":

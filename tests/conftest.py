@@ -66,7 +66,7 @@ class VLLMPair(NamedTuple):
 
 @pytest.fixture(scope="session")
 def engine_loop() -> Iterator[LoopThread]:
-    """The event loop on which shared engines run."""
+    """An event loop for what the tests themselves await of shared engines."""
     loop = LoopThread("test-engines")
     yield loop
     loop.close()

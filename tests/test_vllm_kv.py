@@ -20,7 +20,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
 from ets.vllm_counters import EngineCounters
-from on_vllm import BLOCK, PROBLEM, sample_all, search_on
+from on_vllm import BLOCK, PROBLEM, sample_all, search
 
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
@@ -100,16 +100,13 @@ def searched(vllm_pair: VLLMPair, engine_loop: LoopThread) -> Iterator[Searched]
             return policy.engine.counters()
 
         async def empty() -> EngineCounters:
-            llm = await policy.engine.ready()
-            assert await llm.reset_prefix_cache()
+            await policy.engine.forget_prefixes()
             return await settled()
 
         before = engine_loop.run(empty())
         seen = Recorder(policy)
         seen.watch(monkeypatch)
-        result = search_on(
-            engine_loop,
-            monkeypatch,
+        result = search(
             max((str(problem["problem"]) for problem in demo.problems()), key=len),
             policy=seen,
             prm=prm,
@@ -278,10 +275,8 @@ def test_a_kv_budget_ends_preemptions(
     tiny: VLLMPolicy,
     vllm_pair: VLLMPair,
     engine_loop: LoopThread,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Eight problems of width 16 on eleven blocks: too much at once, or one after the other."""
-    monkeypatch.setattr("ets.search.LoopThread", lambda name: engine_loop)
     problems = [f"Tom has {n} apples and buys 35 more. How many now?" for n in range(8)]
 
     def preempted(**options: Any) -> tuple[int, list[ets.SearchResult]]:

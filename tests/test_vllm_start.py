@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ets.errors import EngineError
+from ets.loop_thread import LoopThread
 from ets.vllm_engine import _EngineFiles, _shut_down
 from ets.vllm_start import STARTS
 
@@ -114,9 +115,11 @@ def test_closing_an_engine_that_is_starting_does_not_wait_for_it() -> None:
 
     threading.Thread(target=start, daemon=True).start()
     began = time.monotonic()
-    _shut_down(future, files)
+    loop = LoopThread("test-engine")
+    _shut_down(future, files, loop)
     assert time.monotonic() - began < 60
     assert not files._folder.exists()
+    assert not loop._thread.is_alive()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ets.errors import InputError
+
 
 @dataclass(frozen=True, slots=True)
 class KVSpace:
@@ -33,6 +35,19 @@ class KVSpace:
     def rounded(self, tokens: int) -> int:
         """The tokens of space that a sequence of `tokens` tokens takes up: whole blocks."""
         return -(-tokens // self.block_size) * self.block_size
+
+
+def cache_space(cache_tokens: int, name: str) -> KVSpace:
+    """What a transformers backend keeps between calls; running rows have space of their own.
+
+    # Errors
+    `InputError` where it keeps nothing.
+    """
+    if cache_tokens == 0:
+        raise InputError(
+            f"{name!r} keeps no KV cache: to divide it, cache_tokens must be at least 1, got 0"
+        )
+    return KVSpace(tokens=cache_tokens, block_size=1)
 
 
 @runtime_checkable

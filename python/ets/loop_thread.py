@@ -1,18 +1,24 @@
 """One event loop in a thread of its own, and iterators that read from it.
 
-The engines live on this loop, so that the same search serves a plain script, a notebook whose own
-loop is running, and an asynchronous server.
+A search lives on one, so that it serves a plain script, a notebook whose own loop is running, and
+an asynchronous server; an engine whose library binds it to a loop lives on one of its own, so that
+any number of searches may share it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class LoopClosedError(RuntimeError):
+    """The loop on which a call was to run is closed, or was closed while the call ran."""
 
 
 class LoopThread:
@@ -59,9 +65,45 @@ class LoopThread:
             raise RuntimeError("the search was closed while a call waited for it")
         return tasks[0].result()
 
-    def close(self) -> None:
-        """Cancel what still runs, then stop the loop and its thread."""
+    async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Await a coroutine that runs on this loop, from whatever loop the caller is on.
+
+        A caller that is cancelled cancels it and goes on once it has ended.
+        """
+        caller = asyncio.get_running_loop()
+        if caller is self._loop:
+            return await coroutine
         if not self._thread.is_alive():
+            coroutine.close()
+            raise LoopClosedError(f"the event loop {self._thread.name!r} is closed")
+        tasks: list[asyncio.Task[T]] = []
+        ended: asyncio.Future[None] = caller.create_future()
+
+        def tell(_: asyncio.Task[T]) -> None:
+            with contextlib.suppress(RuntimeError):  # the caller's loop has been closed
+                caller.call_soon_threadsafe(ended.set_result, None)
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(coroutine))
+            tasks[0].add_done_callback(tell)
+
+        self._loop.call_soon_threadsafe(start)
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            await ended
+            raise
+        if tasks[0].cancelled():
+            raise LoopClosedError(f"the event loop {self._thread.name!r} was closed during a call")
+        return tasks[0].result()
+
+    def close(self) -> None:
+        """Cancel what still runs, then stop the loop and its thread; on that thread, just stop."""
+        if not self._thread.is_alive():
+            return
+        if threading.current_thread() is self._thread:
+            self._loop.stop()
             return
         self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -55,7 +55,8 @@ class Pace:
     request_order: RequestOrder = "tree"
 
 
-class Wanted(NamedTuple):
+@dataclass(slots=True)
+class Wanted:
     """One continuation that the search asks for."""
 
     parent: int

@@ -251,7 +251,7 @@ class Search:
             policy = self._engines.policy
             if not isinstance(policy, HasKVSpace):
                 raise InputError(
-                    f"'auto' needs a policy whose KV cache is known, such as vllm:PATH, "
+                    "'auto' needs a policy whose KV cache is known, as that of vllm:PATH is, "
                     f"got {type(policy).__name__}; give numbers as kv_budget and concurrency"
                 )
             space = await policy.kv_space()

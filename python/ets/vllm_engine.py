@@ -27,6 +27,7 @@ from typing import Any
 
 from ets.errors import EngineError
 from ets.kv_space import KVSpace
+from ets.loop_thread import LoopClosedError, LoopThread
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_options import configure, gist, kv_space, on_cpu
 from ets.vllm_start import STARTS
@@ -54,8 +55,9 @@ class VLLMEngine:
     unknown option or a value that vLLM refuses); the first request raises what the start showed.
     Engines that are constructed one after the other start at the same time.
 
-    Requests may come from one event loop only. `aclose` ends the engine's processes; so does the
-    end of the interpreter.
+    Requests may come from any event loop, and from several at once: vLLM itself wants one, which
+    the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
+    the interpreter.
     """
 
     def __init__(
@@ -71,7 +73,8 @@ class VLLMEngine:
         self._llm: Future[list[Any]] = Future()
         self._llm.set_running_or_notify_cancel()  # one cancelled waiter must not cancel the start
         self._files = _EngineFiles()
-        self._close = weakref.finalize(self, _shut_down, self._llm, self._files)
+        self._loop = LoopThread(f"vllm-{model}")
+        self._close = weakref.finalize(self, _shut_down, self._llm, self._files, self._loop)
         # Besides its own turn at exit, which may come after multiprocessing's, which would wait
         # for the engine's processes.
         atexit.register(self._close)
@@ -108,10 +111,10 @@ class VLLMEngine:
     async def ready(self) -> Any:
         """Wait until the engine has started."""
         if not self._close.alive:
-            raise EngineError(f"the vLLM engine of {self.model!r} is closed")
+            raise self._closed()
         slot = await asyncio.wrap_future(self._llm)
         if not slot:
-            raise EngineError(f"the vLLM engine of {self.model!r} is closed")
+            raise self._closed()
         return slot[0]
 
     async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
@@ -123,6 +126,35 @@ class VLLMEngine:
         `EngineError` of one line if the engine refuses the request, fails or dies.
         """
         llm = await self.ready()
+        try:
+            return await self._loop.call(self._run(llm, request))
+        except LoopClosedError as error:
+            raise self._closed() from error
+
+    async def unfinished(self) -> int:
+        """How many requests the engine still works on, as its front end counts them."""
+        return int((await self.ready()).output_processor.get_num_unfinished_requests())
+
+    async def forget_prefixes(self) -> None:
+        """Empty the prefix cache, as if the engine had just started; for measurements.
+
+        # Errors
+        `EngineError` if requests are running.
+        """
+        llm = await self.ready()
+        if not await self._loop.call(llm.reset_prefix_cache()):
+            raise EngineError(f"the vLLM engine of {self.model!r} is in use; its cache stays")
+
+    async def aclose(self) -> None:
+        """End the engine and wait until its processes are gone; a second call does nothing."""
+        if not self._close.alive:
+            return
+        if self._llm.done() and self._llm.exception() is None:
+            await self._loop.call(self._fail_waiting(self._llm.result()[0]))
+        atexit.unregister(self._close)
+        await asyncio.to_thread(self._close)  # which waits for the processes
+
+    async def _run(self, llm: Any, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
         request_id = f"ets-{next(self._request_numbers)}"
         output = None
         self._book.follow(request_id)
@@ -141,20 +173,13 @@ class VLLMEngine:
             raise EngineError(f"the vLLM engine of {self.model!r} gave no output")
         return Reply(output, preemptions)
 
-    async def unfinished(self) -> int:
-        """How many requests the engine still works on, as its front end counts them."""
-        return int((await self.ready()).output_processor.get_num_unfinished_requests())
+    async def _fail_waiting(self, llm: Any) -> None:
+        """Answer those that still wait for an output, and would wait for ever."""
+        closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
+        llm.output_processor.propagate_error(closed)
 
-    async def aclose(self) -> None:
-        """End the engine and wait until its processes are gone; a second call does nothing."""
-        if not self._close.alive:
-            return
-        if self._llm.done() and self._llm.exception() is None:
-            # Whoever still waits for an output would wait for ever.
-            closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
-            self._llm.result()[0].output_processor.propagate_error(closed)
-        atexit.unregister(self._close)
-        await asyncio.to_thread(self._close)  # which waits for the processes
+    def _closed(self) -> EngineError:
+        return EngineError(f"the vLLM engine of {self.model!r} is closed")
 
     def _describe(self, llm: Any, error: Exception) -> str:
         """One line about a failed request: of the request itself, or of an engine that died."""
@@ -226,8 +251,15 @@ def _start(
         future.set_result([llm])
 
 
-def _shut_down(future: Future[list[Any]], files: _EngineFiles) -> None:
-    """End an engine, also one that is only just starting."""
+def _shut_down(future: Future[list[Any]], files: _EngineFiles, loop: LoopThread) -> None:
+    """End an engine, also one that is only just starting, and its event loop."""
+    try:
+        _end_processes(future, files)
+    finally:
+        loop.close()
+
+
+def _end_processes(future: Future[list[Any]], files: _EngineFiles) -> None:
     wanted = future.done()
     while not future.done():
         # Nobody waits for this engine any more. Killing its process makes the start fail.

@@ -13,7 +13,8 @@ class Policy(Protocol):
     """A language model that writes one step at a time.
 
     Any object with these three methods can stand where a name such as `vllm:PATH` can.
-    `sample` is called many times at once, from one event loop; batching is the policy's own matter.
+    `sample` is called many times at once, from the event loop of the search, and of each search
+    where several share the policy; batching is the policy's own matter.
     """
 
     def start(self, problem: str) -> Prefix:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batcher
 from ets.errors import EngineError, InputError
+from ets.kv_space import KVSpace, cache_space
 from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
@@ -66,7 +67,8 @@ class TransformersPolicy:
             raise InputError(f"cache_tokens must be >= 0, got {cache_tokens}")
         if max_length is not None:
             positive(max_length=max_length)
-        name = fspath(path)
+        name = self._name = fspath(path)
+        self._cache_tokens = cache_tokens
         prompt_options = _prompt_options(options)
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
@@ -89,6 +91,14 @@ class TransformersPolicy:
     def prompt(self) -> PolicyPrompt:
         """How this policy turns problems into ids and ids into steps."""
         return self._prompt
+
+    async def kv_space(self) -> KVSpace:
+        """The tokens whose keys and values are kept between calls: `cache_tokens`.
+
+        # Errors
+        `InputError` if that is 0.
+        """
+        return cache_space(self._cache_tokens, self._name)
 
     def start(self, problem: str) -> Prefix:
         """The empty solution of a problem: its prompt as token ids."""

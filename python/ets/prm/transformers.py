@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
 from ets.errors import EngineError, InputError
+from ets.kv_space import KVSpace, cache_space
 from ets.loading import need_torch, pick_device, pick_dtype, positive
 from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
 from ets.step import Prefix, Score
@@ -65,6 +66,7 @@ class TransformersPRM:
         if max_length is not None:
             positive(max_length=max_length)
         self._name = fspath(path)
+        self._cache_tokens = cache_tokens
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
         self._prompt = QwenPRMPrompt.load(
@@ -87,6 +89,14 @@ class TransformersPRM:
     def prompt(self) -> QwenPRMPrompt:
         """How this PRM turns a solution into ids."""
         return self._prompt
+
+    async def kv_space(self) -> KVSpace:
+        """The tokens whose keys and values are kept between calls: `cache_tokens`.
+
+        # Errors
+        `InputError` if that is 0.
+        """
+        return cache_space(self._cache_tokens, self._name)
 
     async def score(self, prefix: Prefix) -> Score:
         """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
