@@ -311,6 +311,10 @@ def test_what_passes_is_tried_again(fault: Reply | None) -> None:
             Reply('{"choices": [{"te'),
             "the server at URL answers /completions with '{.*', not with a completion",
         ),
+        (
+            choice(None, token_ids=[9]),  # type: ignore[arg-type]
+            "the server at URL answers /completions with .*, not with a completion",
+        ),
         (Reply({"choices": []}), "the server at URL answers /completions with .*"),
         (
             choice("So", "abort"),

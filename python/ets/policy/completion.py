@@ -38,7 +38,9 @@ class Completion:
         try:
             body = json.loads(answer)
             choice = body["choices"][0]
-            text, finish = str(choice["text"]), choice["finish_reason"]
+            text, finish = choice["text"], choice["finish_reason"]
+            if not isinstance(text, str):
+                raise TypeError("text is no text")
             ids = choice.get("token_ids")
             token_ids = None if ids is None else tuple(int(i) for i in ids)
             usage: dict[str, Any] = body.get("usage") or {}

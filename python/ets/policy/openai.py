@@ -37,7 +37,7 @@ class OpenAIPolicy:
     api_key
         By default what `OPENAI_API_KEY` holds in the environment, or `EMPTY`.
     timeout
-        Seconds that a request may wait for its answer. Count the wait in the server's queue.
+        Seconds that one try of a request may wait for its answer, the server's queue included.
     max_retries
         Further tries, with growing pauses, after a 429, a 5xx, a timeout or a lost connection.
     max_in_flight
@@ -62,7 +62,7 @@ class OpenAIPolicy:
 
     A server without `/v1/completions` cannot continue an answer in its middle, so it cannot serve.
 
-    The server is asked for its models here, which blocks for some seconds at most. One object
+    The server is asked for its models here, which blocks for half a minute at most. One object
     serves several event loops, one after the other or at once; `aclose` ends it for all of them.
 
     # Errors

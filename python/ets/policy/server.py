@@ -10,7 +10,7 @@ from ets.errors import EngineError
 
 Kind = Literal["vllm", "sglang", "llama.cpp", "other"]
 
-_OWNERS: dict[object, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp"}
+_OWNERS: dict[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp"}
 """How servers sign the models in their list."""
 
 
@@ -44,7 +44,7 @@ class Server:
         return cls(
             url=url,
             model=model,
-            kind=_OWNERS.get(card.get("owned_by"), "other"),
+            kind=_OWNERS.get(str(card.get("owned_by")), "other"),
             root=root if isinstance(root, str) and root else None,
             max_length=length if isinstance(length, int) and length > 0 else None,
         )
