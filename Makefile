@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 FUZZ_SECONDS ?= 1800
 
-.PHONY: help demo test test-rust test-highs test-python fuzz lint format bench bench-vllm results train-demo wheel clean
+.PHONY: help demo test test-rust test-highs test-python fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -86,6 +86,10 @@ bench: $(VENV)/.dev ## time allocation, clustering and selection; then beside Pu
 bench-vllm: $(VENV)/.dev ## problems per minute on vLLM (docs/throughput.md)
 	$(BIN)/python benches/throughput.py
 	$(BIN)/python benches/tight_kv.py
+
+bench-its-hub: $(VENV)/.dev ## beside its-hub on one vLLM server (docs/throughput.md)
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements/its-hub.txt
+	$(BIN)/python benches/beside_its_hub.py
 
 results: $(VENV)/.dev ## the table of all strategies on the demo pair (docs/results.md)
 	$(BIN)/python benches/strategies.py

@@ -10,14 +10,14 @@ from ets import demo
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
-    from ets.policy.vllm import VLLMPolicy
+    from ets.policy import Policy
 
 BLOCK = 32
 """Tokens per cache block that the backend asks for on a CPU."""
 PROBLEM = "Tom has 12 apples and buys 35 more. Ann gives 4 apples to Tom. How many apples now? " * 2
 
 
-async def sample_all(policy: VLLMPolicy, prefixes: list[Prefix], *, tokens: int = 48) -> list[Step]:
+async def sample_all(policy: Policy, prefixes: list[Prefix], *, tokens: int = 48) -> list[Step]:
     """One step after each prefix, all at once; the seed is the position."""
     return await asyncio.gather(
         *(policy.sample(p, seed=i, max_tokens=tokens) for i, p in enumerate(prefixes))

@@ -284,7 +284,7 @@ def test_answer_pattern() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy": "gpt"}, "policy must be demo, transformers:PATH or vllm:PATH, got 'gpt'"),
+        ({"policy": "gpt"}, "vllm:PATH or openai:MODEL@URL, got 'gpt'"),
         ({"prm": "vllm:"}, "prm must be .*, got 'vllm:'"),
         ({"prm": 3}, "prm must be a name, a function .* got 3"),
         ({"policy": object()}, "policy must be a name or an object with start, sample and aclose"),

@@ -84,7 +84,8 @@ def solve(
     policy: Annotated[
         str,
         typer.Option(
-            help="The model that writes the steps: demo, transformers:PATH or vllm:PATH.",
+            help="The model that writes the steps: demo, transformers:PATH, vllm:PATH or "
+            "openai:MODEL@URL.",
             rich_help_panel=_ENGINES,
         ),
     ] = "demo",

@@ -10,11 +10,12 @@ from ets.policy.base import Policy, PolicyOptions
 def load_policy(policy: str | Policy, **options: Any) -> Policy:
     """The policy that a name stands for, or the object itself.
 
-    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`. `options` go to the backend's
-    constructor: the fields of `PolicyOptions` and the backend's own.
+    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, and `openai:MODEL@URL` for a
+    model on a server. `options` go to the backend's constructor: the fields of `PolicyOptions` and
+    the backend's own.
 
     Raises `ValueError` for an unknown name, `MissingExtraError` where the backend's package
-    is not installed, `EngineError` where the model cannot be loaded.
+    is not installed, `EngineError` where the model cannot be loaded or its server not be reached.
     """
     if not isinstance(policy, str):
         if not isinstance(policy, Policy):
@@ -40,7 +41,14 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
         from ets.policy.vllm import VLLMPolicy
 
         return VLLMPolicy(path, **options)
-    raise ValueError(f"policy must be demo, transformers:PATH or vllm:PATH, got {policy!r}")
+    if backend == "openai" and "@" in path:
+        from ets.policy.openai import OpenAIPolicy
+
+        model, _, url = path.rpartition("@")
+        return OpenAIPolicy(model, url, **options)
+    raise ValueError(
+        f"policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got {policy!r}"
+    )
 
 
 __all__ = ["Policy", "PolicyOptions", "load_policy"]

@@ -122,10 +122,14 @@ class PolicyPrompt:
             raise InputError(f"max_tokens must be at least 1, got {max_tokens}")
         return max(0, min(max_tokens, self.max_length - len(prefix.token_ids)))
 
+    def exhausts(self, prefix: Prefix, max_tokens: int) -> bool:
+        """Whether the context, not `max_tokens`, limits the next step."""
+        return self.max_length - len(prefix.token_ids) <= max_tokens
+
     def reader(self, prefix: Prefix, max_tokens: int) -> StepReader:
         """Takes a step's tokens one by one, for backends that sample themselves."""
         return StepReader(
-            self, self.room(prefix, max_tokens), exhausts=self._exhausts(prefix, max_tokens)
+            self, self.room(prefix, max_tokens), exhausts=self.exhausts(prefix, max_tokens)
         )
 
     def read(
@@ -157,6 +161,11 @@ class PolicyPrompt:
             )
         return str(text)
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The ids of a step's text, for backends whose engine gives no ids."""
+        with self._lock:
+            return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
     def may_stop(self, token: int) -> bool:
         """Whether a token can complete the delimiter or a stop text: a cheap, safe screen."""
         known = self._may_stop.get(token)
@@ -165,10 +174,6 @@ class PolicyPrompt:
             known = not self._last_chars.isdisjoint(self.decode((token, token)))
             self._may_stop[token] = known
         return known
-
-    def _exhausts(self, prefix: Prefix, max_tokens: int) -> bool:
-        """Whether the context, not `max_tokens`, limits the next step."""
-        return self.max_length - len(prefix.token_ids) <= max_tokens
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)

@@ -1,0 +1,68 @@
+"""A server's answer to one request at `/v1/completions`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ets.errors import EngineError
+
+_STOP_KEYS = ("stop_reason", "matched_stop")
+"""Where vLLM and SGLang say what ended the text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """The parts of an answer that make a step."""
+
+    text: str
+    token_ids: tuple[int, ...] | None
+    """The ids as sampled; None where the server gives none."""
+    finish: Literal["stop", "length"]
+    says_stop: bool
+    """Whether the server says what ended the text."""
+    stopped_by: str | int | None
+    """The stop text, the stop id, or None for the model's own end of the sequence."""
+    prompt_tokens: int | None
+    cached_tokens: int
+    """Prompt tokens from the server's prefix cache; 0 where the server does not say."""
+
+    @classmethod
+    def read(cls, answer: str, *, url: str) -> Completion:
+        """Take an answer's body apart.
+
+        # Errors
+        `EngineError` if it is no completion, or one that was broken off.
+        """
+        try:
+            body = json.loads(answer)
+            choice = body["choices"][0]
+            text, finish = choice["text"], choice["finish_reason"]
+            if not isinstance(text, str):
+                raise TypeError("text is no text")
+            ids = choice.get("token_ids")
+            token_ids = None if ids is None else tuple(int(i) for i in ids)
+            usage: dict[str, Any] = body.get("usage") or {}
+            details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
+            prompt_tokens, cached = usage.get("prompt_tokens"), details.get("cached_tokens")
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise EngineError(
+                f"the server at {url} answers /completions with {answer[:60]!r}, not with a "
+                "completion"
+            ) from error
+        if finish not in ("stop", "length"):
+            raise EngineError(
+                f"the server at {url} broke a step off: its finish_reason is {finish!r}, where "
+                "'stop' or 'length' was due"
+            )
+        stops = [choice[key] for key in _STOP_KEYS if key in choice]
+        return cls(
+            text=text,
+            token_ids=token_ids,
+            finish=finish,
+            says_stop=bool(stops),
+            stopped_by=stops[0] if stops else None,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached or 0,
+        )

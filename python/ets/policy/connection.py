@@ -1,0 +1,193 @@
+"""Requests to an OpenAI-compatible server, with errors of one line."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from ets.errors import EngineError, InputError, MissingExtraError
+
+_FIRST_TIMEOUT = 10.0
+"""Seconds that the blocking first request may take a try."""
+_FIRST_RETRIES = 2
+
+
+@dataclass(slots=True)
+class _Link:
+    """What belongs to one event loop: HTTP clients cannot change theirs."""
+
+    client: Any
+    gate: asyncio.Semaphore
+    running: set[asyncio.Task[str]] = field(default_factory=set)
+
+
+class Connection:
+    """A server at an address. Safe to use from several threads and event loops.
+
+    # Errors
+    `MissingExtraError` without the openai client, `InputError` for a bad URL.
+    """
+
+    def __init__(
+        self, url: str, *, api_key: str, timeout: float, max_retries: int, max_in_flight: int
+    ) -> None:
+        try:
+            import openai
+        except ImportError as error:
+            raise MissingExtraError("openai", "openai") from error
+        _check_url(url)
+        self.url = url
+        self._openai = openai
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._max_in_flight = max_in_flight
+        self._api_key = api_key
+        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def get(self, path: str) -> str:
+        """The body of a path below the URL; blocks for a short time.
+
+        # Errors
+        `EngineError` of one line that names the URL.
+        """
+        timeout = min(self._timeout, _FIRST_TIMEOUT)
+        client = self._openai.OpenAI(
+            base_url=self.url,
+            api_key=self._api_key,
+            timeout=timeout,
+            max_retries=min(self._max_retries, _FIRST_RETRIES),
+        )
+        with client:
+            try:
+                return str(client.get(path, cast_to=str))
+            except self._openai.OpenAIError as error:
+                raise self._failure(error, path, timeout) from error
+
+    async def post(self, path: str, body: dict[str, Any]) -> str:
+        """The answer to a JSON body. Cancelled, it has closed its connection when it ends.
+
+        # Errors
+        `EngineError` of one line that names the URL.
+        """
+        link = self._link()
+        task = asyncio.create_task(self._ask(link, path, body))
+        link.running.add(task)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not print it
+            raise
+        finally:
+            link.running.discard(task)
+        if task.cancelled():
+            raise self._is_closed()
+        return task.result()
+
+    async def aclose(self) -> None:
+        """End the requests in flight and close the connections, those of other loops too."""
+        with self._lock:
+            self._closed = True
+            links = list(self._links.items())
+            self._links.clear()
+        here = asyncio.get_running_loop()
+        for loop, link in links:
+            if loop is here:
+                await _close(link)
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(link), loop))
+
+    def _link(self) -> _Link:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._closed:
+                raise self._is_closed()
+            link = self._links.get(loop)
+            if link is None:
+                link = _Link(self._new_client(), asyncio.Semaphore(self._max_in_flight))
+                self._links[loop] = link
+            return link
+
+    def _new_client(self) -> Any:
+        return self._openai.AsyncOpenAI(
+            base_url=self.url,
+            api_key=self._api_key,
+            timeout=self._timeout,
+            max_retries=self._max_retries,
+            # The client's own would be closed by the garbage collector on whatever loop runs then.
+            http_client=self._openai.DefaultAsyncHttpxClient(),
+        )
+
+    async def _ask(self, link: _Link, path: str, body: dict[str, Any]) -> str:
+        async with link.gate:
+            try:
+                return str(await link.client.post(path, body=body, cast_to=str))
+            except self._openai.OpenAIError as error:
+                raise self._failure(error, path, self._timeout) from error
+
+    def _failure(self, error: Exception, path: str, timeout: float) -> EngineError:
+        where = f"the server at {self.url}"
+        if isinstance(error, self._openai.APITimeoutError):
+            return EngineError(f"{where} did not answer within {timeout:g} s, the timeout")
+        if isinstance(error, self._openai.APIConnectionError):
+            cause = error.__cause__ or error
+            return EngineError(f"cannot reach {where}: {_one_line(str(cause) or repr(cause))}")
+        if not isinstance(error, self._openai.APIStatusError):
+            return EngineError(f"the request to {where} failed: {_one_line(str(error))}")
+        said = _message(error)
+        if error.status_code == 404 and not re.search("model.*not (exist|found)", said, re.I):
+            if path == "/completions":
+                return EngineError(
+                    f"{where} cannot continue a text in the middle of an answer: its /completions "
+                    f"answers 404, {said!r}; servers such as vLLM, SGLang and llama.cpp can"
+                )
+            return EngineError(
+                f"{where} answers {path} with 404, {said!r}: the URL must be the base of its API, "
+                "such as http://127.0.0.1:8000/v1"
+            )
+        return EngineError(f"{where} answers {path} with {error.status_code}: {said}")
+
+    def _is_closed(self) -> EngineError:
+        return EngineError(f"the policy on the server at {self.url} is closed")
+
+
+async def _close(link: _Link) -> None:
+    for task in link.running:
+        task.cancel()
+    if link.running:
+        await asyncio.wait(link.running)
+    await link.client.close()
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        ok = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        ok = False
+    if not ok or parts.query or parts.fragment:
+        raise InputError(
+            f"url must be the base of an API, such as http://127.0.0.1:8000/v1, got {url!r}"
+        )
+
+
+def _message(error: Any) -> str:
+    """What the server says went wrong: the `message` of its JSON, or the start of its text."""
+    body = error.body
+    for key in ("error", "message", "detail"):
+        if isinstance(body, dict) and key in body:
+            body = body[key]
+    return _one_line(str(body or error.message))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
