@@ -33,11 +33,11 @@ import psutil
 import ets
 from ets import demo
 from ets.equality import same_answer
+from ets.loop_thread import LoopThread
 from ets.policy import load_policy
 from ets.prm.vllm import VLLMPRM
 from its_hub_search import BEAM_WIDTH, ItsHubSearch, Kind
 from policy_server import PolicyServer, served
-from shared_loop import shared_loop
 
 Answers = list[Any]
 Run = Callable[[list[str], int], Answers]
@@ -54,7 +54,7 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace, server: PolicyServer) -> None:
         self.server = server
-        self.engines = shared_loop()
+        self.loop = LoopThread("its-hub")
         self.prm = VLLMPRM(options.prm)
         self.limits = {"max_step_tokens": options.max_step_tokens, "max_depth": options.max_depth}
         self.policy = load_policy(f"openai:{server.model}@{server.url}")
@@ -63,7 +63,7 @@ class Bench:
 
     def measure(self, loop: str, at_once: int, seed: int, run: Run) -> None:
         """Time `run` over all problems, and add what it took to the row of this loop."""
-        self.engines.run(self._empty())
+        self.loop.run(self._empty())
         before, cpu, begin = self.server.counted(), cpu_seconds(), time.perf_counter()
         answers = run([str(problem["problem"]) for problem in self.problems], seed)
         seconds, cpu, after = (
@@ -92,7 +92,7 @@ class Bench:
     async def _empty(self) -> None:
         """Forget all that the engines have cached."""
         await asyncio.to_thread(self.server.forget)
-        await (await self.prm.engine.ready()).reset_prefix_cache()
+        await self.prm.engine.forget_prefixes()
 
 
 def main() -> None:
@@ -119,8 +119,8 @@ def main() -> None:
         try:
             run_all(bench, options)
         finally:
-            bench.engines.run(bench.policy.aclose())
-            bench.engines.run(bench.prm.aclose())
+            bench.loop.run(bench.policy.aclose())
+            bench.loop.run(bench.prm.aclose())
 
 
 def run_all(bench: Bench, options: argparse.Namespace) -> None:
@@ -135,15 +135,15 @@ def run_all(bench: Bench, options: argparse.Namespace) -> None:
         def run(problems: list[str], seed: int) -> Answers:
             random.seed(seed)
             bench.prm.incremental = incremental
-            return bench.engines.run(search.answers(kind, problems, at_once=at_once))
+            return bench.loop.run(search.answers(kind, problems, at_once=at_once))
 
         return run
 
     def searched(strategy: Any, at_once: int) -> Run:
         def run(problems: list[str], seed: int) -> Answers:
-            search = ets.Search(bench.policy, bench.prm, strategy, seed=seed, **bench.limits)
             bench.prm.incremental = True
-            return [result.answer for result in search.map(problems, concurrency=at_once)]
+            with ets.Search(bench.policy, bench.prm, strategy, seed=seed, **bench.limits) as search:
+                return [result.answer for result in search.map(problems, concurrency=at_once)]
 
         return run
 

@@ -101,7 +101,7 @@ def _cpu_options(folder: Path) -> list[str]:
     config = json.loads((folder / "config.json").read_text())
     context = min(_CONTEXT, config.get("max_position_embeddings", _CONTEXT))
     return [
-        *("--dtype", "bfloat16", "--enforce-eager", "--max-model-len", str(context)),
+        *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(context)),
         # A request with a seed kills the engine when its prefill comes in chunks.
         *("--no-enable-chunked-prefill", "--max-num-batched-tokens", str(_CONTEXT)),
     ]

@@ -100,7 +100,7 @@ def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]
     limit = getattr(checkpoint.get_text_config(), "max_position_embeddings", None)
     context = options.get("max_model_len") or min(limit or _CPU_CONTEXT, _CPU_CONTEXT)
     defaults: dict[str, Any] = {
-        "dtype": "bfloat16",
+        "dtype": "float32",  # without AVX512-BF16, bf16 takes several times as long
         "enforce_eager": True,
         "block_size": 32,  # 16 fails; the default of 128 makes prefix hits rare
         # A request with a seed kills the engine when its prefill comes in chunks.

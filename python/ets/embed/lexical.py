@@ -7,7 +7,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from functools import lru_cache, partial
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +15,31 @@ from numpy.typing import NDArray
 from ets.errors import InputError
 
 _TOKENS = re.compile(r"\d+(?:[.,/]\d+)*|[^\W\d_]+|[^\w\s]")
-_NUMBER, _NAME, _WORD, _SIGN, _PAIR, _GRAM = 6.0, 2.0, 0.5, 0.25, 0.2, 0.15
-"""Weights: which numbers a step holds says most about what it does, punctuation the least."""
-
+_WEIGHTS = {"number": 6.0, "name": 2.0, "word": 0.5, "sign": 0.25, "pair": 0.2, "gram": 0.15}
+"""Which numbers a step holds says most about what it does, punctuation the least."""
 
 _CACHED_TEXTS = 4096
+_CACHED_FEATURES = 1 << 16
+_SQUARE_ROOTS = [count**0.5 for count in range(256)]
 
 
 class LexicalEmbedder:
     """Hashes a text's words, numbers, their neighbours and parts of words into a unit vector.
 
-    Two texts are close if they hold the same numbers, names and words; it knows no synonyms. The
-    same on every platform and in every process. A text without words gets one fixed vector.
+    Two texts are close if they hold the same numbers, names and words; it knows no synonyms. A
+    feature that is repeated counts by the square root, a number or a name once: how often a step
+    repeats those is wording. The same on every platform and in every process. A text without words
+    gets one fixed vector.
     """
 
     def __init__(self, *, dim: int = 256) -> None:
         if not isinstance(dim, int) or isinstance(dim, bool) or dim < 2:
             raise InputError(f"dim must be an integer of at least 2, got {dim!r}")
         self.dim = dim
-        # Samples of one step often read alike.
-        self._vector = lru_cache(maxsize=_CACHED_TEXTS)(partial(_vector, dim))
+        # Samples of one step often read alike, and use few words.
+        self._vector = lru_cache(_CACHED_TEXTS)(self._embed)
+        self._axis = lru_cache(_CACHED_FEATURES)(partial(_axis, dim))
+        self._features = lru_cache(_CACHED_FEATURES)(_features)
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """The text's vector: float32, of length 1, read-only."""
@@ -47,49 +52,40 @@ class LexicalEmbedder:
     async def aclose(self) -> None:
         """Nothing to free."""
 
+    def _embed(self, text: str) -> NDArray[np.float32]:
+        tokens = _TOKENS.findall(unicodedata.normalize("NFKC", text))
+        words = [token.lower() for token in tokens if token[0].isalnum()]
+        features = list(chain.from_iterable(map(self._features, tokens)))
+        features += [f"pair:{left} {right}" for left, right in pairwise(words)]
+        # One axis is the text's being a text: it keeps every vector away from zero.
+        vector = [0.1] + [0.0] * (self.dim - 1)
+        for feature, count in Counter(features).items():
+            axis, weight, once = self._axis(feature)
+            if count > 1 and not once:
+                weight *= _SQUARE_ROOTS[count] if count < len(_SQUARE_ROOTS) else count**0.5
+            vector[axis] += weight
+        exact = np.array(vector)
+        unit: NDArray[np.float32] = (exact / np.sqrt(np.dot(exact, exact))).astype(np.float32)
+        unit.flags.writeable = False
+        return unit
 
-def _vector(dim: int, text: str) -> NDArray[np.float32]:
-    # One axis is the text's being a text: it keeps every vector away from zero.
-    vector = np.zeros(dim, dtype=np.float64)
-    vector[0] = 0.1
-    for feature, weight in _features(text).items():
-        code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
-        sign = 1.0 if code & 1 else -1.0
-        vector[1 + (code >> 1) % (dim - 1)] += sign * weight
-    unit: NDArray[np.float32] = (vector / np.sqrt(np.dot(vector, vector))).astype(np.float32)
-    unit.flags.writeable = False
-    return unit
+
+def _features(cased: str) -> list[str]:
+    """What one word, number or sign says: kind and text of each feature."""
+    token = cased.lower()
+    if token[0].isdigit():
+        return [f"number:{token.replace(',', '')}"]
+    if not token[0].isalnum():
+        return [f"sign:{token}"]
+    padded = f"<{token}>"
+    name = [f"name:{token}"] if cased[0].isupper() and len(cased) > 1 else []
+    grams = [f"gram:{padded[i : i + 4]}" for i in range(len(padded) - 3)]
+    return [f"word:{token}", *name, *grams]
 
 
-def _features(text: str) -> dict[str, float]:
-    """Features and their weights; a repeated feature counts once if it is a number or a name (how
-    often a step repeats them is wording), else by the square root."""
-    tokens = _TOKENS.findall(unicodedata.normalize("NFKC", text))
-    counts: Counter[str] = Counter()
-    weights: dict[str, float] = {}
-
-    def note(kind: str, feature: str, weight: float) -> None:
-        key = f"{kind}:{feature}"
-        counts[key] += 1
-        weights[key] = weight
-
-    words = [token.lower() for token in tokens if token[0].isalnum()]
-    for cased in tokens:
-        token = cased.lower()
-        if token[0].isdigit():
-            note("number", token.replace(",", ""), _NUMBER)
-        elif token[0].isalnum():
-            note("word", token, _WORD)
-            if cased[0].isupper() and len(cased) > 1:
-                note("name", token, _NAME)
-            padded = f"<{token}>"
-            for i in range(len(padded) - 3):
-                note("gram", padded[i : i + 4], _GRAM)
-        else:
-            note("sign", token, _SIGN)
-    for left, right in pairwise(words):
-        note("pair", f"{left} {right}", _PAIR)
-    return {
-        key: weights[key] * (1.0 if key.startswith(("number:", "name:")) else count**0.5)
-        for key, count in counts.items()
-    }
+def _axis(dim: int, feature: str) -> tuple[int, float, bool]:
+    """A feature's place in the vector, its signed weight, and whether it counts only once."""
+    kind = feature[: feature.index(":")]
+    code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
+    weight = _WEIGHTS[kind] if code & 1 else -_WEIGHTS[kind]
+    return 1 + (code >> 1) % (dim - 1), weight, kind in ("number", "name")
