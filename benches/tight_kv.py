@@ -1,9 +1,11 @@
 """A KV cache too small for all: preemptions and problems per minute, with and without a budget.
 
     python benches/tight_kv.py [--blocks 160] [--width 16] [--problems 32] [--concurrency 8]
+    python benches/tight_kv.py --policy PATH --prm PATH --rows REBASE ETS "ETS, kv_budget auto"
 
 One policy engine with few KV blocks of 32 tokens, one PRM engine with enough of them, the bundled
-pair; every row searches the same problems with the same seeds. Writes `build/tight_kv.json`.
+pair or another; every row searches the same problems with the same seeds. Writes
+`build/tight_kv.json`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,7 @@ from ets.step import Prefix, Step
 
 ROW = (
     "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
-    "| {kept:.0f} | {right} |"
+    "| {kept:.0f} | {fits:.1f} | {right} |"
 )
 
 
@@ -60,20 +63,36 @@ class Counting:
         """Nothing: the engine is closed by whoever started it."""
 
 
+def need(tree: ets.TreeSearch, space: KVSpace) -> int:
+    """KV tokens that a problem took when it took most: its candidates' before a selection, and a
+    block for each, since an engine shares whole blocks only."""
+    return max(kv.kv_before + kv.candidates * space.block_size for kv in tree.kv)
+
+
 def main() -> None:
     """Measure, print, write."""
+    folder = Path(demo.__file__).parent
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=160)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--concurrency", type=int, default=8)
+    parser.add_argument("--policy", default=folder / "policy")
+    parser.add_argument("--prm", default=folder / "prm")
+    parser.add_argument("--user-template", default="{problem}")
+    parser.add_argument("--max-step-tokens", type=int, default=64)
+    parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--rows", nargs="+", help="some of the table's rows, by name")
+    parser.add_argument("--output", default="build/tight_kv.json")
     options = parser.parse_args()
-    folder = Path(demo.__file__).parent
-    limits: dict[str, Any] = {"max_step_tokens": 64, "max_tokens": 256}
+    limits = {"max_step_tokens": options.max_step_tokens, "max_tokens": options.max_tokens}
     policy = VLLMPolicy(
-        folder / "policy", num_gpu_blocks_override=options.blocks, max_model_len=512
+        options.policy,
+        num_gpu_blocks_override=options.blocks,
+        max_model_len=512,
+        user_template=options.user_template,
     )
-    prm = VLLMPRM(folder / "prm")
+    prm = VLLMPRM(options.prm)
 
     async def empty() -> None:
         for engine in (policy.engine, prm.engine):
@@ -102,11 +121,15 @@ def main() -> None:
             {"kv_budget": "auto"},
         ),
     ]
+    if options.rows:
+        plans = [plan for plan in plans if plan[0] in options.rows]
     rows = []
     print(
-        "| loop | at once | problems/min | preemptions | prompt tokens cached | KV kept | right |"
+        "| loop | at once | problems/min | preemptions | prompt tokens cached | KV kept | fit "
+        "| right |"
     )
-    print("| --- " * 7 + "|")
+    print("| --- " * 8 + "|")
+    space = asyncio.run(policy.kv_space())
     for loop, strategy, concurrency, more in plans:
         asyncio.run(empty())
         counting = Counting(policy)
@@ -125,6 +148,7 @@ def main() -> None:
             "cached": sum(u.policy_cached_tokens for u in usages)
             / sum(u.policy_prompt_tokens for u in usages),
             "kept": sum(r.kv.after.sum for r in results) / len(results),
+            "fits": space.tokens / statistics.mean(need(r.tree, space) for r in results),
             "right": sum(
                 r.answer is not None and same_answer(r.answer, str(p["answer"]))
                 for r, p in zip(results, problems, strict=True)
@@ -132,7 +156,7 @@ def main() -> None:
         }
         rows.append(row)
         print(ROW.format(**row), flush=True)
-    path = Path("build/tight_kv.json")
+    path = Path(options.output)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"blocks": options.blocks, "width": width, "rows": rows}, indent=1))
     asyncio.run(policy.aclose())

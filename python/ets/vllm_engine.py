@@ -112,7 +112,9 @@ class VLLMEngine:
         """Wait until the engine has started."""
         if not self._close.alive:
             raise self._closed()
-        slot = await asyncio.wrap_future(self._llm)
+        # Waiting for what is done would wake the loop through its socket, at every request.
+        done = self._llm.done()
+        slot = self._llm.result() if done else await asyncio.wrap_future(self._llm)
         if not slot:
             raise self._closed()
         return slot[0]
