@@ -129,13 +129,38 @@ def test_concurrency_auto_follows_what_problems_need() -> None:
     assert 5 < policy.most_problems < 40
 
 
+def test_samples_run_in_the_room_that_all_trees_leave() -> None:
+    """The second tree's samples may take what the first does not use of its share."""
+    shares = KVShares(KVSpace(1000, 10), max_tokens=100, max_step_tokens=20)
+    trees = [TreeSearch(ets.ETS(width=40, lambda_d=0.0), prompt_tokens=50) for _ in range(2)]
+    gates = [shares.share().gate(tree) for tree in trees]
+
+    async def entered() -> int:
+        running = 0
+
+        async def sample() -> None:
+            nonlocal running
+            async with gates[1]():
+                running += 1
+                await asyncio.sleep(60)
+
+        samples = [asyncio.create_task(sample()) for _ in range(40)]
+        await asyncio.sleep(0.05)
+        for task in samples:
+            task.cancel()
+        await asyncio.gather(*samples, return_exceptions=True)
+        return running
+
+    # 900 tokens beside two prompts; each sample may take 20 and nearly a block, so three blocks.
+    assert asyncio.run(entered()) == 30
+    assert asyncio.run(entered()) == 30, "cancelled samples gave their room back"
+
+
 def test_shares_count_those_in_flight() -> None:
     shares = KVShares(KVSpace(1000, 10), max_tokens=100, max_step_tokens=20)
     first, second = shares.share(), shares.share()
     assert (shares.tokens, shares.most_problems) == (500, 5)
     tree = TreeSearch(ets.ETS(width=8, lambda_d=0.0), prompt_tokens=50)
-    # 450 tokens beside the prompt, each sample 20 and a block of 10.
-    assert first.samples_at_once(tree) == 15
     (ask,) = tree.ask()
     children = [Child(parent=0, tokens=30, reward=0.5, index=i) for i in ask.indices]
     # 8 samples of 30 and a block are 320, of which half of the share is kept free.

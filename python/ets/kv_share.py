@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
+from ets.kv_room import KVRoom
 from ets.kv_space import KVSpace
 from ets.tree_search import Child, TreeSearch
 
@@ -26,6 +29,8 @@ class KVShares:
         self.space = space
         self.max_tokens = max_tokens
         self.max_step_tokens = max_step_tokens
+        self.room = KVRoom(space.tokens)
+        """What is taken of the cache now, for samples that wait for room."""
         self._in_flight = 0
         self._ended = 0
         self._needed = 0
@@ -65,18 +70,21 @@ class KVShares:
 
 
 class KVShare:
-    """One problem's part: what its tree may keep, and how many samples may run at once.
+    """One problem's part: what its tree may keep, and when its samples have room.
 
     A selection is followed by samples that need KV of their own: the remaining width, times the
     blocks that the mean step so far takes up. What they need, but no more than half of the share,
-    is kept free; the tree gets the rest, and at least one trajectory always fits.
+    is kept free; the tree gets the rest, and at least one trajectory always fits. Trees are held to
+    their shares; the room beside them goes to whichever problem's samples come first.
     """
 
     def __init__(self, shares: KVShares) -> None:
         self._shares = shares
+        self._kept = 0
 
     def leave(self, tree: TreeSearch) -> None:
         """The problem is no longer in flight."""
+        self._keep(0)
         self._shares._left(tree)
 
     def tree_tokens(self, tree: TreeSearch, children: Sequence[Child]) -> int:
@@ -88,11 +96,14 @@ class KVShare:
         one_trajectory = tree.prompt_tokens + self._shares.max_tokens
         return max(share - min(reserve, share // 2), one_trajectory)
 
-    def samples_at_once(self, tree: TreeSearch) -> int:
-        """How many samples of the step that is asked for have room beside the tree, >= 1."""
-        kept = tree.kv[-1].kv_after if len(tree.kv) else tree.prompt_tokens
-        free = self._shares.tokens - kept
-        return max(1, free // self._sample_tokens(tree.nodes.tokens[1:]))
+    def gate(self, tree: TreeSearch) -> Callable[[], AbstractAsyncContextManager[None]]:
+        """Contexts in which a sample of the step that is asked for has room beside all trees."""
+        self._keep(tree.kv[-1].kv_after if len(tree.kv) else tree.prompt_tokens)
+        return partial(self._shares.room.sample, self._sample_tokens(tree.nodes.tokens[1:]))
+
+    def _keep(self, tokens: int) -> None:
+        self._shares.room.keep(tokens - self._kept)
+        self._kept = tokens
 
     def _sample_tokens(self, steps: Sequence[int]) -> int:
         """KV tokens that one sample adds: the mean step, before the first the longest allowed,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -26,6 +27,9 @@ from ets.usage import StepUsage, Usage
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+Gate = Callable[[], AbstractAsyncContextManager[None]]
+"""Makes the context in which a sample may run."""
 
 RequestOrder = Literal["tree", "best_first"]
 """In which order a step's requests go out: siblings and cousins together, or the best leaf's first.
@@ -147,9 +151,7 @@ class Rollout:
         wanted = asked
         if budget.prm_calls is not None:
             wanted = asked[: budget.prm_calls - self._scored]
-        gate = None
-        if self._kv_share is not None:
-            gate = asyncio.Semaphore(self._kv_share.samples_at_once(self.tree))
+        gate = None if self._kv_share is None else self._kv_share.gate(self.tree)
         left = math.inf if budget.tokens is None else budget.tokens - self._sampled
         usage = self.usage.at(self.tree.depth + 1)
         arrivals = Arrivals(
@@ -182,11 +184,11 @@ class Rollout:
         elif len(made) < asked:
             self.tree.close_step()
 
-    async def _make(self, want: Wanted, usage: StepUsage, gate: asyncio.Semaphore | None) -> Made:
+    async def _make(self, want: Wanted, usage: StepUsage, gate: Gate | None) -> Made:
         if gate is None:
             step = await self._sample(want)
         else:
-            async with gate:
+            async with gate():
                 step = await self._sample(want)
         usage.add_step(step)
         prefix = self._prefixes[want.parent].extend(step)
