@@ -39,6 +39,8 @@ fn run(
         highs.try_set_option(option, value).map_err(|_| refused(option))?;
     }
     highs.try_set_option("threads", 1).map_err(|_| refused("threads"))?;
+    // With coefficients near the tolerance it has proven a selection that is far from the best.
+    highs.try_set_option("presolve", "off").map_err(|_| refused("presolve"))?;
     highs.try_set_option("parallel", "off").map_err(|_| refused("parallel"))?;
     if let Some(limit) = time_limit {
         let option = "time_limit";

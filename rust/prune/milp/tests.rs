@@ -113,6 +113,26 @@ fn assert_close(problem: &Problem, a: f64, b: f64) {
     assert!((a - b).abs() <= tolerance, "{a} against {b}, +- {tolerance}");
 }
 
+#[test]
+fn a_price_near_the_tolerance_does_not_decide() {
+    let owned = Owned {
+        parents: vec![-1, 0, 0, 1, 3, 3, 3, 6, 5, 6],
+        leaves: vec![4, 5, 7, 3, 2, 1],
+        weights: vec![0.5, 0.0, 0.0, 1.0, 0.0, 0.0],
+        clusters: vec![2, 0, 0, 1, 1, 0],
+        node_costs: None,
+        node_tokens: vec![0, 0, 17, 17, 16, 21, 28, 14, 0, 0],
+        lambda_b: 1e-9,
+        lambda_d: 0.0,
+        kv_budget: Some(50),
+    };
+    let problem = owned.problem();
+    let best = brute_force(&problem);
+    for backend in BACKENDS {
+        assert_close(&problem, answer(backend, &problem, None).1, best);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
