@@ -95,6 +95,7 @@ def test_a_caller_whose_loop_has_gone_harms_nobody(loop: LoopThread) -> None:
     task = gone.create_task(loop.call(outlive()))
     gone.run_until_complete(asyncio.sleep(0.05))
     assert begun.wait(5)
+    # Or asyncio prints that the task was left, which is the point here.
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     gone.close()
     assert loop.run(name_after(0.3)) == "test-loop"

@@ -20,7 +20,6 @@ _WEIGHTS = {"number": 6.0, "name": 2.0, "word": 0.5, "sign": 0.25, "pair": 0.2, 
 
 _CACHED_TEXTS = 4096
 _CACHED_FEATURES = 1 << 16
-_SQUARE_ROOTS = [count**0.5 for count in range(256)]
 
 
 class LexicalEmbedder:
@@ -62,7 +61,7 @@ class LexicalEmbedder:
         for feature, count in Counter(features).items():
             axis, weight, once = self._axis(feature)
             if count > 1 and not once:
-                weight *= _SQUARE_ROOTS[count] if count < len(_SQUARE_ROOTS) else count**0.5
+                weight *= count**0.5
             vector[axis] += weight
         exact = np.array(vector)
         unit: NDArray[np.float32] = (exact / np.sqrt(np.dot(exact, exact))).astype(np.float32)
