@@ -29,6 +29,7 @@ from ets.step import Prefix
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
 from level_synchronous import solve as level_synchronous
+from random_rewards import RandomRewards
 from recorded import Recording, Replay
 
 Done = tuple[str | None, TreeSearch, Usage]
@@ -42,17 +43,15 @@ class Bench:
         from ets.policy.vllm import VLLMPolicy
         from ets.prm.vllm import VLLMPRM
 
-        engine: dict[str, Any] = {}
-        if options.blocks:
-            engine["num_gpu_blocks_override"] = options.blocks
         self.limits: dict[str, Any] = {
             "max_step_tokens": options.max_step_tokens,
             "max_tokens": options.max_tokens,
         }
         self.policy = VLLMPolicy(
-            _path(options.policy), user_template=options.user_template, **engine
+            _path(options.policy), user_template=options.user_template, **options.policy_options
         )
-        self.prm = VLLMPRM(_path(options.prm))
+        self.prm = VLLMPRM(_path(options.prm), **options.prm_options)
+        self.scorer: Any = RandomRewards(self.prm) if options.random_rewards else self.prm
         self.problems = demo.problems()[: options.problems]
         self.rows: list[dict[str, Any]] = []
         self._first_trees: dict[str, list[TreeSearch]] = {}
@@ -118,7 +117,11 @@ def main() -> None:
     parser.add_argument("--max-step-tokens", type=int, default=256)
     parser.add_argument("--max-tokens", type=int, default=1024)
     parser.add_argument("--output", default="build/throughput.json")
-    parser.add_argument("--blocks", type=int, help="KV blocks of the policy's engine")
+    parser.add_argument("--policy-options", type=json.loads, default={}, help="vLLM's, as JSON")
+    parser.add_argument("--prm-options", type=json.loads, default={}, help="vLLM's, as JSON")
+    parser.add_argument(
+        "--random-rewards", action="store_true", help="for checkpoints of random weights"
+    )
     options = parser.parse_args()
     bench = Bench(options)
     embedder = load_embedder("lexical")
@@ -129,7 +132,7 @@ def main() -> None:
         async def all_of(problems: list[str]) -> list[Done]:
             return [
                 await level_synchronous(
-                    bench.policy, bench.prm, embedder, strategy, problem, **bench.limits
+                    bench.policy, bench.scorer, embedder, strategy, problem, **bench.limits
                 )
                 for problem in problems
             ]
@@ -153,7 +156,7 @@ def main() -> None:
             bench.prm.incremental = True
             for concurrency in options.concurrency:
                 asyncio.run(_empty(bench))
-                recording = Recording(bench.policy, bench.prm)
+                recording = Recording(bench.policy, bench.scorer)
                 bench.measure(
                     f"ets.Search, {concurrency} at once",
                     name,
@@ -163,8 +166,7 @@ def main() -> None:
                 )
     path = Path(options.output)
     path.parent.mkdir(exist_ok=True)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    path.write_text(json.dumps({"machine": machine, "rows": bench.rows}, indent=1))
+    path.write_text(json.dumps({"machine": _machine(), "rows": bench.rows}, indent=1))
     print(table(bench.rows))
     asyncio.run(_close(bench))
 
@@ -192,6 +194,13 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.1%}"
+
+
+def _machine() -> str:
+    from vllm.platforms import current_platform
+
+    device = current_platform.get_device_name()
+    return f"{platform.machine()}, {os.cpu_count()} cores, {device}"
 
 
 def _path(name: str) -> str:

@@ -25,6 +25,7 @@ from ets.kv_space import KVSpace
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Step
+from random_rewards import RandomRewards
 
 ROW = (
     "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
@@ -82,6 +83,11 @@ def main() -> None:
     parser.add_argument("--user-template", default="{problem}")
     parser.add_argument("--max-step-tokens", type=int, default=64)
     parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--policy-options", type=json.loads, default={}, help="vLLM's, as JSON")
+    parser.add_argument("--prm-options", type=json.loads, default={}, help="vLLM's, as JSON")
+    parser.add_argument(
+        "--random-rewards", action="store_true", help="for checkpoints of random weights"
+    )
     parser.add_argument("--rows", nargs="+", help="some of the table's rows, by name")
     parser.add_argument("--output", default="build/tight_kv.json")
     options = parser.parse_args()
@@ -89,10 +95,11 @@ def main() -> None:
     policy = VLLMPolicy(
         options.policy,
         num_gpu_blocks_override=options.blocks,
-        max_model_len=512,
         user_template=options.user_template,
+        **{"max_model_len": 512, **options.policy_options},
     )
-    prm = VLLMPRM(options.prm)
+    prm = VLLMPRM(options.prm, **options.prm_options)
+    scorer: Any = RandomRewards(prm) if options.random_rewards else prm
 
     async def empty() -> None:
         for engine in (policy.engine, prm.engine):
@@ -133,7 +140,7 @@ def main() -> None:
     for loop, strategy, concurrency, more in plans:
         asyncio.run(empty())
         counting = Counting(policy)
-        with ets.Search(counting, prm, strategy, **limits, **more) as search:
+        with ets.Search(counting, scorer, strategy, **limits, **more) as search:
             begin = time.perf_counter()
             results = list(
                 search.map([str(p["problem"]) for p in problems], concurrency=concurrency)
