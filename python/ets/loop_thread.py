@@ -13,6 +13,9 @@ import threading
 from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from ets.mailbox import Mailbox
 
 T = TypeVar("T")
 
@@ -26,6 +29,8 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._calls = Mailbox(self._loop)
+        self._answers: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -73,30 +78,24 @@ class LoopThread:
         caller = asyncio.get_running_loop()
         if caller is self._loop:
             return await coroutine
-        if not self._thread.is_alive():
-            coroutine.close()
-            raise LoopClosedError(f"the event loop {self._thread.name!r} is closed")
-        tasks: list[asyncio.Task[T]] = []
-        ended: asyncio.Future[None] = caller.create_future()
-
-        def tell(_: asyncio.Task[T]) -> None:
-            with contextlib.suppress(RuntimeError):  # the caller's loop has been closed
-                caller.call_soon_threadsafe(ended.set_result, None)
-
-        def start() -> None:
-            tasks.append(self._loop.create_task(coroutine))
-            tasks[0].add_done_callback(tell)
-
-        self._loop.call_soon_threadsafe(start)
+        call = _Call(coroutine, self._loop, self._answers_to(caller), caller.create_future())
         try:
-            await asyncio.shield(ended)
+            self._calls.post(call.start)
+        except RuntimeError as error:
+            coroutine.close()
+            raise LoopClosedError(f"the event loop {self._thread.name!r} is closed") from error
+        try:
+            await call.ended
         except asyncio.CancelledError:
-            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-            await ended
+            if not call.over:
+                call.ended = caller.create_future()
+                with contextlib.suppress(RuntimeError):  # closed: it has been cancelled already
+                    self._calls.post(call.cancel)
+                await call.ended
             raise
-        if tasks[0].cancelled():
+        if call.task is None or call.task.cancelled():
             raise LoopClosedError(f"the event loop {self._thread.name!r} was closed during a call")
-        return tasks[0].result()
+        return call.task.result()
 
     def close(self) -> None:
         """Cancel what still runs, then stop the loop and its thread; on that thread, just stop."""
@@ -108,7 +107,16 @@ class LoopThread:
         self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        # Calls that came while it ended: some have begun, some have not.
+        self._loop.run_until_complete(self._cancel_all())
         self._loop.close()
+        self._calls.empty()
+
+    def _answers_to(self, caller: asyncio.AbstractEventLoop) -> Mailbox:
+        mailbox = self._answers.get(caller)
+        if mailbox is None:
+            mailbox = self._answers.setdefault(caller, Mailbox(caller))
+        return mailbox
 
     async def _cancel_all(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -117,6 +125,50 @@ class LoopThread:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
         await self._loop.shutdown_default_executor()
+
+
+class _Call(Generic[T]):
+    """A coroutine on its way to another loop, and its result on the way back."""
+
+    def __init__(
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        loop: asyncio.AbstractEventLoop,
+        answers: Mailbox,
+        ended: asyncio.Future[None],
+    ) -> None:
+        self._coroutine = coroutine
+        self._loop = loop
+        self._answers = answers
+        self.ended = ended
+        """What the caller waits for; touched on its loop only, as `over` is."""
+        self.over = False
+        """Whether the caller's loop has been told of the end."""
+        self.task: asyncio.Task[T] | None = None
+        """None if the loop was closed before it began."""
+
+    def start(self) -> None:
+        """Begin; on the loop, or on the thread that has closed it."""
+        if self._loop.is_closed():
+            self._coroutine.close()
+            self._answer()
+            return
+        self.task = self._loop.create_task(self._coroutine)
+        self.task.add_done_callback(self._answer)
+
+    def cancel(self) -> None:
+        """End it early; on the loop, after `start`."""
+        if self.task is not None and not self._loop.is_closed():
+            self.task.cancel()
+
+    def _answer(self, _: object = None) -> None:
+        with contextlib.suppress(RuntimeError):  # the caller's loop has been closed
+            self._answers.post(self._tell)
+
+    def _tell(self) -> None:
+        self.over = True
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 class Stream(Generic[T]):

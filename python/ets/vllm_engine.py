@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import gc
 import itertools
 import os
 import re
@@ -19,7 +20,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,6 +193,13 @@ class VLLMEngine:
         return f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
 
 
+def rendered(ids: Sequence[int]) -> Any:
+    """A prompt as vLLM's engine takes it at once; any other form goes through a thread first."""
+    from vllm.inputs.engine import tokens_input
+
+    return tokens_input(list(ids))
+
+
 class _EngineFiles:
     """Two files that an engine's processes write: their ids, and what they print.
 
@@ -250,6 +258,10 @@ def _start(
         failure.__cause__ = error
         future.set_exception(failure)
     else:
+        # As vLLM's own server does: with vLLM's modules in memory a full collection takes half a
+        # second, in which no engine is fed, and finds nothing among them.
+        gc.collect()
+        gc.freeze()
         future.set_result([llm])
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _NO_LIMIT = 1 << 30
+_MOST_DELIMITER_IDS = 512
+"""Each request carries them."""
+_AROUND = (("a", "b"), ("end.", "Then"), ("12", "3"), ("x)", "- y"), ("=", "$"), ("done", " so"))
+"""What may stand before and after a delimiter."""
 _DATE = "26 Jul 2024"
 """Llama templates print today's date; a prompt must not change with the calendar."""
 
@@ -174,6 +178,30 @@ class PolicyPrompt:
             known = not self._last_chars.isdisjoint(self.decode((token, token)))
             self._may_stop[token] = known
         return known
+
+    def delimiter_ids(self) -> frozenset[int] | None:
+        """The tokens that hold the delimiter, if those alone show where a step ends.
+
+        None where they do not: with further stop texts, or a tokenizer that writes the delimiter
+        as several tokens (GPT-2's form has one for each line break before a word). Where they do,
+        a model can still put a delimiter together from parts; `read` then ends the step there.
+        Reads the whole vocabulary: a second for one of 150 thousand tokens.
+        """
+        if self.options.stop:
+            return None
+        delimiter = self.options.delimiter
+        with self._lock:
+            texts = self.tokenizer.batch_decode(
+                [[i] for i in range(len(self.tokenizer))],
+                skip_special_tokens=True,
+                clean_up_tokenization_spaces=False,
+            )
+            holding = {i for i, text in enumerate(texts) if delimiter in text}
+            for before, after in _AROUND:
+                text = f"{before}{delimiter}{after}"
+                if holding.isdisjoint(self.tokenizer.encode(text, add_special_tokens=False)):
+                    return None
+        return frozenset(holding) if len(holding) <= _MOST_DELIMITER_IDS else None
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)

@@ -11,7 +11,7 @@ from ets.kv_space import KVSpace
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
-from ets.vllm_engine import VLLMEngine
+from ets.vllm_engine import VLLMEngine, rendered
 
 _SEEDS = 1 << 63
 """vLLM takes seeds below this."""
@@ -52,6 +52,9 @@ class VLLMPolicy:
         self._prompt = PolicyPrompt.load(
             fspath(path), prompting, max_length=self.engine.max_model_len
         )
+        by_ids = self._prompt.delimiter_ids()
+        self._stops_by_ids = by_ids is not None
+        self._stop_ids = sorted(self._prompt.end_ids | (by_ids or frozenset()))
 
     @property
     def prompt(self) -> PolicyPrompt:
@@ -89,7 +92,7 @@ class VLLMPolicy:
         if room == 0:
             return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
         params = self._sampling(seed, room)
-        prompt: Any = {"prompt_token_ids": list(prefix.token_ids)}
+        prompt = rendered(prefix.token_ids)
         reply = await self.engine.run(
             lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
         )
@@ -109,18 +112,22 @@ class VLLMPolicy:
     def _sampling(self, seed: int, max_tokens: int) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-        options = self._prompt.options
+        options, by_ids = self._prompt.options, self._stops_by_ids
         return SamplingParams(
             n=1,
             seed=seed,
             temperature=options.temperature,
             top_p=options.top_p,
             max_tokens=max_tokens,
-            stop=list(self._prompt.stop_texts),
-            include_stop_str_in_output=True,
-            stop_token_ids=sorted(self._prompt.end_ids),
+            # The engine sees ids. Text is made in this process, token by token, and a stop text
+            # found here stops the engine a token or two late.
+            stop_token_ids=self._stop_ids,
+            detokenize=not by_ids,
+            stop=None if by_ids else list(self._prompt.stop_texts),
+            include_stop_str_in_output=not by_ids,
             # As our own tokenizer decodes a step, so that both see the same stop texts.
             skip_special_tokens=True,
             spaces_between_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_clone=True,  # nobody else holds it
         )

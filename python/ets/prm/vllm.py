@@ -12,7 +12,7 @@ from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
 from ets.step import Prefix, Score
-from ets.vllm_engine import VLLMEngine
+from ets.vllm_engine import VLLMEngine, rendered
 from ets.vllm_options import TESTED_VERSION
 
 _TASK = "token_classify"
@@ -109,7 +109,7 @@ class VLLMPRM:
         if ids is None:
             return Score(0.0)
         params = self._pooling()
-        prompt: Any = {"prompt_token_ids": list(ids)}
+        prompt = rendered(ids)
         reply = await self.engine.run(
             lambda llm, request_id: llm.encode(prompt, params, request_id=request_id)
         )
