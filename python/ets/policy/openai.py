@@ -106,6 +106,9 @@ class OpenAIPolicy:
             self._server, tokenizer, prompting, max_length=min(limits, default=None)
         )
         self._texts = TextSteps(self._prompt, self._server.kind)
+        by_ids = self._prompt.delimiter_ids() if self._server.kind == "vllm" else None
+        self._stop_texts = list(self._prompt.stop_texts) if by_ids is None else []
+        self._stop_ids = sorted(self._prompt.end_ids | (by_ids or frozenset()))
 
     @property
     def prompt(self) -> PolicyPrompt:
@@ -164,9 +167,10 @@ class OpenAIPolicy:
             "top_k": 0,
             "min_p": 0.0,
             "repetition_penalty": 1.0,
-            "stop": list(self._prompt.stop_texts),
+            # A text stops the engine a token or two late, an id at once.
+            "stop": self._stop_texts,
             "include_stop_str_in_output": True,
-            "stop_token_ids": sorted(self._prompt.end_ids),
+            "stop_token_ids": self._stop_ids,
             # As our own tokenizer decodes a step, so that both see the same stop texts.
             "skip_special_tokens": True,
             "spaces_between_special_tokens": False,
