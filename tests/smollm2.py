@@ -61,7 +61,9 @@ def _make_prm(source: Path, target: Path, seed: int) -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
     tokenizer.save_pretrained(target)
     llama = AutoModel.from_pretrained(source, dtype=torch.bfloat16)
-    llama.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # for the tag's embedding
+        llama.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     weights = {f"model.{name}": w.contiguous() for name, w in llama.state_dict().items()}
     # A Llama layer is a Qwen2 layer without biases.
     for name in [name for name in weights if name.split(".")[-2] in ("q_proj", "k_proj", "v_proj")]:

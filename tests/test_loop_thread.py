@@ -99,3 +99,45 @@ def test_a_caller_whose_loop_has_gone_harms_nobody(loop: LoopThread) -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     gone.close()
     assert loop.run(name_after(0.3)) == "test-loop"
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.002, 0.02])
+def test_calls_that_come_while_the_loop_closes_are_answered(wait: float) -> None:
+    thread = LoopThread("closing")
+    results: list[str] = []
+
+    async def call_for_ever() -> None:
+        while True:
+            await asyncio.wait_for(thread.call(name_after(0)), 10)
+
+    async def callers() -> None:
+        ends = await asyncio.gather(*(call_for_ever() for _ in range(20)), return_exceptions=True)
+        assert {type(end) for end in ends} == {LoopClosedError}
+        results.extend(str(end) for end in ends)
+
+    threads = [threading.Thread(target=asyncio.run, args=(callers(),)) for _ in range(4)]
+    for each in threads:
+        each.start()
+    threading.Event().wait(wait)
+    thread.close()
+    for each in threads:
+        each.join(30)
+    assert len(results) == 80
+    assert {"was closed during a call" in r or r.endswith("is closed") for r in results} == {True}
+
+
+def test_a_call_that_is_cancelled_at_once_leaves_nothing(loop: LoopThread) -> None:
+    async def cancel() -> None:
+        tasks = [asyncio.create_task(loop.call(name_after(60))) for _ in range(100)]
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(error, asyncio.CancelledError) for error in done)
+
+    asyncio.run(asyncio.wait_for(cancel(), 10))
+
+    async def still_running() -> int:
+        return len(asyncio.all_tasks()) - 1
+
+    assert loop.run(still_running()) == 0

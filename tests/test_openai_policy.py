@@ -129,6 +129,18 @@ def test_ids_go_and_come() -> None:
     assert "authorization: bearer empty" in server.headers[0].lower()
 
 
+def test_a_step_ends_by_ids_where_ids_tell_and_by_texts_where_not() -> None:
+    (delimiter,) = encode("\n\n")
+    with serving(always(OK)) as (server, policy):
+        sample(policy)
+    assert server.bodies[0]["stop"] == []
+    assert server.bodies[0]["stop_token_ids"] == sorted({delimiter, *policy.prompt.end_ids})
+    with serving(always(OK), stop=("Ann",)) as (server, policy):
+        sample(policy)
+    assert server.bodies[0]["stop"] == ["\n\n", "Ann"]
+    assert server.bodies[0]["stop_token_ids"] == sorted(policy.prompt.end_ids)
+
+
 def test_the_context_is_the_smallest_that_is_stated() -> None:
     reply = choice("So Tom", "length", token_ids=encode("So Tom"))
     for length, expected in ((None, 512), (40, 40)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from checkpoints import SPECIALS, make_llama_policy, make_qwen2_prm, make_tokenizer
@@ -165,6 +166,66 @@ def test_a_delimiter_over_several_tokens_and_stop_texts(policy_dir: Path) -> Non
     assert (step.finish, step.text) == ("end", "Tom has 3 Ann has")
     with pytest.raises(InputError, match="stop"):
         PolicyPrompt.load(str(policy_dir), PolicyOptions(stop=("",)))
+
+
+def byte_level(split: str) -> PolicyPrompt:
+    """A byte-level BPE that has learnt the blank line as a token, and splits texts by `split`."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(split), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(["Tom has 3.\n\nAnn \n\n\n a.\n\n \n\n"] * 9, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
+    return PolicyPrompt(fast, PolicyOptions(), end_ids=frozenset({0}), max_length=500)
+
+
+LLAMA_3 = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+|[^\s]+"
+GPT_2 = r" ?[^\s]+|\s+(?!\S)|\s+"
+
+
+def test_the_tokens_that_hold_the_delimiter(prompt: PolicyPrompt) -> None:
+    for one in (prompt, byte_level(LLAMA_3)):
+        found = one.delimiter_ids()
+        assert found is not None
+        assert len(found) > 1  # such as ".\n\n"
+        for token in found:
+            ids = (token, *ids_of(one, "Tom"))
+            step = one.read(ids, prefix=one.start(PROBLEM), max_tokens=9)
+            assert (step.finish, step.token_ids) == ("step", (token,))
+        for token in set(range(len(one.tokenizer))) - found:
+            assert "\n\n" not in one.decode((token,))
+
+
+def test_a_delimiter_put_together_from_parts_still_ends_the_step() -> None:
+    prompt = byte_level(LLAMA_3)
+    line = ids_of(prompt, "\n")
+    assert prompt.delimiter_ids() is not None
+    ids = (*ids_of(prompt, "Tom"), *line, *line, *ids_of(prompt, "Ann"))
+    step = prompt.read(ids, prefix=prompt.start(PROBLEM), max_tokens=99)
+    assert (step.finish, step.text) == ("step", "Tom\n\n")
+
+
+def test_where_ids_alone_do_not_tell_the_end_of_a_step(
+    policy_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delimiter_ids(**options: Any) -> frozenset[int] | None:
+        return PolicyPrompt.load(str(policy_dir), PolicyOptions(**options)).delimiter_ids()
+
+    assert byte_level(GPT_2).delimiter_ids() is None  # "\n", "\n" before a word
+    assert delimiter_ids(stop=("Ann has",)) is None
+    assert delimiter_ids(delimiter="## Step") is None
+    assert delimiter_ids() is not None
+    monkeypatch.setattr("ets.policy.prompt._MOST_DELIMITER_IDS", 0)
+    assert delimiter_ids() is None
 
 
 def test_the_end_of_the_context_ends_the_solution(prompt: PolicyPrompt) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import shutil
 import subprocess
@@ -75,6 +76,32 @@ def test_steps_end_where_they_should(vllm_pair: VLLMPair, engine_loop: LoopThrea
         assert "\n\n" not in policy.prompt.decode(step.token_ids[:-1])
     for step in engine_loop.run(sample_all(policy, [root] * 4, tokens=2)):
         assert len(step.token_ids) <= 2
+
+
+def test_ids_and_texts_end_the_same_steps(
+    vllm_pair: VLLMPair, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = vllm_pair.policy
+    root = policy.start(PROBLEM)
+
+    async def one_by_one() -> list[Step]:
+        return [await policy.sample(root, seed=i, max_tokens=64) for i in range(8)]
+
+    engine_loop.run(one_by_one())  # fills the cache
+    by_ids = engine_loop.run(one_by_one())
+    assert policy._stops_by_ids
+    monkeypatch.setattr(policy, "_stops_by_ids", False)
+    monkeypatch.setattr(policy, "_stop_ids", sorted(policy.prompt.end_ids))
+    by_texts = engine_loop.run(one_by_one())
+    assert [(s.token_ids, s.finish) for s in by_ids] == [(s.token_ids, s.finish) for s in by_texts]
+    assert {step.finish for step in by_ids} >= {"step"}
+
+
+def test_what_an_engine_imports_is_no_work_for_the_garbage_collector(
+    vllm_pair: VLLMPair, engine_loop: LoopThread
+) -> None:
+    engine_loop.run(vllm_pair.policy.ready())
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_a_seed_gives_its_step_again(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:

@@ -31,6 +31,7 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._calls = Mailbox(self._loop)
         self._answers: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
+        self._closing = False
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -78,12 +79,14 @@ class LoopThread:
         caller = asyncio.get_running_loop()
         if caller is self._loop:
             return await coroutine
-        call = _Call(coroutine, self._loop, self._answers_to(caller), caller.create_future())
+        if self._closing:
+            coroutine.close()
+            raise LoopClosedError(f"the event loop {self._thread.name!r} is closed")
+        call = _Call(self, coroutine, self._answers_to(caller), caller.create_future())
         try:
             self._calls.post(call.start)
-        except RuntimeError as error:
-            coroutine.close()
-            raise LoopClosedError(f"the event loop {self._thread.name!r} is closed") from error
+        except RuntimeError:  # closed just now
+            self._calls.empty()
         try:
             await call.ended
         except asyncio.CancelledError:
@@ -97,6 +100,13 @@ class LoopThread:
             raise LoopClosedError(f"the event loop {self._thread.name!r} was closed during a call")
         return call.task.result()
 
+    def begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+        """Start a coroutine, on the loop; None, and no start, while it closes."""
+        if self._closing:
+            coroutine.close()
+            return None
+        return self._loop.create_task(coroutine)
+
     def close(self) -> None:
         """Cancel what still runs, then stop the loop and its thread; on that thread, just stop."""
         if not self._thread.is_alive():
@@ -104,13 +114,12 @@ class LoopThread:
         if threading.current_thread() is self._thread:
             self._loop.stop()
             return
+        self._closing = True  # from here on no call begins
         self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        # Calls that came while it ended: some have begun, some have not.
-        self._loop.run_until_complete(self._cancel_all())
         self._loop.close()
-        self._calls.empty()
+        self._calls.empty()  # of calls that came too late
 
     def _answers_to(self, caller: asyncio.AbstractEventLoop) -> Mailbox:
         mailbox = self._answers.get(caller)
@@ -132,33 +141,32 @@ class _Call(Generic[T]):
 
     def __init__(
         self,
+        thread: LoopThread,
         coroutine: Coroutine[Any, Any, T],
-        loop: asyncio.AbstractEventLoop,
         answers: Mailbox,
         ended: asyncio.Future[None],
     ) -> None:
+        self._thread = thread
         self._coroutine = coroutine
-        self._loop = loop
         self._answers = answers
         self.ended = ended
         """What the caller waits for; touched on its loop only, as `over` is."""
         self.over = False
         """Whether the caller's loop has been told of the end."""
         self.task: asyncio.Task[T] | None = None
-        """None if the loop was closed before it began."""
+        """None where the loop was closed before it began."""
 
     def start(self) -> None:
         """Begin; on the loop, or on the thread that has closed it."""
-        if self._loop.is_closed():
-            self._coroutine.close()
+        self.task = self._thread.begin(self._coroutine)
+        if self.task is None:
             self._answer()
-            return
-        self.task = self._loop.create_task(self._coroutine)
-        self.task.add_done_callback(self._answer)
+        else:
+            self.task.add_done_callback(self._answer)
 
     def cancel(self) -> None:
         """End it early; on the loop, after `start`."""
-        if self.task is not None and not self._loop.is_closed():
+        if self.task is not None:
             self.task.cancel()
 
     def _answer(self, _: object = None) -> None:

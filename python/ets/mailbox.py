@@ -22,7 +22,7 @@ class Mailbox:
         self._woken = False
 
     def post(self, callback: Callable[[], object]) -> None:
-        """Run `callback` on the loop, soon.
+        """Run `callback`, which must not raise, on the loop, soon.
 
         # Errors
         `RuntimeError` if the loop is closed; the callback may then be left for `empty`.
@@ -37,8 +37,12 @@ class Mailbox:
                 raise
 
     def empty(self) -> None:
-        """Run what was posted; on the loop, or once it has been closed."""
+        """Run what was posted; on the loop, or once it has been closed on any thread."""
         # First: what is posted from here on wakes the loop again, be it for nothing.
         self._woken = False
-        while self._callbacks:
-            self._callbacks.popleft()()
+        while True:
+            try:
+                callback = self._callbacks.popleft()
+            except IndexError:
+                return
+            callback()
