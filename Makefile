@@ -82,6 +82,7 @@ bench: $(VENV)/.dev ## time allocation, clustering and selection; then beside Pu
 	cargo bench
 	$(BIN)/python benches/pruner.py
 	$(BIN)/python benches/loop_overhead.py
+	$(BIN)/python benches/loop_calls.py
 
 bench-vllm: $(VENV)/.dev ## problems per minute on vLLM (docs/throughput.md)
 	$(BIN)/python benches/throughput.py

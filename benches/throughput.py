@@ -5,8 +5,9 @@
 
 Every row searches the same problems with the same seeds on the same two engines, which are started
 once; caches are emptied between rows. "Loop's share" is the part of the wall time that the same
-search takes by itself, with engines that answer at once from a recording of the row; "same trees"
-counts those that equal the first loop's. Writes `build/throughput.json` and prints a table.
+search takes by itself, with engines that answer at once from a recording of the row; "process" is
+the CPU time of this process, in which vLLM's front ends run too; "same trees" counts those that
+equal the first loop's. Writes `build/throughput.json` and prints a table.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ class Bench:
         """Time `run` over all problems and note what it took; `replay` does the same again, with
         engines that take no time."""
         problems = [str(problem["problem"]) for problem in self.problems]
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         done = run(problems)
-        seconds = time.perf_counter() - begin
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
         alone = None
         if replay is not None:
             begin = time.perf_counter()
@@ -91,6 +92,7 @@ class Bench:
             "preemptions": sum(u.policy_preemptions for _, _, u in done),
             "step_tokens": sum(u.policy_tokens for _, _, u in done) / nodes,
             "trees_as_first": sum(a == b for a, b in zip(trees, first, strict=True)),
+            "process_us_per_sample": 1e6 * cpu / nodes,
             "loop_share": None if alone is None else alone / seconds,
         }
         self.rows.append(row)
@@ -175,8 +177,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The rows as Markdown; the ratio is to the level-synchronous row above."""
     lines = [
         "| width | strategy | loop | problems/min | ratio | right | same trees | policy tokens/s "
-        "| PRM read / needed | loop's share |",
-        "| --- " * 10 + "|",
+        "| PRM read / needed | process, us/sample | loop's share |",
+        "| --- " * 11 + "|",
     ]
     base = 1.0
     for row in rows:
@@ -187,7 +189,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"| {row['problems_per_minute']:.1f} | {row['problems_per_minute'] / base:.2f} "
             f"| {row['right']} | {row['trees_as_first']} "
             f"| {row['policy_tokens_per_second']:.0f} | {row['prm_read_per_needed']:.2f} "
-            f"| {_share(row['loop_share'])} |"
+            f"| {row['process_us_per_sample']:.0f} | {_share(row['loop_share'])} |"
         )
     return "\n".join(lines)
 

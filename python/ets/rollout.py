@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -117,7 +117,8 @@ class Rollout:
             if spent is None:
                 made, spent = await self._expand(asks)
                 # Selection and clustering release the GIL: other problems' engines stay fed.
-                await asyncio.to_thread(self._tell, made, spent)
+                asked = sum(ask.n for ask in asks)
+                await asyncio.to_thread(self._tell, made, spent, cut=len(made) < asked)
                 if made:
                     nodes, prefixes = self.tree.nodes.levels[-1], (m.prefix for m in made)
                     self._prefixes = dict(zip(nodes, prefixes, strict=True))
@@ -174,14 +175,14 @@ class Rollout:
         paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
         return sorted(positions, key=lambda at: paths[wanted[at].parent])
 
-    def _tell(self, made: list[Made], spent: Spent | None) -> None:
+    def _tell(self, made: list[Made], spent: Spent | None, *, cut: bool) -> None:
+        """Decide the step; `cut` if not all of its children came."""
         if self._kv_share is not None:
             self.tree.kv_budget = self._kv_share.tree_tokens(self.tree, [m.child for m in made])
-        asked = sum(ask.n for ask in self.tree.ask())
         self.tree.tell(m.child for m in made)
         if spent is not None:
             self.tree.stop(spent)
-        elif len(made) < asked:
+        elif cut:
             self.tree.close_step()
 
     async def _make(self, want: Wanted, usage: StepUsage, gate: Gate | None) -> Made:
@@ -216,8 +217,8 @@ class Rollout:
         )
         return Made(prefix, child)
 
-    async def _sample(self, want: Wanted) -> Step:
-        return await self._engines.policy.sample(
+    def _sample(self, want: Wanted) -> Awaitable[Step]:
+        return self._engines.policy.sample(
             self._prefixes[want.parent], seed=want.seed, max_tokens=self._pace.max_step_tokens
         )
 
