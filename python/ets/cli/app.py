@@ -252,7 +252,7 @@ def solve(
     """Search for the answer to a problem, or to each problem of a file."""
     from ets.cli.solve import solve_many, solve_one
 
-    unscored = prm == NO_PRM or (prm is None and policy != "demo")
+    unscored = prm == NO_PRM or (prm is None and policy.partition("?")[0] != "demo")
     default = StrategyName.best_of_n if unscored else StrategyName.ets
     setup = Setup(
         policy=policy,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, Literal
 
 from ets.answer import Aggregation, VoteMethod
 from ets.budget import Budget
+from ets.engine_name import read_value
 from ets.errors import InputError
 from ets.search import Search
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Strategy
@@ -123,8 +123,8 @@ def describe(strategy: Strategy) -> str:
 
 
 def short(engine: str) -> str:
-    """An engine's name without the folders above it: `vllm:Qwen2.5-Math-PRM-7B`."""
-    backend, colon, path = engine.partition(":")
+    """An engine's name without options and the folders above it: `vllm:Qwen2.5-Math-PRM-7B`."""
+    backend, colon, path = engine.partition("?")[0].partition(":")
     return backend + colon + path.rstrip("/").rpartition("/")[2]
 
 
@@ -135,10 +135,7 @@ def parse_options(flag: str, pairs: list[str]) -> dict[str, Any]:
         key, sign, value = pair.partition("=")
         if not sign or not key.isidentifier():
             raise InputError(f"{flag} takes KEY=VALUE, got {pair!r}")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            options[key] = value
+        options[key] = read_value(value)
     return options
 
 

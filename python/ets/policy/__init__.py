@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ets.engine_name import EngineName
 from ets.policy.base import Policy, PolicyOptions
 
 
@@ -12,10 +13,11 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
 
     Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, and `openai:MODEL@URL` for a
     model on a server. `options` go to the backend's constructor: the fields of `PolicyOptions` and
-    the backend's own.
+    the backend's own. They may also stand in the name: `vllm:PATH?top_p=0.9&max_model_len=4096`.
 
-    Raises `ValueError` for an unknown name, `MissingExtraError` where the backend's package
-    is not installed, `EngineError` where the model cannot be loaded or its server not be reached.
+    Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
+    backend's package is not installed, `EngineError` where the model cannot be loaded or its server
+    not be reached.
     """
     if not isinstance(policy, str):
         if not isinstance(policy, Policy):
@@ -27,25 +29,27 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
                 f"policy_options go with a policy given by name, got {sorted(options)}"
             )
         return policy
-    backend, _, path = policy.partition(":")
-    if policy == "demo":
-        from ets import demo
-        from ets.policy.transformers import TransformersPolicy
+    name = EngineName.parse("policy", policy, options)
+    path, options = name.path, name.options
+    match name.backend:
+        case "demo" if not path:
+            from ets import demo
+            from ets.policy.transformers import TransformersPolicy
 
-        return TransformersPolicy(demo.policy_path(), **options)
-    if backend == "transformers" and path:
-        from ets.policy.transformers import TransformersPolicy
+            return TransformersPolicy(demo.policy_path(), **options)
+        case "transformers" if path:
+            from ets.policy.transformers import TransformersPolicy
 
-        return TransformersPolicy(path, **options)
-    if backend == "vllm" and path:
-        from ets.policy.vllm import VLLMPolicy
+            return TransformersPolicy(path, **options)
+        case "vllm" if path:
+            from ets.policy.vllm import VLLMPolicy
 
-        return VLLMPolicy(path, **options)
-    if backend == "openai" and "@" in path:
-        from ets.policy.openai import OpenAIPolicy
+            return VLLMPolicy(path, **options)
+        case "openai" if "@" in path:
+            from ets.policy.openai import OpenAIPolicy
 
-        model, _, url = path.rpartition("@")
-        return OpenAIPolicy(model, url, **options)
+            model, _, url = path.rpartition("@")
+            return OpenAIPolicy(model, url, **options)
     raise ValueError(
         f"policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got {policy!r}"
     )

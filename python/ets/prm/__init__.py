@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ets.engine_name import EngineName
 from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
 
@@ -13,10 +14,11 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
     Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, all of them of the
-    `Qwen2ForProcessRewardModel` form. `options` go to the backend's constructor.
+    `Qwen2ForProcessRewardModel` form. `options` go to the backend's constructor; they may also
+    stand in the name, as a policy's may.
 
-    Raises `ValueError` for an unknown name, `MissingExtraError` where the backend's package
-    is not installed, `EngineError` where the model cannot be loaded.
+    Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
+    backend's package is not installed, `EngineError` where the model cannot be loaded.
     """
     if not isinstance(prm, str):
         if options:
@@ -29,22 +31,24 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             "prm must be a name, a function f(problem, steps), or an object with score and "
             f"aclose, got {prm!r}"
         )
-    backend, _, path = prm.partition(":")
-    if prm == "demo":
-        from ets import demo
-        from ets.prm.transformers import TransformersPRM
+    name = EngineName.parse("prm", prm, options)
+    path, options = name.path, name.options
+    match name.backend:
+        case "demo" if not path:
+            from ets import demo
+            from ets.prm.transformers import TransformersPRM
 
-        # In fp32 the make-up of a batch shows in a reward's sixth decimal; a model this small can
-        # afford not to have it show at all.
-        return TransformersPRM(demo.prm_path(), **{"dtype": "float64", **options})
-    if backend == "transformers" and path:
-        from ets.prm.transformers import TransformersPRM
+            # In fp32 the make-up of a batch shows in a reward's sixth decimal; a model this small
+            # can afford not to have it show at all.
+            return TransformersPRM(demo.prm_path(), **{"dtype": "float64", **options})
+        case "transformers" if path:
+            from ets.prm.transformers import TransformersPRM
 
-        return TransformersPRM(path, **options)
-    if backend == "vllm" and path:
-        from ets.prm.vllm import VLLMPRM
+            return TransformersPRM(path, **options)
+        case "vllm" if path:
+            from ets.prm.vllm import VLLMPRM
 
-        return VLLMPRM(path, **options)
+            return VLLMPRM(path, **options)
     raise ValueError(f"prm must be demo, transformers:PATH or vllm:PATH, got {prm!r}")
 
 

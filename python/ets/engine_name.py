@@ -1,0 +1,52 @@
+"""The names of engines: `vllm:PATH?tensor_parallel_size=2`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from ets.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class EngineName:
+    """A backend, what it is to load, and options for it."""
+
+    backend: str
+    path: str = ""
+    """What stands after the colon, without the options; empty for a name such as `demo`."""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, part: str, name: str, more: Mapping[str, Any]) -> EngineName:
+        """Take a name apart: `BACKEND[:PATH][?KEY=VALUE[&KEY=VALUE...]]`.
+
+        A value that reads as JSON is what it reads as; `%26` stands for `&` and so on, as in URLs.
+        `part` (`policy`, `prm`, `embedder`) names the argument in errors, `more` are options that
+        came beside the name.
+
+        # Errors
+        `InputError` for an option without a value, and for one that is given twice.
+        """
+        named, mark, query = name.partition("?")
+        backend, _, path = named.partition(":")
+        options = dict(more)
+        for pair in query.split("&") if mark else ():
+            key, sign, value = pair.partition("=")
+            if not sign or not key.isidentifier():
+                raise InputError(f"{part} takes options as ?KEY=VALUE&KEY=VALUE, got {pair!r}")
+            if key in options:
+                raise InputError(f"{part} has the option {key!r} twice, in {name!r} and beside it")
+            options[key] = read_value(unquote(value))
+        return cls(backend, path, options)
+
+
+def read_value(text: str) -> Any:
+    """An option's value: JSON where the text is JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
