@@ -402,6 +402,8 @@ def test_an_address_that_is_no_api() -> None:
         url = server.url.removesuffix("/v1")
         with pytest.raises(ets.EngineError, match="must be the base of its API, such as http"):
             OpenAIPolicy("m", url)
+    with pytest.raises(ets.InputError, match="url must be the base of an API"):
+        OpenAIPolicy("m", "http://x/v1?key=1")
     with (
         scripted_server({"/v1/models": always(Reply("hello"))}) as server,
         pytest.raises(ets.EngineError, match="answers /models with 'hello', not with a list"),
@@ -419,7 +421,8 @@ def test_an_address_that_is_no_api() -> None:
         ),
         ("openai:m@http://", {}, "url must be"),
         ("openai:m@http://x:port/v1", {}, "url must be"),
-        ("openai:m@http://x/v1?key=1", {}, "url must be"),
+        ("openai:m@http://x/v1?key=1", {}, "unknown option 'key' of an openai"),
+        ("openai:m@http://x/v1?timeout=0", {}, "timeout must be above 0, got 0"),
         ("openai:@http://x/v1", {}, "model must be the name of a model"),
         ("openai:m", {}, "or openai:MODEL@URL, got 'openai:m'"),
         ("openai:m@http://x/v1", {"max_lenght": 1}, "unknown option 'max_lenght' of an openai"),
