@@ -111,10 +111,11 @@ class LoopThread:
         """Cancel what still runs, then stop the loop and its thread; on that thread, just stop."""
         if not self._thread.is_alive():
             return
+        self._closing = True  # from here on no call begins
         if threading.current_thread() is self._thread:
+            self._calls.empty()
             self._loop.stop()
             return
-        self._closing = True  # from here on no call begins
         self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -58,7 +58,8 @@ class VLLMEngine:
 
     Requests may come from any event loop, and from several at once: vLLM itself wants one, which
     the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
-    the interpreter.
+    the interpreter. A start ends with `gc.freeze`: what this process holds by then, vLLM's modules
+    above all, is left out of later garbage collections.
     """
 
     def __init__(
@@ -258,8 +259,8 @@ def _start(
         failure.__cause__ = error
         future.set_exception(failure)
     else:
-        # As vLLM's own server does: with vLLM's modules in memory a full collection takes half a
-        # second, in which no engine is fed, and finds nothing among them.
+        # As vLLM's own server does: a full collection takes half a second, in which no engine is
+        # fed, and finds nothing among the modules.
         gc.collect()
         gc.freeze()
         future.set_result([llm])
