@@ -14,6 +14,7 @@ from checkpoints import SPECIALS, make_llama_policy, make_qwen2_prm, make_tokeni
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt, holds_answer
+from ets.policy.stops import EngineStops, delimiter_ids
 from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
 from ets.step import Prefix, Step
 from ets.tokenizer import load_tokenizer
@@ -194,7 +195,7 @@ GPT_2 = r" ?[^\s]+|\s+(?!\S)|\s+"
 
 def test_the_tokens_that_hold_the_delimiter(prompt: PolicyPrompt) -> None:
     for one in (prompt, byte_level(LLAMA_3)):
-        found = one.delimiter_ids()
+        found = delimiter_ids(one.tokenizer, "\n\n")
         assert found is not None
         assert len(found) > 1  # such as ".\n\n"
         for token in found:
@@ -208,7 +209,7 @@ def test_the_tokens_that_hold_the_delimiter(prompt: PolicyPrompt) -> None:
 def test_a_delimiter_put_together_from_parts_still_ends_the_step() -> None:
     prompt = byte_level(LLAMA_3)
     line = ids_of(prompt, "\n")
-    assert prompt.delimiter_ids() is not None
+    assert prompt.engine_stops.texts == ()
     ids = (*ids_of(prompt, "Tom"), *line, *line, *ids_of(prompt, "Ann"))
     step = prompt.read(ids, prefix=prompt.start(PROBLEM), max_tokens=99)
     assert (step.finish, step.text) == ("step", "Tom\n\n")
@@ -217,15 +218,17 @@ def test_a_delimiter_put_together_from_parts_still_ends_the_step() -> None:
 def test_where_ids_alone_do_not_tell_the_end_of_a_step(
     policy_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def delimiter_ids(**options: Any) -> frozenset[int] | None:
-        return PolicyPrompt.load(str(policy_dir), PolicyOptions(**options)).delimiter_ids()
+    def stops(**options: Any) -> EngineStops:
+        return PolicyPrompt.load(str(policy_dir), PolicyOptions(**options)).engine_stops
 
-    assert byte_level(GPT_2).delimiter_ids() is None  # "\n", "\n" before a word
-    assert delimiter_ids(stop=("Ann has",)) is None
-    assert delimiter_ids(delimiter="## Step") is None
-    assert delimiter_ids() is not None
-    monkeypatch.setattr("ets.policy.prompt._MOST_DELIMITER_IDS", 0)
-    assert delimiter_ids() is None
+    ends = tuple(sorted(PolicyPrompt.load(str(policy_dir)).end_ids))
+    assert byte_level(GPT_2).engine_stops == EngineStops((0,), ("\n\n",))  # one "\n" at a time
+    assert stops(stop=("Ann has",)) == EngineStops(ends, ("\n\n", "Ann has"))
+    assert stops(delimiter="## Step") == EngineStops(ends, ("## Step",))
+    assert stops().texts == ()
+    assert set(stops().ids) > set(ends)
+    monkeypatch.setattr("ets.policy.stops._MOST_DELIMITER_IDS", 0)
+    assert stops() == EngineStops(ends, ("\n\n",))
 
 
 def test_the_end_of_the_context_ends_the_solution(prompt: PolicyPrompt) -> None:

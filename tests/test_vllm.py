@@ -20,6 +20,7 @@ from conftest import DEMO, VLLMPair
 from ets import demo
 from ets.errors import EngineError, InputError
 from ets.loop_thread import LoopThread
+from ets.policy.stops import EngineStops
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK, PROBLEM, sample_all, search
 
@@ -81,17 +82,17 @@ def test_steps_end_where_they_should(vllm_pair: VLLMPair, engine_loop: LoopThrea
 def test_ids_and_texts_end_the_same_steps(
     vllm_pair: VLLMPair, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = vllm_pair.policy
-    root = policy.start(PROBLEM)
+    policy, prompt = vllm_pair.policy, vllm_pair.policy.prompt
+    root = policy.start(str(demo.problems()[0]["problem"]))
 
     async def one_by_one() -> list[Step]:
         return [await policy.sample(root, seed=i, max_tokens=64) for i in range(8)]
 
     engine_loop.run(one_by_one())  # fills the cache
     by_ids = engine_loop.run(one_by_one())
-    assert policy._stops_by_ids
-    monkeypatch.setattr(policy, "_stops_by_ids", False)
-    monkeypatch.setattr(policy, "_stop_ids", sorted(policy.prompt.end_ids))
+    assert prompt.engine_stops.texts == ()
+    stops = EngineStops(tuple(sorted(prompt.end_ids)), prompt.stop_texts)
+    monkeypatch.setattr(prompt, "engine_stops", stops)
     by_texts = engine_loop.run(one_by_one())
     assert [(s.token_ids, s.finish) for s in by_ids] == [(s.token_ids, s.finish) for s in by_texts]
     assert {step.finish for step in by_ids} >= {"step"}

@@ -106,9 +106,6 @@ class OpenAIPolicy:
             self._server, tokenizer, prompting, max_length=min(limits, default=None)
         )
         self._texts = TextSteps(self._prompt, self._server.kind)
-        by_ids = self._prompt.delimiter_ids() if self._server.kind == "vllm" else None
-        self._stop_texts = list(self._prompt.stop_texts) if by_ids is None else []
-        self._stop_ids = sorted(self._prompt.end_ids | (by_ids or frozenset()))
 
     @property
     def prompt(self) -> PolicyPrompt:
@@ -156,7 +153,7 @@ class OpenAIPolicy:
         await self._connection.aclose()
 
     def _ids_request(self, prefix: Prefix, seed: int) -> dict[str, Any]:
-        options = self._prompt.options
+        options, stops = self._prompt.options, self._prompt.engine_stops
         return {
             "prompt": list(prefix.token_ids),
             "return_token_ids": True,
@@ -167,10 +164,9 @@ class OpenAIPolicy:
             "top_k": 0,
             "min_p": 0.0,
             "repetition_penalty": 1.0,
-            # A text stops the engine a token or two late, an id at once.
-            "stop": self._stop_texts,
+            "stop": list(stops.texts),
             "include_stop_str_in_output": True,
-            "stop_token_ids": self._stop_ids,
+            "stop_token_ids": list(stops.ids),
             # As our own tokenizer decodes a step, so that both see the same stop texts.
             "skip_special_tokens": True,
             "spaces_between_special_tokens": False,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
+from ets.policy.stops import EngineStops
 from ets.step import Finish, Prefix, Step
 from ets.tokenizer import end_ids, load_config, load_tokenizer
 
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _NO_LIMIT = 1 << 30
-_MOST_DELIMITER_IDS = 512
-"""Each request carries them."""
-_AROUND = (("a", "b"), ("end.", "Then"), ("12", "3"), ("x)", "- y"), ("=", "$"), ("done", " so"))
-"""What may stand before and after a delimiter."""
 _DATE = "26 Jul 2024"
 """Llama templates print today's date; a prompt must not change with the calendar."""
 
@@ -51,7 +49,7 @@ class PolicyPrompt:
         self.max_length = max_length
         """Tokens of prompt and solution together that the model can read."""
         self.stop_texts: tuple[str, ...] = (options.delimiter, *options.stop)
-        """What an engine has to stop at; the text that stopped it stays in the step."""
+        """What ends a step; the text that did stays in it."""
         self._name = name
         self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
         self._last_chars = frozenset(text[-1] for text in self.stop_texts if text) | {"\ufffd"}
@@ -179,29 +177,11 @@ class PolicyPrompt:
             self._may_stop[token] = known
         return known
 
-    def delimiter_ids(self) -> frozenset[int] | None:
-        """The tokens that hold the delimiter, if those alone show where a step ends.
-
-        None where they do not: with further stop texts, or a tokenizer that writes the delimiter
-        as several tokens (GPT-2's form has one for each line break before a word). Where they do,
-        a model can still put a delimiter together from parts; `read` then ends the step there.
-        Reads the whole vocabulary: a second for one of 150 thousand tokens.
-        """
-        if self.options.stop:
-            return None
-        delimiter = self.options.delimiter
+    @cached_property
+    def engine_stops(self) -> EngineStops:
+        """What to tell an engine that stops by itself; found when first asked for."""
         with self._lock:
-            texts = self.tokenizer.batch_decode(
-                [[i] for i in range(len(self.tokenizer))],
-                skip_special_tokens=True,
-                clean_up_tokenization_spaces=False,
-            )
-            holding = {i for i, text in enumerate(texts) if delimiter in text}
-            for before, after in _AROUND:
-                text = f"{before}{delimiter}{after}"
-                if holding.isdisjoint(self.tokenizer.encode(text, add_special_tokens=False)):
-                    return None
-        return frozenset(holding) if len(holding) <= _MOST_DELIMITER_IDS else None
+            return EngineStops.of(self.tokenizer, self.options, self.end_ids)
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)

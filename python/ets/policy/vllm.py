@@ -52,9 +52,7 @@ class VLLMPolicy:
         self._prompt = PolicyPrompt.load(
             fspath(path), prompting, max_length=self.engine.max_model_len
         )
-        by_ids = self._prompt.delimiter_ids()
-        self._stops_by_ids = by_ids is not None
-        self._stop_ids = sorted(self._prompt.end_ids | (by_ids or frozenset()))
+        _ = self._prompt.engine_stops  # reads the vocabulary while the engine starts
 
     @property
     def prompt(self) -> PolicyPrompt:
@@ -112,19 +110,18 @@ class VLLMPolicy:
     def _sampling(self, seed: int, max_tokens: int) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-        options, by_ids = self._prompt.options, self._stops_by_ids
+        options, stops = self._prompt.options, self._prompt.engine_stops
         return SamplingParams(
             n=1,
             seed=seed,
             temperature=options.temperature,
             top_p=options.top_p,
             max_tokens=max_tokens,
-            # The engine sees ids. Text is made in this process, token by token, and a stop text
-            # found here stops the engine a token or two late.
-            stop_token_ids=self._stop_ids,
-            detokenize=not by_ids,
-            stop=None if by_ids else list(self._prompt.stop_texts),
-            include_stop_str_in_output=not by_ids,
+            stop_token_ids=list(stops.ids),
+            stop=list(stops.texts),
+            # Text is made in this process, of every token; it is for finding stop texts only.
+            detokenize=bool(stops.texts),
+            include_stop_str_in_output=True,
             # As our own tokenizer decodes a step, so that both see the same stop texts.
             skip_special_tokens=True,
             spaces_between_special_tokens=False,
