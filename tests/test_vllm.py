@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import re
 import shutil
 import subprocess
@@ -103,6 +104,12 @@ def test_what_an_engine_imports_is_no_work_for_the_garbage_collector(
 ) -> None:
     engine_loop.run(vllm_pair.policy.ready())
     assert gc.get_freeze_count() > 100_000
+
+
+def test_the_end_of_an_engine_prints_no_trace(vllm_pair: VLLMPair) -> None:
+    # vLLM resets the levels with every engine's configuration, of which the fixture made two.
+    assert vllm_pair.policy.engine.max_model_len > 0
+    assert not logging.getLogger("vllm.v1.engine.async_llm").isEnabledFor(logging.ERROR)
 
 
 def test_a_seed_gives_its_step_again(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:

@@ -23,11 +23,9 @@ _CPU_KV_BYTES = 1 << 30
 
 def on_cpu() -> bool:
     """Import vLLM, with the environment it wants, and ask it what it runs on."""
-    # The first speaks before vLLM has read its logging level; the second prints a trace for an
-    # engine that ends, where our error is enough.
     if not STARTS.users("VLLM_LOGGING_LEVEL"):
+        # It speaks before vLLM has read its logging level.
         logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
-        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
     try:
         with STARTS.running(cpu=False):
             from vllm.platforms import current_platform
@@ -59,13 +57,19 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
         try:
             if cpu and options.get("distributed_executor_backend") == "uni":
                 with in_process_worker():
-                    return AsyncEngineArgs(**options).create_engine_config()
-            return AsyncEngineArgs(**options).create_engine_config()
+                    config = AsyncEngineArgs(**options).create_engine_config()
+            else:
+                config = AsyncEngineArgs(**options).create_engine_config()
         except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
             raise EngineError(
                 f"vLLM cannot serve {model!r}: {gist(error)} "
                 f"(vLLM {_version()}, tested with {TESTED_VERSION})"
             ) from error
+    if not STARTS.users("VLLM_LOGGING_LEVEL"):
+        # It prints a trace for an engine that ends, where our error is enough. Not set before now,
+        # since every configuration resets the levels.
+        logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
+    return config
 
 
 def kv_space(config: Any) -> KVSpace:
