@@ -13,6 +13,7 @@ from ets.embed.lexical import LexicalEmbedder
 from ets.engine_name import EngineName
 from ets.errors import InputError
 from ets.policy import load_policy
+from ets.policy.transformers import TransformersPolicy
 from ets.prm import load_prm
 
 
@@ -68,7 +69,7 @@ def test_options_beside_the_name_come_along() -> None:
         ("vllm:m?dtype", "got 'dtype'"),
         ("vllm:m?a=1&", "got ''"),
         ("vllm:m?tensor-parallel=2", "got 'tensor-parallel=2'"),
-        ("vllm:m?a=1&a=2", "policy has the option 'a' twice"),
+        ("vllm:m?a=1&a=2", "policy has the option 'a' twice, in 'vllm:m[?]a=1&a=2'$"),
         ("vllm:m?b=1", "policy has the option 'b' twice, in 'vllm:m[?]b=1' and beside it"),
     ],
 )
@@ -103,6 +104,7 @@ def test_engines_get_the_options_of_their_names() -> None:
 
 def test_the_bundled_pair_takes_options_in_its_name() -> None:
     policy = load_policy("demo?temperature=0.5&max_batch=3")
-    assert policy.prompt.options.temperature == 0.5  # type: ignore[attr-defined]
+    assert isinstance(policy, TransformersPolicy)
+    assert policy.prompt.options.temperature == 0.5
     with pytest.raises(ValueError, match="colour"):
         load_policy("demo?colour=red")

@@ -39,7 +39,8 @@ class EngineName:
             if not sign or not key.isidentifier():
                 raise InputError(f"{part} takes options as ?KEY=VALUE&KEY=VALUE, got {pair!r}")
             if key in options:
-                raise InputError(f"{part} has the option {key!r} twice, in {name!r} and beside it")
+                beside = " and beside it" if key in more else ""
+                raise InputError(f"{part} has the option {key!r} twice, in {name!r}{beside}")
             options[key] = read_value(unquote(value))
         return cls(backend, path, options)
 

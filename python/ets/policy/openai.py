@@ -106,6 +106,8 @@ class OpenAIPolicy:
             self._server, tokenizer, prompting, max_length=min(limits, default=None)
         )
         self._texts = TextSteps(self._prompt, self._server.kind)
+        if self._server.kind == "vllm":
+            _ = self._prompt.engine_stops  # reads the vocabulary here, not amid a search
 
     @property
     def prompt(self) -> PolicyPrompt:
