@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ class _Link:
     client: Any
     gate: asyncio.Semaphore
     running: set[asyncio.Task[str]] = field(default_factory=set)
+    keeper: AsyncGenerator[None, None] | None = None
+    """Closes the client with its loop; whoever ends a loop ends the generators that live on it."""
 
 
 class Connection:
@@ -77,6 +80,9 @@ class Connection:
         `EngineError` of one line that names the URL.
         """
         link = self._link()
+        if link.keeper is None:
+            link.keeper = _until_the_loop_ends(link.client)
+            await anext(link.keeper)
         task = asyncio.create_task(self._ask(link, path, body))
         link.running.add(task)
         try:
@@ -161,6 +167,13 @@ class Connection:
 
     def _is_closed(self) -> EngineError:
         return EngineError(f"the policy on the server at {self.url} is closed")
+
+
+async def _until_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await client.close()
 
 
 async def _close(link: _Link) -> None:
