@@ -582,7 +582,7 @@ def test_a_failing_server_fails_the_search() -> None:
 def test_a_loop_that_ends_closes_its_connections(caplog: pytest.LogCaptureFixture) -> None:
     with serving(always(OK)) as (_, policy):
         for seed in range(2):  # nobody closes the policy in between
-            asyncio.run(policy.sample(policy.start(PROBLEM), seed=seed, max_tokens=4))
+            asyncio.run(policy.sample(policy.start(PROBLEM), seed=seed, max_tokens=32))
         del policy
         gc.collect()
     assert not [record for record in caplog.records if "Unclosed" in record.getMessage()]
