@@ -26,7 +26,7 @@ import ets
 from ets import demo
 from ets.embed import load_embedder
 from ets.equality import same_answer
-from ets.step import Prefix
+from ets.step import Prefix, Step
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
 from level_synchronous import solve as level_synchronous
@@ -100,9 +100,12 @@ class Bench:
 
     def _needed(self, tree: TreeSearch) -> int:
         """Tokens that the PRM must read once: the prompt, and each scored step with its tag."""
-        nodes, prompt = tree.nodes, self.prm.prompt
-        texts = [(text or "").strip() for text in nodes.text[1:]]
-        return tree.prompt_tokens + sum(len(prompt.step_ids(text)) for text in texts if text)
+        return tree.prompt_tokens + sum(map(self._step_tokens, tree.nodes.text[1:]))
+
+    def _step_tokens(self, text: str | None) -> int:
+        alone = Prefix("", 0, (), (Step(text or "", (), "step"),))
+        parts = self.prm.format.parts(alone)
+        return 0 if parts is None else len(parts[1])
 
 
 def main() -> None:

@@ -10,13 +10,12 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from checkpoints import SPECIALS, make_llama_policy, make_qwen2_prm, make_tokenizer
+from checkpoints import make_llama_policy, make_qwen2_prm
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt, holds_answer
 from ets.policy.stops import EngineStops, delimiter_ids
-from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
-from ets.step import Prefix, Step
+from ets.step import Step
 from ets.tokenizer import load_tokenizer
 
 PROBLEM = "Tom has 3 apples. How many?"
@@ -273,45 +272,3 @@ def test_holds_answer() -> None:
     assert not holds_answer("#### ", markers)
     assert not holds_answer("the answer was 3", markers)
     assert holds_answer("\\boxed{ ... \\boxed{3}", markers)
-
-
-def prefix_of(*texts: str) -> Prefix:
-    steps = tuple(Step(text, (1,), "step") for text in texts)
-    return Prefix(PROBLEM, 1, (1,) * (1 + len(texts)), steps)
-
-
-def test_prm_ids_are_those_of_the_whole_text(prm_dir: Path) -> None:
-    prompt = QwenPRMPrompt.load(str(prm_dir))
-    texts = ["Tom has 3 apples.\n\n", " Ann buys 4 pears.\n\n", "The answer is 7."]
-    whole = (
-        f"<|system|>{SYSTEM_PROMPT}<|end|><|user|>{PROBLEM}<|end|><|assistant|>"
-        "Tom has 3 apples.<extra_0>Ann buys 4 pears.<extra_0>The answer is 7.<extra_0>"
-    )
-    expected = Tokenizer.from_file(str(prm_dir / "tokenizer.json")).encode(whole).ids
-    assert prompt.ids(prefix_of(*texts)) == tuple(expected)
-    assert prompt.tag_id == SPECIALS.index("<extra_0>")
-    shorter = prompt.ids(prefix_of(*texts[:2]))
-    assert shorter is not None
-    assert tuple(expected[: len(shorter)]) == shorter
-
-
-def test_prm_leaves_out_steps_without_text(prm_dir: Path) -> None:
-    prompt = QwenPRMPrompt.load(str(prm_dir))
-    assert prompt.ids(prefix_of("Tom.", "\n\n", "")) == prompt.ids(prefix_of("Tom."))
-    assert prompt.ids(prefix_of("", " \n\n")) is None
-    assert prompt.ids(prefix_of()) is None
-
-
-def test_prm_refuses_what_it_cannot_read(prm_dir: Path, policy_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"LlamaForCausalLM.*known are.*Qwen2ForProcessReward"):
-        QwenPRMPrompt.load(str(policy_dir))
-    with pytest.raises(EngineError, match=r"solution of \d+ tokens .* at most 90 tokens"):
-        QwenPRMPrompt.load(str(prm_dir), max_length=90).ids(prefix_of("Tom has 3 apples " * 20))
-    fast = make_tokenizer(tmp_path)
-    fast.chat_template = None
-    with pytest.raises(EngineError, match="no chat template"):
-        QwenPRMPrompt(fast, max_length=100)
-    plain = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
-    plain.pre_tokenizer = pre_tokenizers.Split("", behavior="isolated")
-    with pytest.raises(EngineError, match="<extra_0>"):
-        QwenPRMPrompt(PreTrainedTokenizerFast(tokenizer_object=plain), max_length=100)

@@ -107,7 +107,7 @@ def test_only_new_tokens_are_computed(folder: Path) -> None:
         for k in range(1, len(texts) + 1):
             prefix = prefix_of(problem, texts[:k])
             score = await prm.score(prefix)
-            assert score.prompt_tokens == len(prm.prompt.ids(prefix) or ())
+            assert score.prompt_tokens == len(prm.format.ids(prefix) or ())
             assert score.cached_tokens == known
             assert score.reward == pytest.approx(plain(folder, problem, texts[:k]), abs=1e-5)
             known = score.prompt_tokens
@@ -121,8 +121,9 @@ def test_what_siblings_share_is_read_once(folder: Path) -> None:
         prm = TransformersPRM(folder, device="cpu")
         first, second, third = PREFIXES[:3]
         found = await scores(prm, [first, second, first, third])
-        prompt = len(prm.prompt.prompt_ids(first.problem))
-        shared = prompt + len(prm.prompt.step_ids(first.steps[0].text.strip()))
+        parts = prm.format.parts(first)
+        assert parts is not None
+        prompt, shared = len(parts[0]), len(parts[0]) + len(parts[1])
         assert [score.cached_tokens for score in found] == [
             0,
             shared,
@@ -206,8 +207,8 @@ def test_bad_options_and_a_policy_given_as_prm(folder: Path, tmp_path: Path) -> 
         TransformersPRM(folder, prefill_tokens=0)
     with pytest.raises(InputError, match="cache_tokens"):
         TransformersPRM(folder, cache_tokens=-1)
-    with pytest.raises(TypeError, match="wings"):
-        TransformersPRM(folder, wings=2)  # type: ignore[call-arg]
+    with pytest.raises(InputError, match=r"unknown option 'wings'.*device.*system_prompt"):
+        TransformersPRM(folder, wings=2)
 
 
 def test_cancelling_and_closing(folder: Path) -> None:

@@ -395,7 +395,7 @@ def test_mistakes_show_at_construction(tmp_path: Path, pair_paths: tuple[Path, P
         assert "\n" not in str(caught.value)
         with pytest.raises(InputError, match="unknown option 'max_lenght'"):
             load(pair_paths[load is VLLMPRM], max_lenght=100)
-    with pytest.raises(EngineError, match="no PRM of a known form"):
+    with pytest.raises(EngineError, match="no PRM of a known format"):
         VLLMPRM(pair_paths[0])
     with pytest.raises(EngineError, match="cannot serve") as caught:
         VLLMPolicy(pair_paths[0], max_model_len=10**9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +57,18 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
         raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
     picked: torch.dtype = getattr(torch, name)
     return picked
+
+
+@contextmanager
+def without_load_report() -> Iterator[None]:
+    """Keep quiet what transformers logs of missing and unexpected weights: it is read as data."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def one_line(error: BaseException) -> str:

@@ -13,12 +13,13 @@ from ets.prm.function import FunctionPRM
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
-    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, all of them of the
-    `Qwen2ForProcessRewardModel` form. `options` go to the backend's constructor; they may also
-    stand in the name, as a policy's may.
+    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`. How the model is read follows
+    from its config and name, or from the option `format` (see `ets.prm.formats`). `options` go to
+    the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
 
     Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
-    backend's package is not installed, `EngineError` where the model cannot be loaded.
+    backend's package is not installed, `EngineError` where the model cannot be loaded or is of no
+    known format.
     """
     if not isinstance(prm, str):
         if options:

@@ -1,16 +1,15 @@
-"""A PRM of the Qwen2.5-Math-PRM form that runs in this process on `transformers`."""
+"""A PRM of any known format that runs in this process on `transformers`."""
 
 from __future__ import annotations
 
-import json
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
 from ets.errors import EngineError, InputError
 from ets.kv_space import KVSpace, cache_space
-from ets.loading import need_torch, pick_device, pick_dtype, positive
-from ets.prm.prompt import SYSTEM_PROMPT, QwenPRMPrompt
+from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive, without_load_report
+from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.step import Prefix, Score
 
 if TYPE_CHECKING:
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 
     from ets.slots import Tokens
 
+_OPTIONS = ("device", "dtype", "max_batch", "prefill_tokens", "cache_tokens", "max_length")
+
 
 class TransformersPRM:
-    """Scores steps with a checkpoint of the `Qwen2ForProcessRewardModel` form.
+    """Scores steps with a checkpoint of a known format: a backbone, and a head read at one token.
 
-    A Qwen2 backbone, and a head of two linear layers that is read at the step tag. Only the tokens
-    that its recent calls have not seen are computed.
+    Only the tokens that its recent calls have not seen are computed.
 
     Parameters
     ----------
@@ -37,14 +37,17 @@ class TransformersPRM:
         Tokens of recent solutions whose keys and values are kept between calls; 0 for none.
     max_length
         Lowers the context length that the checkpoint states.
-    system_prompt
-        That of Qwen2.5-Math-PRM; None for no system message.
+    format
+        How the PRM is read, a name of `ets.prm.formats.FORMATS`; by default what its config and
+        name say.
+    options
+        What the format takes, such as the `system_prompt` of `qwen`.
 
     A step without text scores as the solution before it, and 0 if nothing has been written.
 
     # Errors
-    `MissingExtraError` without torch, `EngineError` if the model cannot be loaded or is of another
-    form, `InputError` for a bad option.
+    `MissingExtraError` without torch, `EngineError` if the model cannot be loaded or is of no known
+    format, or not of the one that was asked for, `InputError` for a bad option.
     """
 
     def __init__(
@@ -57,7 +60,8 @@ class TransformersPRM:
         prefill_tokens: int = 8192,
         cache_tokens: int = 32768,
         max_length: int | None = None,
-        system_prompt: str | None = SYSTEM_PROMPT,
+        format: str | None = None,  # noqa: A002  what users call it
+        **options: Any,
     ) -> None:
         need_torch()
         positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
@@ -69,15 +73,19 @@ class TransformersPRM:
         self._cache_tokens = cache_tokens
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
-        self._prompt = QwenPRMPrompt.load(
-            self._name, max_length=max_length, system_prompt=system_prompt
-        )
+        self._format = load_format(self._name, format, options, max_length=max_length)
+        if options:
+            known = ", ".join(("format", *_OPTIONS, *format_options(type(self._format))))
+            raise InputError(
+                f"unknown option {min(options)!r} of a transformers PRM of the format "
+                f"{self._format.name}; its options are {known}"
+            )
+        self._head = self._format.head().to(picked, precision)
         from ets.slots import SlotModel
 
-        backbone, self._head = _load_model(self._name, picked, precision)
         self._model = SlotModel(
-            backbone,
-            max_length=self._prompt.max_length,
+            _load_backbone(self._format, picked, precision),
+            max_length=self._format.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
             name=self._name,
@@ -86,9 +94,9 @@ class TransformersPRM:
         self._batcher: Batcher[Tokens, Score] = Batcher(self._run, name=f"PRM {self._name!r}")
 
     @property
-    def prompt(self) -> QwenPRMPrompt:
-        """How this PRM turns a solution into ids."""
-        return self._prompt
+    def format(self) -> PRMFormat:
+        """How this PRM turns a solution into ids, and where it is read."""
+        return self._format
 
     async def kv_space(self) -> KVSpace:
         """The tokens whose keys and values are kept between calls: `cache_tokens`.
@@ -102,7 +110,7 @@ class TransformersPRM:
         """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
         from ets.slots import Tokens
 
-        parts = self._prompt.parts(prefix)
+        parts = self._format.parts(prefix)
         if parts is None:
             return Score(0.0)
         ids: list[int] = []
@@ -131,7 +139,7 @@ class TransformersPRM:
                     continue
                 states, known = self._model.extend(live, first=0)
                 self._model.prefixes.trim()
-                rewards = torch.softmax(self._head(states).double(), dim=-1)[:, 1].tolist()
+                rewards = self._head(states).tolist()
                 for seq, reward, cached in zip(live, rewards, known, strict=True):
                     cached = max(0, cached - charged.get(seq, 0))
                     self._answer(waiting[seq], reward, len(seq.ids), cached)
@@ -184,54 +192,28 @@ class TransformersPRM:
             cached = total  # who asked for the same was answered from this one's work
 
 
-def _load_model(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The backbone and the head, every weight accounted for."""
-    import torch
-    from transformers import AutoConfig, Qwen2Model
+def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) -> Any:
+    """The model without its head, every weight accounted for."""
+    from transformers import AutoModel
 
-    backbone: Any
-
+    name = form.checkpoint.name
     try:
-        config = AutoConfig.from_pretrained(name)
-        config._attn_implementation = "sdpa"
-        weights = {key: tensor.to(dtype) for key, tensor in _read_weights(name).items()}
-        with torch.device("meta"):
-            backbone = Qwen2Model(config)
-            size = config.hidden_size
-            head = torch.nn.Sequential(
-                torch.nn.Linear(size, size), torch.nn.ReLU(), torch.nn.Linear(size, 2)
+        with without_load_report():
+            loaded: Any = AutoModel.from_pretrained(
+                name,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+                trust_remote_code=False,  # only heads need code of their own, and ours is here
             )
-        whole = torch.nn.ModuleDict({"model": backbone, "score": head})
-        for key in [key for key in weights if key == "lm_head.weight"]:
-            del weights[key]  # the language model's head, kept by some checkpoints, is not used
-        whole.load_state_dict(weights, strict=True, assign=True)
-        backbone.rotary_emb = type(backbone.rotary_emb)(config=config)
-    except EngineError:
-        raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:500]
-        raise EngineError(
-            f"cannot load the PRM {name!r}: {type(error).__name__}: {reason}"
-        ) from error
-    return backbone.to(device).eval(), head.to(device).eval()
-
-
-def _read_weights(name: str) -> dict[str, torch.Tensor]:
-    """All tensors of the checkpoint's safetensors files."""
-    from safetensors.torch import load_file
-    from transformers.utils.hub import cached_file
-
-    missing = {"_raise_exceptions_for_missing_entries": False}
-    index = cached_file(name, "model.safetensors.index.json", **missing)
-    if index is None:
-        files = ["model.safetensors"]
-    else:
-        with open(index, encoding="utf-8") as lines:
-            files = sorted(set(json.load(lines)["weight_map"].values()))
-    weights: dict[str, torch.Tensor] = {}
-    for file in files:
-        path = cached_file(name, file, **missing)
-        if path is None:
-            raise EngineError(f"the PRM {name!r} lacks its weights: no {file}")
-        weights.update(load_file(path))
-    return weights
+        raise EngineError(f"cannot load the PRM {name!r}: {one_line(error)}") from error
+    model, report = loaded
+    lacking = sorted(report["missing_keys"])
+    beyond = sorted(set(report["unexpected_keys"]) - form.head_weights)
+    for what, keys in (("lack", lacking), ("hold more than a model of its kind has:", beyond)):
+        if keys:
+            raise EngineError(
+                f"cannot load the PRM {name!r}: its weights {what} {keys[0]} ({len(keys)} in all)"
+            )
+    return model.to(device).eval()

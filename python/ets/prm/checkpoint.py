@@ -1,0 +1,58 @@
+"""A PRM's checkpoint: config, tokenizer and weights, each file read when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ets.prm.weights import Weights
+from ets.tokenizer import load_config, load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_NO_LIMIT = 1 << 30
+
+
+class Checkpoint:
+    """A checkpoint folder or hub name.
+
+    # Errors
+    `EngineError` of one line, from each attribute, for a file that is missing or cannot be read.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.weights = Weights(name)
+
+    @cached_property
+    def config(self) -> Any:
+        """The model's configuration."""
+        return load_config(self.name)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's own tokenizer, proven against `tokenizer.json`."""
+        return load_tokenizer(self.name)
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """The model classes that the config states."""
+        return tuple(self.config.architectures or ())
+
+    @property
+    def is_lm(self) -> bool:
+        """Whether it states to be a causal language model."""
+        return any(name.endswith("ForCausalLM") for name in self.architectures)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that the model can read."""
+        text = self.config.get_text_config()
+        return int(getattr(text, "max_position_embeddings", None) or _NO_LIMIT)
+
+    @property
+    def label(self) -> str:
+        """What the checkpoint is called, in lower case: its folder or its name on the hub."""
+        return Path(self.name).name.lower()

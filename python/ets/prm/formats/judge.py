@@ -1,0 +1,124 @@
+"""Any instruct model as a judge: the probability that it finds the last step right.
+
+One user message in the checkpoint's own chat template, then the model's answer:
+
+    user: {instructions}
+
+    Problem: {problem}
+
+    Step 1: {step}
+
+    Step 2: {step}
+
+    {question}
+
+The score of the last step is read where the answer's first token comes: the probability of a yes
+(`Yes`, `yes`, `YES`, with or without a space) in a softmax over the logits of all forms of yes and
+no. The question comes last, so what is before it is shared with the solutions that go on from here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ets.errors import EngineError, InputError
+from ets.prm.checkpoint import Checkpoint
+from ets.prm.formats.base import PRMFormat
+from ets.prm.formats.chat import chat_text, word_ids
+from ets.prm.formats.cut import encode_cut
+
+if TYPE_CHECKING:
+    import torch
+
+INSTRUCTIONS = (
+    "You check a solution to a problem step by step. Say of its last step whether it is right: "
+    "correct in itself, and a sound way on from the steps before it."
+)
+QUESTION = "Is the last step right? Answer Yes or No."
+_MARK = "\ufffc"
+
+
+class JudgeFormat(PRMFormat):
+    """A chat model that is asked about the last step.
+
+    `instructions` stand before the problem, `question` behind the last step, `yes` and `no` are the
+    words that the model can answer; `system_prompt`, if any, is a message of its own.
+    """
+
+    name: ClassVar[str] = "judge"
+    models: ClassVar[str] = "any instruct model"
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        *,
+        system_prompt: str | None = None,
+        instructions: str = INSTRUCTIONS,
+        question: str = QUESTION,
+        yes: str = "Yes",
+        no: str = "No",
+    ) -> None:
+        super().__init__(checkpoint)
+        for option, text in (("question", question), ("yes", yes), ("no", no)):
+            if not text.strip():
+                raise InputError(f"{option} must not be empty, got {text!r}")
+        self._system_prompt = system_prompt
+        self._instructions = instructions
+        self._question = question
+        self._good = word_ids(checkpoint, _forms(yes))
+        self._bad = word_ids(checkpoint, _forms(no))
+        if both := set(self._good) & set(self._bad):
+            raise InputError(f"yes and no must be other words, got {yes!r} and {no!r}: {both}")
+        self._frame = self._render()
+
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint) -> bool:
+        """Never: a policy given as a PRM by mistake must not be taken for a judge."""
+        return False
+
+    def head(self) -> torch.nn.Module:
+        """All forms of yes against all forms of no."""
+        from ets.prm.heads import TokenChoice
+
+        checkpoint = self.checkpoint
+        rows = checkpoint.weights.lm_rows(checkpoint.config, self._good + self._bad).float()
+        return TokenChoice(rows[: len(self._good)], rows[len(self._good) :])
+
+    @property
+    def head_weights(self) -> frozenset[str]:
+        """The language model's head."""
+        return frozenset({"lm_head.weight"})
+
+    def _render(self) -> tuple[str, str]:
+        """What stands before and behind the user's message."""
+        messages = [{"role": "user", "content": _MARK}]
+        if self._system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": self._system_prompt})
+        parts = chat_text(self.checkpoint, messages).split(_MARK)
+        if len(parts) != 2:
+            raise EngineError(
+                f"the chat template of {self.checkpoint.name!r} shows the user's message "
+                f"{len(parts) - 1} times"
+            )
+        return parts[0], parts[1]
+
+    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
+        before, behind = self._frame
+        text = f"{before}{self._instructions}\n\nProblem: {problem}"
+        cuts = [len(text)]
+        for number, step in enumerate(steps, 1):
+            text += f"\n\nStep {number}: {step}"
+            cuts.append(len(text))
+        text += f"\n\n{self._question}{behind}"
+        return encode_cut(
+            self.checkpoint.tokenizer,
+            text,
+            [*cuts, len(text)],
+            name=self.checkpoint.name,
+            special_tokens=False,
+        )
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    forms = dict.fromkeys((word, word.lower(), word.upper(), word.capitalize()))
+    return tuple(lead + form for form in forms for lead in ("", " "))

@@ -1,0 +1,107 @@
+"""Qwen2.5-Math-PRM-7B and 72B, Qwen2.5-Math-7B-PRM800K (Zhang et al., arXiv 2501.07301).
+
+    <|im_start|>system
+    {system prompt}<|im_end|>
+    <|im_start|>user
+    {problem}<|im_end|>
+    <|im_start|>assistant
+    {step}<extra_0>{step}<extra_0>
+
+As in its model card. The score of a step is read at the tag `<extra_0>` behind it: the second class
+of a softmax over the two outputs of Linear, ReLU, Linear.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, ClassVar
+
+from ets.errors import EngineError
+from ets.prm.checkpoint import Checkpoint
+from ets.prm.formats.base import PRMFormat
+
+if TYPE_CHECKING:
+    import torch
+
+STEP_TAG = "<extra_0>"
+SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
+_LAYERS = ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
+_CACHED_TEXTS = 1 << 14
+
+
+class QwenFormat(PRMFormat):
+    """Chat prompt, then each step's text and the tag at which the model speaks of it.
+
+    Prompt and steps are encoded apart, each once; the tag is a token of its own, so this gives the
+    ids of the whole text. `system_prompt=None` for no system message.
+    """
+
+    name: ClassVar[str] = "qwen"
+    models: ClassVar[str] = (
+        "Qwen2.5-Math-PRM-7B and 72B, Qwen2.5-Math-7B-PRM800K, any Qwen2ForProcessRewardModel"
+    )
+    classes_of_two: ClassVar[bool] = True
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, system_prompt: str | None = SYSTEM_PROMPT
+    ) -> None:
+        super().__init__(checkpoint)
+        self._system_prompt = system_prompt
+        self._cache: OrderedDict[tuple[bool, str], tuple[int, ...]] = OrderedDict()
+        tag = checkpoint.tokenizer.encode(STEP_TAG, add_special_tokens=False)
+        if len(tag) != 1:
+            raise EngineError(
+                f"{checkpoint.name!r} is no {self.name} PRM: its tokenizer has no token {STEP_TAG}"
+            )
+        if not checkpoint.tokenizer.chat_template:
+            raise EngineError(f"the tokenizer of {checkpoint.name!r} has no chat template")
+        self.tag_id: int = tag[0]
+        """Id of the step tag, from the PRM's own tokenizer."""
+
+    @classmethod
+    def recognises(cls, checkpoint: Checkpoint) -> bool:
+        """By the class that the config states."""
+        return "Qwen2ForProcessRewardModel" in checkpoint.architectures
+
+    def head(self) -> torch.nn.Module:
+        """The two linear layers."""
+        from ets.prm.heads import TwoClasses
+
+        tensors = [self.checkpoint.weights.tensor(name).float() for name in _LAYERS]
+        if tensors[2].shape[0] != 2 or tensors[3].shape != (2,):
+            raise EngineError(
+                f"the head of {self.checkpoint.name!r} must have 2 outputs: {_LAYERS[2]} is of "
+                f"shape {tuple(tensors[2].shape)}, {_LAYERS[3]} of {tuple(tensors[3].shape)}"
+            )
+        return TwoClasses((tensors[0], tensors[1]), (tensors[2], tensors[3]))
+
+    @property
+    def head_weights(self) -> frozenset[str]:
+        """The two layers, and the language model's head, which some keep and none uses."""
+        return frozenset({*_LAYERS, "lm_head.weight"})
+
+    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
+        return [self._cached(True, problem), *(self._cached(False, step) for step in steps)]
+
+    def _cached(self, is_problem: bool, text: str) -> tuple[int, ...]:
+        key = (is_problem, text)
+        ids = self._cache.get(key)
+        if ids is None:
+            ids = self._encode_prompt(text) if is_problem else self._encode_step(text)
+            self._cache[key] = ids
+            if len(self._cache) > _CACHED_TEXTS:
+                self._cache.popitem(last=False)
+        else:
+            self._cache.move_to_end(key)
+        return ids
+
+    def _encode_prompt(self, problem: str) -> tuple[int, ...]:
+        messages = [{"role": "user", "content": problem}]
+        if self._system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": self._system_prompt})
+        tokenizer = self.checkpoint.tokenizer
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return tuple(tokenizer.encode(str(text), add_special_tokens=False))
+
+    def _encode_step(self, text: str) -> tuple[int, ...]:
+        return (*self.checkpoint.tokenizer.encode(text, add_special_tokens=False), self.tag_id)
