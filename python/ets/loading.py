@@ -1,7 +1,8 @@
-"""What the torch backends share: device, precision and one-line errors."""
+"""What the torch backends share: device, precision, quiet loading and one-line errors."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,8 +62,8 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 
 @contextmanager
 def without_load_report() -> Iterator[None]:
-    """Keep quiet what transformers logs of missing and unexpected weights: it is read as data."""
-    logger = logging.getLogger("transformers.modeling_utils")
+    """Keep quiet what transformers logs of weights while it loads some: it is read as data."""
+    logger = logging.getLogger("transformers")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -75,6 +76,12 @@ def one_line(error: BaseException) -> str:
     """An error's type and the first line of what it says."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def keyword_names(kind: type) -> tuple[str, ...]:
+    """The names of a constructor's keyword-only arguments."""
+    parameters = inspect.signature(kind).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
 
 
 def positive(**values: Any) -> None:

@@ -124,7 +124,9 @@ def gist(error: BaseException) -> str:
     # Validation errors of pydantic put the number of errors first and the reason third.
     if lines and "validation error" in lines[0] and len(lines) > 1:
         lines = lines[1:]
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return lines[0].removeprefix("Value error, ").partition(" [type=")[0]
 
 
 def _version() -> str:

@@ -305,6 +305,48 @@ def demo(
         run_demo(width, seed, output)
 
 
+@app.command()
+def doctor(
+    policy: Annotated[
+        str | None, typer.Option(help="The policy to examine, as in solve.", show_default=False)
+    ] = None,
+    prm: Annotated[
+        str | None, typer.Option(help="The PRM to examine, as in solve.", show_default=False)
+    ] = None,
+    policy_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What the policy's backend takes; again for more."),
+    ] = None,
+    prm_option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="The same for the PRM.")
+    ] = None,
+    width: Annotated[int, typer.Option(min=1, help="The width that is planned.")] = 16,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of one solution.")] = 1024,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each model.")
+    ] = False,
+    debug: Debug = False,
+) -> int:
+    """Load a policy and a PRM, try them on a small problem, and say what is wrong.
+
+    Exits with 1 if something is. Without options it examines the bundled pair.
+    """
+    from ets.cli.doctor import run_doctor
+    from ets.doctor import Load
+
+    if policy is None and prm is None:
+        policy, prm = "demo", "demo"
+    with open_output(as_json=as_json, debug=debug) as output:
+        return run_doctor(
+            policy,
+            prm,
+            policy_options=parse_options("--policy-option", policy_option or []),
+            prm_options=parse_options("--prm-option", prm_option or []),
+            load=Load(width, max_tokens),
+            output=output,
+        )
+
+
 def _given(**options: Any) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 

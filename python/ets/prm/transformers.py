@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from ets.batcher import Batch, Batcher, Ticket
 from ets.errors import EngineError, InputError
 from ets.kv_space import KVSpace, cache_space
-from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive, without_load_report
+from ets.loading import (
+    keyword_names,
+    need_torch,
+    one_line,
+    pick_device,
+    pick_dtype,
+    positive,
+    without_load_report,
+)
 from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.step import Prefix, Score
 
@@ -16,8 +24,6 @@ if TYPE_CHECKING:
     import torch
 
     from ets.slots import Tokens
-
-_OPTIONS = ("device", "dtype", "max_batch", "prefill_tokens", "cache_tokens", "max_length")
 
 
 class TransformersPRM:
@@ -37,6 +43,8 @@ class TransformersPRM:
         Tokens of recent solutions whose keys and values are kept between calls; 0 for none.
     max_length
         Lowers the context length that the checkpoint states.
+    incremental
+        False reads every solution from its first token, for comparison. May be changed at any time.
     format
         How the PRM is read, a name of `ets.prm.formats.FORMATS`; by default what its config and
         name say.
@@ -60,6 +68,7 @@ class TransformersPRM:
         prefill_tokens: int = 8192,
         cache_tokens: int = 32768,
         max_length: int | None = None,
+        incremental: bool = True,
         format: str | None = None,  # noqa: A002  what users call it
         **options: Any,
     ) -> None:
@@ -71,14 +80,15 @@ class TransformersPRM:
             positive(max_length=max_length)
         self._name = fspath(path)
         self._cache_tokens = cache_tokens
+        self.incremental = incremental
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
         self._format = load_format(self._name, format, options, max_length=max_length)
         if options:
-            known = ", ".join(("format", *_OPTIONS, *format_options(type(self._format))))
+            known = (*keyword_names(type(self)), *format_options(type(self._format)))
             raise InputError(
                 f"unknown option {min(options)!r} of a transformers PRM of the format "
-                f"{self._format.name}; its options are {known}"
+                f"{self._format.name}; its options are {', '.join(known)}"
             )
         self._head = self._format.head().to(picked, precision)
         from ets.slots import SlotModel
@@ -118,6 +128,8 @@ class TransformersPRM:
         for part in parts:
             ids.extend(part)
             cuts.append(len(ids))
+        if not self.incremental:
+            cuts = cuts[-1:]
         return await self._batcher.submit(Tokens(tuple(ids), tuple(cuts)))
 
     async def aclose(self) -> None:

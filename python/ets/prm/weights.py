@@ -38,7 +38,7 @@ class Weights:
                     return dict(json.load(text)["weight_map"])
             if path := self._find(file):
                 with _Tensors(path) as tensors:
-                    return dict.fromkeys(tensors.names(), path)
+                    return dict.fromkeys(tensors.names(), file)
         raise EngineError(f"{self._name!r} lacks its weights: no {', no '.join(_FILES)}")
 
     def tensor(self, name: str) -> torch.Tensor:
@@ -71,7 +71,7 @@ class Weights:
         file = self.files.get(name)
         if file is None:
             raise EngineError(f"the weights of {self._name!r} lack {name}")
-        path = file if os.path.isabs(file) else self._find(file)
+        path = self._find(file)
         if path is None:
             raise EngineError(f"{self._name!r} lacks its weights: no {file}")
         with _Tensors(path) as tensors:

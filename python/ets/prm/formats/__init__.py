@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ets.errors import EngineError, InputError
+from ets.loading import keyword_names
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
 from ets.prm.formats.judge import JudgeFormat
@@ -58,7 +58,7 @@ def find_format(checkpoint: Checkpoint, name: str | None = None) -> type[PRMForm
 
 def format_options(kind: type[PRMFormat]) -> tuple[str, ...]:
     """The names of the options that a format takes."""
-    return tuple(inspect.signature(kind).parameters)[1:]
+    return keyword_names(kind)
 
 
 def load_format(

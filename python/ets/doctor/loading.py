@@ -1,0 +1,74 @@
+"""Loading what is to be examined, and what to do where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ets.doctor.report import Report
+from ets.errors import EngineError, MissingExtraError
+from ets.policy import Policy, load_policy
+from ets.prm import PRM, load_prm
+from ets.prm.checkpoint import Checkpoint
+from ets.prm.formats import find_format
+
+_WITH_CHECKPOINT = ("transformers", "vllm")
+_SERVER = "python -m vllm.entrypoints.openai.api_server --model MODEL"
+
+
+def load_as_policy(name: str, options: Mapping[str, Any]) -> Policy | Report:
+    """The policy of a name, or the report that says why there is none."""
+    try:
+        return load_policy(name, **options)
+    except (EngineError, MissingExtraError, ValueError, TypeError) as error:
+        return _failed(Report("policy", name), error, options)
+
+
+def load_as_prm(name: str, options: Mapping[str, Any]) -> PRM | Report:
+    """The PRM of a name, or the report that says why there is none."""
+    try:
+        return load_prm(name, **options)
+    except (EngineError, MissingExtraError, ValueError, TypeError) as error:
+        return _failed(Report("PRM", name), error, options)
+
+
+def what_it_is(report: Report, options: Mapping[str, Any]) -> str:
+    """Whether the checkpoint behind a name belongs to the other part; empty where it does not."""
+    checkpoint = _checkpoint(report)
+    if checkpoint is None:
+        return ""
+    try:
+        kind = find_format(checkpoint)
+    except EngineError:
+        forced = "format" in options or "format=" in report.name
+        if report.part == "PRM" and not forced and checkpoint.is_lm:
+            return (
+                "this is a language model: give it as --policy; a PRM whose name does not say so "
+                "needs --prm-option format=NAME, an instruct model that is to judge format=judge"
+            )
+        return ""
+    return f"this is a PRM ({kind.name}): give it as --prm" if report.part == "policy" else ""
+
+
+def _failed(report: Report, error: Exception, options: Mapping[str, Any]) -> Report:
+    report.find("bad", " ".join(str(error).split()), _what_to_do(report, error, options))
+    return report
+
+
+def _what_to_do(report: Report, error: Exception, options: Mapping[str, Any]) -> str:
+    text = str(error)
+    if isinstance(error, MissingExtraError):
+        return ""
+    if "cannot reach" in text or "did not answer" in text:
+        return f"start the server, or correct the address; vLLM's is started by `{_SERVER}`"
+    if "no checkpoint folder" in text or "no model configuration" in text:
+        return (
+            "give the folder of a checkpoint, which holds config.json, or a name on the hub, which "
+            "needs the network unless it is in the local cache"
+        )
+    return what_it_is(report, options)
+
+
+def _checkpoint(report: Report) -> Checkpoint | None:
+    backend, _, path = report.name.partition("?")[0].partition(":")
+    return Checkpoint(path) if backend in _WITH_CHECKPOINT and path else None
