@@ -132,10 +132,13 @@ class Search:
         self._owned: list[Policy | PRM | Embedder] = []
         self._closed = False
         try:
+            writer = self._own(policy, load_policy(policy, **(policy_options or {})))
             self._engines = Engines(
-                policy=self._own(policy, load_policy(policy, **(policy_options or {}))),
+                policy=writer,
                 prm=self._own(prm, load_prm(prm, **(prm_options or {}))),
-                embedder=self._own(embedder, load_embedder(embedder, **(embedder_options or {})))
+                embedder=self._own(
+                    embedder, load_embedder(embedder, policy=writer, **(embedder_options or {}))
+                )
                 if self.strategy.needs_embeddings
                 else None,
             )

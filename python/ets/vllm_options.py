@@ -102,14 +102,16 @@ def kv_space(config: Any) -> KVSpace:
 def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """What vLLM needs on a CPU so that seeds, the prefix cache and two engines work."""
     limit = getattr(checkpoint.get_text_config(), "max_position_embeddings", None)
-    context = options.get("max_model_len") or min(limit or _CPU_CONTEXT, _CPU_CONTEXT)
+    context = options.get("max_model_len")
+    if context is None and (limit is None or limit > _CPU_CONTEXT):
+        context = _CPU_CONTEXT  # else what the checkpoint states, which vLLM knows best
     defaults: dict[str, Any] = {
         "dtype": "float32",  # without AVX512-BF16, bf16 takes several times as long
         "enforce_eager": True,
         "block_size": 32,  # 16 fails; the default of 128 makes prefix hits rare
         # A request with a seed kills the engine when its prefill comes in chunks.
         "enable_chunked_prefill": False,
-        "max_model_len": context,
+        **({"max_model_len": context} if context else {}),
         "max_num_batched_tokens": max(context, _CPU_CONTEXT) if context else _CPU_CONTEXT,
         "distributed_executor_backend": "uni",
     }

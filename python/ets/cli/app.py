@@ -101,7 +101,8 @@ def solve(
     embedder: Annotated[
         str,
         typer.Option(
-            help="What finds steps that mean the same: lexical, demo, sentence-transformers:NAME.",
+            help="What finds steps that mean the same: lexical, demo, policy, "
+            "sentence-transformers:NAME or vllm:NAME.",
             rich_help_panel=_ENGINES,
         ),
     ] = "lexical",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,19 @@ class Embedder(Protocol):
 
     async def aclose(self) -> None:
         """Free the model. Called once."""
+        ...
+
+
+@runtime_checkable
+class HasEmbedder(Protocol):
+    """A policy whose model can embed its own steps."""
+
+    def embedder(self, **options: Any) -> Embedder:
+        """An embedder of the mean of the model's hidden states; whoever asked for it closes it.
+
+        # Errors
+        `InputError` for an unknown option.
+        """
         ...
 
 

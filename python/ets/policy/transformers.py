@@ -18,6 +18,7 @@ from ets.tokenizer import load_config
 if TYPE_CHECKING:
     import torch
 
+    from ets.embed.hidden_state import HiddenStateEmbedder
     from ets.policy.decoder import Request
 
 
@@ -77,8 +78,9 @@ class TransformersPolicy:
         from ets.policy.decoder import Decoder
         from ets.slots import SlotModel
 
+        self._model = _load_model(name, picked, precision)
         model = SlotModel(
-            _load_model(name, picked, precision),
+            self._model,
             max_length=self._prompt.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
@@ -116,6 +118,27 @@ class TransformersPolicy:
         if seed < 0:
             raise InputError(f"seed must be >= 0, got {seed}")
         return await self._batcher.submit(Request(prefix, seed, max_tokens))
+
+    def embedder(self, **options: Any) -> HiddenStateEmbedder:
+        """An embedder that uses the weights of this policy's model.
+
+        # Errors
+        `InputError` for an option other than `max_batch`.
+        """
+        from ets.embed.hidden_state import HiddenStateEmbedder
+
+        if unknown := sorted(set(options) - {"max_batch"}):
+            raise InputError(
+                f"unknown option {unknown[0]!r} of the embedder of a transformers policy; it has "
+                "max_batch"
+            )
+        return HiddenStateEmbedder(
+            self._model,
+            self._prompt.tokenizer,
+            max_length=self._prompt.max_length,
+            name=self._name,
+            **options,
+        )
 
     async def aclose(self) -> None:
         """Stop the worker; calls that still wait get an `EngineError`."""

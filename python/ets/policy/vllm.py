@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ets.errors import InputError
 from ets.kv_space import KVSpace
@@ -13,8 +13,22 @@ from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
 from ets.vllm_engine import VLLMEngine, rendered
 
+if TYPE_CHECKING:
+    from ets.embed.vllm import VLLMEmbedder
+
 _SEEDS = 1 << 63
 """vLLM takes seeds below this."""
+_ALSO_FOR_EMBEDDING = (
+    "dtype",
+    "enforce_eager",
+    "hf_overrides",
+    "max_model_len",
+    "quantization",
+    "revision",
+    "tensor_parallel_size",
+    "trust_remote_code",
+)
+"""Options of a policy's engine that its embedder's engine has too."""
 
 
 class VLLMPolicy:
@@ -43,14 +57,16 @@ class VLLMPolicy:
 
     def __init__(self, path: str | PathLike[str], **options: Any) -> None:
         names = {field.name for field in fields(PolicyOptions)}
+        self._name = fspath(path)
+        self._options = dict(options)
         prompting = PolicyOptions(**{k: v for k, v in options.items() if k in names})
         self.engine = VLLMEngine(
-            fspath(path),
+            self._name,
             defaults={"gpu_memory_utilization": 0.45, "runner": "generate"},
             options={k: v for k, v in options.items() if k not in names},
         )
         self._prompt = PolicyPrompt.load(
-            fspath(path), prompting, max_length=self.engine.max_model_len
+            self._name, prompting, max_length=self.engine.max_model_len
         )
         _ = self._prompt.engine_stops  # reads the vocabulary while the engine starts
 
@@ -102,6 +118,20 @@ class VLLMPolicy:
             cached_tokens=reply.output.num_cached_tokens or 0,
         )
         return replace(step, preemptions=reply.preemptions)
+
+    def embedder(self, **options: Any) -> VLLMEmbedder:
+        """An embedder of this policy's checkpoint, on an engine of its own.
+
+        An engine that generates gives no hidden states, so the weights are loaded a second time,
+        with the policy's `dtype`, `tensor_parallel_size` and the like. `options` win over those.
+
+        # Errors
+        `InputError` for an unknown option.
+        """
+        from ets.embed.vllm import VLLMEmbedder
+
+        same = {key: self._options[key] for key in _ALSO_FOR_EMBEDDING if key in self._options}
+        return VLLMEmbedder(self._name, **{"pooling": "mean", **same, **options})
 
     async def aclose(self) -> None:
         """End the engine; calls that still wait get an `EngineError`."""
