@@ -92,8 +92,9 @@ def solve(
     prm: Annotated[
         str | None,
         typer.Option(
-            help="The model that scores them: demo, transformers:PATH, vllm:PATH or none. With the "
-            "demo policy the demo PRM; with another policy none, a plain majority vote.",
+            help="The model that scores them: demo, transformers:PATH, vllm:PATH, "
+            "pooling:MODEL@URL or none. With the demo policy the demo PRM; with another policy "
+            "none, a plain majority vote.",
             rich_help_panel=_ENGINES,
             show_default=False,
         ),

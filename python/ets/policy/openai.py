@@ -6,20 +6,18 @@ import os
 from dataclasses import fields
 from typing import Any
 
-from ets.checks import check_int, check_number
+from ets.checks import check_int
+from ets.connection import Connection
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.completion import Completion
-from ets.policy.connection import Connection
 from ets.policy.prompt import PolicyPrompt
-from ets.policy.server import Server
 from ets.policy.text_step import TextSteps
+from ets.server import Server
 from ets.step import Prefix, Step
 
 _SEEDS = 1 << 63
 """Servers take seeds below this."""
-_MOST_IN_FLIGHT = 1000
-"""The connections that the client keeps at most; more requests would time out waiting for one."""
 
 
 class OpenAIPolicy:
@@ -86,15 +84,13 @@ class OpenAIPolicy:
     ) -> None:
         if not model:
             raise InputError("model must be the name of a model that the server has, got ''")
-        check_number("timeout", timeout, "above 0", lambda value: value > 0)
-        check_int("max_retries", max_retries, 0, 100)
-        check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
         if max_length is not None:
             check_int("max_length", max_length, 1, 1 << 30)
         prompting = _prompt_options(options)
         self._connection = Connection(
             url,
-            api_key=api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY",
+            user="policy",
+            api_key=api_key,
             timeout=timeout,
             max_retries=max_retries,
             max_in_flight=max_in_flight,
@@ -144,7 +140,7 @@ class OpenAIPolicy:
             return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
         write = self._ids_request if self._server.kind == "vllm" else self._texts.request
         body = {"model": self._model, "n": 1, "max_tokens": room, **write(prefix, seed)}
-        answer = await self._connection.post("/completions", body)
+        answer = await self._connection.post("/completions", body, explain=_refusal)
         completion = Completion.read(answer, url=self._server.url)
         if self._server.kind == "vllm":
             return self._step_of_ids(completion, prefix, max_tokens)
@@ -201,6 +197,15 @@ class OpenAIPolicy:
                 "tokenizer is not ours; give the model's as tokenizer, here and to the server"
             )
         return step
+
+
+def _refusal(status: int, said: str) -> str | None:
+    if status != 404:
+        return None
+    return (
+        "cannot continue a text in the middle of an answer: its /completions answers 404, "
+        f"{said!r}; servers such as vLLM, SGLang and llama.cpp can"
+    )
 
 
 def _prompt_options(options: dict[str, Any]) -> PolicyOptions:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt, holds_answer
-from ets.policy.server import Kind
+from ets.server import Kind
 from ets.step import Finish, Prefix, Step
 
 _ALL_TOKENS: dict[Kind, dict[str, Any]] = {

@@ -13,13 +13,14 @@ from ets.prm.function import FunctionPRM
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
-    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`. How the model is read follows
-    from its config and name, or from the option `format` (see `ets.prm.formats`). `options` go to
-    the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
+    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, and `pooling:MODEL@URL` for a
+    model on a vLLM server. How the model is read follows from its config and name, or from the
+    option `format` (see `ets.prm.formats`). `options` go to the backend's constructor; they may
+    also stand in the name: `vllm:PATH?format=judge`.
 
     Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
-    backend's package is not installed, `EngineError` where the model cannot be loaded or is of no
-    known format.
+    backend's package is not installed, `EngineError` where the model cannot be loaded, is of no
+    known format, or its server cannot be reached.
     """
     if not isinstance(prm, str):
         if options:
@@ -50,7 +51,14 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             from ets.prm.vllm import VLLMPRM
 
             return VLLMPRM(path, **options)
-    raise ValueError(f"prm must be demo, transformers:PATH or vllm:PATH, got {prm!r}")
+        case "pooling" if "@" in path:
+            from ets.prm.pooling import PoolingPRM
+
+            model, _, url = path.rpartition("@")
+            return PoolingPRM(model, url, **options)
+    raise ValueError(
+        f"prm must be demo, transformers:PATH, vllm:PATH or pooling:MODEL@URL, got {prm!r}"
+    )
 
 
 __all__ = ["PRM", "FunctionPRM", "load_prm"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ets.prm.formats import PRMFormat
 
-_ROUNDING = 0.02
+ROUNDING = 0.02
 """How far the two probabilities of a row may be from summing to 1, in half precision."""
 
 
@@ -61,7 +61,7 @@ class ClassRows:
                 "not one pair of probabilities per new token"
             )
         bad, good = (float(value) for value in data[-1])
-        if not math.isclose(bad + good, 1.0, abs_tol=_ROUNDING) or min(bad, good) < 0:
+        if not math.isclose(bad + good, 1.0, abs_tol=ROUNDING) or min(bad, good) < 0:
             raise EngineError(
                 f"the PRM {self._name!r} gave ({bad:g}, {good:g}), which are no probabilities"
             )

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
+from ets.checks import check_int, check_number
 from ets.errors import EngineError, InputError, MissingExtraError
 
+Explain = Callable[[int, str], str | None]
+"""From a status and what the server said to what that means, behind `the server at URL `; None
+where the general message will do."""
+
+_MOST_IN_FLIGHT = 1000
+"""The connections that the client keeps at most; more requests would time out waiting for one."""
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
@@ -32,24 +40,50 @@ class _Link:
 class Connection:
     """A server at an address. Safe to use from several threads and event loops.
 
+    Parameters
+    ----------
+    url
+        The base of its API, such as `http://127.0.0.1:8000/v1`.
+    user
+        Who asks (`policy`, `PRM`), for error messages.
+    api_key
+        By default what `OPENAI_API_KEY` holds in the environment, or `EMPTY`.
+    timeout
+        Seconds that one try of a request may take.
+    max_retries
+        Further tries, with growing pauses, after a 429, a 5xx, a timeout or a lost connection.
+    max_in_flight
+        Requests at once on one event loop; more wait here.
+
     # Errors
-    `MissingExtraError` without the openai client, `InputError` for a bad URL.
+    `MissingExtraError` without the openai client, `InputError` for a bad URL or value.
     """
 
     def __init__(
-        self, url: str, *, api_key: str, timeout: float, max_retries: int, max_in_flight: int
+        self,
+        url: str,
+        *,
+        user: str,
+        api_key: str | None,
+        timeout: float,
+        max_retries: int,
+        max_in_flight: int,
     ) -> None:
+        check_number("timeout", timeout, "above 0", lambda value: value > 0)
+        check_int("max_retries", max_retries, 0, 100)
+        check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
         try:
             import openai
         except ImportError as error:
             raise MissingExtraError("openai", "openai") from error
         _check_url(url)
         self.url = url
+        self._user = user
         self._openai = openai
         self._timeout = timeout
         self._max_retries = max_retries
         self._max_in_flight = max_in_flight
-        self._api_key = api_key
+        self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY"
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._closed = False
@@ -73,8 +107,18 @@ class Connection:
             except self._openai.OpenAIError as error:
                 raise self._failure(error, path, timeout) from error
 
-    async def post(self, path: str, body: dict[str, Any]) -> str:
+    async def post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        beside: bool = False,
+        explain: Explain | None = None,
+    ) -> str:
         """The answer to a JSON body. Cancelled, it has closed its connection when it ends.
+
+        `beside`: the path lies beside the base of the API, not below it. `explain` words what the
+        server refuses.
 
         # Errors
         `EngineError` of one line that names the URL.
@@ -83,7 +127,7 @@ class Connection:
         if link.keeper is None:
             link.keeper = _until_the_loop_ends(link.client)
             await anext(link.keeper)
-        task = asyncio.create_task(self._ask(link, path, body))
+        task = asyncio.create_task(self._ask(link, path, body, beside, explain))
         link.running.add(task)
         try:
             await asyncio.wait([task])
@@ -134,14 +178,24 @@ class Connection:
             http_client=self._openai.DefaultAioHttpClient(),
         )
 
-    async def _ask(self, link: _Link, path: str, body: dict[str, Any]) -> str:
+    async def _ask(
+        self,
+        link: _Link,
+        path: str,
+        body: dict[str, Any],
+        beside: bool,
+        explain: Explain | None,
+    ) -> str:
+        target = self.url.rstrip("/").rpartition("/")[0] + path if beside else path
         async with link.gate:
             try:
-                return str(await link.client.post(path, body=body, cast_to=str))
+                return str(await link.client.post(target, body=body, cast_to=str))
             except self._openai.OpenAIError as error:
-                raise self._failure(error, path, self._timeout) from error
+                raise self._failure(error, path, self._timeout, explain) from error
 
-    def _failure(self, error: Exception, path: str, timeout: float) -> EngineError:
+    def _failure(
+        self, error: Exception, path: str, timeout: float, explain: Explain | None = None
+    ) -> EngineError:
         where = f"the server at {self.url}"
         if isinstance(error, self._openai.APIConnectionError):
             causes = _causes(error)
@@ -153,12 +207,10 @@ class Connection:
         if not isinstance(error, self._openai.APIStatusError):
             return EngineError(f"the request to {where} failed: {_one_line(str(error))}")
         said = _message(error)
-        if error.status_code == 404 and not re.search("model.*not (exist|found)", said, re.I):
-            if path == "/completions":
-                return EngineError(
-                    f"{where} cannot continue a text in the middle of an answer: its /completions "
-                    f"answers 404, {said!r}; servers such as vLLM, SGLang and llama.cpp can"
-                )
+        unknown_model = re.search("model.*not (exist|found)", said, re.I)
+        if explain and not unknown_model and (meaning := explain(error.status_code, said)):
+            return EngineError(f"{where} {meaning}")
+        if error.status_code == 404 and not unknown_model:
             return EngineError(
                 f"{where} answers {path} with 404, {said!r}: the URL must be the base of its API, "
                 "such as http://127.0.0.1:8000/v1"
@@ -166,7 +218,7 @@ class Connection:
         return EngineError(f"{where} answers {path} with {error.status_code}: {said}")
 
     def _is_closed(self) -> EngineError:
-        return EngineError(f"the policy on the server at {self.url} is closed")
+        return EngineError(f"the {self._user} on the server at {self.url} is closed")
 
 
 async def _until_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
