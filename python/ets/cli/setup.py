@@ -16,7 +16,7 @@ from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Strategy
 NO_PRM = "none"
 WAY_OUT = (
     "no --prm: steps are not scored, so this is a plain majority vote over independent samples; "
-    "add --prm vllm:PATH or --prm transformers:PATH (a Qwen2ForProcessRewardModel) to search"
+    "add --prm vllm:PATH, transformers:PATH or pooling:MODEL@URL to search"
 )
 
 
