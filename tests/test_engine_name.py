@@ -95,7 +95,7 @@ def test_engines_get_the_options_of_their_names() -> None:
     assert embedder.dim == 64
     with pytest.raises(InputError, match="dim must be an integer of at least 2, got 'many'"):
         load_embedder("lexical?dim=many")
-    for name in ("demo:x", "demo:x?dtype=float32", "vllm:?a=1", "nothing?a=1"):
+    for name in ("demo:x", "demo:x?dtype=float32", "vllm", "nothing?a=1"):
         with pytest.raises(ValueError, match="policy must be demo"):
             load_policy(name)
         with pytest.raises(ValueError, match="prm must be demo"):

@@ -96,6 +96,46 @@ def test_prompt_options(policy_dir: Path) -> None:
     assert text(chat_template="{{ messages[0].content }}!") == PROBLEM + "!"
 
 
+THINKS = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}</{{ m.role }}>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant><think>\n{% endif %}"
+)
+"""As templates of reasoning models are: thinking begins with the generation prompt."""
+
+
+def text_of(prompt: PolicyPrompt, **options: Any) -> str:
+    return PolicyPrompt(
+        prompt.tokenizer, PolicyOptions(**options), end_ids=prompt.end_ids, max_length=4096
+    ).text(PROBLEM)
+
+
+@pytest.mark.parametrize("start", ["", "Step 1:", "First,\n\n"])
+def test_where_the_answer_begins(prompt: PolicyPrompt, start: str) -> None:
+    def text(**options: Any) -> str:
+        return text_of(prompt, chat_template=THINKS, answer_start=start, **options)
+
+    begun = f"<user>{PROBLEM}</user><assistant>"
+    assert text() == f"{begun}<think>\n{start}"
+    assert text(continue_final_message=True) == begun + start
+
+
+def test_what_the_answer_begins_with_is_part_of_the_prompt(prompt: PolicyPrompt) -> None:
+    started = PolicyPrompt(
+        prompt.tokenizer,
+        PolicyOptions(answer_start="Tom has"),
+        end_ids=prompt.end_ids,
+        max_length=4096,
+    )
+    root = started.start(PROBLEM)
+    assert root.prompt_tokens == len(root.token_ids) == len(prompt.start(PROBLEM).token_ids) + 2
+    assert root.steps == ()
+
+
+def test_a_template_without_the_final_message_cannot_continue_it(prompt: PolicyPrompt) -> None:
+    with pytest.raises(EngineError, match="leaves out the assistant's last message: continue_fina"):
+        text_of(prompt, chat_template="{{ messages[0].content }}", continue_final_message=True)
+
+
 def test_without_a_chat_template_the_prompt_is_plain_text(tmp_path: Path) -> None:
     make_llama_policy(tmp_path)
     for file in ("chat_template.jinja",):

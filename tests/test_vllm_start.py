@@ -17,7 +17,8 @@ import pytest
 
 from ets.errors import EngineError
 from ets.loop_thread import LoopThread
-from ets.vllm_engine import _EngineFiles, _shut_down
+from ets.vllm_engine import _shut_down
+from ets.vllm_files import EngineFiles
 from ets.vllm_start import STARTS
 
 PLAIN_SCRIPT = """
@@ -102,7 +103,7 @@ def test_other_processes_keep_their_main_module(tmp_path: Path) -> None:
 
 
 def test_closing_an_engine_that_is_starting_does_not_wait_for_it() -> None:
-    files = _EngineFiles()
+    files = EngineFiles()
     future: Future[list[Any]] = Future()
 
     def start() -> None:
@@ -137,7 +138,7 @@ def test_closing_an_engine_that_is_starting_does_not_wait_for_it() -> None:
     ],
 )
 def test_the_last_words_of_an_engine(log: str, words: str) -> None:
-    files = _EngineFiles()
+    files = EngineFiles()
     Path(files.argv[1]).write_text(log)
     assert files.last_words(otherwise="from vLLM").startswith(words)
     files.remove()

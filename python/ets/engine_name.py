@@ -29,10 +29,13 @@ class EngineName:
         came beside the name.
 
         # Errors
-        `InputError` for an option without a value, and for one that is given twice.
+        `InputError` for a name that ends at its colon, for an option without a value, and for one
+        that is given twice.
         """
         named, mark, query = name.partition("?")
-        backend, _, path = named.partition(":")
+        backend, colon, path = named.partition(":")
+        if colon and not path:
+            raise InputError(f"{part} must name what {backend} is to load, got {name!r}")
         options = dict(more)
         for pair in query.split("&") if mark else ():
             key, sign, value = pair.partition("=")

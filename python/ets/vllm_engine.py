@@ -13,30 +13,25 @@ import contextlib
 import gc
 import itertools
 import os
-import re
-import shutil
 import signal
-import tempfile
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
+from ets.vllm_files import EngineFiles
 from ets.vllm_options import configure, gist, kv_space, on_cpu
 from ets.vllm_start import STARTS
 
 _SHUTDOWN_SECONDS = 2.0
 """For a process to end by itself; its requests are aborted anyway."""
-_ERROR_LINE = re.compile(r"^(?:\(.*?\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.M)
-"""The last line of a traceback, with or without the prefix of vLLM's logger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,12 @@ class VLLMEngine:
     """
 
     def __init__(
-        self, model: str, *, defaults: Mapping[str, Any], options: Mapping[str, Any]
+        self,
+        model: str,
+        *,
+        defaults: Mapping[str, Any],
+        options: Mapping[str, Any],
+        lora: Any = None,
     ) -> None:
         self.model = model
         cpu = on_cpu()
@@ -74,7 +74,7 @@ class VLLMEngine:
         # has taken its modules away.
         self._llm: Future[list[Any]] = Future()
         self._llm.set_running_or_notify_cancel()  # one cancelled waiter must not cancel the start
-        self._files = _EngineFiles()
+        self._files = EngineFiles()
         self._loop = LoopThread(f"vllm-{model}")
         self._close = weakref.finalize(self, _shut_down, self._llm, self._files, self._loop)
         # Besides its own turn at exit, which may come after multiprocessing's, which would wait
@@ -82,7 +82,7 @@ class VLLMEngine:
         atexit.register(self._close)
         threading.Thread(
             target=_start,
-            args=(model, self._config, cpu, self._book, self._files, self._llm),
+            args=(model, self._config, cpu, self._book, self._files, self._loop, lora, self._llm),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
         ).start()
@@ -201,45 +201,14 @@ def rendered(ids: Sequence[int]) -> Any:
     return tokens_input(list(ids))
 
 
-class _EngineFiles:
-    """Two files that an engine's processes write: their ids, and what they print.
-
-    With `VLLM_LOGGING_LEVEL` in the environment they print to the terminal instead.
-    """
-
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="ets-vllm-"))
-        self._ids = self._folder / "ids"
-        self._log = None if STARTS.users("VLLM_LOGGING_LEVEL") else self._folder / "engine.log"
-
-    @property
-    def argv(self) -> tuple[str, ...]:
-        """The arguments of `ets.vllm_process`."""
-        return tuple(str(path) for path in (self._ids, self._log) if path)
-
-    def process_ids(self) -> list[int]:
-        """The processes that have come up so far."""
-        return [int(line) for line in self._ids.read_text().split()] if self._ids.exists() else []
-
-    def last_words(self, otherwise: str = "") -> str:
-        """The last error in the log and where to read more, as the end of a sentence."""
-        text = ""
-        if self._log and self._log.exists():
-            text = self._log.read_text("utf-8", "replace")
-        reason = next(reversed(_ERROR_LINE.findall(text)), otherwise).strip()
-        where = self._log or "on standard error"
-        return f"{': ' if reason else ''}{reason}; its log is {where}"
-
-    def remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
 def _start(
     model: str,
     config: Any,
     cpu: bool,
     book: CounterBook,
-    files: _EngineFiles,
+    files: EngineFiles,
+    loop: LoopThread,
+    lora: Any,
     future: Future[list[Any]],
 ) -> None:
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
@@ -253,6 +222,12 @@ def _start(
             llm = AsyncLLM.from_vllm_config(
                 config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
             )
+        if lora is not None:  # here, since an adapter that fails amid a search ends the engine
+            try:
+                loop.run(llm.add_lora(lora))
+            except BaseException:
+                llm.shutdown(timeout=_SHUTDOWN_SECONDS)
+                raise
     except BaseException as error:  # noqa: BLE001  whatever it was, the waiting requests must know
         why = files.last_words(otherwise=gist(error))
         failure = EngineError(f"the vLLM engine of {model!r} did not start{why}")
@@ -266,7 +241,7 @@ def _start(
         future.set_result([llm])
 
 
-def _shut_down(future: Future[list[Any]], files: _EngineFiles, loop: LoopThread) -> None:
+def _shut_down(future: Future[list[Any]], files: EngineFiles, loop: LoopThread) -> None:
     """End an engine, also one that is only just starting, and its event loop."""
     try:
         _end_processes(future, files)
@@ -274,7 +249,7 @@ def _shut_down(future: Future[list[Any]], files: _EngineFiles, loop: LoopThread)
         loop.close()
 
 
-def _end_processes(future: Future[list[Any]], files: _EngineFiles) -> None:
+def _end_processes(future: Future[list[Any]], files: EngineFiles) -> None:
     wanted = future.done()
     while not future.done():
         # Nobody waits for this engine any more. Killing its process makes the start fail.

@@ -106,7 +106,7 @@ def _check_continuation(prompt: PolicyPrompt, report: Report) -> None:
     answer = RIGHT[0]
     messages = [
         {"role": "user", "content": prompt.options.user_template.replace("{problem}", PROBLEM)},
-        {"role": "assistant", "content": answer},
+        {"role": "assistant", "content": prompt.options.answer_start + answer},
     ]
     if prompt.options.system_prompt is not None:
         messages.insert(0, {"role": "system", "content": prompt.options.system_prompt})

@@ -62,6 +62,13 @@ class PolicyOptions:
     """The user message; `{problem}` stands for the problem."""
     chat_template: str | None = None
     """A Jinja template in place of the tokenizer's own."""
+    answer_start: str = ""
+    """What the answer begins with, such as `Step 1:`: part of the prompt, so not of any step, and
+    the PRM does not see it."""
+    continue_final_message: bool = False
+    """Whether the prompt ends in an assistant's message left open, where the template puts
+    `answer_start`, instead of in the template's generation prompt. The two differ where a template
+    lets thinking begin, as those of reasoning models do."""
     answer_markers: tuple[str, ...] = ("The answer is", "the answer is", "\\boxed{", "####")
     """A step that holds one of these ends the solution."""
 

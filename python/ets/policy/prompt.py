@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _NO_LIMIT = 1 << 30
+_OPEN_END = "<|ets-open-end|>"
+"""Stands in an assistant's message where the prompt is to end; no template trims it."""
 _DATE = "26 Jul 2024"
 """Llama templates print today's date; a prompt must not change with the calendar."""
 
@@ -98,24 +100,29 @@ class PolicyPrompt:
         """The prompt as text.
 
         Without a chat template (neither the tokenizer's nor the options') it is the system prompt,
-        if there is one, a blank line and the user message, as plain text.
+        if there is one, a blank line, the user message and `answer_start`, as plain text.
+
+        # Errors
+        `EngineError` if the chat template leaves out the message that is to be continued.
         """
-        user = self.options.user_template.replace("{problem}", problem)
-        system = self.options.system_prompt
+        options = self.options
+        user = options.user_template.replace("{problem}", problem)
+        system = [] if options.system_prompt is None else [options.system_prompt]
         if not self._has_template():
-            return user if system is None else f"{system}\n\n{user}"
-        messages = [{"role": "user", "content": user}]
-        if system is not None:
-            messages.insert(0, {"role": "system", "content": system})
-        text = self.tokenizer.apply_chat_template(
-            messages,
-            chat_template=self.options.chat_template,
-            add_generation_prompt=True,
-            tokenize=False,
-            date_string=_DATE,
-        )
-        if not isinstance(text, str):
-            raise EngineError(f"the chat template of {self._name!r} made no text")
+            return "\n\n".join([*system, user]) + options.answer_start
+        messages = [{"role": "system", "content": text} for text in system]
+        messages.append({"role": "user", "content": user})
+        if not options.continue_final_message:
+            return self._render(messages, add_generation_prompt=True) + options.answer_start
+        messages.append({"role": "assistant", "content": options.answer_start + _OPEN_END})
+        # Not by transformers' own continue_final_message: where a template trims the message, that
+        # strips the line breaks in front of an empty one too.
+        text, mark, _ = self._render(messages, add_generation_prompt=False).partition(_OPEN_END)
+        if not mark:
+            raise EngineError(
+                f"the chat template of {self._name!r} leaves out the assistant's last message: "
+                "continue_final_message must be False"
+            )
         return text
 
     def room(self, prefix: Prefix, max_tokens: int) -> int:
@@ -182,6 +189,18 @@ class PolicyPrompt:
         """What to tell an engine that stops by itself; found when first asked for."""
         with self._lock:
             return EngineStops.of(self.tokenizer, self.options, self.end_ids)
+
+    def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        text = self.tokenizer.apply_chat_template(
+            messages,
+            chat_template=self.options.chat_template,
+            add_generation_prompt=add_generation_prompt,
+            tokenize=False,
+            date_string=_DATE,
+        )
+        if not isinstance(text, str):
+            raise EngineError(f"the chat template of {self._name!r} made no text")
+        return text
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)

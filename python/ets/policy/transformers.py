@@ -11,6 +11,7 @@ from ets.errors import EngineError, InputError
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive
 from ets.policy.base import PolicyOptions
+from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
 from ets.tokenizer import load_config
@@ -39,6 +40,8 @@ class TransformersPolicy:
         Tokens of recent prefixes whose keys and values are kept between calls; 0 for none.
     max_length
         Lowers the context length that the checkpoint states.
+    lora
+        Folder or hub name of a LoRA adapter, which is merged into the weights; needs `peft`.
     options
         The fields of `PolicyOptions`, which say how the model is prompted and sampled.
 
@@ -46,8 +49,8 @@ class TransformersPolicy:
     rounding of matrix products does not: `dtype="float64"` makes even that negligible.
 
     # Errors
-    `MissingExtraError` without torch, `EngineError` if the model cannot be loaded, `InputError` for
-    a bad option.
+    `MissingExtraError` without torch, `EngineError` if the model or the adapter cannot be loaded,
+    `InputError` for a bad option.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class TransformersPolicy:
         prefill_tokens: int = 8192,
         cache_tokens: int = 32768,
         max_length: int | None = None,
+        lora: str | PathLike[str] | None = None,
         **options: Any,
     ) -> None:
         need_torch()
@@ -78,7 +82,8 @@ class TransformersPolicy:
         from ets.policy.decoder import Decoder
         from ets.slots import SlotModel
 
-        self._model = _load_model(name, picked, precision)
+        adapter = None if lora is None else Adapter.read(lora)
+        self._model = _load_model(name, adapter, picked, precision)
         model = SlotModel(
             self._model,
             max_length=self._prompt.max_length,
@@ -151,12 +156,14 @@ def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
     if unknown:
         raise InputError(
             f"unknown option {unknown[0]!r} of a transformers policy; its options are device, "
-            f"dtype, max_batch, prefill_tokens, cache_tokens, max_length, {', '.join(known)}"
+            f"dtype, max_batch, prefill_tokens, cache_tokens, max_length, lora, {', '.join(known)}"
         )
     return PolicyOptions(**options)
 
 
-def _load_model(name: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _load_model(
+    name: str, adapter: Adapter | None, device: torch.device, dtype: torch.dtype
+) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
@@ -173,4 +180,4 @@ def _load_model(name: str, device: torch.device, dtype: torch.dtype) -> Any:
             f"cannot load the policy {name!r}: its weights lack {missing[0]} ({len(missing)} "
             f"missing); its config states {stated}"
         )
-    return model.to(device).eval()
+    return (model if adapter is None else adapter.merged(model)).to(device).eval()

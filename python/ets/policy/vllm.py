@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ets.errors import InputError
 from ets.kv_space import KVSpace
 from ets.policy.base import PolicyOptions
+from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
 from ets.vllm_engine import VLLMEngine, rendered
@@ -38,6 +39,8 @@ class VLLMPolicy:
     ----------
     path
         A checkpoint folder or a hub name.
+    lora
+        Folder or hub name of a LoRA adapter that all requests use.
     options
         The fields of `PolicyOptions`, which say how the model is prompted and sampled, and any
         option of vLLM's engine (`max_model_len`, `gpu_memory_utilization`,
@@ -51,19 +54,33 @@ class VLLMPolicy:
     other requests can give another step.
 
     # Errors
-    `MissingExtraError` without vLLM, `EngineError` if the model cannot be loaded (what shows only
-    when the engine starts is raised by the first `sample`), `InputError` for an unknown option.
+    `MissingExtraError` without vLLM, `EngineError` if the model or the adapter cannot be loaded
+    (what shows only when the engine starts is raised by the first `sample`), `InputError` for an
+    unknown option.
     """
 
-    def __init__(self, path: str | PathLike[str], **options: Any) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        lora: str | PathLike[str] | None = None,
+        **options: Any,
+    ) -> None:
         names = {field.name for field in fields(PolicyOptions)}
         self._name = fspath(path)
         self._options = dict(options)
         prompting = PolicyOptions(**{k: v for k, v in options.items() if k in names})
+        adapter = None if lora is None else Adapter.read(lora)
+        self._lora = None if adapter is None else adapter.request()
         self.engine = VLLMEngine(
             self._name,
-            defaults={"gpu_memory_utilization": 0.45, "runner": "generate"},
+            defaults={
+                "gpu_memory_utilization": 0.45,
+                "runner": "generate",
+                **({} if adapter is None else adapter.engine_options),
+            },
             options={k: v for k, v in options.items() if k not in names},
+            lora=self._lora,
         )
         self._prompt = PolicyPrompt.load(
             self._name, prompting, max_length=self.engine.max_model_len
@@ -108,7 +125,9 @@ class VLLMPolicy:
         params = self._sampling(seed, room)
         prompt = rendered(prefix.token_ids)
         reply = await self.engine.run(
-            lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)
+            lambda llm, request_id: llm.generate(
+                prompt, params, request_id=request_id, lora_request=self._lora
+            )
         )
         step = self._prompt.read(
             reply.output.outputs[0].token_ids,
@@ -123,7 +142,8 @@ class VLLMPolicy:
         """An embedder of this policy's checkpoint, on an engine of its own.
 
         An engine that generates gives no hidden states, so the weights are loaded a second time,
-        with the policy's `dtype`, `tensor_parallel_size` and the like. `options` win over those.
+        with the policy's `dtype`, `tensor_parallel_size` and the like, and without its `lora`.
+        `options` win over those.
 
         # Errors
         `InputError` for an unknown option.
