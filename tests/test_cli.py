@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import pty
@@ -14,8 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+import ets
+from ets.cli.app import app
+from ets.policy.base import PolicyOptions
+from ets.strategy_names import strategy_by_name
 
 HERE = Path(__file__).parent
 SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]
@@ -123,8 +131,11 @@ def test_module_help_and_version() -> None:
         (["solve", ""], ["problem is empty"]),
         (["solve", "x", "--width", "0"], ["width", "0"]),
         (["solve", "x", "--width", "many"], ["--width", "integer"]),
-        (["solve", "x", "--strategy", "rebase", "--lambda-d", "1"], ["--lambda-d", "rebase"]),
-        (["solve", "x", "--strategy", "ets-kv", "--lambda-d", "1"], ["--lambda-d", "ets-kv"]),
+        (
+            ["solve", "x", "--strategy", "rebase", "--lambda-d", "1"],
+            ["lambda_d", "rebase", "width, temperature, reward"],
+        ),
+        (["solve", "x", "--strategy", "ets-kv", "--lambda-d", "1"], ["lambda_d", "ets-kv"]),
         (["solve", "x", "--nonsense"], ["--nonsense"]),
         (["solve", "x", "--policy-option", "nonsense"], ["--policy-option", "KEY=VALUE"]),
         (["solve", "x", "--concurrency", "0"], ["--concurrency", "'0'"]),
@@ -192,6 +203,73 @@ def test_json_is_alone_on_standard_output(run: Run) -> None:
     assert "an engine talks" in done.stderr
     for key in ("problem", "answer", "score", "votes", "trajectories", "usage", "kv"):
         assert key in record
+
+
+CONFIG = """
+max_depth = 7
+[strategy]
+name = "ets-kv"
+width = 5
+lambda_b = 0.5
+[budget]
+tokens = 100000
+"""
+
+
+def test_what_is_given_wins_over_a_file(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(CONFIG)
+
+    def solve(*arguments: str) -> dict[str, Any]:
+        done = run("solve", "x", "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        record: dict[str, Any] = json.loads(done.stdout)
+        record["usage"].pop("seconds")
+        return record
+
+    from_file = solve("--config", str(path))
+    flags = ("--max-depth", "7", "--strategy", "ets-kv", "--lambda-b", "0.5")
+    assert from_file["votes"] == solve(*flags, "--width", "5")["votes"]
+    assert sum(vote["count"] for vote in from_file["votes"]) == 5
+    wider = solve("--config", str(path), "--width", "9")
+    assert wider["votes"] == solve(*flags, "--width", "9")["votes"]
+    # Of the file's strategy only the width is left: rebase has no lambda_b.
+    other = solve("--config", str(path), "--strategy", "rebase")
+    assert (
+        other["votes"] == solve("--max-depth", "7", "--strategy", "rebase", "--width", "5")["votes"]
+    )
+
+
+def test_a_file_that_is_wrong_or_missing_is_one_line(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text("wdth = 3")
+    for command in (["solve", "x"], ["doctor"]):
+        assert_fails_in_one_line(run(*command, "--config", str(path)), "unknown key 'wdth'")
+    absent = run("solve", "x", "--config", str(tmp_path / "absent.toml"))
+    assert_fails_in_one_line(absent, "absent.toml", "No such file")
+
+
+def test_the_help_states_the_defaults_of_search() -> None:
+    shown = typer.main.get_command(app).commands["solve"].params
+    helps = {option.name: option.help for option in shown if option.name != "problem"}
+    stated = {
+        name: match[1]
+        for name, text in helps.items()
+        if (match := re.search(r"\\\[default: (.*)\]$", text))
+    }
+    search = inspect.signature(ets.Search).parameters
+    for name in ("policy", "embedder", "seed", "max_step_tokens", "max_tokens", "max_depth"):
+        assert stated.pop(name) == str(search[name].default)
+    for name in ("vote", "score"):
+        assert stated.pop(name) == search[name].default
+    strategy = strategy_by_name("ets")
+    assert isinstance(strategy, ets.ETS)
+    assert stated.pop("width") == str(strategy.width)
+    assert stated.pop("lambda_b") == str(strategy.lambda_b)
+    assert stated.pop("reward") == strategy.reward
+    assert stated.pop("temperature") == str(PolicyOptions().temperature)
+    assert PolicyOptions().delimiter == "\n\n"
+    assert set(stated) == {"delimiter", "strategy", "lambda_d", "concurrency"}
 
 
 def test_same_seed_same_search(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
 from ets.budget import Budget
 from ets.checks import check_choice, check_int, check_number
+from ets.config import read_config, search_arguments
 from ets.decide import check_kv_budget
 from ets.embed import Embedder, load_embedder
 from ets.errors import InputError
@@ -145,6 +147,19 @@ class Search:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str], **arguments: Any) -> Search:
+        """A search whose arguments stand in a TOML file; `arguments` win over those of the file.
+
+        The keys are the arguments above; `strategy` is a table of a `name` (`ets`, `ets-kv`,
+        `rebase`, `beam`, `dvts`, `best-of-n`) and the fields of that strategy, `budget` one of the
+        fields of `ets.Budget`. Paths are relative to the working directory, as elsewhere.
+
+        Raises `InputError` for a file that is no TOML, or an unknown key; `OSError` if it cannot
+        be read.
+        """
+        return cls(**{**search_arguments(read_config(path)), **arguments})
 
     def solve(self, problem: str) -> SearchResult:
         """Search one problem and wait for the result."""

@@ -1,5 +1,5 @@
-"""The command line: `ets solve`, `ets demo`."""
+"""The command line: `ets solve`, `ets demo`, `ets doctor`."""
 
-from ets.cli.app import main
+from ets.cli.main import main
 
 __all__ = ["main"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,23 +13,34 @@ from rich.text import Text
 
 from ets.cli.output import Output
 from ets.doctor import Load, Report, Shown, examine
+from ets.strategy_names import DEFAULT_WIDTH
 
+_MAX_TOKENS = 1024
+"""As `Search` has it."""
 _SIGNS = {"good": ("✓", "green"), "note": ("!", "yellow"), "bad": ("✗", "bold red")}
 
 
-def run_doctor(
-    policy: str | None,
-    prm: str | None,
-    *,
-    policy_options: dict[str, Any],
-    prm_options: dict[str, Any],
-    load: Load,
-    output: Output,
-) -> int:
-    """Examine and print; 1 if something is wrong, else 0."""
+def run_doctor(said: Mapping[str, Any], output: Output) -> int:
+    """Examine and print; 1 if something is wrong, else 0.
+
+    `said` are arguments of `Search` as a file would hold them; without policy and PRM it is about
+    the bundled pair.
+    """
+    policy, prm = said.get("policy"), said.get("prm")
+    if policy is None and prm is None:
+        policy, prm = "demo", "demo"
+    load = Load(
+        said.get("strategy", {}).get("width", DEFAULT_WIDTH), said.get("max_tokens", _MAX_TOKENS)
+    )
     with output.progress.status("loading and trying the models"):
         reports = asyncio.run(
-            examine(policy, prm, policy_options=policy_options, prm_options=prm_options, load=load)
+            examine(
+                policy,
+                prm,
+                policy_options=said.get("policy_options", {}),
+                prm_options=said.get("prm_options", {}),
+                load=load,
+            )
         )
     for report in reports:
         if output.as_json:

@@ -1,17 +1,16 @@
-"""From the options of a command line to a `Search`."""
+"""From a file and the options of a command line to a `Search`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from enum import Enum
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ets.answer import Aggregation, VoteMethod
-from ets.budget import Budget
+from ets.config import read_config, search_arguments
 from ets.engine_name import read_value
 from ets.errors import InputError
 from ets.search import Search
-from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Strategy
+from ets.strategy import ETS, Strategy
 
 NO_PRM = "none"
 WAY_OUT = (
@@ -20,98 +19,68 @@ WAY_OUT = (
 )
 
 
-class StrategyName(str, Enum):
-    """The strategies by the names that the command line gives them."""
-
-    ets = "ets"
-    ets_kv = "ets-kv"
-    rebase = "rebase"
-    beam = "beam"
-    dvts = "dvts"
-    best_of_n = "best-of-n"
-
-
-_KINDS: dict[StrategyName, type[ETS | REBASE | BeamSearch | DVTS | BestOfN]] = {
-    StrategyName.ets: ETS,
-    StrategyName.ets_kv: ETS,
-    StrategyName.rebase: REBASE,
-    StrategyName.beam: BeamSearch,
-    StrategyName.dvts: DVTS,
-    StrategyName.best_of_n: BestOfN,
-}
-
-
-def make_strategy(name: StrategyName, width: int, **options: object) -> Strategy:
-    """The strategy with those options that are not None.
-
-    Raises `InputError` for an option that the strategy does not have.
-    """
-    kind = _KINDS[name]
-    known = {field.name for field in fields(kind)}
-    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-    if name is StrategyName.ets_kv and given.setdefault("lambda_d", 0.0) != 0.0:
-        raise InputError("--lambda-d is 0 with --strategy ets-kv; use --strategy ets")
-    for key in given:
-        if key not in known:
-            flag = "--" + key.replace("_", "-")
-            raise InputError(f"{flag} has no meaning with --strategy {name.value}")
-    return kind(width=width, **given)
-
-
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """All that a `Search` is made of, as the command line gave it."""
+    """All that a `Search` is made of."""
 
-    policy: str
-    prm: str | None
-    embedder: str
-    strategy: Strategy
-    seed: int
-    policy_options: dict[str, Any]
-    prm_options: dict[str, Any]
-    embedder_options: dict[str, Any]
-    max_step_tokens: int
-    max_tokens: int
-    max_depth: int
-    vote: VoteMethod
-    score: Aggregation
-    answer_pattern: str | None
-    budget: Budget
-    kv_budget: int | Literal["auto"] | None
+    arguments: dict[str, Any]
+    """Of `Search`, policy, PRM and strategy always among them."""
+    prm_is_missing: bool
+    """Whether nobody said that steps should go without scores."""
+
+    @classmethod
+    def make(
+        cls, config: str | None, arguments: Mapping[str, Any], **tables: Mapping[str, Any]
+    ) -> Setup:
+        """What a file and the command line say together, and what holds where both are silent."""
+        said = merged(config, arguments, **tables)
+        policy = said.setdefault("policy", "demo")
+        missing = "prm" not in said and policy.partition("?")[0] != "demo"
+        prm = said.setdefault("prm", NO_PRM if missing else "demo")
+        default = "best-of-n" if prm == NO_PRM else "ets"
+        said["strategy"] = {"name": default, **said.get("strategy", {})}
+        return cls(search_arguments(said), missing)
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy, or what stands in its place."""
+        strategy: Strategy = self.arguments["strategy"]
+        return strategy
+
+    def with_strategy(self, strategy: Strategy) -> Setup:
+        """The same with another strategy."""
+        return replace(self, arguments={**self.arguments, "strategy": strategy})
 
     @property
     def title(self) -> str:
         """Strategy and engines in one line."""
-        engines = [self.policy]
-        if self.prm not in (None, NO_PRM, self.policy):
-            engines.append(str(self.prm))
+        policy, prm = self.arguments["policy"], self.arguments["prm"]
+        engines = [policy] if prm in (NO_PRM, policy) else [policy, prm]
         return f"{describe(self.strategy)} · {' + '.join(map(short, engines))}"
 
     def open(self) -> Search:
         """Load the engines."""
-        unscored = self.prm in (None, NO_PRM)
-        return Search(
-            policy=self.policy,
-            prm=_every_step_alike if unscored or self.prm is None else self.prm,
-            strategy=self.strategy,
-            embedder=self.embedder,
-            seed=self.seed,
-            policy_options=self.policy_options,
-            prm_options=self.prm_options,
-            embedder_options=self.embedder_options,
-            max_step_tokens=self.max_step_tokens,
-            max_tokens=self.max_tokens,
-            max_depth=self.max_depth,
-            vote="majority" if unscored else self.vote,
-            score=self.score,
-            answer_pattern=self.answer_pattern,
-            budget=self.budget,
-            kv_budget=self.kv_budget,
-        )
+        return Search(**self.arguments)
 
 
-def _every_step_alike(problem: str, steps: list[str]) -> float:
-    return 1.0
+def merged(
+    config: str | None, arguments: Mapping[str, Any], **tables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What stands in a file, if there is one, and what the command line says, which wins."""
+    said = {**({} if config is None else read_config(config)), **arguments}
+    for name, table in tables.items():
+        in_file = said.get(name, {})
+        if name == "strategy" and table.get("name") not in (None, in_file.get("name", "ets")):
+            # Another strategy has other options.
+            in_file = {key: in_file[key] for key in ("width",) if key in in_file}
+        if in_file or table:
+            said[name] = {**in_file, **table}
+    return said
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that are not None."""
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def describe(strategy: Strategy) -> str:
@@ -128,10 +97,10 @@ def short(engine: str) -> str:
     return backend + colon + path.rstrip("/").rpartition("/")[2]
 
 
-def parse_options(flag: str, pairs: list[str]) -> dict[str, Any]:
+def parse_options(flag: str, pairs: list[str] | None) -> dict[str, Any]:
     """`KEY=VALUE` pairs as keyword arguments; a value that reads as JSON is what it reads as."""
     options: dict[str, Any] = {}
-    for pair in pairs:
+    for pair in pairs or ():
         key, sign, value = pair.partition("=")
         if not sign or not key.isidentifier():
             raise InputError(f"{flag} takes KEY=VALUE, got {pair!r}")

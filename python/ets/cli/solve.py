@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Literal
 
 from rich.live import Live
@@ -41,7 +41,7 @@ def solve_one(setup: Setup, problem: Problem, output: Output) -> None:
         live = Live(view, console=output.progress, refresh_per_second=8)
         with live if output.live else nullcontext():
             try:
-                result = _watched(replace(setup, strategy=watch), problem)
+                result = _watched(setup.with_strategy(watch), problem)
                 watch.end(result.tree.nodes)
             finally:
                 view.running = False
@@ -63,7 +63,9 @@ def _watched(setup: Setup, problem: Problem) -> SearchResult:
 
 
 def _show_partial(setup: Setup, problem: Problem, watch: Watch, output: Output) -> None:
-    votes = watch.votes_so_far(setup.vote, setup.answer_pattern)
+    votes = watch.votes_so_far(
+        setup.arguments.get("vote", "weighted"), setup.arguments.get("answer_pattern")
+    )
     count = sum(row.done for row in watch.rows)
     if output.as_json:
         output.json(

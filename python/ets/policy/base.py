@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -55,7 +56,7 @@ class PolicyOptions:
     delimiter: str = "\n\n"
     """The text that ends a step; it stays part of the step."""
     stop: tuple[str, ...] = ()
-    """Further texts that end the whole solution."""
+    """Further texts that end the whole solution; one text stands for a list of one."""
     system_prompt: str | None = None
     """None: no system message, so the chat template's own default holds."""
     user_template: str = "{problem}"
@@ -73,6 +74,13 @@ class PolicyOptions:
     """A step that holds one of these ends the solution."""
 
     def __post_init__(self) -> None:
+        for name in ("stop", "answer_markers"):
+            texts = getattr(self, name)
+            several = isinstance(texts, Iterable) and not isinstance(texts, str)
+            texts = tuple(texts) if several else (texts,)
+            if not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"{name} must be texts, got {list(texts)!r}")
+            object.__setattr__(self, name, texts)
         if not self.temperature >= 0:
             raise ValueError(f"temperature must be >= 0, got {self.temperature}")
         if not 0 < self.top_p <= 1:

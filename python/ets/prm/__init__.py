@@ -13,10 +13,10 @@ from ets.prm.function import FunctionPRM
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
-    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, and `pooling:MODEL@URL` for a
-    model on a vLLM server. How the model is read follows from its config and name, or from the
-    option `format` (see `ets.prm.formats`). `options` go to the backend's constructor; they may
-    also stand in the name: `vllm:PATH?format=judge`.
+    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a
+    model on a vLLM server, and `none`, for which every step is worth the same. How a model is read
+    follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
+    go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
 
     Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded, is of no
@@ -43,6 +43,10 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             # In fp32 the make-up of a batch shows in a reward's sixth decimal; a model this small
             # can afford not to have it show at all.
             return TransformersPRM(demo.prm_path(), **{"dtype": "float64", **options})
+        case "none" if not path:
+            if options:
+                raise ValueError(f"the PRM none takes no options, got {sorted(options)}")
+            return FunctionPRM(_every_step_alike)
         case "transformers" if path:
             from ets.prm.transformers import TransformersPRM
 
@@ -57,8 +61,12 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             model, _, url = path.rpartition("@")
             return PoolingPRM(model, url, **options)
     raise ValueError(
-        f"prm must be demo, transformers:PATH, vllm:PATH or pooling:MODEL@URL, got {prm!r}"
+        f"prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got {prm!r}"
     )
+
+
+def _every_step_alike(problem: str, steps: list[str]) -> float:
+    return 1.0
 
 
 __all__ = ["PRM", "FunctionPRM", "load_prm"]

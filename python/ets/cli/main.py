@@ -1,0 +1,72 @@
+"""From a command line to an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import typer
+
+from ets.cli.app import app
+from ets.errors import EngineError, MissingExtraError
+
+INTERRUPTED, FAILED, BROKEN_PIPE, TERMINATED = 130, 2, 141, 143
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 well, 2 an error in one line, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _terminate)
+    code = _run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _broken_pipe()
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    debug = "--debug" in arguments
+    try:
+        code = typer.main.get_command(app).main(
+            args=arguments, prog_name="ets", standalone_mode=False
+        )
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _broken_pipe()
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the last resort; a Rust panic is no Exception
+        if debug:
+            traceback.print_exc()
+        else:
+            sys.stderr.write(f"ets: {_one_line(error)}\n")
+        return FAILED
+
+
+def _one_line(error: BaseException) -> str:
+    """An error in one line: its message where it was made to be read, else its type too."""
+    if hasattr(error, "format_message"):  # a usage error of typer's
+        return " ".join(error.format_message().split())
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
+    if text and isinstance(error, ValueError | EngineError | MissingExtraError):
+        return text
+    return f"{type(error).__name__}: {text} (--debug shows the trace)".replace(":  (", " (")
+
+
+def _broken_pipe() -> int:
+    """Whoever read our output is gone: leave quietly."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return BROKEN_PIPE
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Leave through the `with` blocks, so that engines stop their processes."""
+    raise SystemExit(TERMINATED)

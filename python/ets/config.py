@@ -1,0 +1,74 @@
+"""The arguments of a `Search` as a file: plain values in TOML."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ets.budget import Budget
+from ets.errors import InputError
+from ets.strategy_names import strategy_by_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_ENGINES = ("policy", "prm", "embedder")
+TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budget")
+"""What is a table of its own; all else is a plain value."""
+
+
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The arguments of a `Search` that a TOML file holds, as they stand there.
+
+    # Errors
+    `InputError` if the file is no TOML, or holds a key that is no argument of `Search`; `OSError`
+    if it cannot be read.
+    """
+    try:
+        config: dict[str, Any] = tomllib.loads(Path(path).expanduser().read_text("utf-8"))
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise InputError(f"{os.fspath(path)}: not a TOML file: {error}") from error
+    known = _arguments()
+    for key, value in config.items():
+        if key not in known:
+            raise InputError(
+                f"{os.fspath(path)}: unknown key {key!r}; the keys are {', '.join(known)}"
+            )
+        if isinstance(value, dict) != (key in TABLES):
+            wanted = f"a table, [{key}]" if key in TABLES else "a plain value"
+            raise InputError(f"{os.fspath(path)}: {key} must be {wanted}, got {value!r}")
+        if key in _ENGINES and not isinstance(value, str):
+            raise InputError(f"{os.fspath(path)}: {key} must be a name, got {value!r}")
+    return config
+
+
+def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same as keyword arguments: strategy and budget are objects.
+
+    # Errors
+    `InputError` for an unknown strategy, and for an option that strategy or budget do not have.
+    """
+    arguments = dict(config)
+    if (table := arguments.pop("strategy", None)) is not None:
+        options = dict(table)
+        arguments["strategy"] = strategy_by_name(options.pop("name", "ets"), **options)
+    if (table := arguments.pop("budget", None)) is not None:
+        known = tuple(inspect.signature(Budget).parameters)
+        if unknown := [key for key in table if key not in known]:
+            raise InputError(
+                f"unknown key {unknown[0]!r} in budget; the keys are {', '.join(known)}"
+            )
+        arguments["budget"] = Budget(**table)
+    return arguments
+
+
+def _arguments() -> tuple[str, ...]:
+    from ets.search import Search  # which reads such files
+
+    return tuple(inspect.signature(Search).parameters)

@@ -1,0 +1,52 @@
+"""The strategies by the names that files and command lines give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ets.errors import InputError
+from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Strategy
+
+StrategyName = Literal["ets", "ets-kv", "rebase", "beam", "dvts", "best-of-n"]
+STRATEGIES: Mapping[str, type[ETS | REBASE | BeamSearch | DVTS | BestOfN]] = MappingProxyType(
+    {
+        "ets": ETS,
+        "ets-kv": ETS,
+        "rebase": REBASE,
+        "beam": BeamSearch,
+        "dvts": DVTS,
+        "best-of-n": BestOfN,
+    }
+)
+DEFAULT_WIDTH = 16
+
+
+def strategy_by_name(name: str, **options: Any) -> Strategy:
+    """The strategy of a name, with the fields of its dataclass as options; width 16 by default.
+
+    `ets-kv` is `ets` with `lambda_d=0`.
+
+    # Errors
+    `InputError` for an unknown name, and for an option that the strategy does not have.
+    """
+    kind = STRATEGIES.get(name)
+    if kind is None:
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, got {name!r}")
+    known = strategy_options(name)
+    if unknown := [key for key in options if key not in known]:
+        raise InputError(
+            f"{unknown[0]} has no meaning with the strategy {name}; its options are "
+            f"{', '.join(known)}"
+        )
+    if name == "ets-kv":
+        options["lambda_d"] = 0.0
+    return kind(**{"width": DEFAULT_WIDTH, **options})
+
+
+def strategy_options(name: str) -> tuple[str, ...]:
+    """The options that the strategy of a known name has."""
+    names = tuple(field.name for field in fields(STRATEGIES[name]))
+    return tuple(key for key in names if (name, key) != ("ets-kv", "lambda_d"))

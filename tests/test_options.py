@@ -1,0 +1,178 @@
+"""Options from files, and the page that lists them all, held against the code."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ets
+from ets.config import read_config, search_arguments
+from ets.embed.hidden_state import HiddenStateEmbedder
+from ets.embed.lexical import LexicalEmbedder
+from ets.embed.sentence_transformers import SentenceTransformersEmbedder
+from ets.embed.vllm import VLLMEmbedder
+from ets.errors import InputError
+from ets.policy.base import PolicyOptions
+from ets.policy.openai import OpenAIPolicy
+from ets.policy.transformers import TransformersPolicy
+from ets.policy.vllm import VLLMPolicy
+from ets.prm.formats import FORMATS
+from ets.prm.pooling import PoolingPRM
+from ets.prm.transformers import TransformersPRM
+from ets.prm.vllm import VLLMPRM
+from ets.strategy_names import STRATEGIES, strategy_by_name
+
+PAGE = (Path(__file__).parents[1] / "docs" / "options.md").read_text("utf-8")
+SECTIONS: dict[str, Callable[..., Any]] = {
+    "`ets.Search`": ets.Search,
+    **{f"`{name}`": kind for name, kind in STRATEGIES.items() if name != "ets-kv"},
+    "Budget": ets.Budget,
+    "Every policy": PolicyOptions,
+    "`vllm:PATH`": VLLMPolicy,
+    "`transformers:PATH`": TransformersPolicy,
+    "`openai:MODEL@URL`": OpenAIPolicy,
+    "`prm vllm:PATH`": VLLMPRM,
+    "`prm transformers:PATH`": TransformersPRM,
+    "`pooling:MODEL@URL`": PoolingPRM,
+    **{f"format `{name}`": kind for name, kind in FORMATS.items()},
+    "`lexical`": LexicalEmbedder,
+    "`sentence-transformers:NAME`": SentenceTransformersEmbedder,
+    "`vllm:NAME`": VLLMEmbedder,
+    "`policy`": HiddenStateEmbedder,
+}
+NOT_OPTIONS = {
+    *("path", "model", "url", "name_or_path", "checkpoint"),  # what the name itself says
+    *("tokenizer", "max_length", "name"),  # of an embedder that the policy makes
+}
+
+
+def listed(title: str) -> dict[str, str]:
+    """The options of a section of the page, with what stands under `default`."""
+    body = re.search(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S)
+    if body is None:
+        return {}
+    rows = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\| .*\|$", body[1], re.M)
+    assert len(rows) == len(dict(rows)), f"{title} lists an option twice"
+    return dict(rows)
+
+
+def taken(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options that a constructor takes by name."""
+    parameters = inspect.signature(kind).parameters.values()
+    names = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    keyword_only = [p for p in names if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    if kind is HiddenStateEmbedder:
+        keyword_only = [p for p in keyword_only if p.name not in NOT_OPTIONS]
+    return {p.name: p for p in (names if kind is ets.Search else keyword_only)}
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_the_page_lists_every_option_with_its_default(title: str) -> None:
+    found, options = listed(title), taken(SECTIONS[title])
+    assert set(found) == set(options)
+    for name, parameter in options.items():
+        default = parameter.default
+        if default is None:
+            assert found[name]
+            assert not found[name].startswith("`none`")
+        elif default is inspect.Parameter.empty:
+            assert found[name] == ""
+        else:
+            value = list(default) if isinstance(default, tuple) else default
+            assert found[name] == f"`{json.dumps(value, ensure_ascii=False)}`", name
+
+
+def test_no_section_is_of_nothing() -> None:
+    titles = re.findall(r"^##+ (.*)$", PAGE, re.M)
+    assert len(titles) == len(set(titles))
+    assert {title for title in titles if listed(title)} <= set(SECTIONS)
+
+
+def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
+    block = re.search(r"```toml\n(.*?)```", PAGE, re.S)
+    assert block
+    path = tmp_path / "search.toml"
+    path.write_text(block[1])
+    arguments = search_arguments(read_config(path))
+    assert arguments["strategy"] == ets.ETS(width=64)
+    assert arguments["budget"] == ets.Budget(tokens=100_000)
+    assert arguments["policy_options"] == {"max_model_len": 4096, "gpu_memory_utilization": 0.3}
+
+
+def test_a_search_from_a_file_is_the_search_of_its_arguments(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(
+        'seed = 3\nmax_depth = 6\nvote = "majority"\n[policy_options]\ntemperature = 0.8\n'
+        '[strategy]\nname = "rebase"\nwidth = 4\n[budget]\nprm_calls = 30\n'
+    )
+    problem = "Ben has 9 coins. Ben finds 6 coins. How many coins does Ben have now?"
+    with ets.Search.from_toml(path) as search:
+        found = search.solve(problem)
+    with ets.Search(
+        strategy=ets.REBASE(width=4),
+        seed=3,
+        max_depth=6,
+        vote="majority",
+        policy_options={"temperature": 0.8},
+        budget=ets.Budget(prm_calls=30),
+    ) as search:
+        expected = search.solve(problem)
+    assert found.tree.to_json() == expected.tree.to_json()
+    assert found.votes == expected.votes
+    with ets.Search.from_toml(path, strategy=ets.BestOfN(width=2), seed=0) as search:
+        assert search.strategy == ets.BestOfN(width=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("policy = ", ["not a TOML file"]),
+        ("polcy = 'demo'", ["unknown key 'polcy'", "policy, prm"]),
+        ("strategy = 'ets'", ["strategy must be a table, [strategy]", "'ets'"]),
+        ("[seed]\nx = 1", ["seed must be a plain value"]),
+        ("policy = 3", ["policy must be a name, got 3"]),
+        ("[strategy]\nname = 'a-star'", ["strategy must be one of ets, ets-kv", "'a-star'"]),
+        ("[strategy]\nname = 'beam'\nlambda_b = 1.0", ["lambda_b", "beam", "width, beam, reward"]),
+        ("[strategy]\nname = 'ets-kv'\nlambda_d = 1.0", ["lambda_d", "ets-kv"]),
+        ("[strategy]\nwidth = 0", ["width", "0"]),
+        ("[budget]\nminutes = 3", ["'minutes' in budget", "tokens, seconds, prm_calls"]),
+        ("[policy_options]\ncolour = 'red'", ["colour"]),
+        ("max_depth = 0", ["max_depth must be at least 1, got 0"]),
+        ("\udcff", ["not a TOML file"]),
+    ],
+)
+def test_mistakes_in_a_file_are_one_line(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = tmp_path / "search.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError) as error:
+        ets.Search.from_toml(path)
+    for word in words:
+        assert word in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"absent\.toml"):
+        ets.Search.from_toml(tmp_path / "absent.toml")
+
+
+def test_strategies_by_name() -> None:
+    assert strategy_by_name("ets-kv", width=8) == ets.ETS(width=8, lambda_d=0.0)
+    assert {type(strategy_by_name(name)) for name in STRATEGIES} == set(STRATEGIES.values())
+
+
+@pytest.mark.parametrize("name", ["stop", "answer_markers"])
+def test_one_text_stands_for_a_list_of_one(name: str) -> None:
+    one: dict[str, Any] = {name: "END"}
+    several: dict[str, Any] = {name: ["END", "STOP"]}
+    assert getattr(PolicyOptions(**one), name) == ("END",)
+    assert getattr(PolicyOptions(**several), name) == ("END", "STOP")
+    wrong: dict[str, Any] = {name: [3]}
+    with pytest.raises(ValueError, match=rf"{name} must be texts, got \[3\]"):
+        PolicyOptions(**wrong)
