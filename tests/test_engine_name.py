@@ -65,6 +65,8 @@ def test_options_beside_the_name_come_along() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("vllm:", "policy must have a path or a name behind its colon, got 'vllm:'"),
+        ("demo:?top_p=1", "behind its colon, got 'demo:[?]top_p=1'"),
         ("vllm:m?", r"policy takes options as \?KEY=VALUE&KEY=VALUE, got ''"),
         ("vllm:m?dtype", "got 'dtype'"),
         ("vllm:m?a=1&", "got ''"),
@@ -84,7 +86,7 @@ def test_any_text_is_a_name_or_an_error_of_one_line(name: str) -> None:
     try:
         parsed = EngineName.parse("policy", name, {})
     except InputError:
-        assert "?" in name
+        assert "?" in name or name.endswith(":")
     else:
         assert name.startswith(parsed.backend)
 

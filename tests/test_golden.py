@@ -16,6 +16,7 @@ import json
 import math
 import random
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from conftest import SAID
 from ets._core import rebase_weights
 from ets.errors import InputError
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, Decision, Strategy, View
@@ -514,11 +516,6 @@ def float32_counts(scores: list[float], temperature: float, width: int) -> list[
     return counts
 
 
-def say(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    with capsys.disabled():
-        print(f"\n{text}", end=" ")
-
-
 @pytest.fixture(scope="module")
 def replayed() -> list[tuple[Replay, TreeSearch]]:
     rng = random.Random(5)
@@ -532,7 +529,7 @@ def replayed() -> list[tuple[Replay, TreeSearch]]:
 
 
 def test_every_difference_is_a_known_quirk(
-    replayed: list[tuple[Replay, TreeSearch]], capsys: pytest.CaptureFixture[str]
+    replayed: list[tuple[Replay, TreeSearch]], record_property: Callable[[str, str], None]
 ) -> None:
     where, _ = runs()
     found: dict[str, Counter[int]] = {"ordinary": Counter(), "quirk": Counter()}
@@ -545,8 +542,8 @@ def test_every_difference_is_a_known_quirk(
         found[name] += replay.quirks
         checks += replay.checks
         unexplained += replay.unexplained
-    say(
-        capsys,
+    record_property(
+        SAID,
         f"golden, step-wise: {number['ordinary']} ordinary and {number['quirk']} quirk runs from "
         f"{where}; {checks.total()} comparisons, {len(unexplained)} unexplained differences; "
         + "; ".join(
@@ -561,7 +558,7 @@ def test_every_difference_is_a_known_quirk(
 
 
 def test_runs_without_such_quirks_come_out_again_id_by_id(
-    replayed: list[tuple[Replay, TreeSearch]], capsys: pytest.CaptureFixture[str]
+    replayed: list[tuple[Replay, TreeSearch]], record_property: Callable[[str, str], None]
 ) -> None:
     """Free-running: our own decisions, from the root to the end."""
     rng = random.Random(6)
@@ -582,7 +579,7 @@ def test_runs_without_such_quirks_come_out_again_id_by_id(
         alone = Replay(run)
         alone.compare_outcome(search)
         assert alone.unexplained == []
-    say(capsys, f"golden, free-running: {dict(kinds)} runs reproduced id by id")
+    record_property(SAID, f"golden, free-running: {dict(kinds)} runs reproduced id by id")
     assert dict(kinds) == (FREE if len(replayed) == 86 else FREE_SMALL)
 
 

@@ -16,6 +16,7 @@ from ets.loop_thread import LoopThread
 from ets.policy import Policy
 from ets.step import Step
 from on_vllm import BLOCK, PROBLEM, sample_all
+from plain_demo import plain_greedy
 from vllm_server import VLLMServer, vllm_server
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
@@ -119,6 +120,9 @@ def test_texts_make_the_same_solution_as_ids(
             solutions.append((prefix.token_ids, [(s.text, s.finish) for s in prefix.steps]))
         engine_loop.run(greedy.aclose())
     assert solutions[:4] == solutions[4:]
+    for problem, (ids, steps) in zip(demo.problems()[:4], solutions, strict=False):
+        plain = plain_greedy(str(problem["problem"]), steps=len(steps), tokens=64)
+        assert ids[-sum(map(len, plain)) :] == tuple(token for step in plain for token in step)
     assert {steps[-1][1] for _, steps in solutions} == {"answer"}
 
 

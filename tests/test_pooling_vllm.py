@@ -10,18 +10,17 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
-from transformers import Qwen2Config, Qwen2Model
 
 import ets
 from ets import demo
 from ets.demo import slips
 from ets.demo.task import problem_stream
 from ets.demo.wording import word_step
+from ets.doctor import Load, examine
 from ets.loop_thread import LoopThread
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK
+from plain_demo import plain_score
 from prm_cases import encode, make_math_shepherd, plain_math_shepherd
 from vllm_server import VLLMServer, vllm_server
 
@@ -88,26 +87,11 @@ def demo_solutions() -> list[Prefix]:
     return solutions
 
 
-def plain_demo(prefix: Prefix) -> float:
-    """One full pass of the whole model in float32, its prompt built by hand."""
-    folder = demo.prm_path()
-    steps = "".join(f"{step.text.strip()}<extra_0>" for step in prefix.steps)
-    ids = encode(folder, f"<|user|>{prefix.problem}<|assistant|>{steps}")
-    weights = {name: w.float() for name, w in load_file(folder / "model.safetensors").items()}
-    model = Qwen2Model(Qwen2Config.from_pretrained(folder)).float().eval()
-    model.load_state_dict({k[6:]: w for k, w in weights.items() if k.startswith("model.")})
-    with torch.no_grad():
-        hidden = model(torch.tensor([ids])).last_hidden_state[0, -1]
-        hidden = torch.relu(weights["score.0.weight"] @ hidden + weights["score.0.bias"])
-        logits = weights["score.2.weight"] @ hidden + weights["score.2.bias"]
-    return float(torch.softmax(logits, dim=0)[1])
-
-
 def test_rows_are_those_of_a_plain_computation(
     rows_prm: PoolingPRM, engine_loop: LoopThread
 ) -> None:
     prefixes = demo_solutions() + [prefix_of(steps) for steps in SOLUTIONS]
-    expected = [plain_demo(prefix) for prefix in prefixes]
+    expected = [plain_score(prefix) for prefix in prefixes]
     assert max(expected) - min(expected) > 0.5, "these solutions cannot tell tokens apart"
     found = engine_loop.run(together(rows_prm, prefixes))
     assert [score.reward for score in found] == pytest.approx(expected, abs=1e-4)
@@ -131,6 +115,16 @@ def test_a_model_that_returns_no_states_as_a_judge(
     with pytest.raises(ets.EngineError, match=r"refuses /pooling with 400.* --convert embed"):
         engine_loop.run(prm.score(prefix_of(SOLUTIONS[0])))
     engine_loop.run(prm.aclose())
+
+
+def test_the_doctor_examines_it(rows_server: VLLMServer) -> None:
+    name = f"pooling:prm@{rows_server.url}"
+    (report,) = asyncio.run(
+        examine(None, name, policy_options={}, prm_options={}, load=Load(16, 1024))
+    )
+    assert report.healthy, report.findings
+    assert report.facts["format"].startswith("qwen")
+    assert report.shown[0].tokens > 20
 
 
 def test_a_search_over_the_server(rows_server: VLLMServer) -> None:

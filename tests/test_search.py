@@ -285,7 +285,7 @@ def test_answer_pattern() -> None:
     ("options", "message"),
     [
         ({"policy": "gpt"}, "vllm:PATH or openai:MODEL@URL, got 'gpt'"),
-        ({"prm": "vllm:"}, "prm must be .*, got 'vllm:'"),
+        ({"prm": "vllm:"}, "prm must have a path or a name behind its colon, got 'vllm:'"),
         ({"prm": 3}, "prm must be a name, a function .* got 3"),
         ({"policy": object()}, "policy must be a name or an object with start, sample and aclose"),
         ({"max_depth": 0}, "max_depth must be at least 1, got 0"),

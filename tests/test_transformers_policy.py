@@ -13,12 +13,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from checkpoints import make_llama_policy, make_qwen2_prm
+from ets import demo
 from ets.batcher import Batch, Batcher
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.policy.base import Policy
 from ets.policy.sampling import draw
 from ets.policy.transformers import TransformersPolicy
 from ets.step import Prefix, Step
+from plain_demo import plain_greedy
 
 T = TypeVar("T")
 PROBLEMS = ("Tom has 3 apples.", "Ann has 5 pears and buys 3 more. How many?", "How many?")
@@ -106,6 +108,20 @@ def test_samples_equal_a_plain_loop(folder: Path, model: Any, options: dict[str,
         for kid, step in zip(kids, nexts, strict=True):
             assert step.token_ids == naive(model, policy, kid, 9, 16)
             assert step.cached_tokens == step.prompt_tokens - 1  # the step's KV was kept
+        await policy.aclose()
+
+    run(check())
+
+
+def test_greedy_steps_are_those_of_a_plain_computation() -> None:
+    async def check() -> None:
+        policy = TransformersPolicy(demo.policy_path(), device="cpu", temperature=0.0)
+        for row in demo.problems()[:4]:
+            prefix = policy.start(str(row["problem"]))
+            for ids in plain_greedy(str(row["problem"]), steps=3, tokens=48):
+                step = await policy.sample(prefix, seed=0, max_tokens=48)
+                assert step.token_ids == ids
+                prefix = prefix.extend(step)
         await policy.aclose()
 
     run(check())

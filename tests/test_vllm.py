@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from ets.loop_thread import LoopThread
 from ets.policy.stops import EngineStops
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK, PROBLEM, sample_all, search
+from plain_demo import plain_greedy, plain_score
 
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
@@ -78,6 +80,20 @@ def test_steps_end_where_they_should(vllm_pair: VLLMPair, engine_loop: LoopThrea
         assert "\n\n" not in policy.prompt.decode(step.token_ids[:-1])
     for step in engine_loop.run(sample_all(policy, [root] * 4, tokens=2)):
         assert len(step.token_ids) <= 2
+
+
+def test_greedy_steps_are_those_of_a_plain_computation(
+    vllm_pair: VLLMPair, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = vllm_pair.policy
+    assert vllm_pair.policy_path == DEMO / "policy"
+    monkeypatch.setattr(policy.prompt, "options", replace(policy.prompt.options, temperature=0.0))
+    for row in demo.problems()[:4]:
+        prefix = policy.start(str(row["problem"]))
+        for ids in plain_greedy(str(row["problem"]), steps=3, tokens=48):
+            step = engine_loop.run(policy.sample(prefix, seed=0, max_tokens=48))
+            assert step.token_ids == ids
+            prefix = prefix.extend(step)
 
 
 def test_ids_and_texts_end_the_same_steps(
@@ -170,21 +186,14 @@ def test_a_full_context_ends_the_solution(vllm_pair: VLLMPair, engine_loop: Loop
 # --- the PRM -------------------------------------------------------------------------------------
 
 
-def test_scores_equal_those_of_transformers(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
-    from ets.prm.transformers import TransformersPRM
-
+def test_scores_are_those_of_a_plain_computation(
+    vllm_pair: VLLMPair, engine_loop: LoopThread
+) -> None:
+    assert vllm_pair.prm_path == DEMO / "prm"
     prefix = grow(vllm_pair, engine_loop, steps=3)
     parts = [Prefix(PROBLEM, 0, (), prefix.steps[:n]) for n in (1, 2, 3)]
-    reference = TransformersPRM(vllm_pair.prm_path, dtype="float32")
-
-    async def score(prm: Any) -> list[Score]:
-        return [await prm.score(part) for part in parts]
-
-    expected = engine_loop.run(score(reference))
-    engine_loop.run(reference.aclose())
-    found = engine_loop.run(score(vllm_pair.prm))
-    assert [s.prompt_tokens for s in found] == [s.prompt_tokens for s in expected]
-    assert [s.reward for s in found] == pytest.approx([s.reward for s in expected], abs=0.02)
+    found = [engine_loop.run(vllm_pair.prm.score(part)).reward for part in parts]
+    assert found == pytest.approx([plain_score(part) for part in parts], abs=1e-4)
 
 
 def test_incremental_scores_equal_full_ones(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:

@@ -35,7 +35,7 @@ class EngineName:
         named, mark, query = name.partition("?")
         backend, colon, path = named.partition(":")
         if colon and not path:
-            raise InputError(f"{part} must name what {backend} is to load, got {name!r}")
+            raise InputError(f"{part} must have a path or a name behind its colon, got {name!r}")
         options = dict(more)
         for pair in query.split("&") if mark else ():
             key, sign, value = pair.partition("=")

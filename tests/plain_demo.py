@@ -1,0 +1,73 @@
+"""What the bundled pair says by a plain computation, which shares no code with `ets`' backends.
+
+Prompts are built by hand, encoded by `tokenizers` from `tokenizer.json`, and read in full passes of
+whole transformers models in float32.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM, Qwen2Config, Qwen2Model
+
+from ets import demo
+from ets.step import Prefix
+
+
+@cache
+def _tokenizer(folder: str) -> Tokenizer:
+    return Tokenizer.from_file(f"{folder}/tokenizer.json")
+
+
+@cache
+def _policy() -> LlamaForCausalLM:
+    return LlamaForCausalLM.from_pretrained(demo.policy_path(), dtype=torch.float32).eval()
+
+
+@cache
+def _prm() -> tuple[Qwen2Model, dict[str, torch.Tensor]]:
+    folder = demo.prm_path()
+    weights = {name: w.float() for name, w in load_file(folder / "model.safetensors").items()}
+    model = Qwen2Model(Qwen2Config.from_pretrained(folder)).float().eval()
+    model.load_state_dict({k[6:]: w for k, w in weights.items() if k.startswith("model.")})
+    return model, weights
+
+
+def plain_greedy(problem: str, *, steps: int, tokens: int) -> list[tuple[int, ...]]:
+    """The policy's greedy steps, each up to a blank line, the end or `tokens` tokens."""
+    tokenizer = _tokenizer(str(demo.policy_path()))
+    end = tokenizer.token_to_id("<|end|>")
+    ids: list[int] = tokenizer.encode(
+        f"<|user|>{problem}<|assistant|>", add_special_tokens=False
+    ).ids
+    found: list[tuple[int, ...]] = []
+    while len(found) < steps:
+        step: list[int] = []
+        while len(step) < tokens and "\n\n" not in tokenizer.decode(step):
+            with torch.no_grad():
+                token = int(_policy()(torch.tensor([ids + step])).logits[0, -1].argmax())
+            if token == end:
+                return [*found, tuple(step)]
+            step.append(token)
+        ids += step
+        found.append(tuple(step))
+    return found
+
+
+def plain_score(prefix: Prefix) -> float:
+    """The PRM's reward of the last step."""
+    steps = "".join(f"{step.text.strip()}<extra_0>" for step in prefix.steps)
+    ids = (
+        _tokenizer(str(demo.prm_path()))
+        .encode(f"<|user|>{prefix.problem}<|assistant|>{steps}", add_special_tokens=False)
+        .ids
+    )
+    model, weights = _prm()
+    with torch.no_grad():
+        hidden = model(torch.tensor([ids])).last_hidden_state[0, -1]
+        hidden = torch.relu(weights["score.0.weight"] @ hidden + weights["score.0.bias"])
+        logits = weights["score.2.weight"] @ hidden + weights["score.2.bias"]
+    return float(torch.softmax(logits, dim=0)[1])
