@@ -30,7 +30,7 @@ from ets.embed import load_embedder
 from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.step import Prefix, Step
-from plain_demo import plain_greedy, plain_score
+from plain_demo import plain_greedy, plain_score, trained_on
 from prm_cases import CASES, Case
 from vllm_server import vllm_server
 
@@ -55,6 +55,9 @@ def solution(steps: list[str], problem: str = PROBLEM) -> Prefix:
     return Prefix(problem, 0, (), tuple(Step(f"{text}\n\n", (1,), "step") for text in steps))
 
 
+PARTS = [solution(steps[:end]) for steps in SOLUTIONS for end in range(1, len(steps) + 1)]
+
+
 async def timed(calls: list[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], float]:
     """All at once, and the seconds they took."""
     begin = time.perf_counter()
@@ -66,21 +69,17 @@ async def timed(calls: list[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], f
 
 
 async def prm_row(
-    name: str, plain: Callable[[Prefix], float] | None, **options: Any
+    name: str, plain: Callable[[Prefix], float] | None, parts: list[Prefix], **options: Any
 ) -> tuple[str, str, str]:
     """Largest difference, how solutions are read, tokens read in a second."""
     prm = load_prm(name, **options)
-    difference = "-"
-    cached = 0
-    if plain is not None:
-        largest = 0.0
-        for steps in SOLUTIONS:
-            for end in range(1, len(steps) + 1):
-                part = solution(steps[:end])
-                score = await prm.score(part)
-                cached += score.cached_tokens
-                largest = max(largest, abs(score.reward - plain(part)))
-        difference = f"{largest:.0e}"
+    cached, largest = 0, 0.0
+    for part in parts:
+        score = await prm.score(part)
+        cached += score.cached_tokens
+        if plain is not None:
+            largest = max(largest, abs(score.reward - plain(part)))
+    difference = "-" if plain is None else f"{largest:.0e}"
     await prm.score(solution(SOLUTIONS[0]))
     longer = SOLUTIONS[3] * 2
 
@@ -105,7 +104,7 @@ def case_rows(folder: Path, case: Case) -> Iterator[str]:
         return case.plain(folder, part.problem, [step.text.strip() for step in part.steps])
 
     def row(backend: str, name: str, how: str | None = None) -> str:
-        difference, read, speed = asyncio.run(prm_row(name, plain, **options))
+        difference, read, speed = asyncio.run(prm_row(name, plain, PARTS, **options))
         return line(case.format, backend, PRM_TESTS[backend], difference, how or read, speed)
 
     yield row("transformers", f"transformers:{folder}")
@@ -128,23 +127,23 @@ def prms(smollm2: Path | None) -> Iterator[str]:
                 yield from demo_prm()
     if smollm2 is not None:
         for backend in ("transformers", "vllm"):
-            _, read, speed = asyncio.run(prm_row(f"{backend}:{smollm2}", None, format="judge"))
-            test = (
-                "test_prm_formats.py" if backend == "transformers" else "test_vllm_prm_formats.py"
-            )
-            yield line("judge, SmolLM2-135M", backend, test, "-", read, speed)
+            name = f"{backend}:{smollm2}"
+            _, read, speed = asyncio.run(prm_row(name, None, PARTS, format="judge"))
+            yield line("judge, SmolLM2-135M", backend, PRM_TESTS[backend], "-", read, speed)
 
 
 def demo_prm() -> Iterator[str]:
     """The format `qwen` where vLLM runs the model, with the bundled PRM."""
-    difference, read, speed = asyncio.run(prm_row(f"vllm:{demo.prm_path()}", plain_score))
+    difference, read, speed = asyncio.run(
+        prm_row(f"vllm:{demo.prm_path()}", plain_score, trained_on())
+    )
     test = "test_vllm.py::test_scores_are_those_of_a_plain_computation"
     yield line("qwen", "vllm", test, difference, read, speed)
     config = '{"tok_pooling_type": "STEP", "step_tag_id": 4}'
     options = ("--runner", "pooling", "--pooler-config", config)
     with vllm_server(demo.prm_path(), *options, name="m") as server:
         name = f"pooling:m@{server.url}"
-        difference, read, speed = asyncio.run(prm_row(name, plain_score))
+        difference, read, speed = asyncio.run(prm_row(name, plain_score, trained_on()))
     test = "test_pooling_vllm.py::test_rows_are_those_of_a_plain_computation"
     yield line("qwen", "pooling", test, difference, read, speed)
 
@@ -185,11 +184,11 @@ def policies(smollm2: Path | None) -> Iterator[str]:
     test = "test_greedy_steps_are_those_of_a_plain_computation"
     for backend, file in tests.items():
         equal, speed = asyncio.run(policy_row(f"{backend}:{path}"))
-        yield line("bundled", backend, f"{file}::{test}", equal, speed)
+        yield line("bundled policy", backend, f"{file}::{test}", equal, speed)
     with vllm_server(path, name="m") as server:
         equal, speed = asyncio.run(policy_row(f"openai:m@{server.url}"))
     test = "test_openai_vllm.py::test_texts_make_the_same_solution_as_ids"
-    yield line("bundled", "openai", test, equal, speed)
+    yield line("bundled policy", "openai", test, equal, speed)
     if smollm2 is not None:
         equal, speed = asyncio.run(policy_row(f"vllm:{smollm2}"))
         yield line("SmolLM2-135M", "vllm", "test_vllm.py::test_smollm2_writes_steps", equal, speed)
@@ -250,7 +249,8 @@ def embedders(_: Path | None) -> Iterator[str]:
         asyncio.run(policy.aclose())
         yield line(f"policy, on {backend}", test, difference, speed)
     _, speed = asyncio.run(embedder_row("lexical", None))
-    yield line("lexical", "test_embed.py", "-", speed)
+    test = "test_embed.py::test_lexical_numbers_say_more_than_wording"
+    yield line("lexical", test, "-", speed)
 
 
 # --- output -------------------------------------------------------------------------------------
@@ -263,8 +263,8 @@ TABLES: dict[str, tuple[tuple[str, ...], Callable[[Path | None], Iterator[str]]]
 
 
 def line(*cells: str) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+    """A row of a Markdown table; the name of a test is code."""
+    return f"| {' | '.join(f'`{c}`' if c.startswith('test_') else c for c in cells)} |"
 
 
 def main() -> None:

@@ -6,7 +6,9 @@ whole transformers models in float32.
 
 from __future__ import annotations
 
+import random
 from functools import cache
+from itertools import islice
 
 import torch
 from safetensors.torch import load_file
@@ -14,7 +16,10 @@ from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM, Qwen2Config, Qwen2Model
 
 from ets import demo
-from ets.step import Prefix
+from ets.demo import slips
+from ets.demo.task import problem_stream
+from ets.demo.wording import word_step
+from ets.step import Prefix, Step
 
 
 @cache
@@ -55,6 +60,21 @@ def plain_greedy(problem: str, *, steps: int, tokens: int) -> list[tuple[int, ..
         ids += step
         found.append(tuple(step))
     return found
+
+
+def trained_on() -> list[Prefix]:
+    """Right steps and slips in the words that the PRM was trained on, so that rewards differ."""
+    rng = random.Random(8)
+    solutions = []
+    for problem in islice(problem_stream(9, "dev"), 6):
+        steps = [word_step(rng, step) for step in problem.steps]
+        for index, step in enumerate(problem.steps):
+            slip = word_step(rng, slips.scattered_slip(rng, problem, index, step))
+            for last in (steps[index], slip):
+                texts = [f"{text}\n\n" for text in (*steps[:index], last)]
+                solution = tuple(Step(text, (1,), "step") for text in texts)
+                solutions.append(Prefix(problem.text, 0, (), solution))
+    return solutions
 
 
 def plain_score(prefix: Prefix) -> float:

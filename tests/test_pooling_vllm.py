@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
 import ets
 from ets import demo
-from ets.demo import slips
-from ets.demo.task import problem_stream
-from ets.demo.wording import word_step
 from ets.doctor import Load, examine
 from ets.loop_thread import LoopThread
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK
-from plain_demo import plain_score
+from plain_demo import plain_score, trained_on
 from prm_cases import encode, make_math_shepherd, plain_math_shepherd
 from vllm_server import VLLMServer, vllm_server
 
@@ -38,8 +33,8 @@ SOLUTIONS = [
 ]
 
 
-def prefix_of(steps: list[str], problem: str = PROBLEM) -> Prefix:
-    return Prefix(problem, 0, (), tuple(Step(f"{text}\n\n", (1,), "step") for text in steps))
+def prefix_of(steps: list[str]) -> Prefix:
+    return Prefix(PROBLEM, 0, (), tuple(Step(f"{text}\n\n", (1,), "step") for text in steps))
 
 
 async def together(prm: PoolingPRM, prefixes: list[Prefix]) -> list[Score]:
@@ -73,24 +68,10 @@ def rows_prm(rows_server: VLLMServer, engine_loop: LoopThread) -> Iterator[Pooli
     engine_loop.run(made.aclose())
 
 
-def demo_solutions() -> list[Prefix]:
-    """Right steps and slips in the words that the demo PRM was trained on."""
-    rng = random.Random(8)
-    solutions = []
-    for problem in islice(problem_stream(9, "dev"), 6):
-        steps = [word_step(rng, step) for step in problem.steps]
-        for index, step in enumerate(problem.steps):
-            slip = word_step(rng, slips.scattered_slip(rng, problem, index, step))
-            solutions += [
-                prefix_of([*steps[:index], last], problem.text) for last in (steps[index], slip)
-            ]
-    return solutions
-
-
 def test_rows_are_those_of_a_plain_computation(
     rows_prm: PoolingPRM, engine_loop: LoopThread
 ) -> None:
-    prefixes = demo_solutions() + [prefix_of(steps) for steps in SOLUTIONS]
+    prefixes = trained_on() + [prefix_of(steps) for steps in SOLUTIONS]
     expected = [plain_score(prefix) for prefix in prefixes]
     assert max(expected) - min(expected) > 0.5, "these solutions cannot tell tokens apart"
     found = engine_loop.run(together(rows_prm, prefixes))
