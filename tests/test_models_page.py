@@ -20,7 +20,7 @@ POOLING = ("qwen", "math-shepherd")
 
 
 @cache
-def tests_of(file: str) -> set[str]:
+def names_in(file: str) -> set[str]:
     tree = ast.parse((TESTS / file).read_text("utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -34,7 +34,7 @@ def rows() -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row[0]} {row[1]}")
 def test_a_row_names_a_test_that_holds_what_it_says(row: tuple[str, ...]) -> None:
     _, _, file, test, figures = row
-    assert test in tests_of(file)
+    assert test in names_in(file)
     difference, *_ = figures.split(" | ")
     if re.fullmatch(r"\de[+-]\d\d", difference):
         assert float(difference) <= 1e-4, "what the tests allow"
