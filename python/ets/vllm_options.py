@@ -114,7 +114,9 @@ def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]
         **({"max_model_len": context} if context else {}),
         "max_num_batched_tokens": max(context, _CPU_CONTEXT) if context else _CPU_CONTEXT,
     }
-    if all(options.get(name, 1) == 1 for name in ("tensor_parallel_size", "pipeline_parallel_size")):
+    if all(
+        options.get(name, 1) == 1 for name in ("tensor_parallel_size", "pipeline_parallel_size")
+    ):
         # One process less; with several workers vLLM would wait for the others for ever.
         defaults["distributed_executor_backend"] = "uni"
     if not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
