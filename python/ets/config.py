@@ -23,6 +23,19 @@ TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budg
 """What is a table of its own; all else is a plain value."""
 
 
+def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    # Errors
+    `InputError` if it is no TOML, `OSError` if it cannot be read.
+    """
+    try:
+        config: dict[str, Any] = tomllib.loads(Path(path).expanduser().read_text("utf-8"))
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise InputError(f"{os.fspath(path)}: not a TOML file: {error}") from error
+    return config
+
+
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The arguments of a `Search` that a TOML file holds, as they stand there.
 
@@ -30,22 +43,26 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     `InputError` if the file is no TOML, or holds a key that is no argument of `Search`; `OSError`
     if it cannot be read.
     """
-    try:
-        config: dict[str, Any] = tomllib.loads(Path(path).expanduser().read_text("utf-8"))
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise InputError(f"{os.fspath(path)}: not a TOML file: {error}") from error
+    config = read_toml(path)
+    check_arguments(config, os.fspath(path))
+    return config
+
+
+def check_arguments(config: Mapping[str, Any], where: str) -> None:
+    """Check that these are arguments of a `Search` in the form that a file has them.
+
+    # Errors
+    `InputError` that begins with `where`.
+    """
     known = _arguments()
     for key, value in config.items():
         if key not in known:
-            raise InputError(
-                f"{os.fspath(path)}: unknown key {key!r}; the keys are {', '.join(known)}"
-            )
+            raise InputError(f"{where}: unknown key {key!r}; the keys are {', '.join(known)}")
         if isinstance(value, dict) != (key in TABLES):
             wanted = f"a table, [{key}]" if key in TABLES else "a plain value"
-            raise InputError(f"{os.fspath(path)}: {key} must be {wanted}, got {value!r}")
+            raise InputError(f"{where}: {key} must be {wanted}, got {value!r}")
         if key in _ENGINES and not isinstance(value, str):
-            raise InputError(f"{os.fspath(path)}: {key} must be a name, got {value!r}")
-    return config
+            raise InputError(f"{where}: {key} must be a name, got {value!r}")
 
 
 def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,7 +11,17 @@ import typer
 from ets.cli import options
 from ets.cli.output import open_output
 from ets.cli.problems import read_problems
-from ets.cli.setup import WAY_OUT, Setup, given, merged, number_or_auto, parse_options
+from ets.cli.setup import (
+    WAY_OUT,
+    Setup,
+    given,
+    merge,
+    merged,
+    number_or_auto,
+    parse_list,
+    parse_options,
+)
+from ets.config import read_toml
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -119,6 +130,61 @@ def solve(
             solve_many(setup, problems, at_once, output)
         else:
             solve_one(setup, problems[0], output)
+
+
+@app.command()
+def bench(
+    run: options.Run,
+    config: options.BenchConfig = None,
+    dataset: options.Dataset = None,
+    problems: options.Problems = None,
+    skip: options.Skip = None,
+    strategies: options.Strategies = None,
+    widths: options.Widths = None,
+    seeds: options.Seeds = None,
+    lambda_b: options.LambdasB = None,
+    lambda_d: options.LambdasD = None,
+    policy: options.Policy = None,
+    prm: options.PRM = None,
+    embedder: options.Embedder = None,
+    policy_option: options.PolicyOption = None,
+    prm_option: options.PRMOption = None,
+    embedder_option: options.EmbedderOption = None,
+    concurrency: options.BenchConcurrency = None,
+    as_json: options.AsJSON = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compare strategies over a data set; killed at any moment, the same command goes on."""
+    from ets.bench.grid import Grid
+    from ets.cli.bench import run_bench
+
+    in_file = {} if config is None else read_toml(config).get("search", {})
+    search = merge(
+        in_file,
+        given(policy=policy, prm=prm, embedder=embedder),
+        policy_options=parse_options("--policy-option", policy_option),
+        prm_options=parse_options("--prm-option", prm_option),
+        embedder_options=parse_options("--embedder-option", embedder_option),
+    )
+    grid = Grid.read(
+        config,
+        {
+            **given(
+                dataset=dataset,
+                problems=problems,
+                skip=skip,
+                strategies=parse_list("--strategies", strategies, str),
+                widths=parse_list("--widths", widths, int),
+                seeds=parse_list("--seeds", seeds, int),
+                lambda_b=parse_list("--lambda-b", lambda_b, float),
+                lambda_d=parse_list("--lambda-d", lambda_d, float),
+                concurrency=concurrency,
+            ),
+            "search": search,
+        },
+    )
+    with open_output(as_json=as_json, debug=debug) as output:
+        run_bench(grid, Path(run), output)
 
 
 @app.command()

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ets.cli.output import Output
-from ets.cli.problems import Problem
 from ets.cli.summary import is_right, less, mark
 from ets.errors import MissingExtraError
+from ets.problems import Problem
 from ets.results import SearchResult
 from ets.search import Search
 from ets.strategy import ETS, REBASE

@@ -171,3 +171,59 @@ AsJSON = Annotated[
 Debug = Annotated[
     bool, _option(_OUTPUT, "Show a trace on errors, and what the engines print.", "--debug")
 ]
+
+# --- benchmarks ---------------------------------------------------------------------------------
+
+_GRID = "Grid"
+
+Run = Annotated[str, typer.Argument(help="The run folder; made, or gone on with.")]
+BenchConfig = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "A TOML file with these options and, in its table \\[search], the arguments of ets.Search; "
+        "what is given beside it wins.",
+        "--config",
+        metavar="FILE",
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "demo, math500, gsm8k, aime24, aime25, amc23, a .jsonl or .parquet file, or hf:NAME. "
+        "\\[default: demo]",
+    ),
+]
+Problems = Annotated[int | None, _option(_GRID, "How many problems. \\[default: all]")]
+Skip = Annotated[int | None, _option(_GRID, "Problems left out at the start. \\[default: 0]")]
+Strategies = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "Names with commas between them. \\[default: best-of-n,rebase,ets-kv,ets]",
+        metavar="NAME,...",
+    ),
+]
+Widths = Annotated[
+    str | None, _option(_GRID, "Solutions to complete. \\[default: 16]", metavar="N,...")
+]
+Seeds = Annotated[
+    str | None, _option(_GRID, "Each strategy once with each. \\[default: 0]", metavar="N,...")
+]
+LambdasB = Annotated[
+    str | None,
+    _option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", "--lambda-b", metavar="X,..."),
+]
+LambdasD = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "ets: worths of diversity. \\[default: as published for the width]",
+        "--lambda-d",
+        metavar="X,...",
+    ),
+]
+BenchConcurrency = Annotated[
+    int | None, _option(_GRID, "Problems in flight. \\[default: 8]", "--concurrency")
+]

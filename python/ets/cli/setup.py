@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ets.config import read_config, search_arguments
 from ets.engine_name import read_value
@@ -12,6 +12,7 @@ from ets.errors import InputError
 from ets.search import Search
 from ets.strategy import ETS, Strategy
 
+T = TypeVar("T")
 NO_PRM = "none"
 WAY_OUT = (
     "no --prm: steps are not scored, so this is a plain majority vote over independent samples; "
@@ -67,14 +68,21 @@ def merged(
     config: str | None, arguments: Mapping[str, Any], **tables: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What stands in a file, if there is one, and what the command line says, which wins."""
-    said = {**({} if config is None else read_config(config)), **arguments}
+    return merge({} if config is None else read_config(config), arguments, **tables)
+
+
+def merge(
+    in_file: Mapping[str, Any], arguments: Mapping[str, Any], **tables: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same of a file that is read already."""
+    said = {**in_file, **arguments}
     for name, table in tables.items():
-        in_file = said.get(name, {})
-        if name == "strategy" and table.get("name") not in (None, in_file.get("name", "ets")):
+        old = said.get(name, {})
+        if name == "strategy" and table.get("name") not in (None, old.get("name", "ets")):
             # Another strategy has other options.
-            in_file = {key: in_file[key] for key in ("width",) if key in in_file}
-        if in_file or table:
-            said[name] = {**in_file, **table}
+            old = {key: old[key] for key in ("width",) if key in old}
+        if old or table:
+            said[name] = {**old, **table}
     return said
 
 
@@ -106,6 +114,16 @@ def parse_options(flag: str, pairs: list[str] | None) -> dict[str, Any]:
             raise InputError(f"{flag} takes KEY=VALUE, got {pair!r}")
         options[key] = read_value(value)
     return options
+
+
+def parse_list(flag: str, text: str | None, kind: Callable[[str], T]) -> list[T] | None:
+    """`4,16,64` as a list; None where nothing is given."""
+    if text is None:
+        return None
+    try:
+        return [kind(part.strip()) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{flag} takes values with commas between them, got {text!r}") from error
 
 
 def number_or_auto(flag: str, text: str) -> int | Literal["auto"]:

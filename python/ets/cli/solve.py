@@ -20,7 +20,6 @@ from rich.text import Text
 
 from ets.cli.live import LiveView
 from ets.cli.output import Output
-from ets.cli.problems import Problem
 from ets.cli.setup import Setup
 from ets.cli.summary import (
     is_right,
@@ -30,6 +29,7 @@ from ets.cli.summary import (
     result_line,
 )
 from ets.cli.watch import Watch
+from ets.problems import Problem
 from ets.results import Answered, SearchResult
 
 

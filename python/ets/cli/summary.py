@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ets.answer import Vote
-from ets.cli.problems import Problem
 from ets.equality import same_answer
 from ets.events import KVRecord
+from ets.problems import Problem
 from ets.results import SearchResult
 
 MOST_VOTES = 8

@@ -1,0 +1,1 @@
+"""Benchmarks: strategies side by side over a data set, resumable, with intervals."""

@@ -1,0 +1,123 @@
+"""Data sets of problems whose answers are known: presets, files, and the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ets.errors import EngineError, InputError, MissingExtraError
+from ets.problems import Fields, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class _OnHub:
+    """Where a public data set lies, and which of its fields count."""
+
+    name: str
+    split: str
+    config: str | None
+    fields: Fields
+
+
+PRESETS: Mapping[str, _OnHub] = {
+    "math500": _OnHub("HuggingFaceH4/MATH-500", "test", None, Fields("problem", "answer")),
+    "gsm8k": _OnHub("openai/gsm8k", "test", "main", Fields("question", "answer")),
+    "aime24": _OnHub("HuggingFaceH4/aime_2024", "train", None, Fields("problem", "answer")),
+    "aime25": _OnHub("math-ai/aime25", "test", None, Fields("problem", "answer")),
+    "amc23": _OnHub("math-ai/amc23", "test", None, Fields("question", "answer")),
+}
+_FILES = (".jsonl", ".parquet")
+
+
+def load_dataset(
+    name: str, *, split: str | None = None, fields: Fields | None = None
+) -> list[Problem]:
+    """All problems of a data set, each with an answer and a key of its own.
+
+    `demo` (the bundled test problems), a preset (`math500`, `gsm8k`, `aime24`, `aime25`, `amc23`,
+    from the hub), a `.jsonl` or `.parquet` file, or `hf:NAME` of the hub, whose `split` is `test`
+    unless given. Rows without a key are numbered from 0.
+
+    # Errors
+    `InputError` for an unknown name, a row without a problem or an answer, or a key that comes
+    twice; `OSError` for a file that cannot be read; `MissingExtraError` without `datasets`, for all
+    but `demo` and `.jsonl`; `EngineError` if the hub does not give the data set.
+    """
+    usual = fields or Fields()
+    if name == "demo":
+        from ets import demo
+
+        return _checked(demo.problems(), usual, name)
+    if name.endswith(".jsonl"):
+        return _checked(_lines(Path(name).expanduser()), usual, name)
+    if name.endswith(".parquet"):
+        if not Path(name).expanduser().is_file():
+            raise FileNotFoundError(2, "No such file or directory", name)
+        files = str(Path(name).expanduser())
+        return _checked(_load("parquet", data_files=files, split="train"), usual, name)
+    if preset := PRESETS.get(name):
+        rows = _load(preset.name, preset.config, split=split or preset.split)
+        return _checked(rows, fields or preset.fields, name)
+    if name.startswith("hf:") and len(name) > 3:
+        return _checked(_load(name[3:], split=split or "test"), usual, name)
+    raise InputError(
+        f"dataset must be demo, {', '.join(PRESETS)}, a file ({' or '.join(_FILES)}) or hf:NAME, "
+        f"got {name!r}"
+    )
+
+
+def fingerprint(problems: Iterable[Problem]) -> str:
+    """A digest of keys, texts and answers: two runs with the same one had the same problems."""
+    digest = hashlib.sha256()
+    for problem in problems:
+        digest.update(json.dumps([problem.key, problem.text, problem.expected]).encode())
+    return digest.hexdigest()
+
+
+def _lines(path: Path) -> Iterable[Any]:
+    for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{path}:{number}: not a JSON object: {error}") from error
+
+
+def _load(*names: str | None, **options: Any) -> Iterable[Any]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("datasets", "bench") from error
+    try:
+        rows: Iterable[Any] = datasets.load_dataset(*names, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise EngineError(
+            f"cannot load the data set {names[0]!r}: {reason}; a .jsonl or .parquet file of it "
+            "needs no network"
+        ) from error
+    return rows
+
+
+def _checked(rows: Iterable[Any], fields: Fields, name: str) -> list[Problem]:
+    problems: list[Problem] = []
+    seen: set[str | int] = set()
+    for number, row in enumerate(rows):
+        where = f"{name}[{number}]"
+        if not isinstance(row, Mapping):
+            raise InputError(f"{where} must be an object with fields, got {row!r}")
+        problem = fields.read(row, where)
+        key = number if problem.key is None else problem.key
+        if problem.expected is None:
+            raise InputError(f"{where} has no answer; its fields are {', '.join(row)}")
+        if key in seen:
+            raise InputError(f"{where} has the key {key!r}, as a row before it")
+        seen.add(key)
+        problems.append(Problem(problem.text, problem.expected, key))
+    if not problems:
+        raise InputError(f"{name} holds no problems")
+    return problems

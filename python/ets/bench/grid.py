@@ -1,0 +1,131 @@
+"""What a benchmark runs: strategies x widths x seeds x lambdas over problems, one configuration."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from ets.checks import check_int
+from ets.config import check_arguments, read_toml, search_arguments
+from ets.errors import InputError
+from ets.problems import Fields
+from ets.strategy import Strategy
+from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
+
+_SET_BY_THE_GRID = ("strategy", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One strategy with its settings, without the seed."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...]
+    """Its fields and their values, `width` first."""
+
+    @property
+    def width(self) -> int:
+        """Solutions to complete."""
+        return int(dict(self.options)["width"])
+
+    @property
+    def label(self) -> str:
+        """`ets width=16 lambda_b=1.0`: what a row of a run folder calls it."""
+        return " ".join([self.name, *(f"{key}={value}" for key, value in self.options)])
+
+    def strategy(self) -> Strategy:
+        """The strategy itself."""
+        return strategy_by_name(self.name, **dict(self.options))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """The whole configuration of a benchmark, in plain values.
+
+    Raises `InputError` for a value out of range, or one of an unknown strategy or argument.
+    """
+
+    dataset: str = "demo"
+    split: str | None = None
+    """Of a data set of the hub."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """`problem`, `answer`, `key`: the fields of the data set that hold them."""
+    skip: int = 0
+    """Problems left out at the start: a development split, say."""
+    problems: int | None = None
+    """Problems searched; None: all."""
+    strategies: tuple[str, ...] = ("best-of-n", "rebase", "ets-kv", "ets")
+    widths: tuple[int, ...] = (16,)
+    seeds: tuple[int, ...] = (0,)
+    lambda_b: tuple[float, ...] = ()
+    """For `ets` and `ets-kv`; empty: their default."""
+    lambda_d: tuple[float, ...] = ()
+    """For `ets`; empty: as published for the width."""
+    concurrency: int = 8
+    """Problems in flight."""
+    search: dict[str, Any] = field(default_factory=dict)
+    """The arguments of `ets.Search`, but `strategy` and `seed`, as a TOML file holds them."""
+
+    def __post_init__(self) -> None:
+        for name in ("strategies", "widths", "seeds", "lambda_b", "lambda_d"):
+            values = getattr(self, name)
+            if not isinstance(values, list | tuple):
+                raise InputError(f"{name} must be a list, got {values!r}")
+            if len(set(values)) != len(values):
+                raise InputError(f"{name} must not hold a value twice, got {list(values)}")
+            object.__setattr__(self, name, tuple(values))
+        check_int("skip", self.skip, 0, 2**31)
+        if self.problems is not None:
+            check_int("problems", self.problems, 1, 2**31, ", or nothing for all")
+        check_int("concurrency", self.concurrency, 1, 2**31)
+        for i, seed in enumerate(self.seeds):
+            check_int(f"seeds[{i}]", seed, 0, 2**63 - 1)
+        if unknown := [name for name in self.fields if name not in ("problem", "answer", "key")]:
+            raise InputError(f"fields has the keys problem, answer and key, got {unknown[0]!r}")
+        check_arguments(self.search, "search")
+        for name in _SET_BY_THE_GRID:
+            if name in self.search:
+                raise InputError(f"search.{name} is set by the grid: give strategies and seeds")
+        search_arguments(self.search)
+        for cell in self.cells():
+            cell.strategy()
+        if not (self.strategies and self.widths and self.seeds):
+            raise InputError("strategies, widths and seeds must not be empty")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str] | None, given: Mapping[str, Any]) -> Grid:
+        """The grid of a TOML file, if there is one, and of what is given beside it, which wins.
+
+        # Errors
+        `InputError` for an unknown key, `OSError` if the file cannot be read.
+        """
+        said = {**({} if path is None else read_toml(path)), **given}
+        known = [f.name for f in fields(cls)]
+        if unknown := [key for key in said if key not in known]:
+            where = "" if path is None else f"{os.fspath(path)}: "
+            raise InputError(f"{where}unknown key {unknown[0]!r}; the keys are {', '.join(known)}")
+        return cls(**said)
+
+    @property
+    def dataset_fields(self) -> Fields | None:
+        """The mapping of fields, where one is given."""
+        return Fields(**self.fields) if self.fields else None
+
+    def cells(self) -> list[Cell]:
+        """Every strategy with every width and its lambdas."""
+        return [cell for name in self.strategies for cell in self._cells(name)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    def _cells(self, name: str) -> Iterator[Cell]:
+        if name not in STRATEGIES:
+            raise InputError(f"strategies must be among {', '.join(STRATEGIES)}, got {name!r}")
+        axes = {"width": self.widths, "lambda_b": self.lambda_b, "lambda_d": self.lambda_d}
+        axes = {k: v for k, v in axes.items() if v and k in strategy_options(name)}
+        for values in itertools.product(*axes.values()):
+            yield Cell(name, tuple(zip(axes, values, strict=True)))

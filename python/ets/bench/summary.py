@@ -1,0 +1,145 @@
+"""From the rows of a run to one line per strategy and way to vote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.answer import VoteMethod
+from ets.bench.grid import Cell, Grid
+from ets.bench.statistics import Interval, mcnemar, paired_bootstrap, pass_at_k, wilson
+
+Row = dict[str, Any]
+BASELINE = "rebase"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A strategy at one width, means over problems and seeds."""
+
+    cell: Cell
+    vote: VoteMethod
+    problems: int
+    """Those that were searched with every seed."""
+    accuracy: Interval
+    """Wilson's interval over the problems, the seeds averaged."""
+    against: Interval | None
+    """Accuracy less that of REBASE at this width on the same problems and seeds; None without."""
+    p_value: float | None
+    """McNemar's, of the first seed."""
+    kv_before: float
+    """KV tokens before selection, summed over the steps: the paper's figure."""
+    kv_after: float
+    kv_mean: float
+    """KV tokens after a selection, mean over the steps."""
+    kv_peak: float
+    """The most after a selection, mean over searches."""
+    kv_ratio: float | None
+    """`kv_before` of REBASE divided by this one's; the paper's reduction. None without REBASE."""
+    policy_tokens: float
+    prm_tokens: float
+    """Read by the PRM and not taken from its cache."""
+    calls: float
+    """Samples and scorings."""
+    seconds: float
+    """Wall time of a search among the others in flight."""
+    select_share: float
+    """Of that, the pruner's."""
+    cluster_share: float
+    pass_at_width: float
+    """The chance that one of the completed trajectories is right."""
+
+
+def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
+    """The lines of a run, in the order of the grid; cells without a finished problem are left out.
+
+    A problem counts for a cell once all seeds are there; comparisons are over problems that both
+    cells have. The search's own vote decides; independent samples are also shown by the other two.
+    """
+    by_cell: dict[str, dict[Any, dict[int, Row]]] = {}
+    for row in rows:
+        by_cell.setdefault(row["cell"], {}).setdefault(row["id"], {})[row["seed"]] = row
+    whole = {
+        label: {key: found for key, found in problems.items() if len(found) == len(grid.seeds)}
+        for label, problems in by_cell.items()
+    }
+    lines = []
+    for cell in grid.cells():
+        found = whole.get(cell.label)
+        if not found:
+            continue
+        baseline = next(
+            (whole.get(c.label) for c in grid.cells() if _is_baseline(c, cell.width)), None
+        )
+        lines += [_line(grid, cell, how, found, baseline or {}) for how in _votes(grid, cell)]
+    return lines
+
+
+def _is_baseline(cell: Cell, width: int) -> bool:
+    return cell.name == BASELINE and cell.width == width
+
+
+def _votes(grid: Grid, cell: Cell) -> list[VoteMethod]:
+    own: VoteMethod = grid.search.get("vote", "weighted")
+    others: tuple[VoteMethod, ...] = ("majority", "weighted", "best")
+    return [own, *(how for how in others if how != own)] if cell.name == "best-of-n" else [own]
+
+
+def _line(
+    grid: Grid,
+    cell: Cell,
+    how: VoteMethod,
+    found: dict[Any, dict[int, Row]],
+    baseline: dict[Any, dict[int, Row]],
+) -> Line:
+    rows = [row for seeds in found.values() for row in seeds.values()]
+    right = _right(grid, found, list(found), how)
+    both = [key for key in found if key in baseline]
+    against = p_value = ratio = None
+    if both and cell.name != BASELINE:
+        mine = _right(grid, found, both, how)
+        theirs = _right(grid, baseline, both, _votes(grid, cell)[0])
+        against = paired_bootstrap(mine, theirs)
+        p_value = mcnemar(mine[:, 0], theirs[:, 0])
+    if both:
+        mine_kv = [row["kv"]["before"]["sum"] for key in both for row in found[key].values()]
+        its_kv = [row["kv"]["before"]["sum"] for key in both for row in baseline[key].values()]
+        ratio = sum(its_kv) / sum(mine_kv) if sum(mine_kv) else None
+    seconds = fmean(row["seconds"] for row in rows)
+    hits = [row["hits"] for row in rows]
+    return Line(
+        cell=cell,
+        vote=how,
+        problems=len(found),
+        accuracy=wilson(float(right.mean(axis=1).sum()), len(found)),
+        against=against,
+        p_value=p_value,
+        kv_before=fmean(row["kv"]["before"]["sum"] for row in rows),
+        kv_after=fmean(row["kv"]["after"]["sum"] for row in rows),
+        kv_mean=fmean(row["kv"]["after"]["mean"] for row in rows),
+        kv_peak=fmean(row["kv"]["after"]["peak"] for row in rows),
+        kv_ratio=ratio,
+        policy_tokens=fmean(row["usage"]["policy_tokens"] for row in rows),
+        prm_tokens=fmean(
+            row["usage"]["prm_tokens"] - row["usage"]["prm_cached_tokens"] for row in rows
+        ),
+        calls=fmean(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows),
+        seconds=seconds,
+        select_share=fmean(row["select_seconds"] for row in rows) / seconds,
+        cluster_share=fmean(row["cluster_seconds"] for row in rows) / seconds,
+        pass_at_width=fmean(pass_at_k(len(h), sum(h), len(h)) if h else 0.0 for h in hits),
+    )
+
+
+def _right(
+    grid: Grid, found: dict[Any, dict[int, Row]], keys: list[Any], how: VoteMethod
+) -> NDArray[np.float64]:
+    """[problems, seeds]: 1 where the winner of the vote is right."""
+    return np.array(
+        [[found[key][seed]["right"][how] for seed in grid.seeds] for key in keys], float
+    )

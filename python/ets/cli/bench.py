@@ -1,0 +1,117 @@
+"""`ets bench`: strategies side by side over a data set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ets.bench.grid import Grid
+from ets.bench.runner import run
+from ets.bench.statistics import Interval
+from ets.bench.summary import Line, summarise
+from ets.cli.output import Output
+
+
+def run_bench(grid: Grid, folder: Path, output: Output) -> None:
+    """Search what is missing in the folder, then print a line for each strategy."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[dim]{task.fields[so_far]}"),
+        TimeRemainingColumn(),
+        console=output.progress,
+        transient=True,
+        disable=not output.live,
+    ) as progress:
+        rows = run(grid, folder, _Watch(progress))
+    if output.as_json:
+        for line in summarise(grid, rows):
+            output.json({**asdict(line), "cell": line.cell.label})
+        return
+    lines = summarise(grid, rows)
+    output.console.print(_table(lines), soft_wrap=True, markup=False)
+    problems = lines[0].problems if lines else 0
+    output.console.print(
+        f"\n{folder}: {problems} problems, {len(rows)} searches. {_NOTE}", soft_wrap=True
+    )
+
+
+class _Watch:
+    """Follows the rows: how far it is, how many are right, tokens a second, KV."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("loading", total=None, so_far="")
+        self._begin = time.monotonic()
+        self._right = self._new = self._tokens = self._kv = 0
+
+    def __call__(self, row: dict[str, Any] | None, done: int, total: int) -> None:
+        if row is None:
+            self._progress.update(self._task, total=total, completed=done)
+            return
+        self._new += 1
+        self._right += row["right"]["weighted"]
+        self._tokens += row["usage"]["policy_tokens"]
+        self._kv += row["kv"]["after"]["sum"]
+        speed = self._tokens / (time.monotonic() - self._begin)
+        self._progress.update(
+            self._task,
+            completed=done,
+            description=row["cell"],
+            so_far=f"{self._right / self._new:.0%} right  {speed:,.0f} tokens/s  "
+            f"KV {self._kv / self._new:,.0f}",
+        )
+
+
+_NOTE = (
+    "KV: tokens summed over the steps of a search, mean of the searches; reduction: REBASE's KV "
+    "before selection divided by this one's, as the paper has it; intervals: 95%, Wilson's and a "
+    "paired bootstrap's; p: McNemar's, first seed."
+)
+_HEAD = (
+    *("strategy", "vote", "right", "95%", "to REBASE (95%)", "p", "KV before", "kept"),
+    *("reduction", "policy tokens", "PRM tokens", "s"),
+)
+_LEFT = 2
+"""Columns of words; the others are numbers, set to the right."""
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (
+        line.cell.label,
+        line.vote,
+        f"{line.accuracy.value:.1%}",
+        f"{line.accuracy.low:.1%} to {line.accuracy.high:.1%}",
+        "" if line.against is None else _points(line.against),
+        "" if line.p_value is None else f"{line.p_value:.2g}",
+        f"{line.kv_before:,.0f}",
+        f"{line.kv_after:,.0f}",
+        "" if line.kv_ratio is None else f"{line.kv_ratio:.2f}x",
+        f"{line.policy_tokens:,.0f}",
+        f"{line.prm_tokens:,.0f}",
+        f"{line.seconds:.2f}",
+    )
+
+
+def _table(lines: Sequence[Line]) -> str:
+    """Aligned columns, as wide as they need to be: a figure that is cut off is worth nothing."""
+    rows = [_HEAD, *map(_cells, lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < _LEFT else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _points(difference: Interval) -> str:
+    value, low, high = (100 * x for x in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"

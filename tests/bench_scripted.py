@@ -1,0 +1,43 @@
+"""`ets bench` over scripted engines: a program to run, and to kill.
+
+Answers come from seeds alone, so an undisturbed run and one that was killed many times must have
+the same rows. A sample takes about a millisecond, so that there is a moment to kill it in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import ets.bench.runner
+from ets.cli import main
+from ets.step import Prefix, Step
+from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
+
+
+class Policy(ScriptedPolicy):
+    """Takes a moment for every step, the longer the later."""
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        await asyncio.sleep(random.random() * 0.002)
+        return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
+
+
+def load_policy(policy: str, **options: Any) -> Policy:
+    return Policy()
+
+
+def load_prm(prm: str, **options: Any) -> ScriptedPRM:
+    return ScriptedPRM()
+
+
+def load_embedder(embedder: str, **options: Any) -> ScriptedEmbedder:
+    return ScriptedEmbedder()
+
+
+if __name__ == "__main__":
+    ets.bench.runner.load_policy = load_policy
+    ets.bench.runner.load_prm = load_prm
+    ets.bench.runner.load_embedder = load_embedder
+    main()

@@ -1,0 +1,294 @@
+"""Runs of a benchmark: the grid, the folder, what a kill leaves, what the table says."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ets
+from ets.bench.grid import Grid
+from ets.bench.run_folder import RunFolder
+from ets.bench.summary import summarise
+from ets.errors import InputError
+
+SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
+TIMES = ("seconds", "cluster_seconds", "select_seconds")
+DATASET = {"problems": 2, "sha256": "x"}
+
+
+def write_problems(path: Path, count: int) -> Path:
+    rows = ({"problem": f"Problem {i}?", "answer": i % 3, "id": f"p{i}"} for i in range(count))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    """Without what differs from run to run, in an order of their own."""
+    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in RunFolder(folder).rows()]
+    return sorted(rows, key=lambda row: (row["cell"], row["seed"], row["id"]))
+
+
+# --- the grid -----------------------------------------------------------------------------------
+
+
+def test_cells_have_the_lambdas_that_their_strategy_has() -> None:
+    grid = Grid(
+        strategies=("rebase", "ets-kv", "ets"), widths=(4, 8), lambda_b=(0.5, 1.0), lambda_d=(2.0,)
+    )
+    labels = [cell.label for cell in grid.cells()]
+    assert labels == [
+        "rebase width=4",
+        "rebase width=8",
+        *(f"ets-kv width={w} lambda_b={b}" for w in (4, 8) for b in (0.5, 1.0)),
+        *(f"ets width={w} lambda_b={b} lambda_d=2.0" for w in (4, 8) for b in (0.5, 1.0)),
+    ]
+    assert grid.cells()[-1].strategy() == ets.ETS(width=8, lambda_b=1.0, lambda_d=2.0)
+    assert grid.cells()[2].strategy() == ets.ETS(width=4, lambda_b=0.5, lambda_d=0.0)
+
+
+def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "bench.toml"
+    path.write_text(
+        'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\n'
+        "[search.policy_options]\ntop_p = 0.9\n"
+    )
+    grid = Grid.read(path, {"widths": [64], "seeds": [1, 2]})
+    assert (grid.dataset, grid.widths, grid.seeds) == ("gsm8k", (64,), (1, 2))
+    assert grid.search == {"policy": "vllm:x", "policy_options": {"top_p": 0.9}}
+    assert json.loads(json.dumps(grid.to_dict())) == grid.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"strategies": ["a-star"]}, "strategies must be among ets, .* got 'a-star'"),
+        ({"strategies": []}, "must not be empty"),
+        ({"widths": [0]}, "width must be .* got 0"),
+        ({"widths": [4, 4]}, r"widths must not hold a value twice, got \[4, 4\]"),
+        ({"widths": 4}, "widths must be a list, got 4"),
+        ({"seeds": [-1]}, r"seeds\[0\] must be .* got -1"),
+        ({"lambda_b": [-1.0]}, "lambda_b must be"),
+        ({"problems": 0}, "problems must be .* got 0"),
+        ({"fields": {"question": "q"}}, "fields has the keys .* got 'question'"),
+        ({"search": {"seed": 1}}, "search.seed is set by the grid"),
+        ({"search": {"polcy": "x"}}, "search: unknown key 'polcy'"),
+        ({"wdths": [4]}, "unknown key 'wdths'; the keys are dataset"),
+    ],
+)
+def test_mistakes_in_a_grid(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Grid.read(None, given)
+
+
+# --- the folder ---------------------------------------------------------------------------------
+
+
+def test_a_folder_of_another_configuration_is_refused_with_the_difference(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with RunFolder.open(folder, {"widths": [4], "search": {"policy": "a"}}, DATASET):
+        pass
+    with (
+        pytest.raises(InputError) as error,
+        RunFolder.open(folder, {"widths": [8], "search": {"policy": "b", "prm": "c"}}, DATASET),
+    ):
+        pass
+    for words in (
+        "run of another configuration",
+        "widths is [4] there, [8] here",
+        'search.policy is "a" there, "b" here',
+        'search.prm is null there, "c" here',
+    ):
+        assert words in str(error.value)
+    with (
+        pytest.raises(InputError, match=r'dataset\.sha256 is "x" there, "y" here'),
+        RunFolder.open(
+            folder, {"widths": [4], "search": {"policy": "a"}}, {**DATASET, "sha256": "y"}
+        ),
+    ):
+        pass
+
+
+def test_only_one_process_writes(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path / "run", {}, DATASET):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                "import sys\nfrom ets.bench.run_folder import RunFolder\n"
+                f"with RunFolder.open(sys.argv[1], {{}}, {DATASET}): pass",
+                str(tmp_path / "run"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "InputError: another process writes into" in done.stderr
+    with RunFolder.open(tmp_path / "run", {}, DATASET):
+        pass
+
+
+@pytest.mark.parametrize("cut", range(1, 30, 4))
+def test_half_a_line_is_no_row(tmp_path: Path, cut: int) -> None:
+    folder = tmp_path / "run"
+    rows = [{"cell": "ets width=4", "seed": 0, "id": f"Zoë {i}"} for i in range(3)]
+    with RunFolder.open(folder, {}, DATASET) as run:
+        for row in rows:
+            run.add(row)
+    file = folder / "rows.jsonl"
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert RunFolder(folder).rows() == rows[:2]
+    with RunFolder.open(folder, {}, DATASET) as run:
+        run.add(rows[2])
+        assert run.rows() == rows
+
+
+def test_a_line_that_is_no_row_or_there_twice_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    row = {"cell": "ets width=4", "seed": 0, "id": 1}
+    with RunFolder.open(folder, {}, DATASET) as run:
+        run.add(row)
+        run.add(row)
+        with pytest.raises(InputError, match=r"rows\.jsonl:2 is there twice: ets width=4 0 1"):
+            run.rows()
+    (folder / "rows.jsonl").write_text('{"cell": 1}\n')
+    with pytest.raises(InputError, match=r"rows\.jsonl:1 is no row of a run"):
+        RunFolder(folder).rows()
+
+
+def test_what_is_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is no run folder: it has no run\.json"):
+        RunFolder(tmp_path)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with (
+        pytest.raises(InputError, match=r"is no run folder: it holds thesis\.tex"),
+        RunFolder.open(tmp_path, {}, DATASET),
+    ):
+        pass
+    for text, words in (("{", "cannot be read as a run"), ('{"format": 9}', "of format 9, not 1")):
+        (tmp_path / "run.json").write_text(text)
+        with pytest.raises(InputError, match=words):
+            RunFolder(tmp_path)
+
+
+# --- a run, killed and not ----------------------------------------------------------------------
+
+
+def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 30)
+    options = ["--dataset", str(problems), "--strategies", "best-of-n,rebase,ets", "--widths"]
+    options += ["3,6", "--seeds", "0,1", "--json"]
+    whole = subprocess.run(
+        [*SCRIPTED, str(tmp_path / "whole"), *options], capture_output=True, text=True, check=True
+    )
+    rng = random.Random(4)
+    killed = tmp_path / "killed"
+    kills = 0
+    for _ in range(60):
+        with subprocess.Popen(
+            [*SCRIPTED, str(killed), *options], stdout=subprocess.PIPE, text=True
+        ) as run:
+            before = len(RunFolder(killed).rows()) if (killed / "run.json").exists() else 0
+            while run.poll() is None and before == _written(killed):
+                time.sleep(0.005)
+            time.sleep(rng.random() * 0.3)
+            if run.poll() is None:
+                run.send_signal(signal.SIGKILL)
+                kills += 1
+                continue
+            assert run.stdout is not None
+            last = run.stdout.read()
+            assert run.returncode == 0
+            break
+    assert kills >= 5, "too fast to be killed"
+    assert rows_of(killed) == rows_of(tmp_path / "whole")
+    assert len(rows_of(killed)) == 30 * 3 * 2 * 2
+
+    def report(text: str) -> list[dict[str, Any]]:
+        timed = ("seconds", "select_share", "cluster_share")
+        return [
+            {k: v for k, v in json.loads(line).items() if k not in timed}
+            for line in text.splitlines()
+        ]
+
+    assert report(last) == report(whole.stdout)
+
+
+def _written(folder: Path) -> int:
+    file = folder / "rows.jsonl"
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def test_more_problems_than_there_are(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 3)
+    run = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems)]
+    done = subprocess.run(
+        [*run, "--problems", "3", "--skip", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "problems must be at most 2, which" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# --- the summary --------------------------------------------------------------------------------
+
+
+def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str, Any]:
+    totals = {"sum": kv, "mean": kv / 2, "peak": kv}
+    return {
+        "cell": cell,
+        "seed": seed,
+        "id": problem,
+        "right": {"weighted": right, "majority": False, "best": right},
+        "hits": [right, False],
+        "kv": {"before": totals, "after": totals, "rebase": totals},
+        "usage": {
+            **dict.fromkeys(("policy_calls", "prm_calls", "policy_tokens"), 10),
+            "prm_tokens": 50,
+            "prm_cached_tokens": 20,
+        },
+        "seconds": 2.0,
+        "select_seconds": 0.5,
+        "cluster_seconds": 0.25,
+    }
+
+
+def test_a_summary_made_by_hand() -> None:
+    grid = Grid(strategies=("rebase", "ets"), widths=(4,), seeds=(0, 1))
+    rows = [
+        *(row("rebase width=4", p, s, right=p < 6, kv=300) for p in range(10) for s in (0, 1)),
+        *(row("ets width=4", p, s, right=p < 5, kv=150) for p in range(10) for s in (0, 1)),
+        row("ets width=4", 10, 0, right=True, kv=10),  # its second seed is not there yet
+    ]
+    rebase, pruned = summarise(grid, rows)
+    assert (rebase.problems, pruned.problems) == (10, 10)
+    assert (rebase.accuracy.value, pruned.accuracy.value) == (0.6, 0.5)
+    assert rebase.against is None
+    assert pruned.against is not None
+    assert pruned.against.value == pytest.approx(-0.1)
+    assert pruned.against.low < -0.1 < pruned.against.high <= 0.0
+    assert pruned.p_value == 1.0
+    assert (rebase.kv_ratio, pruned.kv_ratio) == (1.0, 2.0)
+    assert (pruned.prm_tokens, pruned.calls, pruned.seconds) == (30, 20, 2.0)
+    assert (pruned.select_share, pruned.cluster_share) == (0.25, 0.125)
+    assert pruned.pass_at_width == 0.5
+
+
+def test_independent_samples_are_shown_by_every_vote() -> None:
+    grid = Grid(strategies=("best-of-n",), widths=(4,))
+    rows = [row("best-of-n width=4", p, 0, right=True, kv=100) for p in range(4)]
+    lines = summarise(grid, rows)
+    assert [(line.vote, line.accuracy.value) for line in lines] == [
+        ("weighted", 1.0),
+        ("majority", 0.0),
+        ("best", 1.0),
+    ]
+    assert {line.kv_ratio for line in lines} == {None}
