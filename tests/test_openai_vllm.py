@@ -137,10 +137,15 @@ def test_cancelling_aborts_the_request(
 ) -> None:
     policy = OpenAIPolicy("tiny", server.url)
     root = policy.start(PROBLEM)
-    # As long as the context allows, so that every request still runs when it is cancelled.
+    # As long as the context allows, and one after the other, so that some surely are under way.
     endless = {"ignore_eos": True, "stop": [], "stop_token_ids": []}
     ask = policy._ids_request
     monkeypatch.setattr(policy, "_ids_request", lambda *given: {**ask(*given), **endless})
+    names = ("request_success_total", "generation_tokens_total")
+
+    async def sample(seed: int) -> None:
+        while True:
+            await policy.sample(root, seed=seed, max_tokens=2000)
 
     async def until(running: bool) -> None:
         for _ in range(1000):
@@ -150,22 +155,20 @@ def test_cancelling_aborts_the_request(
             await asyncio.sleep(0.02)
         raise TimeoutError
 
-    async def cancel() -> None:
-        tasks = [
-            asyncio.create_task(policy.sample(root, seed=i, max_tokens=2000)) for i in range(8)
-        ]
+    async def cancel() -> list[float]:
+        tasks = [asyncio.create_task(sample(i)) for i in range(8)]
         await until(running=True)
+        before = [counted(server, name) for name in names]
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(end, asyncio.CancelledError) for end in ends)
         await until(running=False)
+        return before
 
-    before = [counted(server, f"{name}_total") for name in ("request_success", "generation_tokens")]
-    engine_loop.run(cancel())
+    before = engine_loop.run(cancel())
     ended, written = (
-        counted(server, f"{name}_total") - count
-        for name, count in zip(("request_success", "generation_tokens"), before, strict=True)
+        counted(server, name) - count for name, count in zip(names, before, strict=True)
     )
     assert ended < 8
     assert written < 8 * (policy.prompt.max_length - root.prompt_tokens)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import ets
-from ets.config import read_config, search_arguments
+from ets.bench.grid import Grid
+from ets.config import read_config, search_arguments, tomllib
 from ets.embed.hidden_state import HiddenStateEmbedder
 from ets.embed.lexical import LexicalEmbedder
 from ets.embed.sentence_transformers import SentenceTransformersEmbedder
@@ -28,7 +29,8 @@ from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
 from ets.strategy_names import STRATEGIES, strategy_by_name
 
-PAGE = (Path(__file__).parents[1] / "docs" / "options.md").read_text("utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "options.md").read_text("utf-8")
 SECTIONS: dict[str, Callable[..., Any]] = {
     "`ets.Search`": ets.Search,
     **{f"`{name}`": kind for name, kind in STRATEGIES.items() if name != "ets-kv"},
@@ -55,10 +57,12 @@ NOT_OPTIONS = {
 def listed(title: str) -> dict[str, str]:
     """The options of a section of the page, with what stands under `default`."""
     body = re.search(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S)
-    if body is None:
-        return {}
-    rows = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\| .*\|$", body[1], re.M)
-    assert len(rows) == len(dict(rows)), f"{title} lists an option twice"
+    return {} if body is None else table(body[1])
+
+
+def table(text: str) -> dict[str, str]:
+    rows = re.findall(r"^\| `(\w+)` \| ?(.*?) ?\| ?.*\|$", text, re.M)
+    assert len(rows) == len(dict(rows)), "an option is listed twice"
     return dict(rows)
 
 
@@ -74,7 +78,25 @@ def taken(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_the_page_lists_every_option_with_its_default(title: str) -> None:
-    found, options = listed(title), taken(SECTIONS[title])
+    check(listed(title), taken(SECTIONS[title]))
+
+
+def test_the_page_of_benchmarks_lists_the_keys_of_the_grid() -> None:
+    page = (DOCS / "bench.md").read_text("utf-8")
+    defaults = Grid().to_dict()
+    check(
+        table(page),
+        {
+            name: parameter.replace(default=defaults[name])
+            for name, parameter in inspect.signature(Grid).parameters.items()
+        },
+    )
+    block = re.search(r"```toml\n(.*?)```", page, re.S)
+    assert block
+    assert len(Grid(**tomllib.loads(block[1])).cells()) == 4 * 2 + 2 * 2 * 2
+
+
+def check(found: dict[str, str], options: dict[str, inspect.Parameter]) -> None:
     assert set(found) == set(options)
     for name, parameter in options.items():
         default = parameter.default
