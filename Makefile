@@ -93,7 +93,7 @@ bench-its-hub: $(VENV)/.dev ## beside its-hub on one vLLM server (docs/throughpu
 	$(BIN)/python benches/beside_its_hub.py
 
 results: $(VENV)/.dev ## the table of all strategies on the demo pair (docs/results.md)
-	$(BIN)/python benches/strategies.py
+	$(BIN)/ets bench .cache/results --config benches/results.toml
 
 train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 	$(BIN)/python -m ets.demo.train

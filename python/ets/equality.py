@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
-import threading
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+
+from ets.verifier import Verifier
 
 _MAX_LENGTH = 300
 """Longer answers are compared as text; the longest of MATH-500 has 53 characters."""
@@ -23,8 +22,8 @@ _MAX_SYMBOLIC_POWER = 100
 _MAX_BRACKET_POWER = 12
 """The same where a bracket with variables is raised: (x + y + z)^k has about k^2 terms."""
 
-_lock = threading.Lock()
-"""math-verify's parser keeps module state, so one thread at a time."""
+_verifier = Verifier()
+"""One process for all comparisons that need mathematics; it is started by the first."""
 
 
 def same_answer(a: str, b: str) -> bool:
@@ -36,11 +35,9 @@ def same_answer(a: str, b: str) -> bool:
     decimals agree when they do to six places, and 50% equals both 50 and 0.5, so the relation is
     not transitive. Results are cached.
 
-    math-verify's own time-outs use `signal.alarm`, which only the main thread may, so they stay
-    off. In their place, answers whose evaluation can explode (long, deep, exponent towers, large
-    powers and factorials, sums, integrals) are compared as text. What this cannot exclude: a short
-    harmless-looking expression, of roots and trigonometric functions for example, on which sympy's
-    `simplify` takes seconds or more; other threads' symbolic comparisons wait for it meanwhile.
+    Answers whose evaluation can explode (long, deep, exponent towers, large powers and factorials,
+    sums, integrals) are compared as text. What still takes more than 5 s is stopped, in whatever
+    thread, and counts as different: math-verify runs in a process of its own (`ets.verifier`).
     """
     x, y = normalise(a), normalise(b)
     if x == y:
@@ -65,7 +62,7 @@ def _same(a: str, b: str) -> bool:
     entries_a, entries_b = _entries(a), _entries(b)
     if entries_a and entries_b:
         return _same_entries(entries_a, entries_b)
-    return _verify(a, b)
+    return _verifier.same(a, b)
 
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|~|\s+")
@@ -244,33 +241,3 @@ def _same_entries(a: _Entries, b: _Entries) -> bool:
         and len(a[1]) == len(b[1])
         and all(x == y or same_answer(x, y) for x, y in zip(a[1], b[1], strict=True))
     )
-
-
-def _verify(a: str, b: str) -> bool:
-    """math-verify's verdict, in either direction: its rules for `x = 5` and sets are one-way."""
-    from math_verify import verify  # 2.5 s of sympy: only when an answer needs it
-
-    with _lock:
-        try:
-            x, y = _parse(a), _parse(b)
-            return bool(
-                x
-                and y
-                and (verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
-            )
-        except Exception:  # noqa: BLE001 - a parser's failure means "not equal"
-            return False
-
-
-def _parse(s: str) -> list[Any]:
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
-
-    for name in ("math_verify.parser", "math_verify.grader"):  # it warns of time-outs being off
-        logging.getLogger(name).setLevel(logging.ERROR)
-    parsed: list[Any] = parse(
-        f"${s}$",
-        extraction_config=(LatexExtractionConfig(), ExprExtractionConfig()),
-        fallback_mode="no_fallback",
-        parsing_timeout=None,
-    )
-    return parsed
