@@ -17,6 +17,7 @@ import ets
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
 from ets.bench.summary import summarise
+from ets.cli.setup import make_grid
 from ets.errors import InputError
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
@@ -60,9 +61,17 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
         'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\n'
         "[search.policy_options]\ntop_p = 0.9\n"
     )
-    grid = Grid.read(path, {"widths": [64], "seeds": [1, 2]})
+    given = {"widths": [64], "seeds": [1, 2]}
+    grid = make_grid(str(path), given, {"max_depth": 9}, policy_options={"temperature": 0.5})
     assert (grid.dataset, grid.widths, grid.seeds) == ("gsm8k", (64,), (1, 2))
-    assert grid.search == {"policy": "vllm:x", "policy_options": {"top_p": 0.9}}
+    assert grid.search == {
+        "policy": "vllm:x",
+        "max_depth": 9,
+        "policy_options": {"top_p": 0.9, "temperature": 0.5},
+    }
+    path.write_text("wdths = [4]")
+    with pytest.raises(InputError, match=r"bench\.toml: unknown key 'wdths'"):
+        make_grid(str(path), {}, {})
     assert json.loads(json.dumps(grid.to_dict())) == grid.to_dict()
 
 
@@ -85,7 +94,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
 )
 def test_mistakes_in_a_grid(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        Grid.read(None, given)
+        Grid.read(given)
 
 
 # --- the folder ---------------------------------------------------------------------------------

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ets.checks import check_int
-from ets.config import check_arguments, read_toml, search_arguments
+from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
 from ets.problems import Fields
 from ets.strategy import Strategy
@@ -96,16 +95,14 @@ class Grid:
             raise InputError("strategies, widths and seeds must not be empty")
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str] | None, given: Mapping[str, Any]) -> Grid:
-        """The grid of a TOML file, if there is one, and of what is given beside it, which wins.
+    def read(cls, said: Mapping[str, Any], *, where: str = "") -> Grid:
+        """The grid of a TOML file's contents; `where` stands in front of an error about a key.
 
         # Errors
-        `InputError` for an unknown key, `OSError` if the file cannot be read.
+        `InputError` for an unknown key, and as the constructor.
         """
-        said = {**({} if path is None else read_toml(path)), **given}
         known = [f.name for f in fields(cls)]
         if unknown := [key for key in said if key not in known]:
-            where = "" if path is None else f"{os.fspath(path)}: "
             raise InputError(f"{where}unknown key {unknown[0]!r}; the keys are {', '.join(known)}")
         return cls(**said)
 

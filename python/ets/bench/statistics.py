@@ -49,6 +49,16 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, draws: int = 10_000, seed: i
     # Errors
     `InputError` if the shapes differ, or are not of two dimensions with something in them.
     """
+    means = bootstrap_means(a, b, draws=draws, seed=seed)
+    low, high = np.quantile(means, (0.025, 0.975))
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return Interval(float(difference.mean()), float(low), float(high))
+
+
+def bootstrap_means(
+    a: ArrayLike, b: ArrayLike, *, draws: int = 10_000, seed: int = 0
+) -> NDArray[np.float64]:
+    """float[draws]: the means of `a - b` that `paired_bootstrap` takes its interval from."""
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 2 or x.size == 0:
         raise InputError(f"a and b must be [problems, seeds] alike, got {x.shape} and {y.shape}")
@@ -60,8 +70,7 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, *, draws: int = 10_000, seed: i
         rows = rng.integers(0, problems, (problems, 1))
         columns = rng.integers(0, seeds, (problems, seeds))
         means[draw] = difference[rows, columns].mean()
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(difference.mean()), float(low), float(high))
+    return means
 
 
 def mcnemar(a: ArrayLike, b: ArrayLike) -> float:

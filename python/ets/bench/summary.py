@@ -61,13 +61,7 @@ def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
     A problem counts for a cell once all seeds are there; comparisons are over problems that both
     cells have. The search's own vote decides; independent samples are also shown by the other two.
     """
-    by_cell: dict[str, dict[Any, dict[int, Row]]] = {}
-    for row in rows:
-        by_cell.setdefault(row["cell"], {}).setdefault(row["id"], {})[row["seed"]] = row
-    whole = {
-        label: {key: found for key, found in problems.items() if len(found) == len(grid.seeds)}
-        for label, problems in by_cell.items()
-    }
+    whole = whole_problems(grid, rows)
     lines = []
     for cell in grid.cells():
         found = whole.get(cell.label)
@@ -78,6 +72,17 @@ def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
         )
         lines += [_line(grid, cell, how, found, baseline or {}) for how in _votes(grid, cell)]
     return lines
+
+
+def whole_problems(grid: Grid, rows: Sequence[Row]) -> dict[str, dict[Any, dict[int, Row]]]:
+    """[cell][problem][seed]: the rows of those problems of a cell that have every seed."""
+    by_cell: dict[str, dict[Any, dict[int, Row]]] = {}
+    for row in rows:
+        by_cell.setdefault(row["cell"], {}).setdefault(row["id"], {})[row["seed"]] = row
+    return {
+        label: {key: found for key, found in problems.items() if len(found) == len(grid.seeds)}
+        for label, problems in by_cell.items()
+    }
 
 
 def _is_baseline(cell: Cell, width: int) -> bool:
@@ -98,12 +103,12 @@ def _line(
     baseline: dict[Any, dict[int, Row]],
 ) -> Line:
     rows = [row for seeds in found.values() for row in seeds.values()]
-    right = _right(grid, found, list(found), how)
+    right = right_of(grid, found, list(found), how)
     both = [key for key in found if key in baseline]
     against = p_value = ratio = None
     if both and cell.name != BASELINE:
-        mine = _right(grid, found, both, how)
-        theirs = _right(grid, baseline, both, _votes(grid, cell)[0])
+        mine = right_of(grid, found, both, how)
+        theirs = right_of(grid, baseline, both, _votes(grid, cell)[0])
         against = paired_bootstrap(mine, theirs)
         p_value = mcnemar(mine[:, 0], theirs[:, 0])
     if both:
@@ -136,7 +141,7 @@ def _line(
     )
 
 
-def _right(
+def right_of(
     grid: Grid, found: dict[Any, dict[int, Row]], keys: list[Any], how: VoteMethod
 ) -> NDArray[np.float64]:
     """[problems, seeds]: 1 where the winner of the vote is right."""

@@ -15,13 +15,12 @@ from ets.cli.setup import (
     WAY_OUT,
     Setup,
     given,
-    merge,
+    make_grid,
     merged,
     number_or_auto,
     parse_list,
     parse_options,
 )
-from ets.config import read_toml
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -155,36 +154,83 @@ def bench(
     debug: options.Debug = False,
 ) -> None:
     """Compare strategies over a data set; killed at any moment, the same command goes on."""
-    from ets.bench.grid import Grid
     from ets.cli.bench import run_bench
 
-    in_file = {} if config is None else read_toml(config).get("search", {})
-    search = merge(
-        in_file,
+    grid = make_grid(
+        config,
+        given(
+            dataset=dataset,
+            problems=problems,
+            skip=skip,
+            strategies=parse_list("--strategies", strategies, str),
+            widths=parse_list("--widths", widths, int),
+            seeds=parse_list("--seeds", seeds, int),
+            lambda_b=parse_list("--lambda-b", lambda_b, float),
+            lambda_d=parse_list("--lambda-d", lambda_d, float),
+            concurrency=concurrency,
+        ),
         given(policy=policy, prm=prm, embedder=embedder),
         policy_options=parse_options("--policy-option", policy_option),
         prm_options=parse_options("--prm-option", prm_option),
         embedder_options=parse_options("--embedder-option", embedder_option),
     )
-    grid = Grid.read(
+    with open_output(as_json=as_json, debug=debug) as output:
+        run_bench(grid, Path(run), output)
+
+
+@app.command()
+def tune(
+    run: options.Run,
+    config: options.BenchConfig = None,
+    dataset: options.Dataset = None,
+    problems: options.Problems = None,
+    skip: options.Skip = None,
+    widths: options.Widths = None,
+    seeds: options.Seeds = None,
+    lambda_b: options.LambdasToTry = None,
+    lambda_d: options.LambdasD = None,
+    loss: options.Loss = 0.2,
+    policy: options.Policy = None,
+    prm: options.PRM = None,
+    embedder: options.Embedder = None,
+    policy_option: options.PolicyOption = None,
+    prm_option: options.PRMOption = None,
+    embedder_option: options.EmbedderOption = None,
+    concurrency: options.BenchConcurrency = None,
+    as_json: options.AsJSON = False,
+    debug: options.Debug = False,
+) -> None:
+    """Choose how strongly ETS prunes: the least KV at REBASE's accuracy, less a stated loss.
+
+    Use problems that no result is reported of later. The choice is written into the run folder as
+    a file for [bold]ets solve --config[/bold].
+    """
+    from ets.bench.tune import LAMBDAS
+    from ets.cli.tune import run_tune
+
+    grid = make_grid(
         config,
         {
+            "strategies": ["rebase", "ets"],
             **given(
                 dataset=dataset,
                 problems=problems,
                 skip=skip,
-                strategies=parse_list("--strategies", strategies, str),
                 widths=parse_list("--widths", widths, int),
                 seeds=parse_list("--seeds", seeds, int),
                 lambda_b=parse_list("--lambda-b", lambda_b, float),
                 lambda_d=parse_list("--lambda-d", lambda_d, float),
                 concurrency=concurrency,
             ),
-            "search": search,
         },
+        given(policy=policy, prm=prm, embedder=embedder),
+        policy_options=parse_options("--policy-option", policy_option),
+        prm_options=parse_options("--prm-option", prm_option),
+        embedder_options=parse_options("--embedder-option", embedder_option),
+        lambda_b=LAMBDAS,
     )
     with open_output(as_json=as_json, debug=debug) as output:
-        run_bench(grid, Path(run), output)
+        run_tune(grid, Path(run), loss / 100, output)
 
 
 @app.command()

@@ -19,6 +19,20 @@ from ets.cli.output import Output
 
 def run_bench(grid: Grid, folder: Path, output: Output) -> None:
     """Search what is missing in the folder, then print a line for each strategy."""
+    rows = run_grid(grid, folder, output)
+    lines = summarise(grid, rows)
+    if output.as_json:
+        for line in lines:
+            output.json({**asdict(line), "cell": line.cell.label})
+        return
+    print_lines(lines, output)
+    problems = lines[0].problems if lines else 0
+    totals = f"{folder}: {problems} problems, {len(rows)} searches."
+    output.console.print(f"\n{totals} {_NOTE}", soft_wrap=True, markup=False)
+
+
+def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
+    """Search what is missing in the folder, with a bar; all of its rows."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,17 +43,19 @@ def run_bench(grid: Grid, folder: Path, output: Output) -> None:
         transient=True,
         disable=not output.live,
     ) as progress:
-        rows = run(grid, folder, _Watch(progress))
-    if output.as_json:
-        for line in summarise(grid, rows):
-            output.json({**asdict(line), "cell": line.cell.label})
-        return
-    lines = summarise(grid, rows)
-    output.console.print(_table(lines), soft_wrap=True, markup=False)
-    problems = lines[0].problems if lines else 0
-    output.console.print(
-        f"\n{folder}: {problems} problems, {len(rows)} searches. {_NOTE}", soft_wrap=True
-    )
+        return run(grid, folder, _Watch(progress))
+
+
+def print_lines(lines: Sequence[Line], output: Output) -> None:
+    """Aligned columns, as wide as they need to be: a figure that is cut off is worth nothing."""
+    rows = [_HEAD, *map(_cells, lines)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell.ljust(width) if i < _LEFT else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        output.console.print("  ".join(cells), soft_wrap=True, markup=False)
 
 
 class _Watch:
@@ -96,19 +112,6 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{line.policy_tokens:,.0f}",
         f"{line.prm_tokens:,.0f}",
         f"{line.seconds:.2f}",
-    )
-
-
-def _table(lines: Sequence[Line]) -> str:
-    """Aligned columns, as wide as they need to be: a figure that is cut off is worth nothing."""
-    rows = [_HEAD, *map(_cells, lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < _LEFT else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
     )
 
 

@@ -215,6 +215,18 @@ LambdasB = Annotated[
     str | None,
     _option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", "--lambda-b", metavar="X,..."),
 ]
+LambdasToTry = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2]",
+        "--lambda-b",
+        metavar="X,...",
+    ),
+]
+Loss = Annotated[
+    float, _option(_GRID, "Points of accuracy that may be lost to REBASE. \\[default: 0.2]")
+]
 LambdasD = Annotated[
     str | None,
     _option(

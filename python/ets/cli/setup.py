@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from ets.config import read_config, search_arguments
+from ets.bench.grid import Grid
+from ets.config import read_config, read_toml, search_arguments
 from ets.engine_name import read_value
 from ets.errors import InputError
 from ets.search import Search
@@ -69,6 +70,24 @@ def merged(
 ) -> dict[str, Any]:
     """What stands in a file, if there is one, and what the command line says, which wins."""
     return merge({} if config is None else read_config(config), arguments, **tables)
+
+
+def make_grid(
+    config: str | None,
+    arguments: Mapping[str, Any],
+    search: Mapping[str, Any],
+    *,
+    lambda_b: Sequence[float] = (),
+    **tables: Mapping[str, Any],
+) -> Grid:
+    """A benchmark's grid, of a file and of what the command line says, which wins.
+
+    `lambda_b` are the prices of KV where both are silent.
+    """
+    in_file = {} if config is None else read_toml(config)
+    said = {"lambda_b": list(lambda_b), **in_file, **arguments}
+    said["search"] = merge(in_file.get("search", {}), search, **tables)
+    return Grid.read(said, where="" if config is None else f"{config}: ")
 
 
 def merge(
