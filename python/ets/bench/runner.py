@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -118,7 +118,9 @@ class _Engines:
     ) -> None:
         self._close()
 
-    def search(self, cell: Cell, seed: int, problems: list[Problem], concurrency: int) -> Any:
+    def search(
+        self, cell: Cell, seed: int, problems: list[Problem], concurrency: int
+    ) -> Iterator[Row]:
         """The rows of these problems, as they are finished."""
         waiting: dict[str, list[Problem]] = {}
         for problem in problems:
