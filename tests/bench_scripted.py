@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import zlib
 from typing import Any
 
 import ets.bench.runner
 from ets.cli import main
-from ets.step import Prefix, Step
-from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
+from ets.step import Prefix, Score, Step
+from scripted_engines import ScriptedEmbedder, ScriptedPolicy
 
 
 class Policy(ScriptedPolicy):
@@ -24,12 +25,23 @@ class Policy(ScriptedPolicy):
         return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 
 
+class PRM:
+    """Rewards that depend on the text of the solution, as a model's do."""
+
+    async def score(self, prefix: Prefix) -> Score:
+        text = prefix.problem + "".join(step.text for step in prefix.steps)
+        return Score(zlib.crc32(text.encode()) % 101 / 101, 10, 2)
+
+    async def aclose(self) -> None:
+        """Nothing to free."""
+
+
 def load_policy(policy: str, **options: Any) -> Policy:
     return Policy()
 
 
-def load_prm(prm: str, **options: Any) -> ScriptedPRM:
-    return ScriptedPRM()
+def load_prm(prm: str, **options: Any) -> PRM:
+    return PRM()
 
 
 def load_embedder(embedder: str, **options: Any) -> ScriptedEmbedder:

@@ -73,6 +73,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"bench\.toml: unknown key 'wdths'"):
         make_grid(str(path), {}, {})
     assert json.loads(json.dumps(grid.to_dict())) == grid.to_dict()
+    assert "concurrency" not in grid.configuration()
 
 
 @pytest.mark.parametrize(
@@ -261,6 +262,8 @@ def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str
         "kv": {"before": totals, "after": totals, "rebase": totals},
         "usage": {
             **dict.fromkeys(("policy_calls", "prm_calls", "policy_tokens"), 10),
+            "policy_banked": 4,
+            "prm_banked": 1,
             "prm_tokens": 50,
             "prm_cached_tokens": 20,
         },
@@ -289,6 +292,7 @@ def test_a_summary_made_by_hand() -> None:
     assert (pruned.prm_tokens, pruned.calls, pruned.seconds) == (30, 20, 2.0)
     assert (pruned.select_share, pruned.cluster_share) == (0.25, 0.125)
     assert pruned.pass_at_width == 0.5
+    assert pruned.banked == 0.25
 
 
 def test_independent_samples_are_shown_by_every_vote() -> None:

@@ -28,6 +28,8 @@ class Step:
     """Of those, the tokens the engine took from its prefix cache."""
     preemptions: int = 0
     """Times that the engine took the request's KV cache for others and computed it anew."""
+    banked: bool = False
+    """Whether it came from a sample bank; the other figures are then of when it was computed."""
 
     @property
     def finished(self) -> bool:
@@ -64,3 +66,5 @@ class Score:
     """Of those, the tokens its engine took from its prefix cache."""
     preemptions: int = 0
     """Times that the engine took the request's KV cache for others and computed it anew."""
+    banked: bool = False
+    """Whether it came from a sample bank; the other figures are then of when it was computed."""

@@ -13,10 +13,12 @@ TOTALS = (
     "policy_prompt_tokens",
     "policy_cached_tokens",
     "policy_preemptions",
+    "policy_banked",
     "prm_calls",
     "prm_tokens",
     "prm_cached_tokens",
     "prm_preemptions",
+    "prm_banked",
 )
 """The counters of `StepUsage`, which `Usage` has as sums over the steps."""
 
@@ -35,6 +37,8 @@ class StepUsage:
     """Of the prompt tokens, those the engine took from its prefix cache."""
     policy_preemptions: int = 0
     """Times that a sample lost its KV cache to others and was computed anew."""
+    policy_banked: int = 0
+    """Of the samples, those that came from a sample bank."""
     prm_calls: int = 0
     prm_tokens: int = 0
     """Tokens the PRM was given to read."""
@@ -42,6 +46,8 @@ class StepUsage:
     """Of those, the tokens its engine took from its prefix cache."""
     prm_preemptions: int = 0
     """Times that a scoring lost its KV cache to others and was computed anew."""
+    prm_banked: int = 0
+    """Of the scorings, those that came from a sample bank."""
 
     def add_step(self, step: Step) -> None:
         """Count one sample."""
@@ -50,6 +56,7 @@ class StepUsage:
         self.policy_prompt_tokens += step.prompt_tokens
         self.policy_cached_tokens += step.cached_tokens
         self.policy_preemptions += step.preemptions
+        self.policy_banked += step.banked
 
     def add_score(self, score: Score) -> None:
         """Count one scoring."""
@@ -57,6 +64,7 @@ class StepUsage:
         self.prm_tokens += score.prompt_tokens
         self.prm_cached_tokens += score.cached_tokens
         self.prm_preemptions += score.preemptions
+        self.prm_banked += score.banked
 
     @property
     def policy_computed_tokens(self) -> int:
@@ -115,6 +123,11 @@ class Usage:
         return sum(step.policy_preemptions for step in self.steps)
 
     @property
+    def policy_banked(self) -> int:
+        """Of the samples, those that came from a sample bank."""
+        return sum(step.policy_banked for step in self.steps)
+
+    @property
     def prm_calls(self) -> int:
         """Steps that were scored."""
         return sum(step.prm_calls for step in self.steps)
@@ -133,6 +146,11 @@ class Usage:
     def prm_preemptions(self) -> int:
         """Times that a scoring lost its KV cache to others and was computed anew."""
         return sum(step.prm_preemptions for step in self.steps)
+
+    @property
+    def prm_banked(self) -> int:
+        """Of the scorings, those that came from a sample bank."""
+        return sum(step.prm_banked for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Totals, `given_up`, `seconds` and `steps`, as JSON-able values."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ets.checks import check_int
+from ets.checks import check_int, check_number
 from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
 from ets.problems import Fields
@@ -15,6 +15,8 @@ from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
 
 _SET_BY_THE_GRID = ("strategy", "seed")
+_FREE = ("concurrency", "bank", "bank_read_only", "bank_gib")
+"""What does not change what is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class Grid:
     """For `ets`; empty: as published for the width."""
     concurrency: int = 8
     """Problems in flight."""
+    bank: str | None = None
+    """A file that keeps what the models say, so that no strategy asks twice; None: no bank."""
+    bank_read_only: bool = False
+    """Whether the bank is only read."""
+    bank_gib: float = 4.0
+    """The bank's size, > 0; beyond it the oldest answers are dropped."""
     search: dict[str, Any] = field(default_factory=dict)
     """The arguments of `ets.Search`, but `strategy` and `seed`, as a TOML file holds them."""
 
@@ -80,6 +88,9 @@ class Grid:
         if self.problems is not None:
             check_int("problems", self.problems, 1, 2**31, ", or nothing for all")
         check_int("concurrency", self.concurrency, 1, 2**31)
+        check_number("bank_gib", self.bank_gib, "> 0", lambda x: x > 0)
+        if self.bank_read_only and self.bank is None:
+            raise InputError("bank_read_only needs a bank")
         for i, seed in enumerate(self.seeds):
             check_int(f"seeds[{i}]", seed, 0, 2**63 - 1)
         if unknown := [name for name in self.fields if name not in ("problem", "answer", "key")]:
@@ -114,6 +125,10 @@ class Grid:
     def cells(self) -> list[Cell]:
         """Every strategy with every width and its lambdas."""
         return [cell for name in self.strategies for cell in self._cells(name)]
+
+    def configuration(self) -> dict[str, Any]:
+        """What two sittings of one run must have alike, as JSON-able values."""
+        return {key: value for key, value in self.to_dict().items() if key not in _FREE}
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""

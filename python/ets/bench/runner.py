@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ets.bench.bank import SampleBank, digest, identity
+from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
 from ets.bench.dataset import fingerprint, load_dataset
 from ets.bench.grid import Cell, Grid
 from ets.bench.measure import measure
 from ets.bench.run_folder import RunFolder, key_of
 from ets.config import search_arguments
-from ets.embed import Embedder, load_embedder
+from ets.embed import Embedder, InstantEmbedder, load_embedder
 from ets.errors import InputError
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
@@ -36,9 +39,7 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
     """
     problems = _chosen(grid)
     dataset = {"problems": len(problems), "sha256": fingerprint(problems)}
-    # How many are in flight does not change what is found.
-    configuration = {k: v for k, v in grid.to_dict().items() if k != "concurrency"}
-    with RunFolder.open(folder, configuration, dataset) as out:
+    with RunFolder.open(folder, grid.configuration(), dataset) as out:
         done = {key_of(row) for row in out.rows()}
         total = len(problems) * len(grid.cells()) * len(grid.seeds)
         watch(None, len(done), total)
@@ -49,7 +50,7 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
             if (missing := [p for p in problems if (cell.label, seed, p.key) not in done])
         }
         if todo:
-            with _Engines(grid.search, [cell for cell, _ in todo]) as engines:
+            with _Engines(grid, [cell for cell, _ in todo]) as engines:
                 for (cell, seed), missing in todo.items():
                     for row in engines.search(cell, seed, missing, grid.concurrency):
                         out.add(row)
@@ -87,28 +88,43 @@ def _in_order(grid: Grid, problems: list[Problem], rows: list[Row]) -> list[Row]
 class _Engines:
     """Policy, PRM and embedder, loaded once for all searches."""
 
-    def __init__(self, arguments: Mapping[str, Any], cells: list[Cell]) -> None:
-        self._arguments = search_arguments(arguments)
+    def __init__(self, grid: Grid, cells: list[Cell]) -> None:
+        self._grid = grid
+        self._arguments = search_arguments(grid.search)
         self._wants_vectors = any(cell.strategy().needs_embeddings for cell in cells)
-        self._open: list[Policy | PRM | Embedder] = []
+        self._end = ExitStack()
 
     def __enter__(self) -> _Engines:
-        given = self._arguments
-        try:
-            policy = load_policy(given.pop("policy", "demo"), **given.pop("policy_options", {}))
-            self._open.append(policy)
-            prm = load_prm(given.pop("prm", "demo"), **given.pop("prm_options", {}))
-            self._open.append(prm)
-            name, options = given.pop("embedder", "lexical"), given.pop("embedder_options", {})
-            if self._wants_vectors:
-                self._open.append(load_embedder(name, policy=policy, **options))
-        except BaseException:
-            self._close()
-            raise
-        given.update(policy=policy, prm=prm)
-        if self._wants_vectors:
-            given["embedder"] = self._open[-1]
+        with ExitStack() as stack:  # which, if one cannot be loaded, closes those before it
+            self._load(stack)
+            self._end = stack.pop_all()
         return self
+
+    def _load(self, stack: ExitStack) -> None:
+        given, grid = self._arguments, self._grid
+        bank = None
+        if grid.bank is not None:
+            size = int(grid.bank_gib * (1 << 30))
+            bank = SampleBank(grid.bank, read_only=grid.bank_read_only, max_bytes=size)
+            stack.enter_context(bank)
+        name, options = given.pop("policy", "demo"), given.pop("policy_options", {})
+        policy = load_policy(name, **options)
+        stack.callback(_close, policy)
+        model = identity(name, options)
+        given["policy"] = policy if bank is None else BankedPolicy(policy, bank, model)
+        name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
+        prm = load_prm(name, **options)
+        stack.callback(_close, prm)
+        given["prm"] = prm if bank is None else BankedPRM(prm, bank, identity(name, options))
+        name, options = given.pop("embedder", "lexical"), given.pop("embedder_options", {})
+        if self._wants_vectors:
+            embedder = load_embedder(name, policy=policy, **options)
+            stack.callback(_close, embedder)
+            # One that answers at once is faster than a bank.
+            if bank is not None and not isinstance(embedder, InstantEmbedder):
+                whose = model if name == "policy" else b""
+                embedder = BankedEmbedder(embedder, bank, digest(whose, identity(name, options)))
+            given["embedder"] = embedder
 
     def __exit__(
         self,
@@ -116,7 +132,7 @@ class _Engines:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
+        self._end.close()
 
     def search(
         self, cell: Cell, seed: int, problems: list[Problem], concurrency: int
@@ -132,6 +148,6 @@ class _Engines:
                 problem = waiting[result.problem].pop()
                 yield measure(cell, seed, problem, result)
 
-    def _close(self) -> None:
-        for engine in reversed(self._open):
-            asyncio.run(engine.aclose())
+
+def _close(engine: Policy | PRM | Embedder) -> None:
+    asyncio.run(engine.aclose())

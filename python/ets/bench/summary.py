@@ -53,6 +53,8 @@ class Line:
     cluster_share: float
     pass_at_width: float
     """The chance that one of the completed trajectories is right."""
+    banked: float
+    """The share of samples and scorings that came from the bank."""
 
 
 def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
@@ -116,6 +118,8 @@ def _line(
         its_kv = [row["kv"]["before"]["sum"] for key in both for row in baseline[key].values()]
         ratio = sum(its_kv) / sum(mine_kv) if sum(mine_kv) else None
     seconds = fmean(row["seconds"] for row in rows)
+    calls = fmean(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
+    banked = fmean(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
     hits = [row["hits"] for row in rows]
     return Line(
         cell=cell,
@@ -133,11 +137,12 @@ def _line(
         prm_tokens=fmean(
             row["usage"]["prm_tokens"] - row["usage"]["prm_cached_tokens"] for row in rows
         ),
-        calls=fmean(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows),
+        calls=calls,
         seconds=seconds,
         select_share=fmean(row["select_seconds"] for row in rows) / seconds,
         cluster_share=fmean(row["cluster_seconds"] for row in rows) / seconds,
         pass_at_width=fmean(pass_at_k(len(h), sum(h), len(h)) if h else 0.0 for h in hits),
+        banked=banked / calls if calls else 0.0,
     )
 
 

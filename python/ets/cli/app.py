@@ -150,6 +150,7 @@ def bench(
     prm_option: options.PRMOption = None,
     embedder_option: options.EmbedderOption = None,
     concurrency: options.BenchConcurrency = None,
+    bank: options.Bank = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:
@@ -168,6 +169,7 @@ def bench(
             lambda_b=parse_list("--lambda-b", lambda_b, float),
             lambda_d=parse_list("--lambda-d", lambda_d, float),
             concurrency=concurrency,
+            bank=bank,
         ),
         given(policy=policy, prm=prm, embedder=embedder),
         policy_options=parse_options("--policy-option", policy_option),
@@ -197,6 +199,7 @@ def tune(
     prm_option: options.PRMOption = None,
     embedder_option: options.EmbedderOption = None,
     concurrency: options.BenchConcurrency = None,
+    bank: options.Bank = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:
@@ -221,6 +224,7 @@ def tune(
                 lambda_b=parse_list("--lambda-b", lambda_b, float),
                 lambda_d=parse_list("--lambda-d", lambda_d, float),
                 concurrency=concurrency,
+                bank=bank,
             ),
         },
         given(policy=policy, prm=prm, embedder=embedder),

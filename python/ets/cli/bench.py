@@ -27,7 +27,11 @@ def run_bench(grid: Grid, folder: Path, output: Output) -> None:
         return
     print_lines(lines, output)
     problems = lines[0].problems if lines else 0
+    calls = sum(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
+    banked = sum(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
     totals = f"{folder}: {problems} problems, {len(rows)} searches."
+    if banked:
+        totals += f" {banked / calls:.0%} of samples and scorings came from the bank."
     output.console.print(f"\n{totals} {_NOTE}", soft_wrap=True, markup=False)
 
 

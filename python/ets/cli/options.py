@@ -215,6 +215,14 @@ LambdasB = Annotated[
     str | None,
     _option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", "--lambda-b", metavar="X,..."),
 ]
+Bank = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "A file that keeps what the models say, so that no strategy asks twice.",
+        metavar="FILE",
+    ),
+]
 LambdasToTry = Annotated[
     str | None,
     _option(

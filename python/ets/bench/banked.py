@@ -1,0 +1,93 @@
+"""Engines that look into the sample bank before they compute."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.bench.bank import SampleBank, digest, of_ids
+from ets.embed import Embedder
+from ets.policy import Policy
+from ets.prm import PRM
+from ets.step import Prefix, Score, Step
+
+
+class BankedPolicy:
+    """A policy whose samples are kept by model, prompt ids, token limit and seed.
+
+    What else the policy can do (`kv_space`, `embedder`, `prompt`) it can still.
+    """
+
+    def __init__(self, policy: Policy, bank: SampleBank, model: bytes) -> None:
+        self._policy, self._bank, self._model = policy, bank, model
+
+    def start(self, problem: str) -> Prefix:
+        """As the policy itself."""
+        return self._policy.start(problem)
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """The step of the bank, or the policy's, which is kept."""
+        key = digest(
+            b"step", self._model, of_ids(prefix.token_ids), f"{seed} {max_tokens}".encode()
+        )
+        if (found := self._bank.get(key)) is not None:
+            return Step(**{**found, "token_ids": tuple(found["token_ids"])}, banked=True)
+        step = await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)
+        self._bank.put(key, _without_flag(asdict(step)))
+        return step
+
+    async def aclose(self) -> None:
+        """As the policy itself."""
+        await self._policy.aclose()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)
+
+
+class BankedPRM:
+    """A PRM whose scores are kept by model, problem and steps."""
+
+    def __init__(self, prm: PRM, bank: SampleBank, model: bytes) -> None:
+        self._prm, self._bank, self._model = prm, bank, model
+
+    async def score(self, prefix: Prefix) -> Score:
+        """The score of the bank, or the PRM's, which is kept."""
+        texts = (prefix.problem, *(step.text for step in prefix.steps))
+        encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
+        key = digest(b"score", self._model, *encoded)
+        if (found := self._bank.get(key)) is not None:
+            return Score(**found, banked=True)
+        score = await self._prm.score(prefix)
+        self._bank.put(key, _without_flag(asdict(score)))
+        return replace(score, banked=False)
+
+    async def aclose(self) -> None:
+        """As the PRM itself."""
+        await self._prm.aclose()
+
+
+class BankedEmbedder:
+    """An embedder whose vectors are kept by model and text."""
+
+    def __init__(self, embedder: Embedder, bank: SampleBank, model: bytes) -> None:
+        self._embedder, self._bank, self._model = embedder, bank, model
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """The vector of the bank, or the embedder's, which is kept."""
+        key = digest(b"vector", self._model, text.encode("utf-8", "surrogatepass"))
+        if (found := self._bank.get(key)) is not None:
+            return np.frombuffer(bytes.fromhex(found), dtype="<f4").astype(np.float32)
+        vector = await self._embedder.embed(text)
+        self._bank.put(key, np.asarray(vector, dtype="<f4").tobytes().hex())
+        return vector
+
+    async def aclose(self) -> None:
+        """As the embedder itself."""
+        await self._embedder.aclose()
+
+
+def _without_flag(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != "banked"}

@@ -1,0 +1,255 @@
+"""The sample bank: one answer for one question, on the disk, shared, bounded, hostile files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ets.bench.bank import SampleBank, digest, identity
+from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
+from ets.errors import EngineError, InputError
+from ets.kv_space import HasKVSpace
+from ets.policy import Policy
+from ets.prm import PRM
+from ets.step import Prefix, Score, Step
+from test_bench_run import TIMES, write_problems
+
+SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
+
+
+def key(number: int) -> bytes:
+    return digest(str(number).encode())
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+def test_the_first_answer_stays_and_outlives_the_process(tmp_path: Path) -> None:
+    with SampleBank(tmp_path / "new" / "bank.sqlite") as bank:
+        assert bank.get(key(1)) is None
+        bank.put(key(1), {"text": "Zoë \ud800", "ids": [1, 2]})
+        bank.put(key(1), "another")
+        assert len(bank) == 1
+    for read_only in (False, True):
+        with SampleBank(tmp_path / "new" / "bank.sqlite", read_only=read_only) as bank:
+            assert bank.get(key(1)) == {"text": "Zoë \ud800", "ids": [1, 2]}
+            bank.put(key(2), read_only)
+    with SampleBank(tmp_path / "new" / "bank.sqlite") as bank:
+        assert bank.get(key(2)) is False
+
+
+def test_what_is_no_bank(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no sample bank"):
+        SampleBank(tmp_path / "absent.sqlite", read_only=True)
+    assert not (tmp_path / "absent.sqlite").exists()
+    (tmp_path / "thesis.tex").write_text("years of work " * 100)
+    with pytest.raises(InputError, match="cannot be used as a sample bank"):
+        SampleBank(tmp_path / "thesis.tex")
+    assert (tmp_path / "thesis.tex").read_text() == "years of work " * 100
+    with sqlite3.connect(tmp_path / "other.sqlite") as other:
+        other.execute("CREATE TABLE mine (x)")
+    with pytest.raises(InputError, match="is no sample bank of format 1"):
+        SampleBank(tmp_path / "other.sqlite")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be used as a sample bank"):
+        SampleBank(tmp_path / "folder")
+
+
+def test_its_size_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
+    bound = 1 << 20
+    with SampleBank(tmp_path / "bank.sqlite", max_bytes=bound) as bank:
+        for number in range(4096):
+            bank.put(key(number), "x" * 1000)
+        kept = [bank.get(key(number)) is not None for number in range(4096)]
+        assert bank._bytes() < 1.5 * bound
+    assert 400 < sum(kept) < 1500
+    assert kept == sorted(kept), "an older one is there and a newer one is not"
+
+
+WRITER = """
+import sys
+from ets.bench.bank import SampleBank, digest
+bank = SampleBank(sys.argv[1])
+for number in range(int(sys.argv[2]), int(sys.argv[3])):
+    key = digest(str(number).encode())
+    bank.put(key, [number, "x" * 200])
+    assert bank.get(key)[0] == number
+print("done")
+"""
+
+
+def test_two_processes_at_once(tmp_path: Path) -> None:
+    ranges = (("0", "2000"), ("1000", "3000"))
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "bank.sqlite"), *span],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for span in ranges
+    ]
+    assert [writer.communicate(timeout=300)[0] for writer in writers] == ["done\n"] * 2
+    with SampleBank(tmp_path / "bank.sqlite") as bank:
+        assert len(bank) == 3000
+        assert all(bank.get(key(number))[0] == number for number in range(3000))
+
+
+def test_a_writer_that_is_killed_leaves_a_bank(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    for _ in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path / "bank.sqlite"), "0", "1000000"]
+        ) as writer:
+            while not (tmp_path / "bank.sqlite").exists():
+                time.sleep(0.01)
+            time.sleep(0.3 + rng.random() * 0.4)
+            writer.send_signal(signal.SIGKILL)
+        with SampleBank(tmp_path / "bank.sqlite") as bank:
+            count = len(bank)
+            assert all(bank.get(key(number))[0] == number for number in range(count))
+    assert count > 100
+
+
+def test_a_bank_that_breaks_is_an_engine_error(tmp_path: Path) -> None:
+    bank = SampleBank(tmp_path / "bank.sqlite")
+    bank.close()
+    with pytest.raises(EngineError, match=r"the sample bank .* failed"):
+        bank.get(key(1))
+
+
+# --- the engines --------------------------------------------------------------------------------
+
+
+class CountingEngines:
+    """A policy, a PRM and an embedder that count what they are asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def start(self, problem: str) -> Prefix:
+        return Prefix(problem, 2, (7, 8))
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        self.asked += 1
+        return Step(f"{seed}", (seed, self.asked), "step", 9, 4, 1)
+
+    async def score(self, prefix: Prefix) -> Score:
+        self.asked += 1
+        return Score(1 / (1 + self.asked), 30, 20)
+
+    async def embed(self, text: str) -> np.ndarray:
+        self.asked += 1
+        return np.array([len(text), 0.1 * self.asked], dtype=np.float32)
+
+    async def aclose(self) -> None:
+        self.asked = -1
+
+
+def test_what_was_asked_before_is_not_asked_again(tmp_path: Path) -> None:
+    engine = CountingEngines()
+    bank = SampleBank(tmp_path / "bank.sqlite")
+    policy = BankedPolicy(engine, bank, b"model")
+    assert isinstance(policy, Policy)
+    assert not isinstance(policy, HasKVSpace), "it has what the policy has, and no more"
+    root = policy.start("x")
+
+    def sample(policy: BankedPolicy, **asked: Any) -> Step:
+        return asyncio.run(policy.sample(asked.pop("prefix", root), **asked))
+
+    first = sample(policy, seed=3, max_tokens=8)
+    again = sample(policy, seed=3, max_tokens=8)
+    assert (first.banked, again.banked, engine.asked) == (False, True, 1)
+    for name in ("text", "token_ids", "finish", "prompt_tokens", "cached_tokens", "preemptions"):
+        assert getattr(first, name) == getattr(again, name)
+    longer = root.extend(first)
+    for other in (
+        {"seed": 4, "max_tokens": 8},
+        {"seed": 3, "max_tokens": 9},
+        {"seed": 3, "max_tokens": 8, "prefix": longer},
+    ):
+        assert not sample(policy, **other).banked
+    assert not sample(BankedPolicy(engine, bank, b"another"), seed=3, max_tokens=8).banked
+
+    prm = BankedPRM(engine, bank, b"model")
+    assert isinstance(prm, PRM)
+    one, two = (asyncio.run(prm.score(longer)) for _ in range(2))
+    assert (one.reward, one.banked, two.banked) == (two.reward, False, True)
+    assert two.prompt_tokens == 30
+    assert not asyncio.run(prm.score(longer.extend(first))).banked
+    assert not asyncio.run(prm.score(Prefix("y", 2, (7, 8), longer.steps))).banked
+
+    embedder = BankedEmbedder(engine, bank, b"model")
+    vectors = [asyncio.run(embedder.embed("Tom has 3.")) for _ in range(2)]
+    assert vectors[1].dtype == np.float32
+    assert np.array_equal(vectors[0], vectors[1])
+    assert not np.array_equal(vectors[0], asyncio.run(embedder.embed("Tom has 4.")))
+    asyncio.run(embedder.aclose())
+    assert engine.asked == -1
+    bank.close()
+
+
+def test_texts_cannot_run_into_each_other(tmp_path: Path) -> None:
+    engine = CountingEngines()
+    with SampleBank(tmp_path / "bank.sqlite") as bank:
+        prm = BankedPRM(engine, bank, b"model")
+        for texts in (("a", "bc"), ("ab", "c"), ("abc",), ("", "abc")):
+            steps = tuple(Step(text, (1,), "step") for text in texts)
+            assert not asyncio.run(prm.score(Prefix("p", 0, (), steps))).banked
+
+
+def test_another_model_is_told_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"1234")
+    name = f"vllm:{folder}"
+    first = identity(name, {"temperature": 1.0})
+    assert first == identity(name, {"temperature": 1.0})
+    assert first != identity(name, {"temperature": 0.5})
+    assert first != identity(f"transformers:{folder}", {"temperature": 1.0})
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    assert first != identity(name, {"temperature": 1.0})
+
+
+# --- a run --------------------------------------------------------------------------------------
+
+
+def test_a_run_with_a_bank_finds_what_one_without_finds(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 10)
+    options = ["--dataset", str(problems), "--widths", "4", "--json"]
+
+    def run(name: str, *more: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        folder = tmp_path / name
+        done = subprocess.run(
+            [*SCRIPTED, str(folder), *options, *more], capture_output=True, text=True, check=True
+        )
+        rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+        for row in rows:
+            row.update(dict.fromkeys(TIMES, 0))
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        return sorted(rows, key=lambda row: (row["cell"], row["id"])), lines
+
+    def without_bank(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for row in rows:
+            row["usage"]["policy_banked"] = row["usage"]["prm_banked"] = 0
+        return rows
+
+    bank = ("--bank", str(tmp_path / "bank.sqlite"))
+    plain, _ = run("plain")
+    first, lines = run("first", *bank)
+    share = {line["cell"]: line["banked"] for line in lines}
+    assert 0 < share["ets width=4"] < 1, "strategies share what they both visit"
+    second, lines = run("second", *bank)
+    assert {line["banked"] for line in lines} == {1.0}
+    assert without_bank(first) == without_bank(second) == plain
