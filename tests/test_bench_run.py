@@ -259,6 +259,8 @@ def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str
         "id": problem,
         "right": {"weighted": right, "majority": False, "best": right},
         "hits": [right, False],
+        "classes": [0, 1],
+        "scores": [0.25, 0.75],
         "kv": {"before": totals, "after": totals, "rebase": totals},
         "usage": {
             **dict.fromkeys(("policy_calls", "prm_calls", "policy_tokens"), 10),
@@ -293,6 +295,7 @@ def test_a_summary_made_by_hand() -> None:
     assert (pruned.select_share, pruned.cluster_share) == (0.25, 0.125)
     assert pruned.pass_at_width == 0.5
     assert pruned.banked == 0.25
+    assert pruned.at_k == ()
 
 
 def test_independent_samples_are_shown_by_every_vote() -> None:
@@ -305,3 +308,7 @@ def test_independent_samples_are_shown_by_every_vote() -> None:
         ("best", 1.0),
     ]
     assert {line.kv_ratio for line in lines} == {None}
+    one, two = lines[0].at_k
+    assert (one.k, one.passed, one.majority, one.weighted) == (1, 0.5, one.weighted, one.majority)
+    assert one.majority == pytest.approx(0.5, abs=0.1)
+    assert (two.k, two.passed, two.majority, two.weighted) == (2, 1.0, 1.0, 0.0)

@@ -12,10 +12,29 @@ from numpy.typing import NDArray
 
 from ets.answer import VoteMethod
 from ets.bench.grid import Cell, Grid
-from ets.bench.statistics import Interval, mcnemar, paired_bootstrap, pass_at_k, wilson
+from ets.bench.statistics import (
+    Interval,
+    mcnemar,
+    paired_bootstrap,
+    pass_at_k,
+    vote_at_k,
+    wilson,
+)
 
 Row = dict[str, Any]
 BASELINE = "rebase"
+INDEPENDENT = "best-of-n"
+
+
+@dataclass(frozen=True, slots=True)
+class AtK:
+    """What k of the independent samples would have come to, mean over problems and seeds."""
+
+    k: int
+    passed: float
+    """pass@k: one of them is right."""
+    majority: float
+    weighted: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,9 @@ class Line:
     """The chance that one of the completed trajectories is right."""
     banked: float
     """The share of samples and scorings that came from the bank."""
+    at_k: tuple[AtK, ...]
+    """For independent samples, k = 1, 2, 4, ... to the width; empty for a search, whose completed
+    trajectories are not independent."""
 
 
 def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
@@ -94,7 +116,7 @@ def _is_baseline(cell: Cell, width: int) -> bool:
 def _votes(grid: Grid, cell: Cell) -> list[VoteMethod]:
     own: VoteMethod = grid.search.get("vote", "weighted")
     others: tuple[VoteMethod, ...] = ("majority", "weighted", "best")
-    return [own, *(how for how in others if how != own)] if cell.name == "best-of-n" else [own]
+    return [own, *(how for how in others if how != own)] if cell.name == INDEPENDENT else [own]
 
 
 def _line(
@@ -143,6 +165,20 @@ def _line(
         cluster_share=fmean(row["cluster_seconds"] for row in rows) / seconds,
         pass_at_width=fmean(pass_at_k(len(h), sum(h), len(h)) if h else 0.0 for h in hits),
         banked=banked / calls if calls else 0.0,
+        at_k=_at_k(rows) if cell.name == INDEPENDENT else (),
+    )
+
+
+def _at_k(rows: Sequence[Row]) -> tuple[AtK, ...]:
+    most = min(len(row["hits"]) for row in rows)
+    return tuple(
+        AtK(
+            k,
+            fmean(pass_at_k(len(row["hits"]), sum(row["hits"]), k) for row in rows),
+            fmean(vote_at_k(row["classes"], row["hits"], k) for row in rows),
+            fmean(vote_at_k(row["classes"], row["hits"], k, weights=row["scores"]) for row in rows),
+        )
+        for k in (1 << i for i in range(most.bit_length()))
     )
 
 

@@ -26,6 +26,9 @@ def run_bench(grid: Grid, folder: Path, output: Output) -> None:
             output.json({**asdict(line), "cell": line.cell.label})
         return
     print_lines(lines, output)
+    for line in lines:
+        if line.at_k and line.vote == "majority":
+            output.console.print(f"\n{_samples(line)}", soft_wrap=True, markup=False)
     problems = lines[0].problems if lines else 0
     calls = sum(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
     banked = sum(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
@@ -116,6 +119,19 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{line.policy_tokens:,.0f}",
         f"{line.prm_tokens:,.0f}",
         f"{line.seconds:.2f}",
+    )
+
+
+def _samples(line: Line) -> str:
+    """pass@k, majority@k and weighted majority@k, a line each."""
+    rows = [(f"{line.cell.label}, of k samples", *(str(at.k) for at in line.at_k))]
+    rows += [
+        (f"  {title}", *(f"{getattr(at, title):.1%}" for at in line.at_k))
+        for title in ("passed", "majority", "weighted")
+    ]
+    first = max(len(row[0]) for row in rows)
+    return "\n".join(
+        row[0].ljust(first) + "".join(cell.rjust(8) for cell in row[1:]) for row in rows
     )
 
 
