@@ -31,16 +31,9 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.step import Prefix, Step
 from plain_demo import plain_greedy, plain_score, trained_on
-from prm_cases import CASES, Case
+from prm_cases import CASES, PROBLEM, SOLUTIONS, Case
 from vllm_server import vllm_server
 
-PROBLEM = "Tom has 3 apples and buys 4 more. How many apples does Tom have?"
-SOLUTIONS = [
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now."],
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 7."],
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 8."],
-    ["Ann has 5 pears.\nZoë 🙂 has none.", "So", "Yes! No... ки?", "The answer is 9."],
-]
 TEXTS = ["Tom has 3 apples.", "So Ann buys 4 pears and 5 more, which makes 9.", "Tom"]
 AT_ONCE = 64
 PRM_TESTS = {

@@ -28,6 +28,14 @@ from checkpoints import make_qwen2_prm
 from prm_tokenizers import LLAMA_TEMPLATE, byte_level_kind, sentencepiece_kind
 
 Steps = list[str]
+PROBLEM = "Tom has 3 apples and buys 4 more. How many apples does Tom have?"
+SOLUTIONS: list[Steps] = [
+    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now."],
+    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 7."],
+    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 8."],
+    ["Ann has 5 pears.\nZoë 🙂 has none.", "So", "Yes! No... ки?", "The answer is 9."],
+]
+"""The first step is longer than a block of the cache."""
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -209,10 +209,15 @@ def test_texts_cannot_run_into_each_other(tmp_path: Path) -> None:
             assert not asyncio.run(prm.score(Prefix("p", 0, (), steps))).banked
 
 
-def test_another_model_is_told_apart(tmp_path: Path) -> None:
+def test_another_model_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"1234")
+    monkeypatch.chdir(tmp_path)
+    bundled = identity("demo", {})
+    (tmp_path / "of no model.txt").touch()
+    assert bundled == identity("demo", {}) != identity("demo", {"temperature": 0.5})
+    assert bundled != identity("demo?temperature=0.5", {})
     name = f"vllm:{folder}"
     first = identity(name, {"temperature": 1.0})
     assert first == identity(name, {"temperature": 1.0})
@@ -232,7 +237,11 @@ def test_a_run_with_a_bank_finds_what_one_without_finds(tmp_path: Path) -> None:
     def run(name: str, *more: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         folder = tmp_path / name
         done = subprocess.run(
-            [*SCRIPTED, str(folder), *options, *more], capture_output=True, text=True, check=True
+            [*SCRIPTED, str(folder), *options, *more],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,  # where the bank lies, and changes
         )
         rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
         for row in rows:

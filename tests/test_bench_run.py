@@ -58,7 +58,7 @@ def test_cells_have_the_lambdas_that_their_strategy_has() -> None:
 def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "bench.toml"
     path.write_text(
-        'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\n'
+        'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\nprm = "none"\n'
         "[search.policy_options]\ntop_p = 0.9\n"
     )
     given = {"widths": [64], "seeds": [1, 2]}
@@ -66,6 +66,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
     assert (grid.dataset, grid.widths, grid.seeds) == ("gsm8k", (64,), (1, 2))
     assert grid.search == {
         "policy": "vllm:x",
+        "prm": "none",
         "max_depth": 9,
         "policy_options": {"top_p": 0.9, "temperature": 0.5},
     }
@@ -90,6 +91,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
         ({"fields": {"question": "q"}}, "fields has the keys .* got 'question'"),
         ({"search": {"seed": 1}}, "search.seed is set by the grid"),
         ({"search": {"polcy": "x"}}, "search: unknown key 'polcy'"),
+        ({"search": {"policy": "vllm:x"}}, "search.prm must be given with the policy 'vllm:x'"),
         ({"wdths": [4]}, "unknown key 'wdths'; the keys are dataset"),
     ],
 )
@@ -293,7 +295,7 @@ def test_a_summary_made_by_hand() -> None:
     assert (rebase.kv_ratio, pruned.kv_ratio) == (1.0, 2.0)
     assert (pruned.prm_tokens, pruned.calls, pruned.seconds) == (30, 20, 2.0)
     assert (pruned.select_share, pruned.cluster_share) == (0.25, 0.125)
-    assert pruned.pass_at_width == 0.5
+    assert pruned.solvable == 0.5
     assert pruned.banked == 0.25
     assert pruned.at_k == ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ets.answer import vote
+from ets.answer import VoteMethod, vote
 from ets.bench.statistics import mcnemar, paired_bootstrap, pass_at_k, vote_at_k, wilson
 from ets.errors import InputError
 
@@ -62,8 +63,12 @@ def test_vote_of_all_is_the_vote(data: st.DataObject) -> None:
     right = data.draw(st.integers(0, 3))
     answers = [None if k < 0 else str(k) for k in classes]
     hits = [k == right for k in classes]
-    for method, given_weights in (("majority", None), ("weighted", weights)):
-        pools = vote(answers, weights, method)  # type: ignore[arg-type]
+    cases: tuple[tuple[VoteMethod, list[float] | None], ...] = (
+        ("majority", None),
+        ("weighted", weights),
+    )
+    for method, given_weights in cases:
+        pools = vote(answers, weights, method)
         expected = bool(pools) and pools[0].answer == str(right)
         assert vote_at_k(classes, hits, n, weights=given_weights) == expected
 
@@ -123,6 +128,6 @@ def test_bootstrap_of_a_constant_difference_has_no_width() -> None:
         (lambda: paired_bootstrap(np.zeros((0, 1)), np.zeros((0, 1))), "alike, got"),
     ],
 )
-def test_what_makes_no_sense_is_refused(call: object, words: str) -> None:
+def test_what_makes_no_sense_is_refused(call: Callable[[], object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        call()  # type: ignore[operator]
+        call()

@@ -16,7 +16,7 @@ from ets.loop_thread import LoopThread
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK
 from plain_demo import plain_score, trained_on
-from prm_cases import encode, make_math_shepherd, plain_math_shepherd
+from prm_cases import PROBLEM, SOLUTIONS, encode, make_math_shepherd, plain_math_shepherd
 from vllm_server import VLLMServer, vllm_server
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
@@ -24,13 +24,6 @@ pytest.importorskip("openai", reason="openai is not installed (the extra 'openai
 from ets.prm.pooling import PoolingPRM
 
 pytestmark = pytest.mark.vllm
-PROBLEM = "Tom has 3 apples and buys 4 more. How many apples does Tom have?"
-SOLUTIONS = [
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now."],
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 7."],
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 8."],
-    ["Ann has 5 pears.\nZoë 🙂 has none.", "So", "Yes! No... ки?", "The answer is 9."],
-]
 
 
 def prefix_of(steps: list[str]) -> Prefix:

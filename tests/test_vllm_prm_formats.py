@@ -13,16 +13,9 @@ from ets.loop_thread import LoopThread
 from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK
-from prm_cases import CASES, Case
+from prm_cases import CASES, PROBLEM, SOLUTIONS, Case
 
 pytestmark = pytest.mark.vllm
-PROBLEM = "Tom has 3 apples and buys 4 more. How many apples does Tom have?"
-SOLUTIONS = [
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now."],
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 7."],
-    ["Tom has 3 apples and then buys 4 more - so he has more than 3 apples now.", "3 + 4 = 8."],
-    ["Ann has 5 pears.\nZoë 🙂 has none.", "So", "Yes! No... ки?", "The answer is 9."],
-]
 ELSEWHERE = ("qwen", "skywork")  # test_vllm.py runs the one, vLLM does not run the other
 ON_VLLM = [case for case in CASES if case.format not in ELSEWHERE]
 Engines = dict[str, tuple[VLLMPRM, Path]]

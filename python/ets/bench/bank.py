@@ -15,8 +15,8 @@ import threading
 from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ets.errors import EngineError, InputError
@@ -82,12 +82,7 @@ class SampleBank:
     def __enter__(self) -> SampleBank:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -159,16 +154,18 @@ def identity(name: str, options: Mapping[str, Any]) -> bytes:
     """What tells a model from others: its name, its options and, of a folder, its files.
 
     Of a folder's files name, size and time of change count, so that weights trained anew are
-    another model.
+    another model; of the package its version, which writes the prompts.
     """
-    path = Path(name.partition("?")[0].partition(":")[2]).expanduser()
+    backend, _, path = name.partition("?")[0].partition(":")
+    folder = Path(path).expanduser()
     files = []
-    if path.is_dir():
-        name = name.replace(str(path), str(path.resolve()))
-        for file in sorted(path.iterdir()):
-            stat = file.stat()
-            files.append([file.name, stat.st_size, stat.st_mtime_ns])
-    return digest(b"model", json.dumps([name, dict(options), files], sort_keys=True).encode())
+    if path and folder.is_dir():
+        path = str(folder.resolve())
+        stats = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
+        files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    query = name.partition("?")[2]
+    said = [metadata.version("ets-search"), backend, path, query, dict(options), files]
+    return digest(b"model", json.dumps(said, sort_keys=True).encode())
 
 
 def digest(*parts: bytes) -> bytes:

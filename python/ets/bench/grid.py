@@ -99,6 +99,11 @@ class Grid:
         for name in _SET_BY_THE_GRID:
             if name in self.search:
                 raise InputError(f"search.{name} is set by the grid: give strategies and seeds")
+        policy = self.search.get("policy", "demo")
+        if "prm" not in self.search and policy.partition("?")[0] != "demo":
+            raise InputError(
+                f"search.prm must be given with the policy {policy!r}; none scores none"
+            )
         search_arguments(self.search)
         for cell in self.cells():
             cell.strategy()

@@ -24,7 +24,8 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
     scores = [solution.score for solution in result.trajectories]
     expected = problem.expected or ""
     votes = {how: vote(answers, scores, how) for how in get_args(VoteMethod)}
-    firsts = [pool.answer for pool in votes["majority"]]
+    # As `vote` makes its pools: equality is not transitive, so the order counts.
+    firsts = sorted((pool.answer for pool in votes["majority"]), key=answers.index)
     right = [same_answer(answer, expected) for answer in firsts]
     classes = [_class_of(answer, firsts) for answer in answers]
     kv = result.kv

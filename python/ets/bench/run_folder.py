@@ -35,16 +35,6 @@ class RunFolder:
         self.path = Path(path)
         self._config = self._read_config()
 
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """`Grid.to_dict()` of the run, less what does not change its rows."""
-        return dict(self._config["configuration"])
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """Data set, versions and machine."""
-        return {k: v for k, v in self._config.items() if k != "configuration"}
-
     @classmethod
     @contextmanager
     def open(

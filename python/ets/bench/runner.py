@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ets.bench.bank import SampleBank, digest, identity
@@ -24,8 +23,6 @@ from ets.problems import Problem
 from ets.search import Search
 
 Row = dict[str, Any]
-
-
 Watch = Callable[[Row | None, int, int], None]
 """Told of each row as it is written, and how many there are and will be; once before the first."""
 
@@ -126,12 +123,7 @@ class _Engines:
                 embedder = BankedEmbedder(embedder, bank, digest(whose, identity(name, options)))
             given["embedder"] = embedder
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._end.close()
 
     def search(

@@ -70,8 +70,8 @@ class Line:
     select_share: float
     """Of that, the pruner's."""
     cluster_share: float
-    pass_at_width: float
-    """The chance that one of the completed trajectories is right."""
+    solvable: float
+    """The share of searches of which a completed trajectory is right."""
     banked: float
     """The share of samples and scorings that came from the bank."""
     at_k: tuple[AtK, ...]
@@ -142,7 +142,6 @@ def _line(
     seconds = fmean(row["seconds"] for row in rows)
     calls = fmean(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
     banked = fmean(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
-    hits = [row["hits"] for row in rows]
     return Line(
         cell=cell,
         vote=how,
@@ -163,7 +162,7 @@ def _line(
         seconds=seconds,
         select_share=fmean(row["select_seconds"] for row in rows) / seconds,
         cluster_share=fmean(row["cluster_seconds"] for row in rows) / seconds,
-        pass_at_width=fmean(pass_at_k(len(h), sum(h), len(h)) if h else 0.0 for h in hits),
+        solvable=fmean(any(row["hits"]) for row in rows),
         banked=banked / calls if calls else 0.0,
         at_k=_at_k(rows) if cell.name == INDEPENDENT else (),
     )

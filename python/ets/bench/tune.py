@@ -56,12 +56,16 @@ def _choose(
     if baseline is None or not tried:
         raise InputError(f"width {width} needs searches by {BASELINE} and by ets to choose from")
     near = [line for line in tried if line.against is not None and line.against.value >= -loss]
-    strongest = max(near, key=lambda line: line.kv_ratio or 0.0, default=baseline)
+    strongest = max(near, key=_strength, default=baseline)
     if (strongest.kv_ratio or 0.0) <= 1.0:
         strongest = baseline  # nothing is saved
     return Choice(
         width, strongest, baseline, _confidence(grid, rows, strongest, baseline, loss), tuple(tried)
     )
+
+
+def _strength(line: Line) -> tuple[float, float]:
+    return (line.kv_ratio or 0.0, -float(dict(line.cell.options).get("lambda_b", 0.0)))
 
 
 def _confidence(

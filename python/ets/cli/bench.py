@@ -50,7 +50,7 @@ def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
         transient=True,
         disable=not output.live,
     ) as progress:
-        return run(grid, folder, _Watch(progress))
+        return run(grid, folder, _Watch(progress, grid.search.get("vote", "weighted")))
 
 
 def print_lines(lines: Sequence[Line], output: Output) -> None:
@@ -68,8 +68,8 @@ def print_lines(lines: Sequence[Line], output: Output) -> None:
 class _Watch:
     """Follows the rows: how far it is, how many are right, tokens a second, KV."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, vote: str) -> None:
+        self._progress, self._vote = progress, vote
         self._task = progress.add_task("loading", total=None, so_far="")
         self._begin = time.monotonic()
         self._right = self._new = self._tokens = self._kv = 0
@@ -79,7 +79,7 @@ class _Watch:
             self._progress.update(self._task, total=total, completed=done)
             return
         self._new += 1
-        self._right += row["right"]["weighted"]
+        self._right += row["right"][self._vote]
         self._tokens += row["usage"]["policy_tokens"]
         self._kv += row["kv"]["after"]["sum"]
         speed = self._tokens / (time.monotonic() - self._begin)
