@@ -188,7 +188,7 @@ def test_solve_prints_answer_votes_kv_tokens_and_time(run: Run) -> None:
 
 def test_every_strategy_runs(run: Run) -> None:
     answers = {}
-    for name in ("ets", "ets-kv", "rebase", "beam", "dvts", "best-of-n"):
+    for name in ("ets", "ets-kv", "rebase", "beam", "dvts", "particle", "dora", "best-of-n"):
         done = run("solve", "How many?", "--strategy", name, "--width", "4", "--json")
         assert done.returncode == 0, done.stderr
         answers[name] = json.loads(done.stdout)

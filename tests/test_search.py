@@ -28,6 +28,8 @@ STRATEGIES = [
     ets.REBASE(width=8),
     ets.BeamSearch(width=8),
     ets.DVTS(width=8),
+    ets.ParticleFilter(width=8),
+    ets.DORA(width=8),
     ets.BestOfN(width=8),
 ]
 

@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ets._core import dora_weights, particle_weights, rebase_weights
 from ets.errors import InputError
+from ets.seeds import child_seed
 from ets.strategy import (
+    DORA,
     DVTS,
     ETS,
     REBASE,
@@ -22,6 +25,7 @@ from ets.strategy import (
     BeamSearch,
     BestOfN,
     Decision,
+    ParticleFilter,
     Strategy,
     View,
     strategy_from_dict,
@@ -73,7 +77,9 @@ def spread(view: View, decision: Decision) -> NDArray[np.int64]:
 
 @settings(max_examples=60, deadline=None)
 @given(width=widths, world=worlds, reward=st.sampled_from(["last", "min", "prod"]))
-@pytest.mark.parametrize("kind", ["ets", "ets-kv", "rebase", "dvts", "best"])
+@pytest.mark.parametrize(
+    "kind", ["ets", "ets-kv", "rebase", "dvts", "particle", "systematic", "dora", "best"]
+)
 def test_the_remaining_width_is_spread_exactly(
     kind: str, width: int, world: World, reward: Any
 ) -> None:
@@ -82,6 +88,9 @@ def test_the_remaining_width_is_spread_exactly(
         "ets-kv": ETS(width=width, lambda_d=0.0, lambda_b=1.7, reward=reward),
         "rebase": REBASE(width=width, reward=reward),
         "dvts": DVTS(width=width, reward=reward),
+        "particle": ParticleFilter(width=width, reward=reward),
+        "systematic": ParticleFilter(width=width, resampling="systematic", reward=reward),
+        "dora": DORA(width=width, reward=reward),
         "best": BestOfN(width=width),
     }[kind]
 
@@ -223,7 +232,13 @@ def test_lambda_d_is_the_published_one_of_the_nearest_width(width: int, lambda_d
 def test_only_coverage_needs_embeddings() -> None:
     assert ETS(width=4).needs_embeddings
     assert not ETS(width=4, lambda_d=0.0).needs_embeddings
-    others = (REBASE(width=4), BeamSearch(width=4), DVTS(width=4), BestOfN(width=4))
+    others = (
+        REBASE(width=4),
+        BeamSearch(width=4),
+        DVTS(width=4),
+        ParticleFilter(width=4),
+        BestOfN(width=4),
+    )
     assert not any(strategy.needs_embeddings for strategy in others)
 
 
@@ -327,6 +342,11 @@ def test_a_reward_is_formed_from_the_path(reward: Any, first: int) -> None:
             lambda: DVTS(width=4, subtrees=5),
             r"subtrees must be an integer from 1 to 4 \(the width\)",
         ),
+        (lambda: DORA(width=0), "width must be an integer"),
+        (lambda: DORA(width=4, temperature=0), "temperature must be > 0, got 0"),
+        (lambda: DORA(width=4, similarity_temperature=-1.0), "similarity_temperature must be > 0"),
+        (lambda: ParticleFilter(width=4, temperature=-1.0), "temperature must be > 0, got -1.0"),
+        (lambda: ParticleFilter(width=4, resampling="residual"), "resampling must be"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_settings_name_field_and_value(make: Any, message: str) -> None:
@@ -342,6 +362,8 @@ def test_wrong_settings_name_field_and_value(make: Any, message: str) -> None:
         BeamSearch(width=3, beam=2),
         DVTS(width=9, subtrees=3),
         BestOfN(width=2),
+        ParticleFilter(width=5, temperature=0.5, resampling="systematic", reward="prod"),
+        DORA(width=6, temperature=0.2, similarity_temperature=0.05, reward="min"),
     ],
 )
 def test_settings_are_frozen_and_survive_a_dict(strategy: Strategy) -> None:
@@ -352,6 +374,77 @@ def test_settings_are_frozen_and_survive_a_dict(strategy: Strategy) -> None:
         strategy.width = 3  # type: ignore[misc]
     with pytest.raises(TypeError):
         type(strategy)(width=4, depth=3)  # type: ignore[call-arg]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(2, 40), world=worlds, method=st.sampled_from(["multinomial", "systematic"])
+)
+def test_particles_are_drawn_by_seed_and_depth(width: int, world: World, method: Any) -> None:
+    strategy = ParticleFilter(width=width, temperature=0.7, resampling=method)
+
+    def check(view: View, decision: Decision) -> None:
+        assert decision.rebase is None or view.depth > 0
+        if view.depth == 0:
+            assert decision.counts.tolist() == [width]
+            return
+        seed = child_seed(view.columns.seed[0], view.depth)
+        counts = particle_weights(view.rewards(), view.width, 0.7, seed=seed, method=method)
+        assert spread(view, decision).tolist() == counts.tolist()
+        # The record compares with REBASE by its own temperature.
+        assert decision.rebase is not None
+        assert decision.rebase.tolist() == rebase_weights(view.rewards(), view.width).tolist()
+
+    watch(strategy, world, check)
+
+
+def test_particles_of_another_seed_are_others() -> None:
+    world = World(finish=0.0)
+    drawn = {
+        tuple(
+            play(
+                TreeSearch(ParticleFilter(width=16), 30, seed=seed, max_depth=3), world
+            ).nodes.parent
+        )
+        for seed in range(5)
+    }
+    assert len(drawn) > 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(2, 40), world=worlds, t_s=st.sampled_from([0.01, 0.1, 1.0]))
+def test_dora_weighs_by_reward_and_likeness(width: int, world: World, t_s: float) -> None:
+    strategy = DORA(width=width, similarity_temperature=t_s)
+    clustered = 0
+
+    def check(view: View, decision: Decision) -> None:
+        nonlocal clustered
+        if view.depth == 0:
+            assert decision.counts.tolist() == [width]
+            return
+        rewards = view.rewards()
+        if len(rewards) == 1 or view.same_texts():
+            expected = rebase_weights(rewards, view.width, 0.1)
+        else:
+            clustered += 1
+            expected = dora_weights(rewards, view.embeddings(), view.width, 0.1, t_s)
+        assert spread(view, decision).tolist() == expected.tolist()
+
+    watch(strategy, world, check)
+
+
+def test_dora_gives_the_odd_one_out_more_than_rebase_does() -> None:
+    """Seven that say the same beside one that does not, all of one reward."""
+    search = TreeSearch(DORA(width=8), 10)
+    [ask] = search.ask()
+    same, other = np.array([1, 0], np.float32), np.array([0, 1], np.float32)
+    search.tell(
+        Child(ask.node, 3, 0.5, embedding=other if index == 7 else same, index=index)
+        for index in ask.indices
+    )
+    asked = {ask.node: ask.n for ask in search.ask()}
+    assert asked[8] == 4
+    assert sum(asked.values()) == 8
 
 
 def test_ets_without_a_price_is_rebase() -> None:

@@ -16,7 +16,18 @@ from ets._core import rebase_weights
 from ets.errors import InputError, SolverError
 from ets.events import Ended, Expanded, Finished, Pruned, Scored
 from ets.seeds import child_seed, problem_seed, root_seed
-from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Decision, Strategy, View
+from ets.strategy import (
+    DORA,
+    DVTS,
+    ETS,
+    REBASE,
+    BeamSearch,
+    BestOfN,
+    Decision,
+    ParticleFilter,
+    Strategy,
+    View,
+)
 from ets.tree_search import Ask, Child, TreeSearch
 from scripted import World, play
 
@@ -38,6 +49,8 @@ def strategies(draw: st.DrawFn) -> Strategy:
                 BeamSearch(width=width, reward=reward),
                 BeamSearch(width=width, beam=3),
                 DVTS(width=width, reward=reward),
+                ParticleFilter(width=width, reward=reward),
+                DORA(width=width, reward=reward),
                 DVTS(width=width, subtrees=max(1, width // 3)),
                 BestOfN(width=width),
             ]

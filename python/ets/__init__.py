@@ -8,12 +8,13 @@ from ets.errors import EngineError, InputError, MissingExtraError, SolverError
 from ets.results import SearchResult, Solution
 from ets.search import Search
 from ets.step import Prefix, Score, Step
-from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN
+from ets.strategy import DORA, DVTS, ETS, REBASE, BeamSearch, BestOfN, ParticleFilter
 from ets.tree_search import Ask, Child, Trajectory, TreeSearch
 
 __version__ = _version("ets-search")
 
 __all__ = [
+    "DORA",
     "DVTS",
     "ETS",
     "REBASE",
@@ -25,6 +26,7 @@ __all__ = [
     "EngineError",
     "InputError",
     "MissingExtraError",
+    "ParticleFilter",
     "Prefix",
     "Score",
     "Search",

@@ -153,8 +153,9 @@ class Search:
         """A search whose arguments stand in a TOML file; `arguments` win over those of the file.
 
         The keys are the arguments above; `strategy` is a table of a `name` (`ets`, `ets-kv`,
-        `rebase`, `beam`, `dvts`, `best-of-n`) and the fields of that strategy, `budget` one of the
-        fields of `ets.Budget`. Paths are relative to the working directory, as elsewhere.
+        `rebase`, `beam`, `dvts`, `particle`, `dora`, `best-of-n`) and the fields of that strategy,
+        `budget` one of the fields of `ets.Budget`. Paths are relative to the working directory,
+        as elsewhere.
 
         Raises `InputError` for a file that is no TOML, or an unknown key; `OSError` if it cannot
         be read.

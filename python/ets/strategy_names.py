@@ -8,16 +8,28 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ets.errors import InputError
-from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Strategy
+from ets.strategy import (
+    DORA,
+    DVTS,
+    ETS,
+    REBASE,
+    BeamSearch,
+    BestOfN,
+    Ours,
+    ParticleFilter,
+    Strategy,
+)
 
-StrategyName = Literal["ets", "ets-kv", "rebase", "beam", "dvts", "best-of-n"]
-STRATEGIES: Mapping[str, type[ETS | REBASE | BeamSearch | DVTS | BestOfN]] = MappingProxyType(
+StrategyName = Literal["ets", "ets-kv", "rebase", "beam", "dvts", "particle", "dora", "best-of-n"]
+STRATEGIES: Mapping[str, type[Ours]] = MappingProxyType(
     {
         "ets": ETS,
         "ets-kv": ETS,
         "rebase": REBASE,
         "beam": BeamSearch,
         "dvts": DVTS,
+        "particle": ParticleFilter,
+        "dora": DORA,
         "best-of-n": BestOfN,
     }
 )

@@ -86,7 +86,7 @@ class Decision:
 
 @runtime_checkable
 class Strategy(Protocol):
-    """What decides who is continued; the five of `ets.strategy`, or an object of your own.
+    """What decides who is continued; those of `ets.strategy`, or an object of your own.
 
     A strategy holds settings only. All it decides by is in the view, so that a search can be saved,
     loaded, and run beside others with the same strategy object.

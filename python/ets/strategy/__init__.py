@@ -1,0 +1,28 @@
+"""What each strategy decides: small frozen dataclasses, one a file."""
+
+from ets.strategy.beam_search import BeamSearch
+from ets.strategy.best_of_n import BestOfN
+from ets.strategy.dora import DORA
+from ets.strategy.dvts import DVTS
+from ets.strategy.ets import ETS
+from ets.strategy.particle_filter import ParticleFilter
+from ets.strategy.rebase import REBASE
+from ets.strategy.saved import STRATEGIES, Ours, strategy_from_dict, strategy_to_dict
+from ets.view import Decision, Strategy, View
+
+__all__ = [
+    "DORA",
+    "DVTS",
+    "ETS",
+    "REBASE",
+    "STRATEGIES",
+    "BeamSearch",
+    "BestOfN",
+    "Decision",
+    "Ours",
+    "ParticleFilter",
+    "Strategy",
+    "View",
+    "strategy_from_dict",
+    "strategy_to_dict",
+]

@@ -1,0 +1,128 @@
+"""ETS: REBASE over the leaves worth their KV cache."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Literal
+
+import numpy as np
+
+from ets._core import cluster_steps, rebase_weights
+from ets.checks import check_choice, check_int, check_number
+from ets.nodes import Reward
+from ets.strategy.width import MAX_WIDTH, best_first
+from ets.view import Decision, View
+
+Solver = Literal["auto", "exact", "milp"]
+NodeCost = Literal["uniform", "tokens"]
+
+BUDGETED_SECONDS = 5.0
+"""For one selection under a KV budget that binds, where the user gave no limit."""
+PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
+"""The paper's coverage weights by width."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ETS:
+    """REBASE over the leaves worth their KV cache (Hooper et al., 2025, arXiv 2502.13575).
+
+    With `O` the REBASE share of each leaf, the pruner keeps the leaves that maximise `sum O` of the
+    leaves kept `- lambda_b * ` cost of the nodes kept `+ lambda_d / K * ` clusters covered, to a
+    proven optimum; REBASE then spreads the full remaining width over them.
+    """
+
+    width: int
+    """Trajectories to complete, 1 to 2**32."""
+    lambda_b: float = 1.0
+    """Price of keeping the whole tree, 0 to 1e300; 0 prunes nothing, which is REBASE, as long as
+    all fits in the search's KV budget."""
+    lambda_d: float | None = None
+    """Worth of covering every cluster, 0 to 1e300; 0 is ETS-KV, which needs no embeddings. None
+    becomes the published value of the nearest published width, in ratio: 1.5 up to 32, 1.4 up to
+    128, 1.45 above."""
+    temperature: float = 0.2
+    """Of the REBASE weights `exp(reward / temperature)`, > 0."""
+    cluster_threshold: float = 0.05
+    """Cosine distance at which average linkage is cut, in [0, 2]."""
+    node_cost: NodeCost = "uniform"
+    """`uniform`: each node costs the same, as published; `tokens`: each costs its share of the
+    tokens."""
+    reward: Reward = "last"
+    """How a leaf's reward is formed from its path."""
+    solver: Solver = "auto"
+    """`auto` and `exact`: the exact method; `milp`: a mixed-integer program, the much slower second
+    opinion."""
+    time_limit: float | None = None
+    """Seconds that one selection may take, > 0; past it the best found so far is taken, and
+    `Decision.selection` says that it is not proven. None: no limit, but under a KV budget that
+    binds, where a proof can take hours, 5 s."""
+
+    def __post_init__(self) -> None:
+        check_int("width", self.width, 1, MAX_WIDTH)
+        if self.lambda_d is None:
+            nearest = min(PUBLISHED_LAMBDA_D, key=lambda w: abs(math.log(self.width / w)))
+            object.__setattr__(self, "lambda_d", PUBLISHED_LAMBDA_D[nearest])
+        check_number("lambda_b", self.lambda_b, "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
+        check_number("lambda_d", self.lambda_d, "in [0, 1e300], or None", lambda x: 0 <= x <= 1e300)
+        check_number("temperature", self.temperature, "> 0", lambda x: x > 0)
+        check_number(
+            "cluster_threshold", self.cluster_threshold, "in [0, 2]", lambda x: 0 <= x <= 2
+        )
+        check_choice("node_cost", self.node_cost, NodeCost)
+        check_choice("reward", self.reward, Reward)
+        check_choice("solver", self.solver, Solver)
+        if self.time_limit is not None:
+            check_number("time_limit", self.time_limit, "> 0 seconds, or None", lambda x: x > 0)
+
+    @property
+    def needs_embeddings(self) -> bool:
+        """Whether coverage counts: `lambda_d > 0`."""
+        return bool(self.lambda_d)
+
+    @property
+    def obeys_kv_budget(self) -> bool:
+        """True: the leaves kept are the best of those sets that fit in the search's KV budget."""
+        return True
+
+    def decide(self, view: View) -> Decision:
+        """Cluster, select, and spread the remaining width over the leaves kept."""
+        rewards = view.rewards(self.reward)
+        outcome = rebase_weights(rewards, view.width, self.temperature)
+        start = perf_counter_ns()
+        clusters = None
+        # One leaf, or the same step everywhere: there is nothing to tell apart.
+        if self.needs_embeddings and len(rewards) > 1 and not view.same_texts():
+            clusters = cluster_steps(view.embeddings(), self.cluster_threshold)
+        clustered = perf_counter_ns()
+        budget = view.kv_budget
+        binds = budget is not None and view.tree.kv_tokens(view.nodes) > budget
+        selection = view.tree.select(
+            view.nodes,
+            outcome.astype(np.float64),
+            clusters,
+            lambda_b=self.lambda_b,
+            lambda_d=0.0 if clusters is None else self.lambda_d or 0.0,
+            node_cost=self.node_cost,
+            # Where it does not bind, ties are broken as if there were none.
+            kv_budget=budget if binds else None,
+            solver=self.solver,
+            time_limit=BUDGETED_SECONDS if binds and self.time_limit is None else self.time_limit,
+        )
+        selected = perf_counter_ns()
+        # What costs nothing is kept: a tie of the objective, broken so that this is REBASE then.
+        free = not self.lambda_b and not binds
+        kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
+        counts = np.zeros(len(rewards), dtype=np.int64)
+        counts[kept] = rebase_weights(rewards[kept], view.width, self.temperature)
+        order = best_first(rewards, counts)
+        return Decision(
+            order=order,
+            counts=counts[order],
+            clusters=clusters,
+            selection=selection,
+            rebase=outcome,
+            cluster_us=(clustered - start) / 1e3,
+            select_us=(selected - clustered) / 1e3,
+        )

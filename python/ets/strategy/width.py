@@ -1,0 +1,26 @@
+"""How a width is handed out: what the strategies share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.view import Decision, View
+
+MAX_WIDTH = 2**32
+
+
+def best_first(rewards: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions with a count, by descending reward; equal rewards first seen first.
+
+    float64[n], int64[n] -> int64[k].
+    """
+    order = np.argsort(-rewards, kind="stable").astype(np.int64)
+    return order[counts[order] > 0]
+
+
+def all_to_root(view: View) -> Decision:
+    """The whole width for the only candidate there is at depth 0."""
+    return Decision(
+        order=np.zeros(1, dtype=np.int64), counts=np.array([view.width], dtype=np.int64)
+    )
