@@ -11,8 +11,9 @@ import random
 import zlib
 from typing import Any
 
-import ets.bench.runner
+import ets.bench.engines
 from ets.cli import main
+from ets.errors import EngineError
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy
 
@@ -41,6 +42,8 @@ def load_policy(policy: str, **options: Any) -> Policy:
 
 
 def load_prm(prm: str, **options: Any) -> PRM:
+    if prm == "broken":
+        raise EngineError("the PRM is broken")
     return PRM()
 
 
@@ -48,8 +51,10 @@ def load_embedder(embedder: str, **options: Any) -> ScriptedEmbedder:
     return ScriptedEmbedder()
 
 
+# Not below: the processes of `--workers` import this file too.
+ets.bench.engines.load_policy = load_policy
+ets.bench.engines.load_prm = load_prm
+ets.bench.engines.load_embedder = load_embedder
+
 if __name__ == "__main__":
-    ets.bench.runner.load_policy = load_policy
-    ets.bench.runner.load_prm = load_prm
-    ets.bench.runner.load_embedder = load_embedder
     main()

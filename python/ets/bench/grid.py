@@ -15,7 +15,7 @@ from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
 
 _SET_BY_THE_GRID = ("strategy", "seed")
-_FREE = ("concurrency", "bank", "bank_read_only", "bank_gib")
+_FREE = ("concurrency", "workers", "bank", "bank_read_only", "bank_gib")
 """What does not change what is found."""
 
 
@@ -66,7 +66,9 @@ class Grid:
     lambda_d: tuple[float, ...] = ()
     """For `ets`; empty: as published for the width."""
     concurrency: int = 8
-    """Problems in flight."""
+    """Problems in flight, in each process."""
+    workers: int = 1
+    """Processes, each with engines of its own; 1: this one."""
     bank: str | None = None
     """A file that keeps what the models say, so that no strategy asks twice; None: no bank."""
     bank_read_only: bool = False
@@ -88,6 +90,7 @@ class Grid:
         if self.problems is not None:
             check_int("problems", self.problems, 1, 2**31, ", or nothing for all")
         check_int("concurrency", self.concurrency, 1, 2**31)
+        check_int("workers", self.workers, 1, 1024)
         check_number("bank_gib", self.bank_gib, "> 0", lambda x: x > 0)
         if self.bank_read_only and self.bank is None:
             raise InputError("bank_read_only needs a bank")

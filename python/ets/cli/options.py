@@ -247,3 +247,6 @@ LambdasD = Annotated[
 BenchConcurrency = Annotated[
     int | None, _option(_GRID, "Problems in flight. \\[default: 8]", "--concurrency")
 ]
+Workers = Annotated[
+    int | None, _option(_GRID, "Processes, each with its own engines. \\[default: 1]", "--workers")
+]

@@ -1,0 +1,91 @@
+"""The engines of a benchmark: policy, PRM and embedder, loaded once for all of its searches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from ets.bench.bank import SampleBank, digest, identity
+from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
+from ets.bench.grid import Cell, Grid
+from ets.bench.measure import measure
+from ets.config import search_arguments
+from ets.embed import Embedder, InstantEmbedder, load_embedder
+from ets.policy import Policy, load_policy
+from ets.prm import PRM, load_prm
+from ets.problems import Problem
+from ets.search import Search
+
+Row = dict[str, Any]
+Todo = dict[tuple[Cell, int], list[Problem]]
+"""[cell, seed]: the problems that are still to be searched."""
+
+
+class Engines:
+    """Policy, PRM and embedder, loaded once for the searches of `todo`.
+
+    `with Engines(grid, todo) as engines` loads them, and raises what that raises.
+    """
+
+    def __init__(self, grid: Grid, todo: Todo) -> None:
+        self._grid, self._todo = grid, todo
+        self._arguments = search_arguments(grid.search)
+        self._wants_vectors = any(cell.strategy().needs_embeddings for cell, _ in todo)
+        self._end = ExitStack()
+
+    def __enter__(self) -> Engines:
+        with ExitStack() as stack:  # which, if one cannot be loaded, closes those before it
+            self._load(stack)
+            self._end = stack.pop_all()
+        return self
+
+    def _load(self, stack: ExitStack) -> None:
+        given, grid = self._arguments, self._grid
+        bank = None
+        if grid.bank is not None:
+            size = int(grid.bank_gib * (1 << 30))
+            bank = SampleBank(grid.bank, read_only=grid.bank_read_only, max_bytes=size)
+            stack.enter_context(bank)
+        name, options = given.pop("policy", "demo"), given.pop("policy_options", {})
+        policy = load_policy(name, **options)
+        stack.callback(_close, policy)
+        model = identity(name, options)
+        given["policy"] = policy if bank is None else BankedPolicy(policy, bank, model)
+        name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
+        prm = load_prm(name, **options)
+        stack.callback(_close, prm)
+        given["prm"] = prm if bank is None else BankedPRM(prm, bank, identity(name, options))
+        name, options = given.pop("embedder", "lexical"), given.pop("embedder_options", {})
+        if self._wants_vectors:
+            embedder = load_embedder(name, policy=policy, **options)
+            stack.callback(_close, embedder)
+            # One that answers at once is faster than a bank.
+            if bank is not None and not isinstance(embedder, InstantEmbedder):
+                whose = model if name == "policy" else b""
+                embedder = BankedEmbedder(embedder, bank, digest(whose, identity(name, options)))
+            given["embedder"] = embedder
+
+    def __exit__(self, *exc: object) -> None:
+        self._end.close()
+
+    def rows(self) -> Iterator[Row]:
+        """A row for each search, as it is finished."""
+        for (cell, seed), problems in self._todo.items():
+            yield from self._search(cell, seed, problems)
+
+    def _search(self, cell: Cell, seed: int, problems: list[Problem]) -> Iterator[Row]:
+        waiting: dict[str, list[Problem]] = {}
+        for problem in problems:
+            waiting.setdefault(problem.text, []).append(problem)
+        with Search(strategy=cell.strategy(), seed=seed, **self._arguments) as search:
+            texts = [problem.text for problem in problems]
+            for result in search.map(texts, concurrency=self._grid.concurrency, ordered=False):
+                # Two problems of one text have one search twice, so either may have either.
+                problem = waiting[result.problem].pop()
+                yield measure(cell, seed, problem, result)
+
+
+def _close(engine: Policy | PRM | Embedder) -> None:
+    asyncio.run(engine.aclose())

@@ -1,0 +1,96 @@
+"""A benchmark in several processes, for models so small that one Python process is the limit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from ets.bench.engines import Engines, Row, Todo
+from ets.bench.grid import Grid
+from ets.errors import EngineError
+
+
+def rows_of_processes(grid: Grid, todo: Todo) -> Iterator[Row]:
+    """A row for each search, as it is finished, from `grid.workers` processes.
+
+    Each process loads the engines for itself, and takes every n-th problem of each cell and seed.
+    What is found does not depend on which process found it; what an engine had cached does.
+
+    # Errors
+    Those of the engines and searches; `EngineError` for a process that died. The others are
+    stopped then.
+    """
+    context = get_context("spawn")  # forked processes cannot use a GPU that their parent has used
+    shares = [_share(todo, number, grid.workers) for number in range(grid.workers)]
+    threads = max(1, (os.cpu_count() or 1) // grid.workers)
+    started = []
+    try:
+        for share in filter(None, shares):
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(
+                target=_work, args=(grid, share, threads, theirs), daemon=True
+            )
+            process.start()
+            theirs.close()  # so that its end is seen here
+            started.append((process, ours))
+        listening = {ours: process for process, ours in started}
+        while listening:
+            for ours in [ours for ours in wait(list(listening)) if isinstance(ours, Connection)]:
+                answer = _received(ours, listening[ours])
+                if answer is None:
+                    del listening[ours]
+                else:
+                    yield answer
+    finally:
+        for process, ours in started:
+            process.terminate()
+            process.join()
+            ours.close()
+
+
+def _share(todo: Todo, number: int, workers: int) -> Todo:
+    return {key: mine for key, problems in todo.items() if (mine := problems[number::workers])}
+
+
+def _received(ours: Connection, process: BaseProcess) -> Row | None:
+    """The next row; None where that process has no more."""
+    try:
+        answer: Row | Exception | None = ours.recv()
+    except EOFError as error:
+        process.join()
+        raise EngineError(
+            f"a process of the benchmark died (exit status {process.exitcode}); what was finished "
+            "is kept"
+        ) from error
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _work(grid: Grid, share: Todo, threads: int, results: Connection) -> None:
+    """The body of a process: sends a row at a time and None at the end, or what was raised."""
+    # Read when torch is imported, below: as many threads in all as there are cores.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    try:
+        with Engines(grid, share) as engines:
+            for row in engines.rows():
+                results.send(row)
+    except BrokenPipeError as error:  # nobody is left to be told
+        raise SystemExit(1) from error
+    except Exception as error:
+        results.send(_sendable(error))
+        raise SystemExit(1) from error
+    results.send(None)
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or one that says the same, where it does not survive pickling."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except (pickle.PickleError, TypeError, AttributeError):
+        return EngineError(f"{type(error).__name__}: {error}")
+    return error
