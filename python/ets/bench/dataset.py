@@ -38,9 +38,9 @@ def load_dataset(
 ) -> list[Problem]:
     """All problems of a data set, each with an answer and a key of its own.
 
-    `demo` (the bundled test problems), a preset (`math500`, `gsm8k`, `aime24`, `aime25`, `amc23`,
-    from the hub), a `.jsonl` or `.parquet` file, or `hf:NAME` of the hub, whose `split` is `test`
-    unless given. Rows without a key are numbered from 0.
+    `demo` (the bundled problems, split `test` or `dev`), a preset (`math500`, `gsm8k`, `aime24`,
+    `aime25`, `amc23`, from the hub), a `.jsonl` or `.parquet` file, or `hf:NAME` of the hub, whose
+    `split` is `test` unless given. Rows without a key are numbered from 0.
 
     # Errors
     `InputError` for an unknown name, a row without a problem or an answer, or a key that comes
@@ -50,8 +50,15 @@ def load_dataset(
     usual = fields or Fields()
     if name == "demo":
         from ets import demo
+        from ets.demo.splits import split_rows
 
-        return _checked(demo.problems(), usual, name)
+        # As shipped, so that results and package cannot part.
+        shipped = split in (None, "test")
+        return _checked(demo.problems() if shipped else split_rows(split), usual, name)
+    if split is not None and name.endswith(_FILES):
+        raise InputError(
+            f"split goes with demo and data sets of the hub, got {split!r} with {name}"
+        )
     if name.endswith(".jsonl"):
         return _checked(_lines(Path(name).expanduser()), usual, name)
     if name.endswith(".parquet"):

@@ -136,6 +136,7 @@ def bench(
     run: options.Run,
     config: options.BenchConfig = None,
     dataset: options.Dataset = None,
+    split: options.Split = None,
     problems: options.Problems = None,
     skip: options.Skip = None,
     strategies: options.Strategies = None,
@@ -162,6 +163,7 @@ def bench(
         config,
         given(
             dataset=dataset,
+            split=split,
             problems=problems,
             skip=skip,
             strategies=parse_list("--strategies", strategies, str),
@@ -187,6 +189,7 @@ def tune(
     run: options.Run,
     config: options.BenchConfig = None,
     dataset: options.Dataset = None,
+    split: options.Split = None,
     problems: options.Problems = None,
     skip: options.Skip = None,
     widths: options.Widths = None,
@@ -220,6 +223,7 @@ def tune(
             "strategies": ["rebase", "ets"],
             **given(
                 dataset=dataset,
+                split=split,
                 problems=problems,
                 skip=skip,
                 widths=parse_list("--widths", widths, int),

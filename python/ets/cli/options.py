@@ -195,6 +195,10 @@ Dataset = Annotated[
         "\\[default: demo]",
     ),
 ]
+Split = Annotated[
+    str | None,
+    _option(_GRID, "Of demo (test or dev) or of the hub. \\[default: the usual one, or test]"),
+]
 Problems = Annotated[int | None, _option(_GRID, "How many problems. \\[default: all]")]
 Skip = Annotated[int | None, _option(_GRID, "Problems left out at the start. \\[default: 0]")]
 Strategies = Annotated[

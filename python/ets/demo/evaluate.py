@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import comb
 from pathlib import Path
 from typing import cast
@@ -23,9 +22,9 @@ from . import policy_path, prm_path
 from .check import answer_of, check_solution
 from .model import PRM, Policy, load
 from .sample import judge, sample_solutions
-from .task import Problem, problem_stream
+from .splits import split_problems, split_rows
+from .task import Problem
 
-TEST_SEED, DEV_SEED = 2026, 1
 VOTES = 16
 
 
@@ -39,17 +38,10 @@ class Sample:
     answer: int | None
 
 
-def test_problems() -> list[Problem]:
-    """Make the 500 test problems again, with the truth about their steps."""
-    return list(islice(problem_stream(TEST_SEED, "test"), 500))
-
-
 def write_test_file(path: Path) -> None:
     """Write the test problems as the package ships them."""
     with path.open("w", encoding="utf-8") as file:
-        for number, problem in enumerate(test_problems()):
-            row = {"id": f"test-{number:03}", "problem": problem.text,
-                   "answer": problem.answer, "steps": len(problem.steps)}  # fmt: skip
+        for row in split_rows("test"):
             file.write(json.dumps(row) + "\n")
 
 
@@ -186,8 +178,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     begun = time.monotonic()
-    stream = iter(test_problems()) if args.split == "test" else problem_stream(DEV_SEED, "dev")
-    problems = list(islice(stream, args.problems))
+    problems = split_problems(args.split)[: args.problems]
     policy = cast(Policy, load(args.policy))
     prm = None if args.no_prm else cast(PRM, load(args.prm))
     figures = report(problems, draw(policy, prm, problems, args.samples, args.seed))

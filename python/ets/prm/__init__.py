@@ -14,7 +14,8 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
     Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a
-    model on a vLLM server, and `none`, for which every step is worth the same. How a model is read
+    model on a vLLM server, `none`, for which every step is worth the same, and
+    `demo-checker?auroc=X`, which knows the truth of the bundled problems. How a model is read
     follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
     go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
 
@@ -47,6 +48,10 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             if options:
                 raise ValueError(f"the PRM none takes no options, got {sorted(options)}")
             return FunctionPRM(_every_step_alike)
+        case "demo-checker" if not path:
+            from ets.demo.blurred_checker import BlurredChecker
+
+            return BlurredChecker(**options)
         case "transformers" if path:
             from ets.prm.transformers import TransformersPRM
 
