@@ -92,8 +92,8 @@ bench-its-hub: $(VENV)/.dev ## beside its-hub on one vLLM server (docs/throughpu
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements/its-hub.txt
 	$(BIN)/python benches/beside_its_hub.py
 
-results: $(VENV)/.dev ## the table of all strategies on the demo pair (docs/results.md)
-	$(BIN)/ets bench .cache/results --config benches/results.toml
+results: $(VENV)/.dev ## the tables of docs/results.md; hours on two cores
+	$(BIN)/python benches/results.py .cache/results --workers 2
 
 train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 	$(BIN)/python -m ets.demo.train
