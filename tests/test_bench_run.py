@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import random
@@ -37,6 +38,16 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     """Without what differs from run to run, in an order of their own."""
     rows = [{k: v for k, v in row.items() if k not in TIMES} for row in RunFolder(folder).rows()]
     return sorted(rows, key=lambda row: (row["cell"], row["seed"], row["id"]))
+
+
+def trees_of(folder: Path) -> dict[str, bytes]:
+    """Every file of the folder's trees; each row must have its own."""
+    run = RunFolder(folder)
+    files = {file.name: file.read_bytes() for file in (folder / "trees").iterdir()}
+    trees = [run.tree(row) for row in run.rows()]
+    assert None not in trees
+    assert len(trees) == len(files)
+    return files
 
 
 # --- the grid -----------------------------------------------------------------------------------
@@ -193,6 +204,34 @@ def test_what_is_no_run_folder(tmp_path: Path) -> None:
             RunFolder(tmp_path)
 
 
+# --- the trees ----------------------------------------------------------------------------------
+
+
+def test_a_row_has_its_tree_if_trees_are_kept(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 2)
+    for name, option in (("with", "--trees"), ("without", "--no-trees")):
+        command = [*SCRIPTED, str(tmp_path / name), "--dataset", str(problems), option]
+        subprocess.run([*command, "--widths", "4"], check=True, capture_output=True)
+    run = RunFolder(tmp_path / "with")
+    for row in run.rows():
+        tree = run.tree(row)
+        assert tree is not None
+        assert tree.end == row["end"]
+        assert [done.tokens for done in tree.trajectories] == row["tokens"]
+    other = RunFolder(tmp_path / "without")
+    assert [other.tree(row) for row in other.rows()] == [None] * len(run.rows())
+
+
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[")])
+def test_a_damaged_tree_is_named(tmp_path: Path, damage: bytes) -> None:
+    row = {"cell": "rebase width=4", "seed": 0, "id": "a/../b"}
+    with RunFolder.open(tmp_path, {}, DATASET) as run:
+        run.add(row, damage)
+        [file] = (tmp_path / "trees").iterdir()
+        with pytest.raises(InputError, match=f"{file.name} is no packed tree"):
+            run.tree(row)
+
+
 # --- a run, killed and not ----------------------------------------------------------------------
 
 
@@ -230,6 +269,7 @@ def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
     assert kills >= 5, "too fast to be killed"
     assert rows_of(killed) == rows_of(tmp_path / "whole")
     assert len(rows_of(killed)) == 30 * 3 * 2 * 2
+    assert trees_of(killed) == trees_of(tmp_path / "whole")
 
     def report(text: str) -> list[dict[str, Any]]:
         timed = ("seconds", "select_share", "cluster_share")

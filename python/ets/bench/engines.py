@@ -11,6 +11,7 @@ from ets.bench.bank import SampleBank, digest, identity
 from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
 from ets.bench.grid import Cell, Grid
 from ets.bench.measure import measure
+from ets.bench.packed_tree import pack_tree
 from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
 from ets.policy import Policy, load_policy
@@ -21,6 +22,8 @@ from ets.search import Search
 Row = dict[str, Any]
 Todo = dict[tuple[Cell, int], list[Problem]]
 """[cell, seed]: the problems that are still to be searched."""
+Found = tuple[Row, bytes | None]
+"""The row of a search, and its tree, packed, where trees are kept."""
 
 
 class Engines:
@@ -70,12 +73,12 @@ class Engines:
     def __exit__(self, *exc: object) -> None:
         self._end.close()
 
-    def rows(self) -> Iterator[Row]:
-        """A row for each search, as it is finished."""
+    def found(self) -> Iterator[Found]:
+        """What comes of each search, as it is finished."""
         for (cell, seed), problems in self._todo.items():
             yield from self._search(cell, seed, problems)
 
-    def _search(self, cell: Cell, seed: int, problems: list[Problem]) -> Iterator[Row]:
+    def _search(self, cell: Cell, seed: int, problems: list[Problem]) -> Iterator[Found]:
         waiting: dict[str, list[Problem]] = {}
         for problem in problems:
             waiting.setdefault(problem.text, []).append(problem)
@@ -84,7 +87,8 @@ class Engines:
             for result in search.map(texts, concurrency=self._grid.concurrency, ordered=False):
                 # Two problems of one text have one search twice, so either may have either.
                 problem = waiting[result.problem].pop()
-                yield measure(cell, seed, problem, result)
+                tree = pack_tree(result.tree) if self._grid.trees else None
+                yield measure(cell, seed, problem, result), tree
 
 
 def _close(engine: Policy | PRM | Embedder) -> None:

@@ -15,7 +15,7 @@ from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
 
 _SET_BY_THE_GRID = ("strategy", "seed")
-_FREE = ("concurrency", "workers", "bank", "bank_read_only", "bank_gib")
+_FREE = ("concurrency", "workers", "trees", "bank", "bank_read_only", "bank_gib")
 """What does not change what is found."""
 
 
@@ -69,6 +69,8 @@ class Grid:
     """Problems in flight, in each process."""
     workers: int = 1
     """Processes, each with engines of its own; 1: this one."""
+    trees: bool = True
+    """Whether the run folder keeps the trees, for replay and for looking at them."""
     bank: str | None = None
     """A file that keeps what the models say, so that no strategy asks twice; None: no bank."""
     bank_read_only: bool = False

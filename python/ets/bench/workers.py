@@ -9,13 +9,13 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from ets.bench.engines import Engines, Row, Todo
+from ets.bench.engines import Engines, Found, Todo
 from ets.bench.grid import Grid
 from ets.errors import EngineError
 
 
-def rows_of_processes(grid: Grid, todo: Todo) -> Iterator[Row]:
-    """A row for each search, as it is finished, from `grid.workers` processes.
+def found_by_processes(grid: Grid, todo: Todo) -> Iterator[Found]:
+    """What comes of each search, as it is finished, from `grid.workers` processes.
 
     Each process loads the engines for itself, and takes every n-th problem of each cell and seed.
     What is found does not depend on which process found it; what an engine had cached does.
@@ -56,10 +56,10 @@ def _share(todo: Todo, number: int, workers: int) -> Todo:
     return {key: mine for key, problems in todo.items() if (mine := problems[number::workers])}
 
 
-def _received(ours: Connection, process: BaseProcess) -> Row | None:
-    """The next row; None where that process has no more."""
+def _received(ours: Connection, process: BaseProcess) -> Found | None:
+    """What came of the next search; None where that process has no more."""
     try:
-        answer: Row | Exception | None = ours.recv()
+        answer: Found | Exception | None = ours.recv()
     except EOFError as error:
         process.join()
         raise EngineError(
@@ -72,13 +72,13 @@ def _received(ours: Connection, process: BaseProcess) -> Row | None:
 
 
 def _work(grid: Grid, share: Todo, threads: int, results: Connection) -> None:
-    """The body of a process: sends a row at a time and None at the end, or what was raised."""
+    """The body of a process: sends one search at a time and None at the end, or what was raised."""
     # Read when torch is imported, below: as many threads in all as there are cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     try:
         with Engines(grid, share) as engines:
-            for row in engines.rows():
-                results.send(row)
+            for found in engines.found():
+                results.send(found)
     except BrokenPipeError as error:  # nobody is left to be told
         raise SystemExit(1) from error
     except Exception as error:

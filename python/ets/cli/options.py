@@ -251,6 +251,10 @@ LambdasD = Annotated[
 BenchConcurrency = Annotated[
     int | None, _option(_GRID, "Problems in flight. \\[default: 8]", "--concurrency")
 ]
+Trees = Annotated[
+    bool | None,
+    _option(_GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"),
+]
 Workers = Annotated[
     int | None, _option(_GRID, "Processes, each with its own engines. \\[default: 1]", "--workers")
 ]
