@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
-from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
+from ets.answer import Aggregation, VoteMethod
 from ets.budget import Budget
 from ets.checks import check_choice, check_int, check_number
 from ets.config import read_config, search_arguments
@@ -22,11 +22,12 @@ from ets.kv_space import HasKVSpace
 from ets.loop_thread import LoopThread, Stream
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
-from ets.results import Answered, SearchResult, Solution
+from ets.results import Answered, SearchResult
 from ets.rollout import Engines, Pace, RequestOrder, Rollout
 from ets.seeds import problem_seed
 from ets.strategy import ETS, Strategy
-from ets.tree_search import Event, Trajectory, TreeSearch
+from ets.tally import Tally
+from ets.tree_search import Event, TreeSearch
 
 E = TypeVar("E", Policy, PRM, Embedder)
 
@@ -106,8 +107,6 @@ class Search:
         ):
             if value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
-        check_choice("vote", vote, VoteMethod)
-        check_choice("score", score, Aggregation)
         check_choice("request_order", request_order, RequestOrder)
         check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
         if kv_budget is not None and kv_budget != "auto":
@@ -127,9 +126,7 @@ class Search:
         )
         self._kv_budget = kv_budget
         self._kv_shares: KVShares | None = None
-        self._vote: VoteMethod = vote
-        self._score: Aggregation = score
-        self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
+        self._tally = Tally(vote, score, answer_pattern)
         self._loop = LoopThread("ets-search")
         self._owned: list[Policy | PRM | Embedder] = []
         self._closed = False
@@ -244,7 +241,7 @@ class Search:
         finally:
             if share is not None:
                 share.leave(tree)
-        result = await asyncio.to_thread(self._result, problem, rollout)
+        result = await asyncio.to_thread(self._tally.result, problem, tree, rollout.usage)
         result.usage.seconds = time.perf_counter() - begin
         yield Answered(result)
 
@@ -278,38 +275,6 @@ class Search:
                 space, max_tokens=self._max_tokens, max_step_tokens=self._pace.max_step_tokens
             )
         return self._kv_shares
-
-    def _result(self, problem: str, rollout: Rollout) -> SearchResult:
-        tree = rollout.tree
-        solutions = [self._solution(trajectory) for trajectory in tree.trajectories]
-        votes = vote(
-            [solution.answer for solution in solutions],
-            [solution.score for solution in solutions],
-            self._vote,
-        )
-        weight = sum(v.weight for v in votes)
-        return SearchResult(
-            problem=problem,
-            answer=votes[0].answer if votes else None,
-            score=votes[0].weight / weight if weight > 0 else 0.0,
-            votes=votes,
-            trajectories=solutions,
-            tree=tree,
-            usage=rollout.usage,
-        )
-
-    def _solution(self, trajectory: Trajectory) -> Solution:
-        text = "".join(text or "" for text in trajectory.texts)
-        return Solution(
-            node=trajectory.node,
-            text=text,
-            # What a limit cut holds no answer, only numbers on the way to one.
-            answer=extract_answer(text, self._pattern) if trajectory.finished else None,
-            score=aggregate(trajectory.rewards, self._score),
-            rewards=trajectory.rewards,
-            tokens=trajectory.tokens,
-            finished=trajectory.finished,
-        )
 
     def _own(self, given: object, engine: E) -> E:
         """Note an engine that was loaded here: it is closed with the search."""

@@ -37,6 +37,11 @@ class RunFolder:
         self.path = Path(path)
         self._config = self._read_config()
 
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What `run.json` says: `configuration`, `dataset`, `versions`, `machine`, `command`."""
+        return self._config
+
     @classmethod
     @contextmanager
     def open(

@@ -187,6 +187,31 @@ def bench(
 
 
 @app.command()
+def replay(
+    run: options.Run,
+    strategies: options.ReplayStrategies = None,
+    widths: options.Widths = None,
+    lambda_b: options.LambdasB = None,
+    lambda_d: options.LambdasD = None,
+    embedder: options.ReplayEmbedder = None,
+    out: options.ReplayOut = None,
+    as_json: options.AsJSON = False,
+    debug: options.Debug = False,
+) -> None:
+    """Decide a run's recorded searches anew under other settings, without a model."""
+    from ets.cli.replay import run_replay
+
+    settings = given(
+        strategies=parse_list("--strategies", strategies, str),
+        widths=parse_list("--widths", widths, int),
+        lambda_b=parse_list("--lambda-b", lambda_b, float),
+        lambda_d=parse_list("--lambda-d", lambda_d, float),
+    )
+    with open_output(as_json=as_json, debug=debug) as output:
+        run_replay(Path(run), settings, embedder, None if out is None else Path(out), output)
+
+
+@app.command()
 def tune(
     run: options.Run,
     config: options.BenchConfig = None,

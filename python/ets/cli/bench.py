@@ -55,11 +55,15 @@ def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
 
 def print_lines(lines: Sequence[Line], output: Output) -> None:
     """Aligned columns, as wide as they need to be: a figure that is cut off is worth nothing."""
-    rows = [_HEAD, *map(_cells, lines)]
+    print_table([_HEAD, *map(_cells, lines)], _LEFT, output)
+
+
+def print_table(rows: Sequence[tuple[str, ...]], words: int, output: Output) -> None:
+    """Aligned columns, the first `words` of them to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (
-            cell.ljust(width) if i < _LEFT else cell.rjust(width)
+            cell.ljust(width) if i < words else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         output.console.print("  ".join(cells), soft_wrap=True, markup=False)

@@ -255,6 +255,21 @@ Trees = Annotated[
     bool | None,
     _option(_GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"),
 ]
+ReplayStrategies = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "Names with commas between them. \\[default: those of the run]",
+        "--strategies",
+        "--strategy",
+    ),
+]
+ReplayEmbedder = Annotated[
+    str | None, _option(_GRID, "lexical, where the run's own is a model.", "--embedder")
+]
+ReplayOut = Annotated[
+    str | None, _option(_GRID, "A run folder for what comes of it.", "--out", metavar="FOLDER")
+]
 Workers = Annotated[
     int | None, _option(_GRID, "Processes, each with its own engines. \\[default: 1]", "--workers")
 ]

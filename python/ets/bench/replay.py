@@ -1,0 +1,131 @@
+"""Recorded searches decided anew under other settings, without a model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ets.bench.engines import Found, Row
+from ets.bench.grid import Grid
+from ets.bench.measure import measure
+from ets.bench.packed_tree import pack_tree
+from ets.bench.recording import Recording, Vector
+from ets.bench.run_folder import RunFolder
+from ets.embed import InstantEmbedder, load_embedder
+from ets.errors import InputError
+from ets.problems import Problem
+from ets.tally import Tally
+from ets.tree_search import TreeSearch
+from ets.usage import Usage
+
+_VOTING = ("vote", "score", "answer_pattern")
+_UNLIKE_A_REPLAY = ("budget", "straggler")
+"""Arguments by which a search depends on more than its samples."""
+
+
+def replayed_grid(run: RunFolder, settings: Mapping[str, Any], embedder: str | None = None) -> Grid:
+    """The run's own grid with other strategies, widths and lambdas, and maybe another embedder.
+
+    # Errors
+    `InputError` for a run whose searches followed from more than their samples (a budget,
+    stragglers, a shared KV cache), and for settings that are none.
+    """
+    config = run.config["configuration"]
+    search = config["search"]
+    for name in _UNLIKE_A_REPLAY:
+        if search.get(name):
+            raise InputError(
+                f"{run.path} cannot be replayed: its searches had {name}={search[name]!r}, so that "
+                "they do not follow from their samples alone"
+            )
+    if search.get("kv_budget") == "auto":
+        raise InputError(
+            f"{run.path} cannot be replayed: its searches shared a KV cache (kv_budget='auto')"
+        )
+    if embedder is not None:
+        search = {key: value for key, value in search.items() if key != "embedder_options"}
+        search["embedder"] = embedder
+    return Grid.read({**config, "search": search, **settings})
+
+
+class Replay:
+    """The searches of a run under the cells of another grid.
+
+    Raises `InputError` for an embedder that is a model, where a strategy needs embeddings.
+    """
+
+    def __init__(self, run: RunFolder, grid: Grid) -> None:
+        self._run, self._grid = run, grid
+        voting = {key: grid.search[key] for key in _VOTING if key in grid.search}
+        self._tally = Tally(**voting)
+        self._vector = _vector(grid)
+        self.samples = 0
+        """Recorded in the run, each counted once; of the searches replayed so far."""
+        self.disagreements = 0
+        """Of them, those that two strategies recorded differently."""
+
+    def found(self) -> Iterator[Found]:
+        """A row for each search as those of a run, with `replay`: the samples `asked` for, and how
+        many of them were `recorded`; and its tree, packed.
+
+        # Errors
+        `InputError` for a search that the run has no tree of.
+        """
+        for seed, problem, recording in _recordings(self._run):
+            self.samples += len(recording)
+            self.disagreements += recording.disagreements
+            for cell in self._grid.cells():
+                begin = time.perf_counter()
+                tree, reach = recording.replay(cell.strategy(), self._vector)
+                result = self._tally.result(problem.text, tree, _usage(tree))
+                result.usage.seconds = time.perf_counter() - begin
+                row = measure(cell, seed, problem, result)
+                yield {**row, "replay": asdict(reach)}, pack_tree(tree)
+
+
+def _recordings(run: RunFolder) -> Iterator[tuple[int, Problem, Recording]]:
+    """The pooled searches of each problem and seed, in the order of the rows."""
+    together: dict[tuple[int, str | int], list[Row]] = {}
+    for row in run.rows():
+        together.setdefault((row["seed"], row["id"]), []).append(row)
+    for (seed, key), rows in together.items():
+        recording = None
+        for row in rows:
+            tree = run.tree(row)
+            if tree is None:
+                raise InputError(
+                    f"{run.path} has no tree of {row['cell']}, seed {seed}, problem {key!r}; the "
+                    "run was made with --no-trees"
+                )
+            if recording is None:
+                recording = Recording(tree)
+            else:
+                recording.add(tree)
+        if recording is not None:
+            yield seed, Problem("", rows[0]["expected"], key), recording
+
+
+def _vector(grid: Grid) -> Vector | None:
+    if not any(cell.strategy().needs_embeddings for cell in grid.cells()):
+        return None
+    name = grid.search.get("embedder", "lexical")
+    if name.partition("?")[0] == "lexical":
+        embedder = load_embedder(name, policy=None, **grid.search.get("embedder_options", {}))
+        if isinstance(embedder, InstantEmbedder):
+            return embedder.vector
+    raise InputError(
+        f"the run's embedder {name!r} is a model, which a replay has not: give --embedder lexical, "
+        "or strategies that need none (ets-kv)"
+    )
+
+
+def _usage(tree: TreeSearch) -> Usage:
+    """What the search would have asked of engines; what it would have read is not known."""
+    usage = Usage()
+    for depth, level in enumerate(tree.nodes.levels[1:], start=1):
+        step = usage.at(depth)
+        step.policy_calls = step.prm_calls = len(level)
+        step.policy_tokens = sum(tree.nodes.tokens[node] for node in level)
+    return usage

@@ -1,0 +1,64 @@
+"""From the tree of a search to its answer: solutions, their answers, votes."""
+
+from __future__ import annotations
+
+import re
+
+from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
+from ets.checks import check_choice
+from ets.results import SearchResult, Solution
+from ets.trajectory import Trajectory
+from ets.tree_search import TreeSearch
+from ets.usage import Usage
+
+
+class Tally:
+    """How answers are read and votes are weighed.
+
+    Parameters as those of `ets.Search`. Raises `InputError` for an unknown `vote` or `score`,
+    `re.error` for a pattern that is none.
+    """
+
+    def __init__(
+        self,
+        vote: VoteMethod = "weighted",
+        score: Aggregation = "last",
+        answer_pattern: str | re.Pattern[str] | None = None,
+    ) -> None:
+        check_choice("vote", vote, VoteMethod)
+        check_choice("score", score, Aggregation)
+        self._vote: VoteMethod = vote
+        self._score: Aggregation = score
+        self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
+
+    def result(self, problem: str, tree: TreeSearch, usage: Usage) -> SearchResult:
+        """The outcome of a search, over or not: the votes of its completed trajectories."""
+        solutions = [self._solution(trajectory) for trajectory in tree.trajectories]
+        votes = vote(
+            [solution.answer for solution in solutions],
+            [solution.score for solution in solutions],
+            self._vote,
+        )
+        weight = sum(v.weight for v in votes)
+        return SearchResult(
+            problem=problem,
+            answer=votes[0].answer if votes else None,
+            score=votes[0].weight / weight if weight > 0 else 0.0,
+            votes=votes,
+            trajectories=solutions,
+            tree=tree,
+            usage=usage,
+        )
+
+    def _solution(self, trajectory: Trajectory) -> Solution:
+        text = "".join(text or "" for text in trajectory.texts)
+        return Solution(
+            node=trajectory.node,
+            text=text,
+            # What a limit cut holds no answer, only numbers on the way to one.
+            answer=extract_answer(text, self._pattern) if trajectory.finished else None,
+            score=aggregate(trajectory.rewards, self._score),
+            rewards=trajectory.rewards,
+            tokens=trajectory.tokens,
+            finished=trajectory.finished,
+        )

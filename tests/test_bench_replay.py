@@ -1,0 +1,189 @@
+"""Recorded searches, decided anew: the same ones come out the same, others as far as they reach."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ets
+from ets.bench.recording import Recording
+from ets.bench.replay import Replay, replayed_grid
+from ets.bench.run_folder import RunFolder
+from ets.errors import InputError
+from ets.tree_search import TreeSearch
+from scripted import World, play
+from test_bench_run import SCRIPTED, TIMES, write_problems
+
+REPLAY = [sys.executable, "-m", "ets", "replay"]
+
+
+def searched(strategy: Any, world: World, seed: int = 0) -> TreeSearch:
+    return play(TreeSearch(strategy, 20, seed=seed, max_depth=6), world)
+
+
+# --- one problem --------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(1, 30),
+    world=st.builds(World, seed=st.integers(0, 10**6), finish=st.sampled_from([0.0, 0.2])),
+    kind=st.sampled_from(["rebase", "ets-kv", "beam", "dvts", "particle", "best"]),
+)
+def test_the_same_settings_give_the_same_search(width: int, world: World, kind: str) -> None:
+    strategy: Any = {
+        "rebase": ets.REBASE(width=width),
+        "ets-kv": ets.ETS(width=width, lambda_d=0.0),
+        "beam": ets.BeamSearch(width=width),
+        "dvts": ets.DVTS(width=width),
+        "particle": ets.ParticleFilter(width=width),
+        "best": ets.BestOfN(width=width),
+    }[kind]
+    search = searched(strategy, world)
+    again, reach = Recording(search).replay(strategy, None)
+    assert again == search
+    assert reach.whole
+    assert reach.asked == len(search.nodes) - 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    width=st.integers(2, 24),
+    world=st.builds(World, seed=st.integers(0, 10**6), finish=st.sampled_from([0.1, 0.3])),
+)
+def test_what_two_strategies_recorded_is_pooled(width: int, world: World) -> None:
+    """With the searched strategy among them every sample is there; without it, maybe not."""
+    wide, pruned = ets.REBASE(width=width), ets.ETS(width=width, lambda_b=2.0, lambda_d=0.0)
+    recording = Recording(searched(wide, world))
+    alone, reach = recording.replay(pruned, None)
+    assert 0 < reach.recorded <= reach.asked
+    target = searched(pruned, world)
+    assert (alone == target) == reach.whole
+    recording.add(target)
+    assert recording.disagreements == 0
+    whole, reach = recording.replay(pruned, None)
+    assert reach.whole
+    assert whole == target
+
+
+def test_a_sample_that_is_not_there_is_given_up() -> None:
+    recording = Recording(searched(ets.REBASE(width=4), World(finish=0.3)))
+    search, reach = recording.replay(ets.REBASE(width=9), None)
+    assert reach.asked > reach.recorded
+    assert not reach.whole
+    known = set(searched(ets.REBASE(width=4), World(finish=0.3)).nodes.seed)
+    assert set(search.nodes.seed) <= known
+    assert search.end is not None
+
+
+def test_a_step_that_was_recorded_twice_otherwise_is_counted_and_the_first_holds() -> None:
+    first = searched(ets.REBASE(width=6), World(finish=0.2))
+    recording = Recording(first)
+    recording.add(searched(ets.REBASE(width=6), World(seed=99, finish=0.2)))
+    assert recording.disagreements > 0
+    assert recording.replay(ets.REBASE(width=6), None)[0] == first
+
+
+# --- a run --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ets bench` over scripted engines, two strategies, two seeds."""
+    folder = tmp_path_factory.mktemp("replay")
+    problems = write_problems(folder / "problems.jsonl", 5)
+    command = [*SCRIPTED, str(folder / "run"), "--dataset", str(problems), "--widths", "6"]
+    command += ["--strategies", "best-of-n,rebase,ets-kv", "--seeds", "0,1"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "run"
+
+
+def timeless(row: dict[str, Any]) -> dict[str, Any]:
+    """What a replay knows as a search does."""
+    unknown = (*TIMES, "policy_seconds", "prm_seconds", "replay")
+    usage = {key: row["usage"][key] for key in ("policy_calls", "policy_tokens", "prm_calls")}
+    return {**{k: v for k, v in row.items() if k not in unknown}, "usage": usage}
+
+
+def test_the_run_as_it_was(run: Path) -> None:
+    folder = RunFolder(run)
+    replay = Replay(folder, replayed_grid(folder, {}))
+    rows = [row for row, _ in replay.found()]
+    assert all(row["replay"]["asked"] == row["replay"]["recorded"] for row in rows)
+    key = lambda row: (row["cell"], row["seed"], row["id"])  # noqa: E731
+    assert sorted(map(timeless, rows), key=key) == sorted(map(timeless, folder.rows()), key=key)
+    assert replay.disagreements == 0
+    assert replay.samples > 0
+
+
+def test_the_command(run: Path, tmp_path: Path) -> None:
+    command = [*REPLAY, str(run), "--strategy", "rebase,ets-kv,beam", "--lambda-b", "0.5,2"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
+    )
+    assert "samples recorded  searches in full" in done.stdout
+    assert "rebase width=6" in done.stdout
+    table = done.stdout[done.stdout.index("samples recorded") :]
+    reach = {line[: line.index("  ")]: line for line in table.splitlines() if "width" in line}
+    assert "100.0%" in reach["rebase width=6"]
+    copy = RunFolder(tmp_path / "out")
+    assert len(copy.rows()) == 5 * 2 * 4
+    assert copy.config["dataset"]["replay_of"] == str(run)
+    assert all(copy.tree(row) is not None for row in copy.rows())
+    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in as_json.stdout.splitlines()]
+    assert [line["cell"] for line in lines] == list(reach)
+    assert lines[0]["reach"] == lines[0]["whole"] == 1.0
+    # Twice is once: rows that are there are not written again.
+    subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, check=True)
+    assert len(RunFolder(tmp_path / "out").rows()) == 5 * 2 * 4
+
+
+def refused(*words: str) -> str:
+    done = subprocess.run([*REPLAY, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def change(run: Path, copy: Path, **search: Any) -> str:
+    """A copy of the run's configuration with other arguments of the search."""
+    copy.mkdir()
+    config = json.loads((run / "run.json").read_text())
+    config["configuration"]["search"].update(search)
+    (copy / "run.json").write_text(json.dumps(config))
+    return str(copy)
+
+
+def test_what_cannot_be_replayed_is_refused(run: Path, tmp_path: Path) -> None:
+    assert "is no run folder" in refused(str(tmp_path))
+    budget = change(run, tmp_path / "budget", budget={"tokens": 10})
+    assert "its searches had budget={'tokens': 10}" in refused(budget)
+    assert "had straggler=0.1" in refused(change(run, tmp_path / "late", straggler=0.1))
+    assert "shared a KV cache" in refused(change(run, tmp_path / "kv", kv_budget="auto"))
+    policy = change(run, tmp_path / "policy", embedder="policy")
+    assert "the run's embedder 'policy' is a model" in refused(policy, "--strategy", "ets")
+    assert "strategies must be among" in refused(str(run), "--strategy", "best")
+
+
+def test_embeddings_of_steps_are_computed_again(run: Path) -> None:
+    """The world's texts are all different, so that clusters are those of `lexical`."""
+    folder = RunFolder(run)
+    grid = replayed_grid(folder, {"strategies": ["ets"], "lambda_b": [0.5]}, "lexical")
+    rows = [row for row, _ in Replay(folder, grid).found()]
+    assert len(rows) == 10
+    assert sum(row["cluster_seconds"] for row in rows) > 0
+
+
+def test_a_run_without_trees_is_refused(run: Path, tmp_path: Path) -> None:
+    folder = change(run, tmp_path / "bare")
+    (tmp_path / "bare" / "rows.jsonl").write_bytes((run / "rows.jsonl").read_bytes())
+    with pytest.raises(InputError, match=r"has no tree of .* the run was made with --no-trees"):
+        list(Replay(RunFolder(folder), replayed_grid(RunFolder(folder), {})).found())
