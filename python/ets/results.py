@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ets.answer import Vote
@@ -60,6 +62,22 @@ class SearchResult:
         """The share of REBASE's KV tokens, summed over steps, that was not kept; 0.4: 40% less."""
         rebase = self.kv.rebase.sum
         return 1.0 - self.kv.after.sum / rebase if rebase else 0.0
+
+    def save_tree(self, path: str | os.PathLike[str]) -> None:
+        """Write the tree as one HTML file to look at: what the search saw, and what it cut.
+
+        # Errors
+        `OSError` if it cannot be written.
+        """
+        from ets.report.tree_page import tree_page  # which reads results
+
+        Path(path).write_text(tree_page(self), "utf-8")
+
+    def _repr_html_(self) -> str:
+        """The tree, in a notebook."""
+        from ets.report.tree_page import tree_frame
+
+        return tree_frame(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the tree, as JSON-able values (`tree.to_json()` saves the tree)."""

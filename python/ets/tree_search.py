@@ -230,6 +230,14 @@ class TreeSearch:
             f"{len(self.trajectories)} completed, {self.end or 'not over'}>"
         )
 
+    def _repr_html_(self) -> str:
+        """The tree in a notebook; votes are weighed as `ets.Search` does unless told otherwise."""
+        from ets.report.tree_page import tree_frame
+        from ets.tally import Tally
+        from ets.usage import Usage
+
+        return tree_frame(Tally().result("", self, Usage()))
+
     # -- a step is complete ------------------------------------------------------------------------
 
     def _check_comparable(self, told: dict[Key, Child]) -> None:

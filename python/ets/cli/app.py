@@ -80,11 +80,12 @@ def solve(
     score: options.Score = None,
     answer_pattern: options.AnswerPattern = None,
     concurrency: options.Concurrency = "8",
+    tree: options.Tree = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:
     """Search for the answer to a problem, or to each problem of a file."""
-    from ets.cli.solve import solve_many, solve_one
+    from ets.cli.solve import check_page, solve_many, solve_one
 
     setup = Setup.make(
         config,
@@ -122,13 +123,14 @@ def solve(
     )
     at_once = number_or_auto("--concurrency", concurrency)
     problems, many = read_problems(problem)
+    page = None if tree is None else check_page(tree, many)
     with open_output(as_json=as_json, debug=debug) as output:
         if setup.prm_is_missing:
             output.note(WAY_OUT)
         if many:
             solve_many(setup, problems, at_once, output)
         else:
-            solve_one(setup, problems[0], output)
+            solve_one(setup, problems[0], output, page)
 
 
 @app.command()

@@ -135,6 +135,10 @@ KVBudget = Annotated[
 
 # --- answer and output --------------------------------------------------------------------------
 
+Tree = Annotated[
+    str | None,
+    _option(_ANSWER, "Write the tree as a page to look at.", "--tree", metavar="FILE.html"),
+]
 Vote = Annotated[
     VoteMethod | None,
     _option(_ANSWER, "How the solutions vote for an answer. \\[default: weighted]"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.live import Live
@@ -29,11 +30,31 @@ from ets.cli.summary import (
     result_line,
 )
 from ets.cli.watch import Watch
+from ets.errors import InputError
 from ets.problems import Problem
 from ets.results import Answered, SearchResult
 
 
-def solve_one(setup: Setup, problem: Problem, output: Output) -> None:
+def check_page(path: str, many: bool) -> Path:
+    """Where the tree's page is to be written, before a search is spent on it.
+
+    # Errors
+    `InputError` for several problems, or a folder that is not there.
+    """
+    if many:
+        raise InputError(
+            f"--tree goes with one problem, got a file of them and --tree {path}; ets bench keeps "
+            "the trees of many"
+        )
+    page = Path(path).expanduser()
+    if not page.parent.is_dir():
+        raise InputError(f"--tree must name a file in a folder that is there, got {path}")
+    if page.is_dir():
+        raise InputError(f"--tree must name a file, {path} is a folder")
+    return page
+
+
+def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None) -> None:
     """Search one problem; an interrupt shows what was found so far and is raised again."""
     watch = Watch(setup.strategy)
     view = LiveView(setup.title, problem.text, watch, output.progress.height)
@@ -48,10 +69,15 @@ def solve_one(setup: Setup, problem: Problem, output: Output) -> None:
     except KeyboardInterrupt:
         _show_partial(setup, problem, watch, output)
         raise
+    if page is not None:
+        result.tree.strategy = setup.strategy  # in place of who watched it
+        result.save_tree(page)
     if output.as_json:
         output.json(_record(problem, result, 1))
-    else:
-        print_result(output.console, result)
+        return
+    print_result(output.console, result)
+    if page is not None:
+        output.console.print(f"\nThe tree: {page}", markup=False, soft_wrap=True)
 
 
 def _watched(setup: Setup, problem: Problem) -> SearchResult:

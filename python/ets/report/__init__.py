@@ -1,0 +1,1 @@
+"""Pages to look at: the tree of a search, a benchmark."""
