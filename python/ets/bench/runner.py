@@ -24,7 +24,7 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
     Those of `load_dataset`, `RunFolder.open`, the engines and the searches. What was finished by
     then is in the folder.
     """
-    problems = _chosen(grid)
+    problems = chosen_problems(grid)
     dataset = {"problems": len(problems), "sha256": fingerprint(problems)}
     with RunFolder.open(folder, grid.configuration(), dataset) as out:
         done = {key_of(row) for row in out.rows()}
@@ -52,7 +52,12 @@ def _searched(grid: Grid, todo: Todo) -> Iterator[Found]:
         yield from engines.found()
 
 
-def _chosen(grid: Grid) -> list[Problem]:
+def chosen_problems(grid: Grid) -> list[Problem]:
+    """The problems of the data set that the grid has chosen.
+
+    # Errors
+    Those of `load_dataset`; `InputError` where there are fewer than wanted.
+    """
     every = load_dataset(grid.dataset, split=grid.split, fields=grid.dataset_fields)
     end = None if grid.problems is None else grid.skip + grid.problems
     chosen = every[grid.skip : end]

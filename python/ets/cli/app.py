@@ -156,11 +156,13 @@ def bench(
     workers: options.Workers = None,
     trees: options.Trees = None,
     bank: options.Bank = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:
     """Compare strategies over a data set; killed at any moment, the same command goes on."""
     from ets.cli.bench import run_bench
+    from ets.cli.dry_run import run_dry
 
     grid = make_grid(
         config,
@@ -185,7 +187,11 @@ def bench(
         embedder_options=parse_options("--embedder-option", embedder_option),
     )
     with open_output(as_json=as_json, debug=debug) as output:
-        run_bench(grid, Path(run), output)
+        if not dry_run:
+            run_bench(grid, Path(run), output)
+            return
+        status = run_dry(grid, output)
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -46,11 +46,12 @@ def run_doctor(said: Mapping[str, Any], output: Output) -> int:
         if output.as_json:
             output.json({**asdict(report), "healthy": report.healthy})
         else:
-            _print(report, output.console)
+            print_report(report, output.console)
     return 0 if all(report.healthy for report in reports) else 1
 
 
-def _print(report: Report, console: Console) -> None:
+def print_report(report: Report, console: Console) -> None:
+    """What was found of one engine."""
     console.rule(f"[bold]{report.part}[/bold] {escape(report.name)}", align="left")
     width = max(map(len, report.facts), default=0)
     for name, value in report.facts.items():

@@ -259,6 +259,10 @@ Trees = Annotated[
     bool | None,
     _option(_GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"),
 ]
+DryRun = Annotated[
+    bool,
+    _option(_GRID, "Only try the engines, show prompts and estimate the cost.", "--dry-run"),
+]
 ReplayStrategies = Annotated[
     str | None,
     _option(

@@ -1,0 +1,108 @@
+"""`ets bench --dry-run`: nothing is searched or written, what would be is said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ets.bench.dry_run import ASSUMED_TOKENS, costs
+from ets.bench.grid import Grid
+from ets.cli.setup import make_grid
+from ets.strategy_names import STRATEGIES
+from test_bench_run import write_problems
+
+ROOT = Path(__file__).parents[1]
+QWEN = ROOT / "benches" / "qwen_math500.toml"
+
+
+def dry(cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ets", "bench", "run", "--dry-run", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    assert not (cwd / "run").exists()
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def searched(policy: int, prm: int, cached: int, peak: int) -> Any:
+    usage = SimpleNamespace(policy_tokens=policy, prm_tokens=prm, prm_cached_tokens=cached)
+    return SimpleNamespace(usage=usage, kv=SimpleNamespace(before=SimpleNamespace(peak=peak)))
+
+
+def test_costs_by_hand() -> None:
+    grid = Grid(strategies=("rebase", "ets"), widths=(8, 4), lambda_b=(1.0, 2.0), seeds=(0, 1))
+    probe = [searched(100, 50, 10, 60), searched(300, 70, 30, 100)]
+    wide, narrow = costs(grid, 10, probe, 3.0)
+    # 10 problems, rebase and two prices of ets, two seeds.
+    assert (narrow.width, narrow.searches, wide.searches) == (4, 60, 60)
+    assert (narrow.policy_tokens, wide.policy_tokens) == (60 * 200, 60 * 400)
+    assert (narrow.prm_tokens, narrow.kv_tokens, wide.kv_tokens) == (60 * 40, 80, 160)
+    assert (narrow.seconds, wide.seconds) == (60 * 1.5, 60 * 3.0)
+
+
+def test_costs_without_engines_are_assumed_and_time_is_not_known() -> None:
+    [cost] = costs(Grid(strategies=("ets",), widths=(16,)), 5, [], 0.0)
+    assert cost.policy_tokens == cost.prm_tokens == 5 * 16 * ASSUMED_TOKENS
+    assert cost.kv_tokens == 16 * ASSUMED_TOKENS
+    assert cost.seconds is None
+
+
+def test_the_bundled_pair(tmp_path: Path) -> None:
+    done = dry(tmp_path, "--problems", "5", "--widths", "4", "--strategies", "rebase")
+    assert done.returncode == 0, done.stderr
+    assert "the right second step scores" in done.stdout
+    assert done.stdout.count("<|user|>") >= 3 + 2  # three prompts, and those of the doctor
+    assert "problem test-002, " in done.stdout
+    assert "5 problems x 1 setting of strategies x 1 seed; data set demo" in done.stdout
+    assert "Measured on 2 searches by REBASE at width 4" in done.stdout
+
+
+def test_json(tmp_path: Path) -> None:
+    done = dry(tmp_path, "--problems", "5", "--widths", "4,8", "--json")
+    [plan] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert plan["ready"] is True
+    assert plan["probed"] == 2
+    assert [cost["width"] for cost in plan["costs"]] == [4, 8]
+    assert all(cost["seconds"] > 0 for cost in plan["costs"])
+    assert [shown["key"] for shown in plan["prompts"]] == ["test-000", "test-001", "test-002"]
+
+
+def test_the_configuration_for_qwen_offline(tmp_path: Path) -> None:
+    """No weights, no hub: it says so in one line each, and does the rest."""
+    problems = write_problems(tmp_path / "problems.jsonl", 4)
+    done = dry(tmp_path, "--config", str(QWEN), "--dataset", str(problems))
+    assert done.returncode == 1
+    for model in ("Qwen/Qwen2.5-Math-1.5B-Instruct", "Qwen/Qwen2.5-Math-PRM-7B"):
+        assert f"no model configuration in '{model}'" in done.stdout
+    assert "As plain messages, without chat template: no model configuration" in done.stdout
+    prompt = "Please reason step by step, and put your final answer within \\boxed{}.\n\nProblem 0?"
+    assert prompt in done.stdout
+    assert "Assumed, not measured" in done.stdout
+    assert "not known" in done.stdout
+
+
+def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
+    done = dry(tmp_path, "--dataset", "absent.jsonl", "--widths", "4", "--prm", "none")
+    assert done.returncode == 1
+    assert "absent.jsonl" in done.stdout
+    assert "One problem, as the data set is not there, x" in done.stdout
+
+
+def test_the_configuration_for_qwen_names_every_strategy() -> None:
+    grid = make_grid(str(QWEN), {}, {})
+    assert set(grid.strategies) == set(STRATEGIES)
+    assert grid.dataset == "math500"
+
+
+@pytest.mark.parametrize("options", [("--strategies", "best"), ("--widths", "0")])
+def test_a_wrong_grid_is_refused_before_anything_is_loaded(
+    tmp_path: Path, options: tuple[str, str]
+) -> None:
+    done = dry(tmp_path, *options)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
