@@ -1,11 +1,11 @@
-"""What the searches of a run of `ets bench` on the bundled problems looked like, judged by the truth.
+"""What the searches of a benchmark on the bundled problems looked like, judged by the truth.
 
     python benches/tree_shapes.py .cache/results/width-16 --seed 0
 
-For each strategy, over the selections behind the first: candidates, those that REBASE would continue,
-clusters and how many of them hold right and wrong steps, leaves kept, the share of right leaves among
-candidates and kept ones; then, a search: first steps that a completed solution comes from, and how
-often the strategy pruned the last right leaf that REBASE would have continued.
+For each strategy, over the selections behind the first: candidates, those that REBASE would
+continue, clusters and how many of them hold right and wrong steps, leaves kept, the share of right
+leaves among candidates and kept ones; then, a search: first steps that a completed solution comes
+from, and how often the strategy pruned the last right leaf that REBASE would have continued.
 """
 
 from __future__ import annotations
