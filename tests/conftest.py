@@ -9,10 +9,11 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from browser import NEEDED, start_browser
 from ets.loop_thread import LoopThread
 
 if TYPE_CHECKING:
@@ -72,6 +73,18 @@ class VLLMPair(NamedTuple):
     prm: VLLMPRM
     policy_path: Path
     prm_path: Path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; without one its tests are named as not run, but in CI they fail."""
+    found = start_browser()
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(NEEDED)
+        pytest.skip(NEEDED)
+    yield found
+    found.quit()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,61 @@
+"""A headless Chromium, and a page in it as a user sees it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+NEEDED = "the pages are looked at in Chromium: install chromium and chromium-driver"
+
+
+def start_browser() -> Any:
+    """A selenium driver of the system's Chromium; None where there is none."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        return None
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.add_argument("--disable-dev-shm-usage")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return Chrome(options=options, service=Service(driver))
+
+
+class Page:
+    """What a user does with the page, and sees."""
+
+    def __init__(self, browser: Any, file: Path, text: str) -> None:
+        file.write_text(text, "utf-8")
+        self.browser = browser
+        browser.get(file.as_uri())
+
+    def js(self, code: str) -> Any:
+        return self.browser.execute_script(f"return {code}")
+
+    def text(self, selector: str) -> str:
+        return str(self.js(f"document.querySelector({selector!r}).innerText"))
+
+    def keys(self, selector: str, *keys: str) -> None:
+        from selenium.webdriver.common.by import By
+
+        self.browser.find_element(By.CSS_SELECTOR, selector).send_keys(*keys)
+
+    def click(self, selector: str) -> None:
+        from selenium.webdriver.common.by import By
+
+        self.browser.find_element(By.CSS_SELECTOR, selector).click()
+
+    def picture(self) -> str:
+        """The canvas as it is drawn now."""
+        self.browser.execute_async_script(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
+        )
+        return str(self.js("document.getElementById('tree').toDataURL()"))
+
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.browser.get_log("browser")]
