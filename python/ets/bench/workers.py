@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -31,9 +32,8 @@ def found_by_processes(grid: Grid, todo: Todo) -> Iterator[Found]:
     try:
         for share in filter(None, shares):
             ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_work, args=(grid, share, threads, theirs), daemon=True
-            )
+            # No daemon, which could not start the processes that engines need.
+            process = context.Process(target=_work, args=(grid, share, threads, theirs))
             process.start()
             theirs.close()  # so that its end is seen here
             started.append((process, ours))
@@ -42,7 +42,7 @@ def found_by_processes(grid: Grid, todo: Todo) -> Iterator[Found]:
             for ours in [ours for ours in wait(list(listening)) if isinstance(ours, Connection)]:
                 answer = _received(ours, listening[ours])
                 if answer is None:
-                    del listening[ours]
+                    listening.pop(ours).join()
                 else:
                     yield answer
     finally:
@@ -73,6 +73,7 @@ def _received(ours: Connection, process: BaseProcess) -> Found | None:
 
 def _work(grid: Grid, share: Todo, threads: int, results: Connection) -> None:
     """The body of a process: sends one search at a time and None at the end, or what was raised."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
     # Read when torch is imported, below: as many threads in all as there are cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     try:
