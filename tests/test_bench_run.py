@@ -24,7 +24,7 @@ from ets.cli.setup import make_grid
 from ets.errors import InputError
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
-TIMES = ("seconds", "cluster_seconds", "select_seconds")
+TIMES = ("seconds", "policy_seconds", "prm_seconds", "cluster_seconds", "select_seconds")
 DATASET = {"problems": 2, "sha256": "x"}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import time
 
 import pytest
 
 import ets
+from ets.busy import BusyTime
 from ets.step import Prefix, Score, Step
 from ets.usage import TOTALS, StepUsage, Usage
 from scripted_engines import ScriptedPolicy, ScriptedPRM
@@ -70,6 +74,85 @@ def test_a_search_counts_by_depth() -> None:
         assert step.policy_tokens == sum(result.tree.nodes.tokens[node] for node in nodes)
         assert step.policy_computed_tokens == 3 * len(nodes)
     told = json.loads(json.dumps(result.to_dict()))["usage"]
-    assert list(told) == [*TOTALS, "given_up", "seconds", "steps"]
+    assert list(told) == [*TOTALS, "given_up", "seconds", "policy_seconds", "prm_seconds", "steps"]
     assert told["policy_preemptions"] == result.usage.policy_calls
     assert [step["depth"] for step in told["steps"]] == [step.depth for step in steps]
+
+
+class Meter:
+    """Keeps the intervals of an engine's calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[float, float]] = []
+
+    def noted(self, begin: float) -> None:
+        self.calls.append((begin, time.perf_counter()))
+
+    def union(self) -> float:
+        """Seconds in which a call was in flight, interval by interval."""
+        total, end = 0.0, 0.0
+        for begin, until in sorted(self.calls):
+            total += max(0.0, until - max(begin, end))
+            end = max(end, until)
+        return total
+
+
+class MeteredPolicy(ScriptedPolicy):
+    meter: Meter
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        begin = time.perf_counter()
+        try:
+            return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
+        finally:
+            self.meter.noted(begin)
+
+
+class MeteredPRM(ScriptedPRM):
+    meter: Meter
+
+    async def score(self, prefix: Prefix) -> Score:
+        begin = time.perf_counter()
+        try:
+            await asyncio.sleep(0.002)
+            return await super().score(prefix)
+        finally:
+            self.meter.noted(begin)
+
+
+@pytest.mark.parametrize("straggler", [0.0, 0.5], ids=["waits for all", "gives some up"])
+def test_busy_time_of_an_engine_is_the_union_of_its_calls(straggler: float) -> None:
+    policy, prm = MeteredPolicy(), MeteredPRM()
+    policy.meter, prm.meter = Meter(), Meter()
+    with ets.Search(
+        policy=policy,
+        prm=prm,
+        strategy=ets.REBASE(width=8),
+        max_step_tokens=12,
+        straggler=straggler,
+    ) as search:
+        usage = search.solve("p").usage
+    assert (usage.given_up > 0) == (straggler > 0)
+    # Not equal: our clock starts before the engine's, and stops after it.
+    for seconds, meter in ((usage.policy_seconds, policy.meter), (usage.prm_seconds, prm.meter)):
+        assert 0 < meter.union() <= seconds <= usage.seconds
+    assert usage.policy_seconds < sum(until - begin for begin, until in policy.meter.calls)
+    assert usage.to_dict()["policy_seconds"] == usage.policy_seconds
+
+
+def test_busy_time_by_a_clock_of_our_own() -> None:
+    now = 0.0
+    busy = BusyTime(lambda: now)
+    with busy:  # 0 to 5, two side by side from 2 to 3
+        now = 2.0
+        with busy:
+            now = 3.0
+        assert busy.seconds == 3.0
+        now = 5.0
+    now = 10.0
+    assert busy.seconds == 5.0
+    with contextlib.suppress(RuntimeError), busy:
+        now = 11.5
+        raise RuntimeError("an engine failed")
+    now = 20.0
+    assert busy.seconds == 6.5

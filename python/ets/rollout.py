@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ets.arrivals import Arrivals, cancel
 from ets.budget import Budget, Spent
+from ets.busy import BusyTime
 from ets.embed import Embedder, InstantEmbedder
 from ets.errors import EngineError
 from ets.kv_share import KVShare
@@ -107,6 +108,7 @@ class Rollout:
         self._prefixes = {0: root}
         self._sampled = 0
         self._scored = 0
+        self._sampling, self._scoring = BusyTime(), BusyTime()
         self._begin = time.perf_counter()
 
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -166,6 +168,8 @@ class Rollout:
         self._sampled += sum(m.child.tokens for m in made)
         self._scored += len(made)
         self.usage.given_up += len(wanted) - len(made)
+        self.usage.policy_seconds = self._sampling.seconds
+        self.usage.prm_seconds = self._scoring.seconds
         return made, self._spent() if len(made) < len(asked) else None
 
     def _start_order(self, wanted: list[Wanted]) -> list[int]:
@@ -196,31 +200,36 @@ class Rollout:
         tokens = len(step.token_ids)
         # A policy that writes nothing would write nothing again.
         finished = step.finished or tokens == 0
-        prm, embedder = self._engines.prm, self._engines.embedder
+        embedder = self._engines.embedder
         embedding: NDArray[np.float32] | None = None
         if embedder is None or not self.tree.needs_embedding(want.parent, tokens, finished):
-            score = await prm.score(prefix)
+            score = await self._score(prefix)
         elif self._vector is not None:
             embedding = self._vector(step.text)
-            score = await prm.score(prefix)
+            score = await self._score(prefix)
         else:
-            embedding, score = await _both(embedder.embed(step.text), prm.score(prefix))
+            embedding, score = await _both(embedder.embed(step.text), self._score(prefix))
         usage.add_score(score)
         child = Child(
             parent=want.parent,
             index=want.index,
             tokens=tokens,
-            reward=_checked(score, prm),
+            reward=_checked(score, self._engines.prm),
             finished=finished,
             text=step.text,
             embedding=embedding,
         )
         return Made(prefix, child)
 
-    def _sample(self, want: Wanted) -> Awaitable[Step]:
-        return self._engines.policy.sample(
-            self._prefixes[want.parent], seed=want.seed, max_tokens=self._pace.max_step_tokens
-        )
+    async def _sample(self, want: Wanted) -> Step:
+        with self._sampling:
+            return await self._engines.policy.sample(
+                self._prefixes[want.parent], seed=want.seed, max_tokens=self._pace.max_step_tokens
+            )
+
+    async def _score(self, prefix: Prefix) -> Score:
+        with self._scoring:
+            return await self._engines.prm.score(prefix)
 
 
 async def _both(beside: Coroutine[Any, Any, T], here: Coroutine[Any, Any, U]) -> tuple[T, U]:

@@ -88,6 +88,10 @@ class Usage:
     """Continuations asked for that were aborted or thrown away, by a budget or as stragglers."""
     seconds: float = 0.0
     """Wall time of this problem, waiting for shared engines included."""
+    policy_seconds: float = 0.0
+    """Of that, the time in which at least one sample was in flight."""
+    prm_seconds: float = 0.0
+    """The time in which at least one scoring was in flight; samples may have been, too."""
 
     def at(self, depth: int) -> StepUsage:
         """The counters of the children at `depth`, >= 1."""
@@ -153,12 +157,14 @@ class Usage:
         return sum(step.prm_banked for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """Totals, `given_up`, `seconds` and `steps`, as JSON-able values."""
+        """Totals, `given_up`, the seconds and `steps`, as JSON-able values."""
         totals = {name: getattr(self, name) for name in TOTALS}
         steps = [asdict(step) for step in self.steps]
         return {
             **totals,
             "given_up": self.given_up,
             "seconds": self.seconds,
+            "policy_seconds": self.policy_seconds,
+            "prm_seconds": self.prm_seconds,
             "steps": steps,
         }

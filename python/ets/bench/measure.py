@@ -48,6 +48,8 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
         "steps": len(kv),
         "end": result.end,
         "seconds": result.usage.seconds,
+        "policy_seconds": result.usage.policy_seconds,
+        "prm_seconds": result.usage.prm_seconds,
         "cluster_seconds": sum(t.cluster_us for t in result.tree.timings) / 1e6,
         "select_seconds": sum(t.select_us for t in result.tree.timings) / 1e6,
     }
