@@ -19,6 +19,7 @@ import pytest
 import ets
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
+from ets.bench.statistics import Interval
 from ets.bench.summary import summarise
 from ets.cli.setup import make_grid
 from ets.errors import InputError
@@ -272,7 +273,7 @@ def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
     assert trees_of(killed) == trees_of(tmp_path / "whole")
 
     def report(text: str) -> list[dict[str, Any]]:
-        timed = ("seconds", "select_share", "cluster_share")
+        timed = ("seconds", "policy_share", "prm_share", "select_share", "cluster_share")
         return [
             {k: v for k, v in json.loads(line).items() if k not in timed}
             for line in text.splitlines()
@@ -352,7 +353,8 @@ def test_more_problems_than_there_are(tmp_path: Path) -> None:
 
 
 def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str, Any]:
-    totals = {"sum": kv, "mean": kv / 2, "peak": kv}
+    before = {"sum": kv, "mean": kv / 2, "peak": 0.8 * kv}
+    after = {name: value / 3 for name, value in before.items()}
     return {
         "cell": cell,
         "seed": seed,
@@ -361,7 +363,7 @@ def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str
         "hits": [right, False],
         "classes": [0, 1],
         "scores": [0.25, 0.75],
-        "kv": {"before": totals, "after": totals, "rebase": totals},
+        "kv": {"before": before, "after": after, "rebase": after},
         "usage": {
             **dict.fromkeys(("policy_calls", "prm_calls", "policy_tokens"), 10),
             "policy_banked": 4,
@@ -370,6 +372,8 @@ def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str
             "prm_cached_tokens": 20,
         },
         "seconds": 2.0,
+        "policy_seconds": 1.5,
+        "prm_seconds": 1.0,
         "select_seconds": 0.5,
         "cluster_seconds": 0.25,
     }
@@ -390,12 +394,25 @@ def test_a_summary_made_by_hand() -> None:
     assert pruned.against.value == pytest.approx(-0.1)
     assert pruned.against.low < -0.1 < pruned.against.high <= 0.0
     assert pruned.p_value == 1.0
-    assert (rebase.kv_ratio, pruned.kv_ratio) == (1.0, 2.0)
-    assert (pruned.prm_tokens, pruned.calls, pruned.seconds) == (30, 20, 2.0)
+    assert rebase.kv_ratio == Interval(1.0, 1.0, 1.0)
+    assert pruned.kv_ratio == Interval(2.0, 2.0, 2.0), "twice in every problem"
+    assert (pruned.kv_before, pruned.kv_before_mean, pruned.kv_before_peak) == (150, 75, 120)
+    assert (pruned.kv_after, pruned.kv_mean, pruned.kv_peak) == (50, 25, 40)
+    assert (pruned.policy_calls, pruned.prm_calls, pruned.policy_tokens) == (10, 10, 10)
+    assert (pruned.policy_share, pruned.prm_share) == (0.75, 0.5)
+    assert (pruned.prm_tokens, pruned.seconds) == (30, 2.0)
     assert (pruned.select_share, pruned.cluster_share) == (0.25, 0.125)
     assert pruned.solvable == 0.5
     assert pruned.banked == 0.25
     assert pruned.at_k == ()
+
+
+def test_a_row_without_the_time_of_an_engine_says_nothing_of_it() -> None:
+    """Rows that were written before it was measured stay readable."""
+    rows = [row("rebase width=4", p, 0, right=True, kv=300) for p in range(3)]
+    del rows[1]["policy_seconds"]
+    (line,) = summarise(Grid(strategies=("rebase",), widths=(4,)), rows)
+    assert (line.policy_share, line.prm_share) == (None, 0.5)
 
 
 def test_independent_samples_are_shown_by_every_vote() -> None:

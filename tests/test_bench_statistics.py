@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ets.answer import VoteMethod, vote
-from ets.bench.statistics import mcnemar, paired_bootstrap, pass_at_k, vote_at_k, wilson
+from ets.bench.statistics import (
+    bootstrap_means,
+    mcnemar,
+    paired_bootstrap,
+    paired_ratio,
+    pass_at_k,
+    vote_at_k,
+    wilson,
+)
 from ets.errors import InputError
 
 
@@ -114,6 +122,48 @@ def test_bootstrap_of_a_constant_difference_has_no_width() -> None:
     assert (found.low, found.value, found.high) == (1.0, 1.0, 1.0)
 
 
+def test_a_ratio_of_one_seed_is_scipys() -> None:
+    rng = np.random.default_rng(5)
+    b = rng.integers(200, 3000, 150).astype(float)
+    a = b * rng.uniform(1.0, 2.0, 150)
+    expected = stats.bootstrap(
+        (a, b),
+        lambda x, y, axis: x.mean(axis=axis) / y.mean(axis=axis),
+        paired=True,
+        n_resamples=20_000,
+        method="percentile",
+        random_state=1,
+    ).confidence_interval
+    found = paired_ratio(a[:, None], b[:, None], draws=20_000)
+    assert found.value == pytest.approx(a.sum() / b.sum())
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.004)
+    # Unpaired, the sizes of the problems would drown the ratio.
+    assert found.high - found.low < 0.15
+    assert paired_ratio(3 * a[:, None], b[:, None]).low == pytest.approx(
+        3 * paired_ratio(a[:, None], b[:, None]).low
+    )
+
+
+def test_a_ratio_over_every_resample_of_three_problems() -> None:
+    """27 resamples: their quantiles are what 10,000 draws must come to."""
+    a, b = np.array([100.0, 300.0, 900.0]), np.array([100.0, 150.0, 300.0])
+    every = [
+        a[list(rows)].sum() / b[list(rows)].sum() for rows in itertools.product(range(3), repeat=3)
+    ]
+    low, high = np.quantile(every, (0.025, 0.975), method="inverted_cdf")
+    found = paired_ratio(a[:, None], b[:, None])
+    assert (found.value, found.low, found.high) == pytest.approx((1300 / 550, low, high))
+
+
+def test_draws_do_not_depend_on_how_many_are_in_memory() -> None:
+    rng = np.random.default_rng(2)
+    a, b = rng.random((7000, 1)), rng.random((7000, 1))  # 37 draws at a time
+    means = bootstrap_means(a, b, draws=100, seed=8)
+    drawn = np.random.default_rng(8)
+    expected = [(a - b)[drawn.integers(0, 7000, 7000)].mean() for _ in range(100)]
+    assert means == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -126,6 +176,10 @@ def test_bootstrap_of_a_constant_difference_has_no_width() -> None:
         (lambda: mcnemar([True], [True, False]), "as long as each other"),
         (lambda: paired_bootstrap([[1]], [[1, 2]]), "alike, got"),
         (lambda: paired_bootstrap(np.zeros((0, 1)), np.zeros((0, 1))), "alike, got"),
+        (lambda: paired_ratio([[1]], [[1, 2]]), "alike, got"),
+        (lambda: paired_ratio([[1], [2]], [[1], [0]]), "b must be finite and > 0, got 0"),
+        (lambda: paired_ratio([[1], [-2]], [[1], [1]]), "a must be finite and >= 0, got -2"),
+        (lambda: paired_ratio([[math.nan]], [[1]]), "a must be finite and >= 0, got nan"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call: Callable[[], object], words: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import ets
 from ets.bench.grid import Grid
+from ets.bench.statistics import Interval
 from ets.bench.tune import as_toml, choose, describe
 from ets.config import read_config, search_arguments
 from ets.errors import InputError
@@ -46,7 +47,7 @@ def test_the_strongest_pruning_within_the_loss() -> None:
     grid = grid_of(0.5, 1.0, 2.0, max_depth=9, policy_options={"temperature": 0.8})
     (choice,) = choose(grid, rows)
     assert choice.chosen.cell.label == "ets width=4 lambda_b=1.0"
-    assert choice.chosen.kv_ratio == 2.0
+    assert choice.chosen.kv_ratio == Interval(2.0, 2.0, 2.0)
     assert choice.confidence == 1.0
     assert len(choice.tried) == 3
     # Five points lost are within six.

@@ -16,6 +16,7 @@ from ets.bench.statistics import (
     Interval,
     mcnemar,
     paired_bootstrap,
+    paired_ratio,
     pass_at_k,
     vote_at_k,
     wilson,
@@ -53,23 +54,37 @@ class Line:
     """McNemar's, of the first seed."""
     kv_before: float
     """KV tokens before selection, summed over the steps: the paper's figure."""
+    kv_before_mean: float
+    """KV tokens before a selection, mean over the steps."""
+    kv_before_peak: float
+    """The most before a selection, mean over searches."""
     kv_after: float
+    """KV tokens after selection, summed over the steps."""
     kv_mean: float
     """KV tokens after a selection, mean over the steps."""
     kv_peak: float
     """The most after a selection, mean over searches."""
-    kv_ratio: float | None
-    """`kv_before` of REBASE divided by this one's; the paper's reduction. None without REBASE."""
+    kv_ratio: Interval | None
+    """`kv_before` of REBASE divided by this one's, on the problems that both have: the paper's
+    reduction. None without REBASE."""
     policy_tokens: float
+    """Sampled."""
     prm_tokens: float
     """Read by the PRM and not taken from its cache."""
-    calls: float
-    """Samples and scorings."""
+    policy_calls: float
+    """Samples."""
+    prm_calls: float
+    """Scorings."""
     seconds: float
     """Wall time of a search among the others in flight."""
+    policy_share: float | None
+    """Of that, the time in which a sample was in flight; None where a row does not say it."""
+    prm_share: float | None
+    """The time in which a scoring was in flight; both may be at once."""
     select_share: float
-    """Of that, the pruner's."""
+    """The pruner's."""
     cluster_share: float
+    """That of the clustering."""
     solvable: float
     """The share of searches of which a completed trajectory is right."""
     banked: float
@@ -136,9 +151,8 @@ def _line(
         against = paired_bootstrap(mine, theirs)
         p_value = mcnemar(mine[:, 0], theirs[:, 0])
     if both:
-        mine_kv = [row["kv"]["before"]["sum"] for key in both for row in found[key].values()]
-        its_kv = [row["kv"]["before"]["sum"] for key in both for row in baseline[key].values()]
-        ratio = sum(its_kv) / sum(mine_kv) if sum(mine_kv) else None
+        mine_kv = kv_of(grid, found, both)
+        ratio = paired_ratio(kv_of(grid, baseline, both), mine_kv) if mine_kv.all() else None
     seconds = fmean(row["seconds"] for row in rows)
     calls = fmean(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
     banked = fmean(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
@@ -150,6 +164,8 @@ def _line(
         against=against,
         p_value=p_value,
         kv_before=fmean(row["kv"]["before"]["sum"] for row in rows),
+        kv_before_mean=fmean(row["kv"]["before"]["mean"] for row in rows),
+        kv_before_peak=fmean(row["kv"]["before"]["peak"] for row in rows),
         kv_after=fmean(row["kv"]["after"]["sum"] for row in rows),
         kv_mean=fmean(row["kv"]["after"]["mean"] for row in rows),
         kv_peak=fmean(row["kv"]["after"]["peak"] for row in rows),
@@ -158,14 +174,24 @@ def _line(
         prm_tokens=fmean(
             row["usage"]["prm_tokens"] - row["usage"]["prm_cached_tokens"] for row in rows
         ),
-        calls=calls,
+        policy_calls=fmean(row["usage"]["policy_calls"] for row in rows),
+        prm_calls=fmean(row["usage"]["prm_calls"] for row in rows),
         seconds=seconds,
+        policy_share=_share(rows, "policy_seconds", seconds),
+        prm_share=_share(rows, "prm_seconds", seconds),
         select_share=fmean(row["select_seconds"] for row in rows) / seconds,
         cluster_share=fmean(row["cluster_seconds"] for row in rows) / seconds,
         solvable=fmean(any(row["hits"]) for row in rows),
         banked=banked / calls if calls else 0.0,
         at_k=_at_k(rows) if cell.name == INDEPENDENT else (),
     )
+
+
+def _share(rows: Sequence[Row], name: str, seconds: float) -> float | None:
+    """Rows written before an engine's time was measured have no such figure."""
+    if not all(name in row for row in rows):
+        return None
+    return fmean(row[name] for row in rows) / seconds
 
 
 def _at_k(rows: Sequence[Row]) -> tuple[AtK, ...]:
@@ -187,4 +213,11 @@ def right_of(
     """[problems, seeds]: 1 where the winner of the vote is right."""
     return np.array(
         [[found[key][seed]["right"][how] for seed in grid.seeds] for key in keys], float
+    )
+
+
+def kv_of(grid: Grid, found: dict[Any, dict[int, Row]], keys: list[Any]) -> NDArray[np.float64]:
+    """[problems, seeds]: KV tokens before selection, summed over the steps."""
+    return np.array(
+        [[found[key][seed]["kv"]["before"]["sum"] for seed in grid.seeds] for key in keys], float
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ets.answer import VoteMethod
+from ets.bench.equal_accuracy import LOSS, check_loss, least_kv
 from ets.bench.grid import Grid
 from ets.bench.statistics import bootstrap_means
 from ets.bench.summary import BASELINE, Line, Row, right_of, summarise, whole_problems
@@ -14,8 +15,6 @@ from ets.errors import InputError, MissingExtraError
 
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Prices of KV that are tried unless others are given."""
-LOSS = 0.002
-"""Accuracy that may be lost against REBASE: the paper's 0.2 points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,7 @@ def choose(grid: Grid, rows: Sequence[Row], *, loss: float = LOSS) -> list[Choic
     # Errors
     `InputError` for a loss outside of [0, 1], or a width without REBASE or without anything else.
     """
-    if not 0 <= loss <= 1:
-        raise InputError(f"loss must lie in [0, 1], a share of the problems, got {loss}")
+    check_loss(loss)
     lines = summarise(grid, rows)
     return [_choose(grid, rows, lines, width, loss) for width in grid.widths]
 
@@ -55,17 +53,12 @@ def _choose(
     tried = [line for line in here if line.cell.name.startswith("ets")]
     if baseline is None or not tried:
         raise InputError(f"width {width} needs searches by {BASELINE} and by ets to choose from")
-    near = [line for line in tried if line.against is not None and line.against.value >= -loss]
-    strongest = max(near, key=_strength, default=baseline)
-    if (strongest.kv_ratio or 0.0) <= 1.0:
+    strongest = least_kv(tried, loss) or baseline
+    if strongest.kv_ratio is None or strongest.kv_ratio.value <= 1.0:
         strongest = baseline  # nothing is saved
     return Choice(
         width, strongest, baseline, _confidence(grid, rows, strongest, baseline, loss), tuple(tried)
     )
-
-
-def _strength(line: Line) -> tuple[float, float]:
-    return (line.kv_ratio or 0.0, -float(dict(line.cell.options).get("lambda_b", 0.0)))
 
 
 def _confidence(
@@ -108,8 +101,9 @@ def describe(choice: Choice) -> str:
     against = line.against
     low = "" if against is None else f", 95% from {100 * against.low:+.1f}"
     difference = 0.0 if against is None else 100 * against.value
+    saved = 0.0 if line.kv_ratio is None else line.kv_ratio.value
     return (
         f"{line.cell.label}: {line.accuracy.value:.1%} right of {line.problems} problems, "
-        f"{difference:+.1f} points to rebase{low}, KV {line.kv_ratio or 0.0:.2f}x less, "
+        f"{difference:+.1f} points to rebase{low}, KV {saved:.2f}x less, "
         f"within the loss in {choice.confidence:.0%} of a bootstrap's draws"
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ets.bench.equal_accuracy import at_equal_accuracy, describe
 from ets.bench.grid import Grid
 from ets.bench.runner import run
 from ets.bench.statistics import Interval
@@ -29,6 +30,9 @@ def run_bench(grid: Grid, folder: Path, output: Output) -> None:
     for line in lines:
         if line.at_k and line.vote == "majority":
             output.console.print(f"\n{_samples(line)}", soft_wrap=True, markup=False)
+    if claims := at_equal_accuracy(lines):
+        said = "\n".join(map(describe, claims))
+        output.console.print(f"\nLess KV at equal accuracy:\n{said}", soft_wrap=True, markup=False)
     problems = lines[0].problems if lines else 0
     calls = sum(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
     banked = sum(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
@@ -98,12 +102,12 @@ class _Watch:
 
 _NOTE = (
     "KV: tokens summed over the steps of a search, mean of the searches; reduction: REBASE's KV "
-    "before selection divided by this one's, as the paper has it; intervals: 95%, Wilson's and a "
-    "paired bootstrap's; p: McNemar's, first seed."
+    "before selection divided by this one's, as the paper has it; intervals: 95%, Wilson's of "
+    "accuracy, a paired bootstrap's of what is compared; p: McNemar's, first seed."
 )
 _HEAD = (
     *("strategy", "vote", "right", "95%", "to REBASE (95%)", "p", "KV before", "kept"),
-    *("reduction", "policy tokens", "PRM tokens", "s"),
+    *("reduction (95%)", "policy tokens", "PRM tokens", "s"),
 )
 _LEFT = 2
 """Columns of words; the others are numbers, set to the right."""
@@ -119,7 +123,7 @@ def _cells(line: Line) -> tuple[str, ...]:
         "" if line.p_value is None else f"{line.p_value:.2g}",
         f"{line.kv_before:,.0f}",
         f"{line.kv_after:,.0f}",
-        "" if line.kv_ratio is None else f"{line.kv_ratio:.2f}x",
+        _reduction(line),
         f"{line.policy_tokens:,.0f}",
         f"{line.prm_tokens:,.0f}",
         f"{line.seconds:.2f}",
@@ -137,6 +141,13 @@ def _samples(line: Line) -> str:
     return "\n".join(
         row[0].ljust(first) + "".join(cell.rjust(8) for cell in row[1:]) for row in rows
     )
+
+
+def _reduction(line: Line) -> str:
+    ratio = line.kv_ratio
+    if ratio is None or line.against is None:  # REBASE's own is 1 by definition
+        return "" if ratio is None else f"{ratio.value:.2f}x"
+    return f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def _points(difference: Interval) -> str:

@@ -19,13 +19,13 @@ def run_tune(grid: Grid, folder: Path, loss: float, output: Output) -> None:
         file = folder / f"width-{choice.width}.toml"
         file.write_text(as_toml(grid, choice), "utf-8")
         if output.as_json:
-            cell = choice.chosen.cell
+            cell, ratio = choice.chosen.cell, choice.chosen.kv_ratio
             output.json(
                 {
                     "width": choice.width,
                     "strategy": {"name": cell.name, **dict(cell.options)},
                     "accuracy": asdict(choice.chosen.accuracy),
-                    "kv_ratio": choice.chosen.kv_ratio,
+                    "kv_ratio": None if ratio is None else asdict(ratio),
                     "confidence": choice.confidence,
                     "file": str(file),
                 }
