@@ -43,7 +43,7 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "best-of-n": Mark("#8b949e", "h"),
     }
 )
-"""The palette of Okabe and Ito (2008), which the colour-blind can tell apart, and markers beside."""
+"""The palette of Okabe and Ito (2008), which the colour-blind tell apart, and markers beside it."""
 OTHER = Mark(MUTED, "p")
 
 
@@ -92,7 +92,8 @@ def drawn(figure: Figure, name: str, title: str, caption: str) -> Drawing:
     return Drawing(name, title, caption, _inline(svg.getvalue(), name), png.getvalue())
 
 
-def _settings() -> dict[str, Any]:
+def _settings() -> Any:
+    """Of matplotlib, whose stubs want a type of their own for it."""
     return {
         "font.family": "DejaVu Sans",  # comes with matplotlib
         "font.size": 9,
