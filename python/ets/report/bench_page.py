@@ -25,6 +25,7 @@ from ets.report.figures import (
     accuracy_by_kv,
     accuracy_by_tokens,
     accuracy_by_width,
+    by_the_runs_vote,
     kv_at_equal_accuracy,
 )
 from ets.report.labels import mark_of, short_label
@@ -84,6 +85,7 @@ def bench_page(
         claim_figure=claim_figure,
         figures=figures,
         lines=lines,
+        cells=by_the_runs_vote(lines),
         vote=grid.search.get("vote", "weighted"),
         colour=lambda cell: css_colour(mark_of(cell).colour),
         short=short_label,

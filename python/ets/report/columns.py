@@ -171,14 +171,20 @@ def work_groups() -> list[Group]:
 
 def points(difference: Interval | None) -> str:
     """A difference of shares in percentage points."""
-    return ABSENT if difference is None else f"{100 * difference.value:+.1f}"
+    return ABSENT if difference is None else signed(100 * difference.value)
 
 
 def points_interval(difference: Interval | None) -> str:
     """Its interval."""
     if difference is None:
         return ""
-    return f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+    return f"{signed(100 * difference.low)} to {signed(100 * difference.high)}"
+
+
+def signed(value: float) -> str:
+    """With one decimal and its sign, a true minus, so that columns align; 0 has none."""
+    text = f"{value:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def times(ratio: Interval | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ets.bench.statistics import Interval
+from ets.report.columns import signed
 from ets.report.style import INK, MUTED, PAPER, RULE, Drawing, Mark, canvas, drawn
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def forest(
         left.remove()
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (1, 1)})
         for place, bar in enumerate(bars):
-            _row(left, place, bar, [100 * x for x in _ends(bar.difference)], "{:+.1f}")
-            _row(right, place, bar, _ends(bar.ratio), "{:.2f}×")
+            _row(left, place, bar, [100 * x for x in _ends(bar.difference)], signed)
+            _row(right, place, bar, _ends(bar.ratio), lambda x: f"{x:.2f}×")
         left.axvline(0, color=MUTED, linewidth=1, zorder=1)
         right.axvline(1, color=MUTED, linewidth=1, zorder=1)
         if loss is not None:
@@ -66,7 +67,7 @@ def _ends(interval: Interval) -> list[float]:
     return [interval.low, interval.value, interval.high]
 
 
-def _row(axes: Axes, place: int, bar: Bar, ends: list[float], form: str) -> None:
+def _row(axes: Axes, place: int, bar: Bar, ends: list[float], form: Callable[[float], str]) -> None:
     low, value, high = ends
     colour = bar.mark.colour
     axes.plot([low, high], [place, place], color=colour, linewidth=1.6, zorder=2)
@@ -80,7 +81,7 @@ def _row(axes: Axes, place: int, bar: Bar, ends: list[float], form: str) -> None
         zorder=3,
     )
     axes.annotate(
-        form.format(value),
+        form(value),
         (1.0, place),
         xycoords=("axes fraction", "data"),
         xytext=(2, 0),
