@@ -21,6 +21,8 @@ from ets.tree_search import TreeSearch
 from ets.usage import Usage
 
 _VOTING = ("vote", "score", "answer_pattern")
+_OF_ENGINES = ("policy_seconds", "prm_seconds")
+"""What a row says of engines' time: there are none."""
 _UNLIKE_A_REPLAY = ("budget", "straggler")
 """Arguments by which a search depends on more than its samples."""
 
@@ -82,6 +84,8 @@ class Replay:
                 result = self._tally.result(problem.text, tree, _usage(tree))
                 result.usage.seconds = time.perf_counter() - begin
                 row = measure(cell, seed, problem, result)
+                for name in _OF_ENGINES:
+                    del row[name]
                 yield {**row, "replay": asdict(reach)}, pack_tree(tree)
 
 

@@ -98,6 +98,10 @@ class RunFolder:
         file = self.path / _TREES / tree_name(row)
         return unpack_tree(file.read_bytes(), str(file)) if file.exists() else None
 
+    def has_tree(self, row: Mapping[str, Any]) -> bool:
+        """Whether the tree of a row was kept."""
+        return (self.path / _TREES / tree_name(row)).exists()
+
     def rows(self) -> list[dict[str, Any]]:
         """All rows, in the order in which they were finished; half a line at the end is no row.
 
@@ -124,7 +128,8 @@ class RunFolder:
 
     def keep_problems(self, problems: Iterable[Problem]) -> None:
         """Write the problems themselves, once: the same data set again, `problems.jsonl`."""
-        if not (self.path / _PROBLEMS).exists():
+        problems = list(problems)
+        if problems and not (self.path / _PROBLEMS).exists():
             rows = ({"id": p.key, "problem": p.text, "answer": p.expected} for p in problems)
             lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
             _replace(self.path / _PROBLEMS, "".join(lines).encode())

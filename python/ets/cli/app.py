@@ -220,6 +220,30 @@ def replay(
 
 
 @app.command()
+def report(
+    run: options.Runs,
+    out: options.ReportOut = None,
+    loss: options.ReportLoss = 0.2,
+    trees: options.ReportTrees = "wrong",
+    most_trees: options.MostTrees = None,
+    as_json: options.AsJSON = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write a run as a page, with figures and every problem; or two runs side by side."""
+    from ets.cli.report import run_report
+
+    with open_output(as_json=as_json, debug=debug) as output:
+        run_report(
+            [Path(folder) for folder in run],
+            None if out is None else Path(out),
+            loss / 100,
+            trees,
+            most_trees,
+            output,
+        )
+
+
+@app.command()
 def tune(
     run: options.Run,
     config: options.BenchConfig = None,

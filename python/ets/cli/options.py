@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -280,4 +280,40 @@ ReplayOut = Annotated[
 ]
 Workers = Annotated[
     int | None, _option(_GRID, "Processes, each with its own engines. \\[default: 1]", "--workers")
+]
+
+# --- reports ------------------------------------------------------------------------------------
+
+_REPORT = "Report"
+
+Runs = Annotated[
+    list[str], typer.Argument(help="A run folder; two, and the second is compared with the first.")
+]
+ReportOut = Annotated[
+    str | None,
+    _option(
+        _REPORT,
+        "Where report.html and its figures go. \\[default: RUN/report]",
+        "--out",
+        metavar="FOLDER",
+    ),
+]
+ReportLoss = Annotated[
+    float,
+    _option(
+        _REPORT, "Points of accuracy to REBASE that count as equal. \\[default: 0.2]", "--loss"
+    ),
+]
+ReportTrees = Annotated[
+    Literal["all", "wrong", "none"],
+    _option(
+        _REPORT,
+        "Which trees get a page: those of all searches, of the problems that some search got "
+        "wrong, or none. \\[default: wrong]",
+        "--trees",
+    ),
+]
+MostTrees = Annotated[
+    int | None,
+    _option(_REPORT, "Pages of trees at most. \\[default: 500 of wrong, no limit of all]"),
 ]

@@ -104,6 +104,7 @@ def _rows(
         if out is not None:
             dataset = {**run.config["dataset"], "replay_of": str(run.path)}
             copy = stack.enter_context(RunFolder.open(out, grid.configuration(), dataset))
+            copy.keep_problems(run.problems())
             there = {key_of(row) for row in copy.rows()}
         for row, tree in replay.found():
             rows.append(row)

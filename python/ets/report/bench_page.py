@@ -29,7 +29,7 @@ from ets.report.figures import (
     kv_at_equal_accuracy,
 )
 from ets.report.labels import mark_of, short_label
-from ets.report.pages import render
+from ets.report.pages import render, write_page
 from ets.report.problem_data import problem_data
 from ets.report.style import INK, Drawing
 
@@ -44,12 +44,7 @@ class BenchPage:
 
     def write(self, folder: Path) -> Path:
         """`report.html` and a PNG file for each figure; the page itself needs none of them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for drawing in self.drawings:
-            drawing.write(folder)
-        page = folder / "report.html"
-        page.write_text(self.html, "utf-8", "surrogatepass")
-        return page
+        return write_page(folder, self.html, self.drawings)
 
 
 def bench_page(
@@ -71,7 +66,9 @@ def bench_page(
     if not lines:
         raise InputError(f"{run.path} has no problem that was searched with every seed")
     claims = at_equal_accuracy(lines, loss=loss)
-    figures = [accuracy_by_width(lines), accuracy_by_kv(lines), accuracy_by_tokens(lines)]
+    figures = [accuracy_by_width(lines), accuracy_by_kv(lines)]
+    if not facts.is_replay(run):  # which does not know what the PRM would have read
+        figures.append(accuracy_by_tokens(lines))
     claim_figure = kv_at_equal_accuracy(claims, lines)
     html = render(
         "bench.html",
@@ -80,6 +77,7 @@ def bench_page(
         engines=facts.engines(grid),
         size=facts.size(run, grid),
         missing=facts.missing(run, grid, len(rows)),
+        replayed=facts.replayed(run, rows),
         loss=f"{100 * loss:g}",
         claims=[_claim(claim) for claim in claims],
         claim_figure=claim_figure,

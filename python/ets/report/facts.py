@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
+from ets.bench.summary import Row
 
 Facts = list[tuple[str, str]]
 
@@ -40,6 +41,27 @@ def missing(run: RunFolder, grid: Grid, rows: int) -> str:
     """What an unfinished run lacks; empty where it is finished."""
     total = int(run.config["dataset"]["problems"]) * len(grid.seeds) * len(grid.cells())
     return "" if rows >= total else f"{rows:,} of {total:,} searches are there."
+
+
+def replayed(run: RunFolder, rows: Sequence[Row]) -> str:
+    """What to know of a replay; empty for a run of its own."""
+    if not is_replay(run):
+        return ""
+    asked = sum(row["replay"]["asked"] for row in rows)
+    recorded = sum(row["replay"]["recorded"] for row in rows)
+    whole = sum(row["replay"]["asked"] == row["replay"]["recorded"] for row in rows)
+    return (
+        f"A replay of {run.config['dataset']['replay_of']}, without a model: "
+        f"{recorded / max(1, asked):.1%} of the samples asked for were recorded, and "
+        f"{whole / max(1, len(rows)):.1%} of the searches found all of theirs. The others had "
+        "fewer solutions to vote than a search would have had. What the PRM would have read is not "
+        "known."
+    )
+
+
+def is_replay(run: RunFolder) -> bool:
+    """Whether a run was made of another one's samples."""
+    return "replay_of" in run.config["dataset"]
 
 
 def configuration(run: RunFolder) -> list[tuple[str, Facts]]:

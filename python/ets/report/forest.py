@@ -25,7 +25,8 @@ class Bar:
     label: str
     mark: Mark
     difference: Interval
-    ratio: Interval
+    ratio: Interval | None
+    """None: there is nothing to divide."""
     filled: bool = True
 
 
@@ -44,7 +45,8 @@ def forest(
         left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (1, 1)})
         for place, bar in enumerate(bars):
             _row(left, place, bar, [100 * x for x in _ends(bar.difference)], signed)
-            _row(right, place, bar, _ends(bar.ratio), lambda x: f"{x:.2f}×")
+            if bar.ratio is not None:
+                _row(right, place, bar, _ends(bar.ratio), lambda x: f"{x:.2f}×")
         left.axvline(0, color=MUTED, linewidth=1, zorder=1)
         right.axvline(1, color=MUTED, linewidth=1, zorder=1)
         if loss is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import metadata, resources
+from pathlib import Path
 from typing import Any
 
 from ets.errors import MissingExtraError
+from ets.report.style import Drawing
 
 
 def render(template: str, **values: Any) -> str:
-    """The HTML of a template in `ets/report/assets`; values are escaped.
+    """The HTML of a template in `ets/report`; values are escaped.
 
     Templates call `asset(name)` for a style sheet or a script, which stands in the page as it is.
 
@@ -33,5 +36,16 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(version=version, **values)
 
 
+def write_page(folder: Path, html: str, drawings: Iterable[Drawing]) -> Path:
+    """`report.html` and a PNG file for each figure, in a folder that is made; the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for drawing in drawings:
+        drawing.write(folder)
+    page = folder / "report.html"
+    # What no encoding has, half of a surrogate pair, is shown as a question mark.
+    page.write_text(html, "utf-8", "replace")
+    return page
+
+
 def _asset(name: str) -> str:
-    return (resources.files("ets.report") / "assets" / name).read_text("utf-8")
+    return resources.files("ets.report").joinpath(name).read_text("utf-8")
