@@ -82,7 +82,7 @@ class RunFolder:
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         descriptor = os.open(self.path / _ROWS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            data = line.encode()
+            data = line.encode("utf-8", "surrogatepass")  # as JSON is read from bytes
             while data:
                 data = data[os.write(descriptor, data) :]
             os.fsync(descriptor)

@@ -153,7 +153,6 @@ def _line(
     if both:
         mine_kv = kv_of(grid, found, both)
         ratio = paired_ratio(kv_of(grid, baseline, both), mine_kv) if mine_kv.all() else None
-    seconds = fmean(row["seconds"] for row in rows)
     calls = fmean(row["usage"]["policy_calls"] + row["usage"]["prm_calls"] for row in rows)
     banked = fmean(row["usage"]["policy_banked"] + row["usage"]["prm_banked"] for row in rows)
     return Line(
@@ -176,22 +175,26 @@ def _line(
         ),
         policy_calls=fmean(row["usage"]["policy_calls"] for row in rows),
         prm_calls=fmean(row["usage"]["prm_calls"] for row in rows),
-        seconds=seconds,
-        policy_share=_share(rows, "policy_seconds", seconds),
-        prm_share=_share(rows, "prm_seconds", seconds),
-        select_share=fmean(row["select_seconds"] for row in rows) / seconds,
-        cluster_share=fmean(row["cluster_seconds"] for row in rows) / seconds,
+        seconds=fmean(row["seconds"] for row in rows),
+        policy_share=_engine_share(rows, "policy_seconds"),
+        prm_share=_engine_share(rows, "prm_seconds"),
+        select_share=_share(rows, "select_seconds"),
+        cluster_share=_share(rows, "cluster_seconds"),
         solvable=fmean(any(row["hits"]) for row in rows),
         banked=banked / calls if calls else 0.0,
         at_k=_at_k(rows) if cell.name == INDEPENDENT else (),
     )
 
 
-def _share(rows: Sequence[Row], name: str, seconds: float) -> float | None:
-    """Rows written before an engine's time was measured have no such figure."""
-    if not all(name in row for row in rows):
-        return None
-    return fmean(row[name] for row in rows) / seconds
+def _engine_share(rows: Sequence[Row], name: str) -> float | None:
+    """Rows of a replay, or written before it was measured, have no such figure."""
+    return _share(rows, name) if all(name in row for row in rows) else None
+
+
+def _share(rows: Sequence[Row], name: str) -> float:
+    """Of the wall time of all searches; 0 of no time at all."""
+    seconds = sum(row["seconds"] for row in rows)
+    return float(sum(row[name] for row in rows) / seconds) if seconds else 0.0
 
 
 def _at_k(rows: Sequence[Row]) -> tuple[AtK, ...]:

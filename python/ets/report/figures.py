@@ -175,7 +175,9 @@ def _pareto(
 ) -> Drawing:
     best = front([(cost(line), line.accuracy.value) for line in lines])
     with canvas(*_SIZE) as (figure, axes):
-        axes.set_xscale("log")
+        logarithmic = all(cost(line) > 0 for line in lines)
+        if logarithmic:
+            axes.set_xscale("log")
         axes.plot(
             [cost(lines[at]) for at in best],
             [100 * lines[at].accuracy.value for at in best],
@@ -193,9 +195,12 @@ def _pareto(
             xs, mark = [cost(line) for line in members], mark_of(members[0].cell)
             _points(axes, xs, members, mark, styles[series_name])
         _percent(axes, lines)
-        low, high = axes.get_xlim()
-        axes.set_xlim(low * (low / high) ** 0.15, high)  # room for a name left of the first point
-        plain_numbers(axes)
+        if logarithmic:
+            low, high = axes.get_xlim()
+            axes.set_xlim(
+                low * (low / high) ** 0.15, high
+            )  # room for a name beside the first point
+            plain_numbers(axes)
         axes.set_xlabel(what)
         name_the_front(axes, [(cost(lines[at]), lines[at]) for at in best])
         legend(figure, lines)

@@ -9,7 +9,7 @@ function sortable(table) {
     if (!button) return;
     button.addEventListener("click", () => {
       const number = table.tBodies[0].rows.length > 0 && "v" in table.tBodies[0].rows[0].cells[at].dataset;
-      const down = head.getAttribute("aria-sort") === (number ? null : "ascending");
+      const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...table.tBodies[0].rows];
