@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import ets
+from ets.bench.bank import SampleBank
+from ets.bench.packed_tree import pack_tree
 from ets.bench.recording import Recording
 from ets.bench.replay import Replay, replayed_grid
-from ets.bench.run_folder import RunFolder
+from ets.bench.run_folder import RunFolder, key_of
 from ets.errors import InputError
 from ets.tree_search import TreeSearch
 from scripted import World, play
@@ -67,7 +71,7 @@ def test_what_two_strategies_recorded_is_pooled(width: int, world: World) -> Non
     target = searched(pruned, world)
     assert (alone == target) == reach.whole
     recording.add(target)
-    assert recording.disagreements == 0
+    assert (recording.other_steps, recording.other_rewards) == (0, 0)
     whole, reach = recording.replay(pruned, None)
     assert reach.whole
     assert whole == target
@@ -83,12 +87,46 @@ def test_a_sample_that_is_not_there_is_given_up() -> None:
     assert search.end is not None
 
 
-def test_a_step_that_was_recorded_twice_otherwise_is_counted_and_the_first_holds() -> None:
-    first = searched(ets.REBASE(width=6), World(finish=0.2))
+def test_what_two_searches_recorded_otherwise_is_counted() -> None:
+    """As by an engine whose batches round differently: the first holds, but for a search's own."""
+    here, there = ets.REBASE(width=6), ets.BeamSearch(width=8)
+    first, second = searched(here, World(finish=0.2)), searched(there, World(seed=99, finish=0.2))
     recording = Recording(first)
-    recording.add(searched(ets.REBASE(width=6), World(seed=99, finish=0.2)))
-    assert recording.disagreements > 0
-    assert recording.replay(ets.REBASE(width=6), None)[0] == first
+    recording.add(second)
+    shared = set(first.nodes.seed[1:]) & set(second.nodes.seed[1:])
+    assert 6 <= recording.other_steps <= len(shared)
+    assert recording.replay(here, None)[0] == first
+    # From the pool, a mixture of both; from its own records, as it was.
+    assert recording.replay(there, None)[0] != second
+    again, reach = recording.replay(there, None, second)
+    assert again == second
+    assert reach.whole
+
+
+def test_a_step_of_another_reward_is_no_other_step() -> None:
+    first = searched(ets.BestOfN(width=5), World(finish=0.2))
+    said = json.loads(first.to_json())
+    rewards = said["nodes"]["reward"]
+    rewards[1], rewards[3] = rewards[1] / 2, rewards[3] / 2
+    recording = Recording(first)
+    recording.add(TreeSearch.from_json(json.dumps(said)))
+    assert (recording.other_steps, recording.other_rewards) == (0, 2)
+
+
+def test_a_sample_without_its_vector_is_given_up() -> None:
+    strategy = ets.ETS(width=6, lambda_b=0.5)
+    known = Recording(searched(ets.REBASE(width=6), World(finish=0.2)))
+    vectors: dict[str, NDArray[np.float32]] = {}
+
+    def every(text: str) -> NDArray[np.float32]:
+        rng = np.random.default_rng(len(vectors))
+        return vectors.setdefault(text, rng.random(4, dtype=np.float32))
+
+    _, full = known.replay(strategy, every)
+    missing = next(iter(vectors))
+    _, less = known.replay(strategy, lambda text: None if text == missing else every(text))
+    assert less.recorded < less.asked
+    assert full.recorded > 0
 
 
 # --- a run --------------------------------------------------------------------------------------
@@ -119,7 +157,7 @@ def test_the_run_as_it_was(run: Path) -> None:
     assert all(row["replay"]["asked"] == row["replay"]["recorded"] for row in rows)
     key = lambda row: (row["cell"], row["seed"], row["id"])  # noqa: E731
     assert sorted(map(timeless, rows), key=key) == sorted(map(timeless, folder.rows()), key=key)
-    assert replay.disagreements == 0
+    assert (replay.other_steps, replay.other_rewards) == (0, 0)
     assert replay.samples > 0
 
 
@@ -141,6 +179,7 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in as_json.stdout.splitlines()]
     assert [line["cell"] for line in lines] == list(reach)
     assert lines[0]["reach"] == lines[0]["whole"] == 1.0
+    assert [lines[0][name] for name in ("other_steps", "other_rewards")] == [0, 0]
     # Twice is once: rows that are there are not written again.
     subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, check=True)
     assert len(RunFolder(tmp_path / "out").rows()) == 5 * 2 * 4
@@ -187,3 +226,43 @@ def test_a_run_without_trees_is_refused(run: Path, tmp_path: Path) -> None:
     (tmp_path / "bare" / "rows.jsonl").write_bytes((run / "rows.jsonl").read_bytes())
     with pytest.raises(InputError, match=r"has no tree of .* the run was made with --no-trees"):
         list(Replay(RunFolder(folder), replayed_grid(RunFolder(folder), {})).found())
+
+
+# --- engines that are models --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled pair, steps embedded by the policy's hidden states, vectors kept in a bank."""
+    folder = tmp_path_factory.mktemp("embedded")
+    command = [sys.executable, "-m", "ets", "bench", str(folder / "run"), "--problems", "2"]
+    command += ["--widths", "4", "--strategies", "rebase,ets", "--embedder", "policy"]
+    command += ["--bank", str(folder / "bank.sqlite")]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_real_searches_are_found_again_with_vectors_from_the_bank(embedded: Path) -> None:
+    folder = RunFolder(embedded / "run")
+    with SampleBank(embedded / "bank.sqlite", read_only=True) as bank:
+        replay = Replay(folder, replayed_grid(folder, {}), bank)
+        found = {key_of(row): (timeless(row), tree) for row, tree in replay.found()}
+    assert (replay.other_steps, replay.other_rewards) == (0, 0)
+    assert len(found) == 4
+    for row in folder.rows():
+        again, tree = found[key_of(row)]
+        assert again == timeless(row)
+        assert tree == pack_tree(folder.tree(row))
+
+
+def test_a_bank_without_the_vectors_of_the_run_is_refused(embedded: Path, tmp_path: Path) -> None:
+    run, bank = str(embedded / "run"), tmp_path / "bank.sqlite"
+    assert "give --bank" in refused(run)
+    assert "there is no sample bank" in refused(run, "--bank", str(bank))
+    SampleBank(bank).close()
+    assert "has no vector by 'policy' of the first step" in refused(run, "--bank", str(bank))
+    command = [*REPLAY, run, "--bank", str(embedded / "bank.sqlite"), "--lambda-b", "1,3", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["reach"] for line in lines[:2]] == [1.0, 1.0]  # rebase; ets as it was, 1.0
+    assert 0 < lines[2]["reach"] <= 1

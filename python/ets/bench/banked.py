@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.bench.bank import SampleBank, digest, of_ids
+from ets.bench.bank import SampleBank, digest, identity, of_ids
 from ets.embed import Embedder
 from ets.policy import Policy
 from ets.prm import PRM
@@ -77,16 +78,37 @@ class BankedEmbedder:
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """The vector of the bank, or the embedder's, which is kept."""
-        key = digest(b"vector", self._model, text.encode("utf-8", "surrogatepass"))
-        if (found := self._bank.get(key)) is not None:
-            return np.frombuffer(bytes.fromhex(found), dtype="<f4").astype(np.float32)
+        if (found := banked_vector(self._bank, self._model, text)) is not None:
+            return found
         vector = await self._embedder.embed(text)
+        key = _vector_key(self._model, text)
         self._bank.put(key, np.asarray(vector, dtype="<f4").tobytes().hex())
         return vector
 
     async def aclose(self) -> None:
         """As the embedder itself."""
         await self._embedder.aclose()
+
+
+def banked_vector(bank: SampleBank, model: bytes, text: str) -> NDArray[np.float32] | None:
+    """The vector that the embedder `model` gave for a text, if the bank has it."""
+    found = bank.get(_vector_key(model, text))
+    if found is None:
+        return None
+    return np.frombuffer(bytes.fromhex(found), dtype="<f4").astype(np.float32)
+
+
+def embedder_identity(search: Mapping[str, Any]) -> bytes:
+    """What tells the embedder of a search from others, by the arguments of the search."""
+    name, options = search.get("embedder", "lexical"), search.get("embedder_options", {})
+    # The embedder `policy` is whatever model the policy is.
+    policy = search.get("policy", "demo"), search.get("policy_options", {})
+    whose = identity(*policy) if name.partition("?")[0] == "policy" else b""
+    return digest(whose, identity(name, options))
+
+
+def _vector_key(model: bytes, text: str) -> bytes:
+    return digest(b"vector", model, text.encode("utf-8", "surrogatepass"))
 
 
 def _without_flag(fields: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from ets.bench.bank import SampleBank, digest, identity
-from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
+from ets.bench.bank import SampleBank, identity
+from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM, embedder_identity
 from ets.bench.grid import Cell, Grid
 from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
@@ -66,8 +66,8 @@ class Engines:
             stack.callback(_close, embedder)
             # One that answers at once is faster than a bank.
             if bank is not None and not isinstance(embedder, InstantEmbedder):
-                whose = model if name == "policy" else b""
-                embedder = BankedEmbedder(embedder, bank, digest(whose, identity(name, options)))
+                whose = embedder_identity(grid.search)
+                embedder = BankedEmbedder(embedder, bank, whose)
             given["embedder"] = embedder
 
     def __exit__(self, *exc: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from ets.pending import Ask
 from ets.tree_search import Child, TreeSearch
 from ets.view import Strategy
 
-Vector = Callable[[str], NDArray[np.float32]]
+Vector = Callable[[str], NDArray[np.float32] | None]
+"""Embeds a step's text; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class _Recorded:
     reward: float
     finished: bool
     text: str | None
+
+    def reads_as(self, other: _Recorded) -> bool:
+        """Whether the policy wrote the same, whatever the PRM said of it."""
+        return (self.tokens, self.finished, self.text) == (
+            other.tokens,
+            other.finished,
+            other.text,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,37 +52,43 @@ class Recording:
     """The steps of searches of one problem with one seed, by whatever strategies.
 
     A sample's seed says on which path it was asked for, so the searches of different strategies
-    share a sample wherever they share a node. Where two hold different steps for it, as they may if
-    the batches of an engine round differently, the first one counts, and `disagreements` grows.
+    share a sample wherever they share a node. Two may hold different steps for it, if the batches
+    of an engine round differently; these are counted, and the first one serves the others.
     """
 
     def __init__(self, first: TreeSearch) -> None:
-        self.disagreements = 0
-        """Samples that two searches recorded differently."""
+        self.other_steps = 0
+        """Records of a step that the first record of its sample has otherwise."""
+        self.other_rewards = 0
+        """Records of the same step with another reward."""
         self._like = first
         self._steps: dict[int, _Recorded] = {}
         self.add(first)
 
     def add(self, search: TreeSearch) -> None:
         """Take in the steps of one more search."""
-        nodes = search.nodes
-        for node in range(1, len(nodes)):
-            step = _Recorded(
-                nodes.tokens[node], nodes.reward[node], nodes.finished[node], nodes.text[node]
-            )
-            known = self._steps.setdefault(nodes.seed[node], step)
-            self.disagreements += known != step
+        for seed, step in _steps_of(search):
+            known = self._steps.setdefault(seed, step)
+            if not known.reads_as(step):
+                self.other_steps += 1
+            elif known.reward != step.reward:
+                self.other_rewards += 1
 
     def __len__(self) -> int:
         return len(self._steps)
 
-    def replay(self, strategy: Strategy, vector: Vector | None) -> tuple[TreeSearch, Reach]:
+    def replay(
+        self, strategy: Strategy, vector: Vector | None, own: TreeSearch | None = None
+    ) -> tuple[TreeSearch, Reach]:
         """Search again under `strategy`, as far as the recorded steps reach.
 
         A sample that was not recorded is given up, as one that failed, and the search goes on
-        without it. `vector` embeds a step's text; None will do where the strategy needs none.
+        without it; so is one that needs a vector and has none. `vector` may be None where the
+        strategy needs none. The steps of `own`, the search that this strategy had itself, win over
+        those of others.
         """
         like = self._like
+        steps = self._steps if own is None else {**self._steps, **dict(_steps_of(own))}
         search = TreeSearch(
             strategy,
             like.prompt_tokens,
@@ -84,7 +99,9 @@ class Recording:
         )
         asked = recorded = 0
         while asks := search.ask():
-            children = [self._child(search, *want, vector) for ask in asks for want in _wants(ask)]
+            children = [
+                _child(search, *want, steps, vector) for ask in asks for want in _wants(ask)
+            ]
             known = [child for child in children if child is not None]
             asked += len(children)
             recorded += len(known)
@@ -93,28 +110,44 @@ class Recording:
                 search.close_step()
         return search, Reach(asked, recorded)
 
-    def _child(
-        self, search: TreeSearch, parent: int, index: int, seed: int, vector: Vector | None
-    ) -> Child | None:
-        step = self._steps.get(seed)
-        if step is None:
+
+def _child(
+    search: TreeSearch,
+    parent: int,
+    index: int,
+    seed: int,
+    steps: Mapping[int, _Recorded],
+    vector: Vector | None,
+) -> Child | None:
+    step = steps.get(seed)
+    if step is None:
+        return None
+    embedding = None
+    if (
+        vector is not None
+        and step.text is not None
+        and search.needs_embedding(parent, step.tokens, step.finished)
+    ):
+        embedding = vector(step.text)
+        if embedding is None:
             return None
-        embedding = None
-        if (
-            vector is not None
-            and step.text is not None
-            and search.needs_embedding(parent, step.tokens, step.finished)
-        ):
-            embedding = vector(step.text)
-        return Child(
-            parent=parent,
-            index=index,
-            tokens=step.tokens,
-            reward=step.reward,
-            finished=step.finished,
-            text=step.text,
-            embedding=embedding,
-        )
+    return Child(
+        parent=parent,
+        index=index,
+        tokens=step.tokens,
+        reward=step.reward,
+        finished=step.finished,
+        text=step.text,
+        embedding=embedding,
+    )
+
+
+def _steps_of(search: TreeSearch) -> Iterator[tuple[int, _Recorded]]:
+    """Each sample's seed and what it was."""
+    nodes = search.nodes
+    for node in range(1, len(nodes)):
+        tokens, reward = nodes.tokens[node], nodes.reward[node]
+        yield nodes.seed[node], _Recorded(tokens, reward, nodes.finished[node], nodes.text[node])
 
 
 def _wants(ask: Ask) -> list[tuple[int, int, int]]:

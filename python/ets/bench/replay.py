@@ -7,6 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.bench.bank import SampleBank
+from ets.bench.banked import banked_vector, embedder_identity
 from ets.bench.engines import Found, Row
 from ets.bench.grid import Grid
 from ets.bench.measure import measure
@@ -23,6 +28,8 @@ from ets.usage import Usage
 _VOTING = ("vote", "score", "answer_pattern")
 _OF_ENGINES = ("policy_seconds", "prm_seconds")
 """What a row says of engines' time: there are none."""
+_COMPUTED = ("lexical", "demo")
+"""Embedders that need no model."""
 _UNLIKE_A_REPLAY = ("budget", "straggler")
 """Arguments by which a search depends on more than its samples."""
 
@@ -55,32 +62,40 @@ def replayed_grid(run: RunFolder, settings: Mapping[str, Any], embedder: str | N
 class Replay:
     """The searches of a run under the cells of another grid.
 
-    Raises `InputError` for an embedder that is a model, where a strategy needs embeddings.
+    Embeddings, where a strategy needs them, are computed if the embedder is `lexical`; those of a
+    model come from `bank`, the sample bank of the run.
+
+    Raises `InputError` for an embedder that is a model, where there is no bank.
     """
 
-    def __init__(self, run: RunFolder, grid: Grid) -> None:
+    def __init__(self, run: RunFolder, grid: Grid, bank: SampleBank | None = None) -> None:
         self._run, self._grid = run, grid
         voting = {key: grid.search[key] for key in _VOTING if key in grid.search}
         self._tally = Tally(**voting)
-        self._vector = _vector(grid)
+        self._vector = _vector(grid, bank)
         self.samples = 0
         """Recorded in the run, each counted once; of the searches replayed so far."""
-        self.disagreements = 0
-        """Of them, those that two strategies recorded differently."""
+        self.other_steps = 0
+        """Records of a step that another strategy's search has otherwise."""
+        self.other_rewards = 0
+        """Records of the same step with another reward."""
 
     def found(self) -> Iterator[Found]:
         """A row for each search as those of a run, with `replay`: the samples `asked` for, and how
         many of them were `recorded`; and its tree, packed.
 
         # Errors
-        `InputError` for a search that the run has no tree of.
+        `InputError` for a search that the run has no tree of, and for a bank without vectors of
+        the run's embedder.
         """
-        for seed, problem, recording in _recordings(self._run):
+        for seed, problem, recording, trees in _recordings(self._run):
             self.samples += len(recording)
-            self.disagreements += recording.disagreements
+            self.other_steps += recording.other_steps
+            self.other_rewards += recording.other_rewards
             for cell in self._grid.cells():
                 begin = time.perf_counter()
-                tree, reach = recording.replay(cell.strategy(), self._vector)
+                own = trees.get(cell.label)
+                tree, reach = recording.replay(cell.strategy(), self._vector, own)
                 result = self._tally.result(problem.text, tree, _usage(tree))
                 result.usage.seconds = time.perf_counter() - begin
                 row = measure(cell, seed, problem, result)
@@ -89,13 +104,16 @@ class Replay:
                 yield {**row, "replay": asdict(reach)}, pack_tree(tree)
 
 
-def _recordings(run: RunFolder) -> Iterator[tuple[int, Problem, Recording]]:
-    """The pooled searches of each problem and seed, in the order of the rows."""
+def _recordings(
+    run: RunFolder,
+) -> Iterator[tuple[int, Problem, Recording, dict[str, TreeSearch]]]:
+    """The searches of each problem and seed, pooled and by cell, in the order of the rows."""
     together: dict[tuple[int, str | int], list[Row]] = {}
     for row in run.rows():
         together.setdefault((row["seed"], row["id"]), []).append(row)
     for (seed, key), rows in together.items():
         recording = None
+        trees = {}
         for row in rows:
             tree = run.tree(row)
             if tree is None:
@@ -103,26 +121,49 @@ def _recordings(run: RunFolder) -> Iterator[tuple[int, Problem, Recording]]:
                     f"{run.path} has no tree of {row['cell']}, seed {seed}, problem {key!r}; the "
                     "run was made with --no-trees"
                 )
+            trees[row["cell"]] = tree
             if recording is None:
                 recording = Recording(tree)
             else:
                 recording.add(tree)
         if recording is not None:
-            yield seed, Problem("", rows[0]["expected"], key), recording
+            yield seed, Problem("", rows[0]["expected"], key), recording, trees
 
 
-def _vector(grid: Grid) -> Vector | None:
+def _vector(grid: Grid, bank: SampleBank | None) -> Vector | None:
     if not any(cell.strategy().needs_embeddings for cell in grid.cells()):
         return None
     name = grid.search.get("embedder", "lexical")
-    if name.partition("?")[0] == "lexical":
+    if name.partition("?")[0] in _COMPUTED:
         embedder = load_embedder(name, policy=None, **grid.search.get("embedder_options", {}))
         if isinstance(embedder, InstantEmbedder):
             return embedder.vector
+    if bank is not None:
+        return _BankedVectors(bank, grid)
     raise InputError(
-        f"the run's embedder {name!r} is a model, which a replay has not: give --embedder lexical, "
-        "or strategies that need none (ets-kv)"
+        f"the run's embedder {name!r} is a model, which a replay has not: give --bank, the file in "
+        "which the run kept its vectors, --embedder lexical, or strategies that need none (ets-kv)"
     )
+
+
+class _BankedVectors:
+    """The vectors that a run's embedder gave."""
+
+    def __init__(self, bank: SampleBank, grid: Grid) -> None:
+        self._bank, self._model = bank, embedder_identity(grid.search)
+        self._name = grid.search["embedder"]
+        self._any = False
+
+    def __call__(self, text: str) -> NDArray[np.float32] | None:
+        found = banked_vector(self._bank, self._model, text)
+        # The first sample of a search is embedded by every strategy that embeds.
+        if found is None and not self._any:
+            raise InputError(
+                f"{self._bank.path} has no vector by {self._name!r} of the first step of the run: "
+                "give the bank of this run, made by a strategy that embeds (ets)"
+            )
+        self._any = True
+        return found
 
 
 def _usage(tree: TreeSearch) -> Usage:

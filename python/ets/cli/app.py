@@ -202,6 +202,7 @@ def replay(
     lambda_b: options.LambdasB = None,
     lambda_d: options.LambdasD = None,
     embedder: options.ReplayEmbedder = None,
+    bank: options.ReplayBank = None,
     out: options.ReplayOut = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
@@ -214,6 +215,7 @@ def replay(
         widths=parse_list("--widths", widths, int),
         lambda_b=parse_list("--lambda-b", lambda_b, float),
         lambda_d=parse_list("--lambda-d", lambda_d, float),
+        bank=bank,
     )
     with open_output(as_json=as_json, debug=debug) as output:
         run_replay(Path(run), settings, embedder, None if out is None else Path(out), output)

@@ -275,6 +275,15 @@ ReplayStrategies = Annotated[
 ReplayEmbedder = Annotated[
     str | None, _option(_GRID, "lexical, where the run's own is a model.", "--embedder")
 ]
+ReplayBank = Annotated[
+    str | None,
+    _option(
+        _GRID,
+        "The run's sample bank, which holds the vectors of an embedder that is a model; read only.",
+        "--bank",
+        metavar="FILE",
+    ),
+]
 ReplayOut = Annotated[
     str | None, _option(_GRID, "A run folder for what comes of it.", "--out", metavar="FOLDER")
 ]

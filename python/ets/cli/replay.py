@@ -12,6 +12,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ets.answer import VoteMethod
+from ets.bench.bank import SampleBank
 from ets.bench.engines import Row
 from ets.bench.grid import Cell, Grid
 from ets.bench.replay import Replay, replayed_grid
@@ -44,14 +45,19 @@ def run_replay(
     """Replay a run, print a line for each strategy, and how far each got."""
     run = RunFolder(folder)
     grid = replayed_grid(run, settings, embedder)
-    replay = Replay(run, grid)
-    rows = _rows(run, grid, replay, out, output)
+    with ExitStack() as stack:
+        bank = None
+        if grid.bank is not None:
+            bank = stack.enter_context(SampleBank(grid.bank, read_only=True))
+        replay = Replay(run, grid, bank)
+        rows = _rows(run, grid, replay, out, output)
     lines, reached = summarise(grid, rows), reach_of(grid, rows)
     if output.as_json:
         by_cell = {item.cell: item for item in reached}
+        doubts = {"other_steps": replay.other_steps, "other_rewards": replay.other_rewards}
         for line in lines:
-            said = {**asdict(line), **asdict(by_cell[line.cell]), "cell": line.cell.label}
-            output.json(said)
+            here = asdict(by_cell[line.cell])
+            output.json({**asdict(line), **here, **doubts, "cell": line.cell.label})
         return
     print_lines(lines, output)
     head = ("", "samples recorded", "searches in full", "right of those")
@@ -130,9 +136,11 @@ def _totals(folder: Path, rows: Sequence[Row], replay: Replay) -> str:
         "was not recorded is given up, which leaves fewer solutions: where few searches were "
         "replayed in full, search anew. s: of the replay; PRM tokens: not known."
     )
-    if replay.disagreements:
+    if replay.other_steps or replay.other_rewards:
         text += (
-            f" {replay.disagreements:,} samples were recorded differently by two strategies (an "
-            "engine whose batches round differently); the first one counts."
+            f" Strategies recorded {replay.other_steps:,} samples with another step and "
+            f"{replay.other_rewards:,} with another reward than the first to record them (an "
+            "engine whose batches round differently): a strategy of the run is replayed from its "
+            "own records, others from the first."
         )
     return text
