@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ets.cli import options
+from ets.cli.bench_commands import bench, replay, report, tune
 from ets.cli.output import open_output
 from ets.cli.problems import read_problems
 from ets.cli.setup import (
     WAY_OUT,
     Setup,
     given,
-    make_grid,
     merged,
     number_or_auto,
-    parse_list,
     parse_options,
 )
 
@@ -133,179 +131,8 @@ def solve(
             solve_one(setup, problems[0], output, page)
 
 
-@app.command()
-def bench(
-    run: options.Run,
-    config: options.BenchConfig = None,
-    dataset: options.Dataset = None,
-    split: options.Split = None,
-    problems: options.Problems = None,
-    skip: options.Skip = None,
-    strategies: options.Strategies = None,
-    widths: options.Widths = None,
-    seeds: options.Seeds = None,
-    lambda_b: options.LambdasB = None,
-    lambda_d: options.LambdasD = None,
-    policy: options.Policy = None,
-    prm: options.PRM = None,
-    embedder: options.Embedder = None,
-    policy_option: options.PolicyOption = None,
-    prm_option: options.PRMOption = None,
-    embedder_option: options.EmbedderOption = None,
-    concurrency: options.BenchConcurrency = None,
-    workers: options.Workers = None,
-    trees: options.Trees = None,
-    bank: options.Bank = None,
-    dry_run: options.DryRun = False,
-    as_json: options.AsJSON = False,
-    debug: options.Debug = False,
-) -> None:
-    """Compare strategies over a data set; killed at any moment, the same command goes on."""
-    from ets.cli.bench import run_bench
-    from ets.cli.dry_run import run_dry
-
-    grid = make_grid(
-        config,
-        given(
-            dataset=dataset,
-            split=split,
-            problems=problems,
-            skip=skip,
-            strategies=parse_list("--strategies", strategies, str),
-            widths=parse_list("--widths", widths, int),
-            seeds=parse_list("--seeds", seeds, int),
-            lambda_b=parse_list("--lambda-b", lambda_b, float),
-            lambda_d=parse_list("--lambda-d", lambda_d, float),
-            concurrency=concurrency,
-            workers=workers,
-            trees=trees,
-            bank=bank,
-        ),
-        given(policy=policy, prm=prm, embedder=embedder),
-        policy_options=parse_options("--policy-option", policy_option),
-        prm_options=parse_options("--prm-option", prm_option),
-        embedder_options=parse_options("--embedder-option", embedder_option),
-    )
-    with open_output(as_json=as_json, debug=debug) as output:
-        if not dry_run:
-            run_bench(grid, Path(run), output)
-            return
-        status = run_dry(grid, output)
-    raise typer.Exit(status)
-
-
-@app.command()
-def replay(
-    run: options.Run,
-    strategies: options.ReplayStrategies = None,
-    widths: options.Widths = None,
-    lambda_b: options.LambdasB = None,
-    lambda_d: options.LambdasD = None,
-    embedder: options.ReplayEmbedder = None,
-    bank: options.ReplayBank = None,
-    out: options.ReplayOut = None,
-    as_json: options.AsJSON = False,
-    debug: options.Debug = False,
-) -> None:
-    """Decide a run's recorded searches anew under other settings, without a model."""
-    from ets.cli.replay import run_replay
-
-    settings = given(
-        strategies=parse_list("--strategies", strategies, str),
-        widths=parse_list("--widths", widths, int),
-        lambda_b=parse_list("--lambda-b", lambda_b, float),
-        lambda_d=parse_list("--lambda-d", lambda_d, float),
-        bank=bank,
-    )
-    with open_output(as_json=as_json, debug=debug) as output:
-        run_replay(Path(run), settings, embedder, None if out is None else Path(out), output)
-
-
-@app.command()
-def report(
-    run: options.Runs,
-    out: options.ReportOut = None,
-    loss: options.ReportLoss = 0.2,
-    trees: options.ReportTrees = "wrong",
-    most_trees: options.MostTrees = None,
-    as_json: options.AsJSON = False,
-    debug: options.Debug = False,
-) -> None:
-    """Write a run as a page, with figures and every problem; or two runs side by side."""
-    from ets.cli.report import run_report
-
-    with open_output(as_json=as_json, debug=debug) as output:
-        run_report(
-            [Path(folder) for folder in run],
-            None if out is None else Path(out),
-            loss / 100,
-            trees,
-            most_trees,
-            output,
-        )
-
-
-@app.command()
-def tune(
-    run: options.Run,
-    config: options.BenchConfig = None,
-    dataset: options.Dataset = None,
-    split: options.Split = None,
-    problems: options.Problems = None,
-    skip: options.Skip = None,
-    widths: options.Widths = None,
-    seeds: options.Seeds = None,
-    lambda_b: options.LambdasToTry = None,
-    lambda_d: options.LambdasD = None,
-    loss: options.Loss = 0.2,
-    policy: options.Policy = None,
-    prm: options.PRM = None,
-    embedder: options.Embedder = None,
-    policy_option: options.PolicyOption = None,
-    prm_option: options.PRMOption = None,
-    embedder_option: options.EmbedderOption = None,
-    concurrency: options.BenchConcurrency = None,
-    workers: options.Workers = None,
-    trees: options.Trees = None,
-    bank: options.Bank = None,
-    as_json: options.AsJSON = False,
-    debug: options.Debug = False,
-) -> None:
-    """Choose how strongly ETS prunes: the least KV at REBASE's accuracy, less a stated loss.
-
-    Use problems that no result is reported of later. The choice is written into the run folder as
-    a file for [bold]ets solve --config[/bold].
-    """
-    from ets.bench.tune import LAMBDAS
-    from ets.cli.tune import run_tune
-
-    grid = make_grid(
-        config,
-        {
-            "strategies": ["rebase", "ets"],
-            **given(
-                dataset=dataset,
-                split=split,
-                problems=problems,
-                skip=skip,
-                widths=parse_list("--widths", widths, int),
-                seeds=parse_list("--seeds", seeds, int),
-                lambda_b=parse_list("--lambda-b", lambda_b, float),
-                lambda_d=parse_list("--lambda-d", lambda_d, float),
-                concurrency=concurrency,
-                workers=workers,
-                trees=trees,
-                bank=bank,
-            ),
-        },
-        given(policy=policy, prm=prm, embedder=embedder),
-        policy_options=parse_options("--policy-option", policy_option),
-        prm_options=parse_options("--prm-option", prm_option),
-        embedder_options=parse_options("--embedder-option", embedder_option),
-        lambda_b=LAMBDAS,
-    )
-    with open_output(as_json=as_json, debug=debug) as output:
-        run_tune(grid, Path(run), loss / 100, output)
+for command in (bench, replay, report, tune):
+    app.command()(command)
 
 
 @app.command()

@@ -1,0 +1,156 @@
+"""The options of the commands about benchmarks, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from ets.cli.options import option
+
+_GRID = "Grid"
+
+Run = Annotated[str, typer.Argument(help="The run folder; made, or gone on with.")]
+BenchConfig = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "A TOML file with these options and, in its table \\[search], the arguments of ets.Search; "
+        "what is given beside it wins.",
+        "--config",
+        metavar="FILE",
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "demo, math500, gsm8k, aime24, aime25, amc23, a .jsonl or .parquet file, or hf:NAME. "
+        "\\[default: demo]",
+    ),
+]
+Split = Annotated[
+    str | None,
+    option(_GRID, "Of demo (test or dev) or of the hub. \\[default: the usual one, or test]"),
+]
+Problems = Annotated[int | None, option(_GRID, "How many problems. \\[default: all]")]
+Skip = Annotated[int | None, option(_GRID, "Problems left out at the start. \\[default: 0]")]
+Strategies = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "Names with commas between them. \\[default: best-of-n,rebase,ets-kv,ets]",
+        metavar="NAME,...",
+    ),
+]
+Widths = Annotated[
+    str | None, option(_GRID, "Solutions to complete. \\[default: 16]", metavar="N,...")
+]
+Seeds = Annotated[
+    str | None, option(_GRID, "Each strategy once with each. \\[default: 0]", metavar="N,...")
+]
+LambdasB = Annotated[
+    str | None,
+    option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", "--lambda-b", metavar="X,..."),
+]
+Bank = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "A file that keeps what the models say, so that no strategy asks twice.",
+        metavar="FILE",
+    ),
+]
+LambdasToTry = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2]",
+        "--lambda-b",
+        metavar="X,...",
+    ),
+]
+Loss = Annotated[
+    float, option(_GRID, "Points of accuracy that may be lost to REBASE. \\[default: 0.2]")
+]
+LambdasD = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "ets: worths of diversity. \\[default: as published for the width]",
+        "--lambda-d",
+        metavar="X,...",
+    ),
+]
+BenchConcurrency = Annotated[
+    int | None, option(_GRID, "Problems in flight. \\[default: 8]", "--concurrency")
+]
+Trees = Annotated[
+    bool | None,
+    option(_GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"),
+]
+DryRun = Annotated[
+    bool,
+    option(_GRID, "Only try the engines, show prompts and estimate the cost.", "--dry-run"),
+]
+ReplayStrategies = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "Names with commas between them. \\[default: those of the run]",
+        "--strategies",
+        "--strategy",
+    ),
+]
+ReplayEmbedder = Annotated[
+    str | None, option(_GRID, "lexical, where the run's own is a model.", "--embedder")
+]
+ReplayBank = Annotated[
+    str | None,
+    option(
+        _GRID,
+        "The run's sample bank, which holds the vectors of an embedder that is a model; read only.",
+        "--bank",
+        metavar="FILE",
+    ),
+]
+ReplayOut = Annotated[
+    str | None, option(_GRID, "A run folder for what comes of it.", "--out", metavar="FOLDER")
+]
+Workers = Annotated[
+    int | None, option(_GRID, "Processes, each with its own engines. \\[default: 1]", "--workers")
+]
+
+# --- reports ------------------------------------------------------------------------------------
+
+_REPORT = "Report"
+
+Runs = Annotated[
+    list[str], typer.Argument(help="A run folder; two, and the second is compared with the first.")
+]
+ReportOut = Annotated[
+    str | None,
+    option(
+        _REPORT,
+        "Where report.html and its figures go. \\[default: RUN/report]",
+        "--out",
+        metavar="FOLDER",
+    ),
+]
+ReportLoss = Annotated[
+    float,
+    option(_REPORT, "Points of accuracy to REBASE that count as equal. \\[default: 0.2]", "--loss"),
+]
+ReportTrees = Annotated[
+    Literal["all", "wrong", "none"],
+    option(
+        _REPORT,
+        "Which trees get a page: those of all searches, of the problems that some search got "
+        "wrong, or none. \\[default: wrong]",
+        "--trees",
+    ),
+]
+MostTrees = Annotated[
+    int | None,
+    option(_REPORT, "Pages of trees at most. \\[default: 500 of wrong, no limit of all]"),
+]
