@@ -47,17 +47,29 @@ def vote(
             raise InputError(f"scores[{i}] must be finite, got {score}")
 
     pools: dict[str, list[float]] = {}
-    pool_of: dict[str, str] = {}  # normalised answer -> its pool, so that repeats cost one look-up
-    for answer, score in zip(answers, scores, strict=True):
-        if answer is None:
-            continue
-        key = normalise(answer)
-        if key not in pool_of:
-            pool_of[key] = next((first for first in pools if same_answer(first, answer)), answer)
-        pools.setdefault(pool_of[key], []).append(float(score))
+    for first, score in zip(pool(answers), scores, strict=True):
+        if first is not None:
+            pools.setdefault(first, []).append(float(score))
 
     votes = [Vote(answer, _weight(got, method), len(got)) for answer, got in pools.items()]
     return sorted(votes, key=lambda v: -v.weight)  # stable: ties stay in order of appearance
+
+
+def pool(answers: Sequence[str | None]) -> list[str | None]:
+    """For each answer, the first one that equals it mathematically, under which it pools."""
+    firsts: dict[str, None] = {}  # in order of appearance
+    pool_of: dict[str, str] = {}  # normalised answer -> its pool, so that repeats cost one look-up
+    found: list[str | None] = []
+    for answer in answers:
+        if answer is None:
+            found.append(None)
+            continue
+        key = normalise(answer)
+        if key not in pool_of:
+            pool_of[key] = next((first for first in firsts if same_answer(first, answer)), answer)
+            firsts.setdefault(pool_of[key])
+        found.append(pool_of[key])
+    return found
 
 
 def _weight(scores: Sequence[float], method: VoteMethod) -> float:

@@ -69,7 +69,7 @@ def verdicts(search: TreeSearch) -> list[Verdict]:
 
 def path_reward(strategy: Strategy) -> Reward:
     """How the strategy forms a leaf's reward; `last` for one that does not say."""
-    how = getattr(strategy, "reward", "last")
+    how: Reward = getattr(strategy, "reward", "last")
     return how if how in get_args(Reward) else "last"
 
 

@@ -15,12 +15,22 @@ for (let v = 0; v < count; v++) {
 }
 const last = levels.length - 1;
 const done = (v) => N.fate[v] === "done";
-const WHY = {
-  reward: "its reward earns none of the width",
-  cluster: "another leaf kept says the same (its cluster is covered)",
-  kv: "not worth the KV cache of its branch",
-  ended: "the search ended before it was decided",
-};
+const selectionAt = new Map(data.kv.map((step) => [step.depth, step]));
+function why(v) {
+  const kv = selectionAt.get(N.depth[v]);
+  const binds = kv && kv.budget !== null && kv.before > kv.budget;
+  switch (N.why[v]) {
+    case "reward":
+      return N.share[v] && data.strategy === "ETS"
+        ? "its reward earns none of the width beside the leaves that the pruner kept"
+        : "its reward earns none of the width";
+    case "cluster": return "another leaf kept says the same (its cluster is covered)";
+    case "kv":
+      return binds ? "not worth the KV cache of its branch, of which there are " + kv.budget.toLocaleString() + " tokens"
+        : "not worth the KV cache of its branch";
+    default: return "the search ended before it was decided";
+  }
+}
 const clusterSize = new Map();
 for (let v = 1; v < count; v++) {
   if (N.cluster[v] < 0) continue;
@@ -59,10 +69,10 @@ const radius = (v) => Math.min(16, 4 + 1.8 * Math.sqrt(v ? N.asked[v] : 1));
 // --- state ---------------------------------------------------------------------------------------
 
 let time = last, chosen = 0, hovered = -1, zoom = 1, left = 0, top_ = 0, dirty = true;
-let fitX = 1, fitZoom = 1;
+let fitX = 1, fitZoom = 1, fitted = true;
 let matches = [], match = -1, needle = "";
+// After step k the search knows the steps of depth k, their rewards, and what it selected of them.
 const visible = (v) => N.depth[v] <= time;
-const decided = (v) => N.depth[v] < time || time === last;
 const onPath = new Set();
 
 function choose(v, show = true) {
@@ -76,11 +86,15 @@ function choose(v, show = true) {
 
 // --- drawing -------------------------------------------------------------------------------------
 
-const RAMP = [[94, 60, 153], [63, 111, 182], [31, 158, 137], [112, 184, 72], [226, 165, 12]];
+const RAMPS = {
+  light: [[94, 60, 153], [63, 111, 182], [31, 150, 137], [96, 170, 62], [218, 155, 8]],
+  dark: [[164, 134, 230], [100, 154, 230], [52, 184, 162], [138, 204, 92], [244, 190, 56]],
+};
 function rewardColour(r) {
-  const at = Math.max(0, Math.min(1, r)) * (RAMP.length - 1), i = Math.min(RAMP.length - 2, at | 0);
+  const ramp = RAMPS[document.documentElement.dataset.theme];
+  const at = Math.max(0, Math.min(1, r)) * (ramp.length - 1), i = Math.min(ramp.length - 2, at | 0);
   const part = at - i;
-  return "rgb(" + RAMP[i].map((c, k) => Math.round(c + (RAMP[i + 1][k] - c) * part)).join() + ")";
+  return "rgb(" + ramp[i].map((c, k) => Math.round(c + (ramp[i + 1][k] - c) * part)).join() + ")";
 }
 const CLUSTERS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#009988"];
 let theme = {};
@@ -105,10 +119,9 @@ function shape(to, kind, x, y, r) {
 }
 
 function mark(to, v, x, y, r) {
-  const why = decided(v) ? N.why[v] : null;
-  to.globalAlpha = why ? .62 : 1;
-  shape(to, why, x, y, r);
-  if (why) {
+  to.globalAlpha = N.why[v] ? .7 : 1;
+  shape(to, N.why[v], x, y, r);
+  if (N.why[v]) {
     to.fillStyle = theme.paper; to.fill();
     to.lineWidth = 1.4; to.strokeStyle = v ? rewardColour(N.reward[v]) : theme.soft; to.stroke();
   } else {
@@ -147,11 +160,13 @@ function draw() {
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.clearRect(0, 0, width, height);
   const sy = (y) => y * zoom + top_, low = (-30 - top_) / zoom, high = (height + 30 - top_) / zoom;
-  const faded = (v) => decided(v) && N.why[v];
-  edges(sy, low, high, faded, theme["edge-faint"], 1);
-  edges(sy, low, high, (v) => !faded(v) && !onPath.has(v), theme.edge, 1.2);
-  edges(sy, low, high, (v) => onPath.has(v), theme.accent, 2);
   const scale = Math.min(1.6, Math.max(.34, Math.sqrt(zoom))), matched = new Set(matches);
+  const thin = Math.min(1, .35 + scale * .65); // thousands of edges would run into each other
+  edges(sy, low, high, (v) => N.why[v], theme["edge-faint"], thin);
+  edges(sy, low, high, (v) => !N.why[v] && !onPath.has(v), theme.edge, 1.2 * thin);
+  edges(sy, low, high, (v) => onPath.has(v), theme.accent, 2);
+  // Answers one below the other are as far apart as their rows; below 10 pixels some have no label.
+  const labelGap = Math.max(10, Math.min(13, ROW * zoom * .98));
   const mate = chosen && N.cluster[chosen] >= 0 ? N.depth[chosen] + ":" + N.cluster[chosen] : "";
   pen.textBaseline = "middle";
   for (let d = 0; d <= time; d++) {
@@ -166,7 +181,7 @@ function draw() {
         pen.globalAlpha = .3; pen.fillStyle = matched.has(v) ? theme.match : theme.accent;
         pen.beginPath(); pen.arc(x, y, r + 7 * Math.max(.6, scale), 0, 7); pen.fill(); pen.globalAlpha = 1;
       }
-      if (N.cluster[v] >= 0 && decided(v) && zoom > .3) {
+      if (N.cluster[v] >= 0 && zoom > .3) {
         pen.fillStyle = CLUSTERS[N.cluster[v] % CLUSTERS.length];
         const tall = Math.min(5 * scale, TIGHT * zoom * .42);
         pen.fillRect(x - r - 7 * scale, y - tall, 3 * scale, 2 * tall);
@@ -176,10 +191,10 @@ function draw() {
         pen.lineWidth = 2; pen.strokeStyle = theme.accent;
         pen.beginPath(); pen.arc(x, y, r + 6, 0, 7); pen.stroke();
       }
-      if (done(v) && N.answer[v] !== null && y - labelled >= 13 && (zoom > .25 || !children[v].length && d === last)) {
-        const text = N.answer[v].length > 14 ? N.answer[v].slice(0, 13) + "…" : N.answer[v];
-        pen.font = (N.answer[v] === data.answer ? "600 " : "") + "12px system-ui, sans-serif";
-        pen.fillStyle = N.answer[v] === data.answer ? theme.ink : theme.soft;
+      if (done(v) && N.answer[v] !== null && y - labelled >= labelGap && (zoom > .25 || d === last)) {
+        const text = clip(N.answer[v], 14), wins = N.vote[v] === 0;
+        pen.font = (wins ? "600 " : "") + Math.min(12, labelGap) + "px system-ui, sans-serif";
+        pen.fillStyle = wins ? theme.ink : theme.soft;
         pen.fillText(text, x + r + 8, y);
         pen.globalAlpha = .45;
         pen.fillRect(x + r + 8 + pen.measureText(text).width + 6, y - 1.5, 26 * (N.score[v] || 0), 3);
@@ -188,6 +203,7 @@ function draw() {
       }
     }
   }
+  pen.globalAlpha = .88; pen.fillStyle = theme.paper; pen.fillRect(0, 0, width, 22); pen.globalAlpha = 1;
   pen.font = "11px system-ui, sans-serif"; pen.fillStyle = theme.soft; pen.textAlign = "center";
   let right = -1e9;
   for (let d = 0; d <= time; d++) {
@@ -198,10 +214,10 @@ function draw() {
   pen.textAlign = "left";
 }
 
-(function loop() {
+function loop() {
   if (dirty) { dirty = false; draw(); }
   requestAnimationFrame(loop);
-})();
+}
 
 // --- the view ------------------------------------------------------------------------------------
 
@@ -209,14 +225,15 @@ function fit() {
   zoom = fitZoom = Math.min(1.4, (canvas.clientHeight - 50) / Math.max(1, floor));
   fitX = Math.min(1.4, Math.max(.15, (canvas.clientWidth - 150) / Math.max(1, last * COLUMN)));
   left = 46;
+  fitted = true;
   top_ = 28 + Math.max(0, (canvas.clientHeight - 50 - floor * zoom) / 2);
   dirty = true;
 }
 
 function reveal(v) {
   const x = X[v] * zoomX() + left, y = Y[v] * zoom + top_, w = canvas.clientWidth, h = canvas.clientHeight;
-  if (x < 40 || x > w - 110) left += w / 2 - x;
-  if (y < 30 || y > h - 30) top_ += h / 2 - y;
+  if (x < 40 || x > w - 60) { left += w / 2 - x; fitted = false; }
+  if (y < 26 || y > h - 12) { top_ += h / 2 - y; fitted = false; }
 }
 
 function zoomAt(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
@@ -225,7 +242,7 @@ function zoomAt(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2)
   top_ = y - (y - top_) * next / zoom;
   zoom = next;
   left = x - column * zoomX();
-  dirty = true;
+  fitted = false; dirty = true;
 }
 
 function nodeAt(px, py) {
@@ -267,7 +284,7 @@ canvas.addEventListener("pointermove", (e) => {
     if (spread) zoomAt(now / spread, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2);
     spread = now;
   } else { left += dx; top_ += dy; }
-  dirty = true;
+  fitted = false; dirty = true;
 });
 function release(e) {
   if (e.type === "pointerup" && held.has(e.pointerId) && !moved) {
@@ -283,7 +300,7 @@ canvas.addEventListener("pointerleave", () => { if (hovered >= 0) { hovered = -1
 canvas.addEventListener("wheel", (e) => {
   e.preventDefault();
   if (e.ctrlKey || !e.shiftKey && Math.abs(e.deltaY) >= Math.abs(e.deltaX)) zoomAt(Math.exp(-e.deltaY / 400), e.offsetX, e.offsetY);
-  else { left -= e.deltaX || e.deltaY; dirty = true; }
+  else { left -= e.deltaX || e.deltaY; fitted = false; dirty = true; }
 }, { passive: false });
 
 function walk(key) {
@@ -317,12 +334,29 @@ document.addEventListener("keydown", (e) => {
 
 // --- time ----------------------------------------------------------------------------------------
 
+// What the search had after the step: tokens, KV cache of the selection, votes.
+function known() {
+  let tokens = 0, complete = 0;
+  const got = new Map(), kv = selectionAt.get(time);
+  for (let v = 1; v < count && visible(v); v++) {
+    tokens += N.tokens[v];
+    complete += done(v);
+    if (N.vote[v] !== null) got.set(N.vote[v], (got.get(N.vote[v]) || 0) + 1);
+  }
+  const votes = [...got].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([vote, n]) => clip(data.votes[vote][0], 14) + " × " + n);
+  return [
+    tokens.toLocaleString() + " tokens sampled",
+    kv ? "KV " + kv.before.toLocaleString() + " → " + kv.after.toLocaleString() + ", REBASE " + kv.rebase.toLocaleString() : null,
+    complete + " of " + data.settings.width.toLocaleString() + " complete" + (votes.length ? ": " + votes.join(", ") : ""),
+  ].filter((part) => part).join(" · ");
+}
+
 function setTime(to) {
   time = Math.max(0, Math.min(last, to));
   el("time").value = time;
-  const kv = data.kv.find((step) => step[0] === time);
-  el("when").textContent = "step " + time + " of " + last
-    + (kv ? " · KV " + kv[5].toLocaleString() + " of " + kv[4].toLocaleString() : "");
+  el("when").textContent = "step " + time + " of " + last;
+  el("time").setAttribute("aria-valuetext", el("when").textContent);
+  el("known").textContent = known();
   let v = chosen;
   while (!visible(v)) v = N.parent[v];
   choose(v, false);
@@ -374,12 +408,16 @@ function make(tag, text, parent, name) {
   return made;
 }
 
+function clip(text, most) {
+  const letters = Array.from(text);
+  return letters.length > most ? letters.slice(0, most - 1).join("") + "…" : text;
+}
+const times = (n) => n + (n === 1 ? " time" : " times");
+
 function fateOf(v) {
-  if (v === 0) return "the problem";
-  if (done(v)) return N.answer[v] === null ? "cut short: no answer" : "complete: answer " + N.answer[v];
-  if (!decided(v)) return "waits for its selection";
-  if (N.why[v]) return (N.why[v] === "ended" ? "left: " : "pruned: ") + WHY[N.why[v]];
-  return "continued " + N.asked[v] + (N.asked[v] === 1 ? " time" : " times");
+  if (done(v)) return N.answer[v] === null ? "complete, but without an answer" : "complete: answer " + clip(N.answer[v], 200);
+  if (N.why[v]) return (N.why[v] === "ended" ? "left: " : "pruned: ") + why(v);
+  return N.fate[v] === "open" ? "waits for its selection" : "continued " + times(N.asked[v]);
 }
 
 let shown = -1;
@@ -410,16 +448,43 @@ function describe(v) {
   };
   if (v) {
     row("reward", N.reward[v].toFixed(3));
-    row("lowest on its path", N.lowest[v].toFixed(3));
-    row("REBASE would continue it", N.share[v]);
-    row("continued", done(v) ? null : N.asked[v]);
-    if (N.cluster[v] >= 0 && decided(v)) {
+    row("path reward (" + data.path_reward + ")", N.path_reward[v].toPrecision(3));
+    row("continued", done(v) || N.fate[v] === "open" ? null : times(N.asked[v]));
+    row("REBASE would continue it", N.share[v] === null ? null : times(N.share[v]));
+    if (N.cluster[v] >= 0) {
       const mates = clusterSize.get(N.depth[v] + ":" + N.cluster[v]);
       row("cluster", N.cluster[v] + " (" + mates.all + (mates.all === 1 ? " leaf, " : " leaves, ") + mates.kept + " kept)");
     }
-    if (done(v) && N.score[v] !== null) row("votes with", N.score[v].toFixed(3));
+    if (done(v) && N.score[v] !== null) row("score", N.score[v].toPrecision(3));
+    if (N.vote[v] !== null) {
+      const [answer, weight, votes] = data.votes[N.vote[v]];
+      row("votes for " + clip(answer, 24), votes + " (weight " + weight.toFixed(2) + ")");
+    }
+    row("tokens", N.tokens[v].toLocaleString());
+    row("tokens of its path", N.total[v].toLocaleString());
+    way(v, box);
+  } else {
+    row("tokens", data.prompt_tokens.toLocaleString());
+    for (const [name, value] of Object.entries({ ...data.settings, ...data.limits })) row(name, value);
   }
-  row("tokens", v ? N.tokens[v] : data.prompt_tokens);
+}
+
+// All steps up to this one, to be read in one piece.
+let wayOpen = false;
+function way(v, box) {
+  if (N.parent[v] <= 0) return;
+  const path = [];
+  for (let u = v; u > 0; u = N.parent[u]) path.unshift(u);
+  const fold = make("details", undefined, box);
+  fold.open = wayOpen;
+  fold.addEventListener("toggle", () => { wayOpen = fold.open; });
+  make("summary", "All " + path.length + " steps up to here", fold);
+  const list = make("ol", undefined, fold);
+  for (const u of path) {
+    const line = make("li", undefined, list);
+    make("span", (N.text[u] ?? "(no text)").trim(), line);
+    make("small", " " + N.reward[u].toFixed(2), line).title = "reward";
+  }
 }
 
 function fact(name, value, strong) {
@@ -428,18 +493,22 @@ function fact(name, value, strong) {
   make("dd", value, pair, strong ? "strong" : "");
 }
 const sum = (column) => data.kv.reduce((total, step) => total + step[column], 0);
+function less(kept, rebase) {
+  const part = Math.round(100 * (1 - kept / rebase));
+  return part < 0 ? -part + "% more" : part + "% less";
+}
 el("problem").textContent = data.problem || "Search tree";
-fact("answer", data.answer ?? "none", true);
-if (data.votes.length) fact("votes", data.votes.slice(0, 4).map(([a, w, n]) => a + " × " + n + " (weight " + w.toFixed(2) + ")").join(", ")
+fact("answer", data.answer === null ? "none" : clip(data.answer, 120), data.answer !== null);
+if (data.votes.length) fact("votes", data.votes.slice(0, 4).map(([a, w, n]) => clip(a, 30) + " × " + n + " (weight " + w.toFixed(2) + ")").join(", ")
   + (data.votes.length > 4 ? " and " + (data.votes.length - 4) + " more" : ""));
-fact("strategy", data.strategy + " " + Object.entries(data.settings).filter(([k]) => /width|lambda|temperature$|beam|subtrees/.test(k))
+fact("strategy", data.strategy + " " + Object.entries(data.settings).filter(([k, v]) => v !== null && /width|lambda|temperature$|beam|subtrees|resampling/.test(k))
   .map(([k, v]) => k + " " + v).join(", "));
 if (data.kv.length) {
-  const kept = sum(5), rebase = sum(6);
+  const kept = sum("after"), rebase = sum("rebase");
   fact("KV kept", kept.toLocaleString() + " tokens" + (rebase ? ", REBASE " + rebase.toLocaleString()
-    + " (" + Math.round(100 * (1 - kept / rebase)) + "% less)" : ""));
+    + " (" + less(kept, rebase) + ")" : ""));
 }
-fact("sampled", data.tokens.toLocaleString() + " tokens in " + (count - 1).toLocaleString() + " steps");
+fact("sampled", N.tokens.reduce((total, n) => total + n, -data.prompt_tokens).toLocaleString() + " tokens in " + (count - 1).toLocaleString() + " steps");
 fact("ended", (data.end || "not yet").replaceAll("_", " "));
 
 // --- legend and theme ----------------------------------------------------------------------------
@@ -463,7 +532,7 @@ function legend() {
     to.strokeStyle = theme.soft; to.lineWidth = 1.4; to.stroke();
   };
   item("continued; the larger, the more often", 20, (to) => { shape(to, "", 10, 8, 5); to.fillStyle = theme.soft; to.fill(); });
-  item("complete, with its answer and the weight of its vote", 20, (to) => {
+  item("complete, with its answer and its score", 20, (to) => {
     shape(to, "", 10, 8, 3.4); to.fillStyle = theme.soft; to.fill();
     to.beginPath(); to.arc(10, 8, 6.2, 0, 7); to.strokeStyle = theme.soft; to.stroke();
   });
@@ -487,7 +556,7 @@ function paint() {
 }
 el("theme").addEventListener("click", () => { mode = MODES[(MODES.indexOf(mode) + 1) % 3]; paint(); });
 wide.addEventListener("change", paint);
-new ResizeObserver(() => { dirty = true; }).observe(canvas);
+new ResizeObserver(() => { if (fitted) fit(); dirty = true; }).observe(canvas);
 
 paint();
 fit();
@@ -495,3 +564,4 @@ fit();
 chosen = N.score.reduce((best, s, v) => s !== null && (best < 0 || s > N.score[best]) ? v : best, -1);
 chosen = Math.max(0, chosen);
 setTime(last);
+loop();

@@ -5,16 +5,19 @@ from __future__ import annotations
 import html
 import json
 import re
+from base64 import b64encode
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from ets.report.reasons import verdicts
+from ets.answer import pool
+from ets.report.reasons import path_reward, verdicts
 from ets.results import SearchResult
 from ets.strategy import strategy_to_dict
 
 NOTEBOOK_HEIGHT = 640
 """Pixels of the frame in a notebook."""
-_PLACE = re.compile(r"\{\{(title|style|script|data)\}\}")
+_PLACE = re.compile(r"\{\{(title|style|script|data|style_hash|script_hash)\}\}")
 
 
 def tree_page(result: SearchResult, *, title: str | None = None) -> str:
@@ -22,11 +25,15 @@ def tree_page(result: SearchResult, *, title: str | None = None) -> str:
 
     `title` is the page's, the problem's beginning unless given.
     """
-    words = " ".join((title or result.problem or "search tree").split())
+    words = " ".join((title or result.problem or "search tree").split())[:80]
+    style, script = _asset("tree.css"), _asset("tree.js")
     places = {
-        "title": html.escape(words[:80]),
-        "style": _asset("tree.css"),
-        "script": _asset("tree.js"),
+        # Half a surrogate pair, which a command line may hold, has no UTF-8.
+        "title": html.escape(words.encode("utf-8", "replace").decode("utf-8")),
+        "style": style,
+        "style_hash": _hash(style),
+        "script": script,
+        "script_hash": _hash(script),
         "data": script_json(_data(result)),
     }
     # In one pass: what a model wrote may look like one of the places.
@@ -34,16 +41,21 @@ def tree_page(result: SearchResult, *, title: str | None = None) -> str:
 
 
 def tree_frame(result: SearchResult) -> str:
-    """The page inside a frame of its own, for notebooks."""
+    """The page inside a frame of its own, for notebooks, whose cells it cannot reach."""
     page = html.escape(tree_page(result), quote=True)
     return (
         f'<iframe srcdoc="{page}" style="width:100%;height:{NOTEBOOK_HEIGHT}px;border:0" '
-        'title="search tree"></iframe>'
+        'sandbox="allow-scripts" title="search tree"></iframe>'
     )
 
 
 def _asset(name: str) -> str:
     return files("ets.report").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """What names the text in the page's Content-Security-Policy: the browser runs no other."""
+    return "sha256-" + b64encode(sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def script_json(value: Any) -> str:
@@ -55,11 +67,14 @@ def script_json(value: Any) -> str:
 def _data(result: SearchResult) -> dict[str, Any]:
     search = result.tree
     nodes = search.nodes
-    known = verdicts(search)
+    known, how = verdicts(search), path_reward(search.strategy)
+    column = {"last": nodes.reward, "min": nodes.lowest, "prod": nodes.product}[how]
     answers: list[str | None] = [None] * len(nodes)
     scores: list[float | None] = [None] * len(nodes)
-    for solution in result.trajectories:
-        answers[solution.node], scores[solution.node] = solution.answer, solution.score
+    votes: list[int | None] = [None] * len(nodes)
+    for solution, place in zip(result.trajectories, _pools(result), strict=True):
+        node = solution.node
+        answers[node], scores[node], votes[node] = solution.answer, solution.score, place
     strategy = strategy_to_dict(search.strategy)
     return {
         "problem": result.problem,
@@ -67,19 +82,32 @@ def _data(result: SearchResult) -> dict[str, Any]:
         "votes": [[vote.answer, round(vote.weight, 4), vote.count] for vote in result.votes],
         "strategy": strategy["name"],
         "settings": strategy["fields"] or {"width": search.strategy.width},
+        "limits": {
+            "max_tokens": search.max_tokens,
+            "max_depth": search.max_depth,
+            "kv_budget": search.kv_budget,
+            "seed": search.seed,
+        },
+        "path_reward": how,
         "end": search.end,
         "kv": [
-            [s.depth, s.width, s.candidates, s.kept, s.kv_before, s.kv_after, s.kv_rebase]
-            for s in search.kv
+            {
+                "depth": step.depth,
+                "before": step.kv_before,
+                "after": step.kv_after,
+                "rebase": step.kv_rebase,
+                "budget": step.kv_budget,
+            }
+            for step in search.kv
         ],
-        "tokens": sum(nodes.tokens[1:]),
         "prompt_tokens": search.prompt_tokens,
         "nodes": {
             "parent": nodes.parent,
             "depth": nodes.depth,
             "tokens": nodes.tokens,
+            "total": nodes.total,
             "reward": [round(reward, 4) for reward in nodes.reward],
-            "lowest": [round(reward, 4) for reward in nodes.lowest],
+            "path_reward": [float(f"{reward:.4g}") for reward in column],
             "text": nodes.text,
             "cluster": nodes.cluster,
             "fate": nodes.fate,
@@ -88,5 +116,13 @@ def _data(result: SearchResult) -> dict[str, Any]:
             "why": [verdict.reason for verdict in known],
             "answer": answers,
             "score": scores,
+            "vote": votes,
         },
     }
+
+
+def _pools(result: SearchResult) -> list[int | None]:
+    """The place in `votes` of each trajectory's answer; None without one."""
+    places = {vote.answer: place for place, vote in enumerate(result.votes)}
+    firsts = pool([solution.answer for solution in result.trajectories])
+    return [None if first is None else places.get(first) for first in firsts]
