@@ -11,7 +11,8 @@ import pytest
 import ets
 from browser import Page
 from conftest import SAID
-from ets.tree_search import TreeSearch
+from ets.tree_search import Child, TreeSearch
+from ets.view import Decision, View
 from scripted import World, play
 from test_tree_page import HOSTILE, hostile_search, page_of
 
@@ -67,8 +68,8 @@ def test_time_goes_back_to_what_the_search_knew(small: Page) -> None:
     whole = small.picture()
     small.keys("#tree", "[")
     assert small.js("time") == last - 1
-    assert f"step {last - 1} of {last}" in small.text("#when")
-    assert "KV" in small.text("#when")
+    assert small.text("#when") == f"step {last - 1} of {last}"
+    assert small.js("el('time').getAttribute('aria-valuetext')") == f"step {last - 1} of {last}"
     assert small.picture() != whole
     assert small.js("N.depth[chosen]") <= last - 1
     for _ in range(last):
@@ -77,6 +78,97 @@ def test_time_goes_back_to_what_the_search_knew(small: Page) -> None:
     assert small.text("#detail h2") == "Problem"
     small.keys("#time", "\ue010")  # end
     assert small.js("time") == last
+
+
+def test_a_moment_knows_nothing_of_later(browser: Any, tmp_path: Path) -> None:
+    """At each step: its tokens, its selection, its complete solutions; and the next one's width."""
+    search = play(TreeSearch(ets.ETS(width=8), 20, max_depth=6), World(finish=0.2))
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    nodes, known = search.nodes, []
+    for k in range(len(nodes.levels)):
+        page.js(f"setTime({k})")
+        tokens = sum(nodes.tokens[v] for v in range(1, nodes.levels[k].stop))
+        complete = sum(nodes.fate[v] == "done" for v in range(nodes.levels[k].stop))
+        said = page.text("#known")
+        assert f"{tokens:,} tokens sampled" in said
+        assert f"{complete} of 8 complete" in said
+        step = next((step for step in search.kv if step.depth == k), None)
+        assert ("KV" in said) == (step is not None)
+        if step is not None:
+            kv = f"KV {step.kv_before:,} → {step.kv_after:,} tokens (REBASE {step.kv_rebase:,})"
+            assert kv in said
+            v = next(v for v in nodes.levels[k] if nodes.fate[v] == "kept")
+            page.js(f"choose({v})")
+            if v:
+                assert f"width given\t{nodes.requested[v]} of {step.width}" in page.text("#detail")
+        known.append(said)
+    assert len(set(known)) == len(known) > 3
+
+
+class Hesitant:
+    """REBASE, until it is to choose among more than the root."""
+
+    width = 4
+    needs_embeddings = False
+
+    def decide(self, view: View) -> Decision:
+        if view.depth:
+            raise RuntimeError("not now")
+        return ets.REBASE(width=4).decide(view)
+
+
+def test_a_search_that_is_not_over(browser: Any, tmp_path: Path) -> None:
+    search = TreeSearch(Hesitant(), 20)
+    level = [Child(0, 4, 0.5, text="So.", index=i) for i in range(4)]
+    with pytest.raises(RuntimeError, match="not now"):
+        search.tell(level)
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    assert page.errors() == []
+    assert "ended\nnot yet" in page.text("#facts")
+    assert "answer\nnone" in page.text("#facts")
+    page.keys("#tree", "\ue014")
+    assert page.text("#detail .fate") == "waits for its selection"
+    search.strategy = ets.REBASE(width=4)
+    search.ask()
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    page.keys("#tree", "\ue014")
+    assert page.text("#detail .fate") == "continued 1 time"
+
+
+def test_the_path_can_be_read_in_one_piece(small: Page) -> None:
+    small.click("#detail summary")
+    lines = small.js("[...document.querySelectorAll('#detail li span')].map((s) => s.innerText)")
+    path = "[...onPath].sort((a, b) => a - b).slice(1)"
+    assert lines == small.js(f"{path}.map((v) => N.text[v].trim())")
+    assert len(lines) > 1
+    small.keys("#tree", "\ue012")
+    assert small.js("document.querySelector('#detail details').open") is (len(lines) > 2)
+
+
+def test_no_script_but_the_page_s_own_runs(small: Page) -> None:
+    """Should markup ever get in, the browser refuses it: its hash is not the page's."""
+    add = "const s = document.createElement('script'); s.textContent = 'window.hurt = 1';"
+    small.js(f"(() => {{ {add} document.body.append(s); }})()")
+    small.js("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"hurt = 1\">')")
+    small.picture()
+    assert small.js("window.hurt") is None
+    assert len(small.errors()) >= 2  # the browser says what it refused
+
+
+def test_a_notebook_is_out_of_reach_of_the_page(browser: Any, tmp_path: Path) -> None:
+    search = play(TreeSearch(ets.ETS(width=8), 20, max_depth=6), World(finish=0.2))
+    notebook = f"<!doctype html><title>secret</title>{search._repr_html_()}"
+    page = Page(browser, tmp_path / "notebook.html", notebook)
+    browser.switch_to.frame(0)
+    try:
+        assert page.js("count") == len(search.nodes)
+        page.keys("#tree", "\ue011", "\ue014")
+        assert "Step 1" in page.text("#detail h2")
+        reach = "(() => { try { return parent.document.title } catch (e) { return e.name } })()"
+        assert page.js(reach) == "SecurityError"
+    finally:
+        browser.switch_to.default_content()
+    assert page.errors() == []
 
 
 def test_search_finds_steps(small: Page) -> None:
@@ -130,15 +222,33 @@ def test_the_mouse_shows_what_is_under_it(small: Page) -> None:
     assert small.js("chosen") == 1
 
 
-@pytest.mark.parametrize("size", [(1280, 900), (500, 900)])
+@pytest.mark.parametrize("size", [(1280, 800), (420, 900)])
 def test_all_of_the_tree_is_in_sight(browser: Any, tmp_path: Path, size: tuple[int, int]) -> None:
-    browser.set_window_size(*size)
+    """Also after the window changes, as long as nobody moved the tree."""
+    resize(browser, 900, 700)
     search = play(TreeSearch(ets.ETS(width=16), 20, max_depth=9), World(finish=0.1))
     page = Page(browser, tmp_path / "tree.html", page_of(search))
+    resize(browser, *size)
+    page.picture()
+    assert page.js("innerWidth") == size[0]
     assert page.js("document.documentElement.scrollWidth <= innerWidth")
     assert page.js("X.every((x, v) => x * zoomX() + left < canvas.clientWidth - 20)")
     assert page.js("Y.every((y, v) => y * zoom + top_ < canvas.clientHeight)")
-    browser.set_window_size(1280, 900)
+    assert page.js("Y.every((y, v) => y * zoom + top_ > 20)")
+    page.keys("#tree", "+")
+    zoom = page.js("zoom")
+    resize(browser, 900, 700)
+    page.picture()
+    assert page.js("zoom") == zoom
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def resize(browser: Any, width: int, height: int) -> None:
+    """Also to widths below that of the browser's own window."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+    )
 
 
 def test_five_thousand_nodes(

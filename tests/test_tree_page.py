@@ -82,6 +82,26 @@ def test_json_in_a_script_is_the_same_value(value: Any) -> None:
     assert not set("<>&\u2028\u2029") & set(text)
 
 
+def test_half_a_character_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """A command line may hold bytes that are no UTF-8."""
+    result = Tally().result("How \udce4 many?", hostile_search(), Usage())
+    result.save_tree(tmp_path / "tree.html")
+    page = (tmp_path / "tree.html").read_text("utf-8")
+    assert "<title>How ? many?</title>" in page
+    assert "How \\udce4 many?" in page
+
+
+def test_a_leaf_shows_the_votes_of_what_equals_it() -> None:
+    level = [(0.9, None, True, f"The answer is {a}.") for a in ("1/2", "3", "0.5", "3.0")]
+    level[1] = (0.2, None, True, "The answer is 3.")
+    page = page_of(told(ets.REBASE(width=4), level))
+    said = re.search(r'id="data">(.*?)</script>', page, re.S)
+    assert said is not None
+    data = json.loads(said[1])
+    assert [vote[2] for vote in data["votes"]] == [2, 2]
+    assert data["nodes"]["vote"] == [None, 0, 1, 0, 1]
+
+
 def test_a_notebook_shows_the_tree_in_a_frame() -> None:
     search = hostile_search()
     for shown in (search._repr_html_(), Tally().result("?", search, Usage())._repr_html_()):

@@ -179,7 +179,7 @@ function draw() {
       const y = sy(Y[v]), r = radius(v) * scale;
       if (matched.has(v) || (mate && N.depth[v] + ":" + N.cluster[v] === mate)) {
         pen.globalAlpha = .3; pen.fillStyle = matched.has(v) ? theme.match : theme.accent;
-        pen.beginPath(); pen.arc(x, y, r + 7 * Math.max(.6, scale), 0, 7); pen.fill(); pen.globalAlpha = 1;
+        pen.beginPath(); pen.arc(x, y, r + 5 * Math.max(.6, scale), 0, 7); pen.fill(); pen.globalAlpha = 1;
       }
       if (N.cluster[v] >= 0 && zoom > .3) {
         pen.fillStyle = CLUSTERS[N.cluster[v] % CLUSTERS.length];
@@ -222,11 +222,11 @@ function loop() {
 // --- the view ------------------------------------------------------------------------------------
 
 function fit() {
-  zoom = fitZoom = Math.min(1.4, (canvas.clientHeight - 50) / Math.max(1, floor));
+  zoom = fitZoom = Math.min(1.4, (canvas.clientHeight - 62) / Math.max(1, floor)); // room for words above and below
   fitX = Math.min(1.4, Math.max(.15, (canvas.clientWidth - 150) / Math.max(1, last * COLUMN)));
   left = 46;
   fitted = true;
-  top_ = 28 + Math.max(0, (canvas.clientHeight - 50 - floor * zoom) / 2);
+  top_ = 28 + Math.max(0, (canvas.clientHeight - 62 - floor * zoom) / 2);
   dirty = true;
 }
 
@@ -346,7 +346,7 @@ function known() {
   const votes = [...got].sort((a, b) => b[1] - a[1]).slice(0, 3).map(([vote, n]) => clip(data.votes[vote][0], 14) + " × " + n);
   return [
     tokens.toLocaleString() + " tokens sampled",
-    kv ? "KV " + kv.before.toLocaleString() + " → " + kv.after.toLocaleString() + ", REBASE " + kv.rebase.toLocaleString() : null,
+    kv ? "KV " + kv.before.toLocaleString() + " → " + kv.after.toLocaleString() + " tokens (REBASE " + kv.rebase.toLocaleString() + ")" : null,
     complete + " of " + data.settings.width.toLocaleString() + " complete" + (votes.length ? ": " + votes.join(", ") : ""),
   ].filter((part) => part).join(" · ");
 }
@@ -412,12 +412,11 @@ function clip(text, most) {
   const letters = Array.from(text);
   return letters.length > most ? letters.slice(0, most - 1).join("") + "…" : text;
 }
-const times = (n) => n + (n === 1 ? " time" : " times");
 
 function fateOf(v) {
   if (done(v)) return N.answer[v] === null ? "complete, but without an answer" : "complete: answer " + clip(N.answer[v], 200);
   if (N.why[v]) return (N.why[v] === "ended" ? "left: " : "pruned: ") + why(v);
-  return N.fate[v] === "open" ? "waits for its selection" : "continued " + times(N.asked[v]);
+  return N.fate[v] === "open" ? "waits for its selection" : "continued " + N.asked[v] + (N.asked[v] === 1 ? " time" : " times");
 }
 
 let shown = -1;
@@ -449,11 +448,14 @@ function describe(v) {
   if (v) {
     row("reward", N.reward[v].toFixed(3));
     row("path reward (" + data.path_reward + ")", N.path_reward[v].toPrecision(3));
-    row("continued", done(v) || N.fate[v] === "open" ? null : times(N.asked[v]));
-    row("REBASE would continue it", N.share[v] === null ? null : times(N.share[v]));
+    const selection = selectionAt.get(N.depth[v]), of = (n) => n + " of " + selection.width.toLocaleString();
+    if (selection && !done(v)) {
+      row("width given", of(N.asked[v]));
+      row("REBASE's share", N.share[v] === null ? null : of(N.share[v]));
+    }
     if (N.cluster[v] >= 0) {
       const mates = clusterSize.get(N.depth[v] + ":" + N.cluster[v]);
-      row("cluster", N.cluster[v] + " (" + mates.all + (mates.all === 1 ? " leaf, " : " leaves, ") + mates.kept + " kept)");
+      row("cluster", N.cluster[v] + " (" + mates.kept + " of " + mates.all + " kept)");
     }
     if (done(v) && N.score[v] !== null) row("score", N.score[v].toPrecision(3));
     if (N.vote[v] !== null) {

@@ -93,6 +93,7 @@ def _data(result: SearchResult) -> dict[str, Any]:
         "kv": [
             {
                 "depth": step.depth,
+                "width": step.width,
                 "before": step.kv_before,
                 "after": step.kv_after,
                 "rebase": step.kv_rebase,
