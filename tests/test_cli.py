@@ -195,6 +195,42 @@ def test_every_strategy_runs(run: Run) -> None:
     assert all(record["trajectories"] for record in answers.values())
 
 
+def test_the_tree_is_written_as_a_page(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "a tree.html"
+    done = run("solve", "--width", "4", "--tree", str(page), "two </title> plus two?")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"The tree: {page}\n")
+    text = page.read_text("utf-8")
+    assert '"strategy":"ETS"' in text  # not that which shows it live
+    assert "two &lt;/title&gt; plus two?" in text
+    page.unlink()
+    done = run("solve", "--width", "4", "--tree", str(page), "--json", "two plus two?")
+    assert json.loads(done.stdout)["problem"] == "two plus two?"
+    assert page.exists()
+
+
+def test_a_place_for_the_tree_is_judged_before_the_search(run: Run, tmp_path: Path) -> None:
+    """The policy `broken` would say so if it were asked."""
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "two plus two?"}\n')
+    broken = ("solve", "--policy", "broken", "--tree")
+    absent = tmp_path / "absent" / "tree.html"
+    for arguments, words in (
+        ([str(tmp_path / "tree.html"), str(problems)], ["--tree goes with one problem"]),
+        ([str(absent), "two plus two?"], ["--tree must name a file", str(absent)]),
+        ([str(tmp_path), "two plus two?"], ["--tree must name a file", "is a folder"]),
+    ):
+        assert_fails_in_one_line(run(*broken, *arguments), *words)
+
+
+def test_a_tree_that_cannot_be_written_does_not_cost_the_answer(run: Run) -> None:
+    done = run("solve", "--width", "4", "--tree", "/dev/full", "--json", "two plus two?")
+    assert done.returncode == 2
+    assert "No space left" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "answer" in json.loads(done.stdout)
+
+
 def test_json_is_alone_on_standard_output(run: Run) -> None:
     done = run("solve", "How many?", "--policy", "stdout", "--prm", "x", "--json", "--width", "4")
     assert done.returncode == 0, done.stderr

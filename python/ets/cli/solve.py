@@ -69,14 +69,16 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
     except KeyboardInterrupt:
         _show_partial(setup, problem, watch, output)
         raise
-    if page is not None:
-        result.tree.strategy = setup.strategy  # in place of who watched it
-        result.save_tree(page)
     if output.as_json:
         output.json(_record(problem, result, 1))
+    else:
+        print_result(output.console, result)
+    if page is None:
         return
-    print_result(output.console, result)
-    if page is not None:
+    # Last, so that a full disk does not cost the answer.
+    result.tree.strategy = setup.strategy  # in place of who watched it
+    result.save_tree(page)
+    if not output.as_json:
         output.console.print(f"\nThe tree: {page}", markup=False, soft_wrap=True)
 
 
