@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from ets.bench.equal_accuracy import LOSS, EqualAccuracy, at_equal_accuracy, verdict
+from ets.bench.equal_accuracy import LOSS, EqualAccuracy, at_equal_accuracy
 from ets.bench.grid import Grid
 from ets.bench.run_folder import Key, RunFolder
 from ets.bench.summary import Line, Row, summarise
@@ -32,6 +33,16 @@ from ets.report.labels import mark_of, short_label
 from ets.report.pages import render, write_page
 from ets.report.problem_data import problem_data
 from ets.report.style import INK, Drawing
+
+_BEAR = MappingProxyType(
+    {
+        (True, True): "both",
+        (True, False): "the saving only",
+        (False, True): "equal accuracy only",
+        (False, False): "neither",
+    }
+)
+"""What intervals bear: the saving, equal accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,7 @@ def _claim(claim: EqualAccuracy) -> dict[str, Any]:
         "difference": points(against),
         "difference_value": "" if against is None else against.value,
         "difference_interval": points_interval(against),
-        "verdict": "" if line is None else verdict(claim),
+        "verdict": "" if line is None else _BEAR[claim.reduction_is_borne, claim.accuracy_is_borne],
     }
 
 

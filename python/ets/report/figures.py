@@ -198,7 +198,7 @@ def _pareto(
         if logarithmic:
             low, high = axes.get_xlim()
             axes.set_xlim(
-                low * (low / high) ** 0.15, high
+                low * (low / high) ** 0.25, high
             )  # room for a name beside the first point
             plain_numbers(axes)
         axes.set_xlabel(what)

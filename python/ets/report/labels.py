@@ -76,7 +76,7 @@ def name_the_front(axes: Axes, points: Sequence[tuple[float, Line]]) -> None:
     for x, line in points:
         y = 100 * line.accuracy.value
         px, py = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))
-        if any(abs(px - qx) < 0.3 and abs(py - qy) < 0.05 for qx, qy in taken):
+        if any(abs(px - qx) < 0.2 and abs(py - qy) < 0.05 for qx, qy in taken):
             continue
         taken.append((px, py))
         axes.annotate(
