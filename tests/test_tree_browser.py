@@ -222,6 +222,24 @@ def test_the_mouse_shows_what_is_under_it(small: Page) -> None:
     assert small.js("chosen") == 1
 
 
+def test_the_mouse_moves_and_zooms_the_tree(small: Page) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+    from selenium.webdriver.common.by import By
+
+    canvas = small.browser.find_element(By.ID, "tree")
+    left, top, zoom = small.js("[left, top_, zoom]")
+    chosen = small.js("chosen")
+    ActionChains(small.browser).click_and_hold(canvas).move_by_offset(40, 25).release().perform()
+    assert small.js("[left, top_, zoom]") == [left + 40, top + 25, zoom]
+    assert small.js("chosen") == chosen
+    origin = ScrollOrigin.from_element(canvas)
+    ActionChains(small.browser).scroll_from_origin(origin, 0, -200).perform()
+    assert small.js("zoom") > zoom
+    small.click("#fit")
+    assert small.js("[left, top_, zoom]") == [left, top, zoom]
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (420, 900)])
 def test_all_of_the_tree_is_in_sight(browser: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     """Also after the window changes, as long as nobody moved the tree."""

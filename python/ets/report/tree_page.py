@@ -17,6 +17,7 @@ from ets.strategy import strategy_to_dict
 
 NOTEBOOK_HEIGHT = 640
 """Pixels of the frame in a notebook."""
+_SCRIPTS = ("tree.js", "tree_controls.js", "tree_panel.js")
 _PLACE = re.compile(r"\{\{(title|style|script|data|style_hash|script_hash)\}\}")
 
 
@@ -26,7 +27,7 @@ def tree_page(result: SearchResult, *, title: str | None = None) -> str:
     `title` is the page's, the problem's beginning unless given.
     """
     words = " ".join((title or result.problem or "search tree").split())[:80]
-    style, script = _asset("tree.css"), _asset("tree.js")
+    style, script = _asset("tree.css"), "\n".join(map(_asset, _SCRIPTS))
     places = {
         # Half a surrogate pair, which a command line may hold, has no UTF-8.
         "title": html.escape(words.encode("utf-8", "replace").decode("utf-8")),
@@ -81,7 +82,7 @@ def _data(result: SearchResult) -> dict[str, Any]:
         "answer": result.answer,
         "votes": [[vote.answer, round(vote.weight, 4), vote.count] for vote in result.votes],
         "strategy": strategy["name"],
-        "settings": strategy["fields"] or {"width": search.strategy.width},
+        "settings": strategy["fields"] or {"width": int(search.strategy.width)},
         "limits": {
             "max_tokens": search.max_tokens,
             "max_depth": search.max_depth,
