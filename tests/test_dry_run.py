@@ -99,6 +99,52 @@ def test_the_configuration_for_qwen_names_every_strategy() -> None:
     assert grid.dataset == "math500"
 
 
+def test_a_wrong_option_of_the_policy_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
+    done = dry(tmp_path, "--problems", "3", "--widths", "4", "--policy-option", "nonsense=1")
+    assert done.returncode == 1
+    assert "nonsense" in done.stdout
+    assert "As plain messages, without chat template: the tokenizer of 'demo'" in done.stdout
+    assert "Assumed, not measured" in done.stdout
+
+
+def test_no_prm_is_nothing_wrong(tmp_path: Path) -> None:
+    grid = ("--problems", "1", "--widths", "2", "--strategies", "best-of-n")
+    done = dry(tmp_path, *grid, "--prm", "none")
+    assert done.returncode == 0, done.stdout
+    assert "no PRM: every step is worth the same" in done.stdout
+    assert "Measured on 1 search by" in done.stdout
+
+
+def test_the_embedder_is_tried_where_a_strategy_embeds(tmp_path: Path) -> None:
+    grid = ("--problems", "1", "--widths", "2", "--strategies", "ets")
+    with_policy = dry(tmp_path, *grid, "--embedder", "policy")
+    assert with_policy.returncode == 0, with_policy.stdout
+    assert "a step is alike by" in with_policy.stdout
+    absent = dry(tmp_path, *grid, "--embedder", "sentence-transformers:/nowhere")
+    assert absent.returncode == 1
+    said = absent.stdout[absent.stdout.index("embedder sentence-transformers:/nowhere") :]
+    assert "✗" in said
+    unused = ("--problems", "1", "--widths", "2", "--strategies", "rebase")
+    done = dry(tmp_path, *unused, "--embedder", "sentence-transformers:/nowhere")
+    assert done.returncode == 0, "no strategy embeds"
+
+
+def test_prompts_that_a_policy_refuses_are_counted(tmp_path: Path) -> None:
+    """Of all problems, not of the three that are shown: one would end a run after hours."""
+    texts = ["Mia has 2 marbles. How many marbles does Mia have now?"] * 4
+    texts.append("Mia has 2 marbles. " * 2000)
+    rows = [{"id": k, "problem": text, "answer": "2"} for k, text in enumerate(texts)]
+    file = tmp_path / "problems.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    grid = ("--dataset", str(file), "--widths", "2", "--strategies", "rebase", "--json")
+    done = dry(tmp_path, *grid)
+    assert done.returncode == 1
+    plan = json.loads(done.stdout)
+    findings = [finding["text"] for finding in plan["reports"][0]["findings"]]
+    assert any(text.startswith("1 of 5 prompts are refused; problem 4: ") for text in findings)
+    assert [shown["key"] for shown in plan["prompts"]] == [0, 1, 2]
+
+
 @pytest.mark.parametrize("options", [("--strategies", "best"), ("--widths", "0")])
 def test_a_wrong_grid_is_refused_before_anything_is_loaded(
     tmp_path: Path, options: tuple[str, str]

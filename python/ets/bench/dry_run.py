@@ -4,46 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from ets.bench.grid import Grid
+from ets.bench.prompts import PromptShown, first_prompts
 from ets.bench.runner import chosen_problems
 from ets.config import search_arguments
-from ets.doctor.loading import load_as_policy, load_as_prm, what_it_is
-from ets.doctor.policy import HasPrompt, Load, examine_policy
+from ets.doctor.embedder import examine_embedder
+from ets.doctor.loading import (
+    load_as_embedder,
+    load_as_policy,
+    load_as_prm,
+    what_it_is,
+)
+from ets.doctor.policy import Load, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.doctor.report import Report
-from ets.engine_name import EngineName
+from ets.embed import Embedder
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.policy import Policy
-from ets.policy.base import PolicyOptions
-from ets.policy.prompt import PolicyPrompt
 from ets.prm import PRM
 from ets.problems import Problem
 from ets.results import SearchResult
 from ets.search import Search
 from ets.strategy import REBASE
 
-PROMPTS = 3
 PROBED = 2
 """Problems that are searched, at the smallest width, to measure what the rest would cost."""
 ASSUMED_TOKENS, ASSUMED_STEPS = 600, 12
 """Of one solution, where no engine is there to measure it: chain-of-thought mathematics by a small
 model, to be replaced by a measurement."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What the policy is given of one problem."""
-
-    key: str | int | None
-    text: str
-    tokens: int | None
-    """None where the tokenizer could not be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Plan:
     cells: int
     seeds: int
     reports: tuple[Report, ...]
-    prompts: tuple[Shown, ...]
+    prompts: tuple[PromptShown, ...]
     prompts_error: str | None
     """Why the prompts are shown as plain messages."""
     costs: tuple[Cost, ...]
@@ -85,6 +78,10 @@ class Plan:
         return self.dataset_error is None and all(report.healthy for report in self.reports)
 
 
+_Engines = tuple["Policy | Report", "PRM | Report", "Embedder | Report | None"]
+"""Each loaded, or why it is not; an embedder only where a strategy needs one."""
+
+
 def dry_run(grid: Grid) -> Plan:
     """Load and try the engines, make the first prompts, estimate; nothing is written.
 
@@ -95,29 +92,23 @@ def dry_run(grid: Grid) -> Plan:
 
 async def _dry_run(grid: Grid) -> Plan:
     problems, dataset_error = _problems(grid)
-    said = grid.search
-    policy_name, prm_name = said.get("policy", "demo"), said.get("prm", "demo")
-    options = said.get("policy_options", {})
-    async with AsyncExitStack() as engines:
-        # Both before one is tried, as a run does: they may share a device.
-        writer = await asyncio.to_thread(load_as_policy, policy_name, options)
-        if isinstance(writer, Policy):
-            engines.push_async_callback(writer.aclose)
-        judge = await asyncio.to_thread(load_as_prm, prm_name, said.get("prm_options", {}))
-        if isinstance(judge, PRM):
-            engines.push_async_callback(judge.aclose)
-        load = Load(max(grid.widths), said.get("max_tokens", 1024))
-        reports = [
-            writer
-            if isinstance(writer, Report)
-            else await examine_policy(writer, policy_name, load),
-            judge if isinstance(judge, Report) else await examine_prm(judge, prm_name),
-        ]
-        if what := what_it_is(reports[0], options):
+    policy_name = grid.search.get("policy", "demo")
+    policy_options = grid.search.get("policy_options", {})
+    results: list[SearchResult] = []
+    seconds = 0.0
+    async with AsyncExitStack() as stack:
+        # All before one is tried, as a run does: they may share a device.
+        engines = await asyncio.to_thread(_load, grid)
+        for engine in engines:
+            if engine is not None and not isinstance(engine, Report):
+                stack.push_async_callback(engine.aclose)
+        reports = await _examined(grid, engines)
+        writer, judge, _ = engines
+        if what := what_it_is(reports[0], policy_options):
             reports[0].find("bad", what)
-        prompts, prompts_error = _prompts(writer, policy_name, options, problems[:PROMPTS])
-        results: list[SearchResult] = []
-        seconds = 0.0
+        prompts, prompts_error = first_prompts(
+            writer, policy_name, policy_options, problems, reports[0]
+        )
         if isinstance(writer, Policy) and isinstance(judge, PRM) and problems:
             begin = time.perf_counter()
             try:
@@ -136,6 +127,43 @@ async def _dry_run(grid: Grid) -> Plan:
         costs=tuple(costs(grid, len(problems) or 1, results, seconds)),
         probed=len(results),
     )
+
+
+def _load(grid: Grid) -> _Engines:
+    said = grid.search
+    writer = load_as_policy(said.get("policy", "demo"), said.get("policy_options", {}))
+    judge = load_as_prm(said.get("prm", "demo"), said.get("prm_options", {}))
+    if not any(cell.strategy().needs_embeddings for cell in grid.cells()):
+        return writer, judge, None
+    name = said.get("embedder", "lexical")
+    policy = writer if isinstance(writer, Policy) else None
+    if policy is None and name.partition("?")[0] == "policy":
+        unknown = Report("embedder", name)
+        unknown.find("note", "not tried, as the policy, whose model it is, could not be loaded")
+        return writer, judge, unknown
+    return writer, judge, load_as_embedder(name, policy, said.get("embedder_options", {}))
+
+
+async def _examined(grid: Grid, engines: _Engines) -> list[Report]:
+    said, (writer, judge, embedder) = grid.search, engines
+    load = Load(max(grid.widths), said.get("max_tokens", 1024))
+    reports = [
+        writer
+        if isinstance(writer, Report)
+        else await examine_policy(writer, said.get("policy", "demo"), load)
+    ]
+    if isinstance(judge, Report):
+        reports.append(judge)
+    elif (name := said.get("prm", "demo")) == "none":
+        reports.append(Report("PRM", name))
+        reports[-1].find("note", "no PRM: every step is worth the same")
+    else:
+        reports.append(await examine_prm(judge, name))
+    if isinstance(embedder, Report):
+        reports.append(embedder)
+    elif embedder is not None:
+        reports.append(await examine_embedder(embedder, said.get("embedder", "lexical")))
+    return reports
 
 
 def costs(grid: Grid, problems: int, results: Sequence[SearchResult], seconds: float) -> list[Cost]:
@@ -167,34 +195,6 @@ def _problems(grid: Grid) -> tuple[list[Problem], str | None]:
         return chosen_problems(grid), None
     except (EngineError, InputError, MissingExtraError, OSError) as error:
         return [], " ".join(str(error).split())
-
-
-def _prompts(
-    writer: Policy | Report, name: str, options: Mapping[str, Any], problems: Sequence[Problem]
-) -> tuple[tuple[Shown, ...], str | None]:
-    """The prompts as the policy reads them, or as plain messages and the reason for it."""
-    try:
-        prompt = writer.prompt if isinstance(writer, HasPrompt) else _tokenizer_of(name, options)
-    except (EngineError, InputError, MissingExtraError) as error:
-        why = " ".join(str(error).split())
-        return tuple(Shown(p.key, _message(options, p.text), None) for p in problems), why
-    return tuple(
-        Shown(p.key, prompt.text(p.text), prompt.start(p.text).prompt_tokens) for p in problems
-    ), None
-
-
-def _tokenizer_of(name: str, options: Mapping[str, Any]) -> PolicyPrompt:
-    """The prompt of a policy that could not be loaded: its tokenizer may be there all the same."""
-    engine = EngineName.parse("policy", name, options)
-    known = {f.name for f in fields(PolicyOptions)}
-    chosen = {key: value for key, value in engine.options.items() if key in known}
-    return PolicyPrompt.load(engine.path, PolicyOptions(**chosen))
-
-
-def _message(options: Mapping[str, Any], problem: str) -> str:
-    system = options.get("system_prompt")
-    user = str(options.get("user_template", "{problem}")).replace("{problem}", problem)
-    return user if system is None else f"{system}\n\n{user}"
 
 
 def _probe(grid: Grid, policy: Policy, prm: PRM, problems: Sequence[Problem]) -> list[SearchResult]:

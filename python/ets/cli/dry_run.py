@@ -69,12 +69,14 @@ def _print_costs(grid: Grid, plan: Plan, output: Output) -> None:
 def _basis(grid: Grid, plan: Plan) -> str:
     if plan.probed:
         return (
-            f"Measured on {plan.probed} searches by REBASE at width {min(grid.widths)}, in "
-            "proportion to the width. Pruning takes less KV, larger widths batch better, and what "
-            "a bank has costs nothing: an upper bound, roughly."
+            f"Measured on {_number(plan.probed, 'search', 'searches')} by REBASE at width "
+            f"{min(grid.widths)}, in proportion to the width. Other problems may take more or "
+            "less; pruning takes less KV, more searches at once and larger widths less time, and "
+            "what a bank has costs nothing."
         )
     return (
-        f"Assumed, not measured: {ASSUMED_TOKENS} tokens a solution in {ASSUMED_STEPS} steps, "
+        f"Assumed, not measured: {ASSUMED_STEPS} steps of "
+        f"{ASSUMED_TOKENS // ASSUMED_STEPS} tokens a solution, "
         "nothing shared between solutions, the PRM reading each step once. With the engines there "
         "it is measured."
     )
@@ -91,8 +93,8 @@ def _cells(cost: Cost) -> tuple[str, ...]:
     )
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _number(count: int, what: str, several: str | None = None) -> str:
+    return f"{count} {what if count == 1 else several or what + 's'}"
 
 
 def _duration(seconds: float) -> str:

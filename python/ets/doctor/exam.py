@@ -21,6 +21,8 @@ WRONG = (
     "There are 2 bags of 3 marbles. 3 + 2 = 5 more.",
     "Eva has 22 marbles and gets 5 more: 22 + 5 = 27. The answer is 27.",
 )
+SAME = "She buys 2 bags with 3 marbles each: 3 * 2 = 6 marbles."
+"""The second step of `RIGHT` in other words."""
 FIRST_WRONG = 1
 """The index of the first step that is wrong in `WRONG`."""
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ets.doctor.report import Report
+from ets.embed import Embedder, load_embedder
 from ets.errors import EngineError, MissingExtraError
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import find_format
 
-_WITH_CHECKPOINT = ("transformers", "vllm")
+WITH_CHECKPOINT = ("transformers", "vllm")
+"""Backends whose names end in a checkpoint."""
 _SERVER = "python -m vllm.entrypoints.openai.api_server --model MODEL"
 
 
@@ -30,6 +32,16 @@ def load_as_prm(name: str, options: Mapping[str, Any]) -> PRM | Report:
         return load_prm(name, **options)
     except (EngineError, MissingExtraError, ValueError, TypeError) as error:
         return _failed(Report("PRM", name), error, options)
+
+
+def load_as_embedder(
+    name: str, policy: Policy | None, options: Mapping[str, Any]
+) -> Embedder | Report:
+    """The embedder of a name, maybe one of the policy's model, or why there is none."""
+    try:
+        return load_embedder(name, policy=policy, **options)
+    except (EngineError, MissingExtraError, ValueError, TypeError) as error:
+        return _failed(Report("embedder", name), error, options)
 
 
 def what_it_is(report: Report, options: Mapping[str, Any]) -> str:
@@ -71,4 +83,4 @@ def _what_to_do(report: Report, error: Exception, options: Mapping[str, Any]) ->
 
 def _checkpoint(report: Report) -> Checkpoint | None:
     backend, _, path = report.name.partition("?")[0].partition(":")
-    return Checkpoint(path) if backend in _WITH_CHECKPOINT and path else None
+    return Checkpoint(path) if backend in WITH_CHECKPOINT and path else None
