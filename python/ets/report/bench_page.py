@@ -148,7 +148,7 @@ def _claim(claim: EqualAccuracy) -> dict[str, Any]:
 
 def _settings(line: Line) -> str:
     """A cell's options but its width."""
-    return short_label(line.cell).partition(", ")[2] or "as published"
+    return short_label(line.cell).partition(", ")[2] or "default"
 
 
 def _ks(lines: Sequence[Line]) -> list[int]:

@@ -66,7 +66,8 @@ def accuracy_by_width(lines: Sequence[Line]) -> Drawing:
             "accuracy-by-width",
             "Accuracy against width",
             "Share of problems that are answered right. Bars: 95% intervals (Wilson) over the "
-            "problems; points of one width stand beside each other only to be told apart.",
+            "problems; points of one width stand beside each other only to be told apart."
+            + _told(styles),
         )
 
 
@@ -166,6 +167,13 @@ def _styles(series: dict[str, list[Line]]) -> dict[str, LineStyle]:
     return found
 
 
+def _told(styles: dict[str, LineStyle]) -> str:
+    """What dashes mean, where there are any."""
+    if all(style == _DASHES[0] for style in styles.values()):
+        return ""
+    return " Dashed and dotted: further settings of a strategy, in the order of the tables."
+
+
 def _pareto(
     lines: Sequence[Line],
     cost: Callable[[Line], float],
@@ -209,7 +217,7 @@ def _pareto(
             name,
             title,
             "Up and to the left is better. Grey band: the Pareto front of the point estimates, "
-            "its settings named. Bars: 95% intervals (Wilson) over the problems.",
+            "its settings named. Bars: 95% intervals (Wilson) over the problems." + _told(styles),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from ets.answer import VoteMethod
-from ets.bench.grid import Cell, Grid
+from ets.bench.grid import Grid
 from ets.bench.run_folder import Key, key_of
 from ets.bench.summary import Row
 from ets.problems import Problem
@@ -115,8 +115,3 @@ def _search(row: Row, cell: int, vote: VoteMethod, tree: str | None) -> dict[str
         "end": row["end"],
         "tree": tree,
     }
-
-
-def cells_of(grid: Grid) -> dict[str, Cell]:
-    """The cells by their labels."""
-    return {cell.label: cell for cell in grid.cells()}
