@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from ets.bench.dry_run import ASSUMED_TOKENS, costs
+from ets.bench.dry_run import ASSUMED_TOKENS, Plan, costs, dry_run, spread
 from ets.bench.grid import Grid
 from ets.cli.setup import make_grid
+from ets.problems import Problem
 from ets.strategy_names import STRATEGIES
 from test_bench_run import write_problems
 
@@ -32,6 +33,13 @@ def dry(cwd: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def searched(policy: int, prm: int, cached: int, peak: int) -> Any:
     usage = SimpleNamespace(policy_tokens=policy, prm_tokens=prm, prm_cached_tokens=cached)
     return SimpleNamespace(usage=usage, kv=SimpleNamespace(before=SimpleNamespace(peak=peak)))
+
+
+def test_the_probe_is_spread_over_the_problems() -> None:
+    problems = [Problem(str(k)) for k in range(500)]
+    assert [problem.text for problem in spread(problems)] == ["0", "125", "250", "375"]
+    assert spread(problems[:3]) == problems[:3]
+    assert spread([]) == []
 
 
 def test_costs_by_hand() -> None:
@@ -59,14 +67,14 @@ def test_the_bundled_pair(tmp_path: Path) -> None:
     assert done.stdout.count("<|user|>") >= 3 + 2  # three prompts, and those of the doctor
     assert "problem test-002, " in done.stdout
     assert "5 problems x 1 setting of strategies x 1 seed; data set demo" in done.stdout
-    assert "Measured on 2 searches by REBASE at width 4" in done.stdout
+    assert "Measured on 4 searches by REBASE at width 4" in done.stdout
 
 
 def test_json(tmp_path: Path) -> None:
     done = dry(tmp_path, "--problems", "5", "--widths", "4,8", "--json")
     [plan] = [json.loads(line) for line in done.stdout.splitlines()]
     assert plan["ready"] is True
-    assert plan["probed"] == 2
+    assert plan["probed"] == 4
     assert [cost["width"] for cost in plan["costs"]] == [4, 8]
     assert all(cost["seconds"] > 0 for cost in plan["costs"])
     assert [shown["key"] for shown in plan["prompts"]] == ["test-000", "test-001", "test-002"]
@@ -107,26 +115,35 @@ def test_a_wrong_option_of_the_policy_is_said_and_the_rest_is_done(tmp_path: Pat
     assert "Assumed, not measured" in done.stdout
 
 
-def test_no_prm_is_nothing_wrong(tmp_path: Path) -> None:
-    grid = ("--problems", "1", "--widths", "2", "--strategies", "best-of-n")
-    done = dry(tmp_path, *grid, "--prm", "none")
-    assert done.returncode == 0, done.stdout
-    assert "no PRM: every step is worth the same" in done.stdout
-    assert "Measured on 1 search by" in done.stdout
+def small(strategy: str, **search: Any) -> Plan:
+    """The plan of a grid of the bundled policy."""
+    said = {"policy": "demo", **search}
+    return dry_run(Grid(problems=1, widths=(2,), strategies=(strategy,), search=said))
 
 
-def test_the_embedder_is_tried_where_a_strategy_embeds(tmp_path: Path) -> None:
-    grid = ("--problems", "1", "--widths", "2", "--strategies", "ets")
-    with_policy = dry(tmp_path, *grid, "--embedder", "policy")
-    assert with_policy.returncode == 0, with_policy.stdout
-    assert "a step is alike by" in with_policy.stdout
-    absent = dry(tmp_path, *grid, "--embedder", "sentence-transformers:/nowhere")
-    assert absent.returncode == 1
-    said = absent.stdout[absent.stdout.index("embedder sentence-transformers:/nowhere") :]
-    assert "✗" in said
-    unused = ("--problems", "1", "--widths", "2", "--strategies", "rebase")
-    done = dry(tmp_path, *unused, "--embedder", "sentence-transformers:/nowhere")
-    assert done.returncode == 0, "no strategy embeds"
+def test_no_prm_is_nothing_wrong() -> None:
+    plan = small("best-of-n", prm="none")
+    assert plan.ready
+    assert [finding.level for finding in plan.reports[1].findings] == ["note"]
+    assert plan.probed == 1
+
+
+def test_the_embedder_is_tried_where_a_strategy_embeds() -> None:
+    tried = small("ets", embedder="policy")
+    assert tried.ready
+    assert [report.part for report in tried.reports] == ["policy", "PRM", "embedder"]
+    assert tried.reports[2].findings[0].text.startswith("a step is alike by")
+    absent = "sentence-transformers:/nowhere"
+    plan = small("ets", embedder=absent)
+    assert not plan.ready
+    assert [report.healthy for report in plan.reports] == [True, True, False]
+    assert small("rebase", embedder=absent).ready, "no strategy embeds"
+
+
+def test_the_policys_own_embedder_without_the_policy() -> None:
+    plan = small("ets", policy="transformers:/nowhere", prm="demo", embedder="policy")
+    assert [report.healthy for report in plan.reports] == [False, True, True]
+    assert "could not be loaded" in plan.reports[2].findings[0].text
 
 
 def test_prompts_that_a_policy_refuses_are_counted(tmp_path: Path) -> None:
@@ -136,13 +153,11 @@ def test_prompts_that_a_policy_refuses_are_counted(tmp_path: Path) -> None:
     rows = [{"id": k, "problem": text, "answer": "2"} for k, text in enumerate(texts)]
     file = tmp_path / "problems.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    grid = ("--dataset", str(file), "--widths", "2", "--strategies", "rebase", "--json")
-    done = dry(tmp_path, *grid)
-    assert done.returncode == 1
-    plan = json.loads(done.stdout)
-    findings = [finding["text"] for finding in plan["reports"][0]["findings"]]
+    plan = dry_run(Grid(dataset=str(file), widths=(2,), strategies=("rebase",)))
+    assert not plan.ready
+    findings = [finding.text for finding in plan.reports[0].findings]
     assert any(text.startswith("1 of 5 prompts are refused; problem 4: ") for text in findings)
-    assert [shown["key"] for shown in plan["prompts"]] == [0, 1, 2]
+    assert [shown.key for shown in plan.prompts] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("options", [("--strategies", "best"), ("--widths", "0")])

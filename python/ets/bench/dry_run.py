@@ -32,7 +32,7 @@ from ets.results import SearchResult
 from ets.search import Search
 from ets.strategy import REBASE
 
-PROBED = 2
+PROBED = 4
 """Problems that are searched, at the smallest width, to measure what the rest would cost."""
 ASSUMED_TOKENS, ASSUMED_STEPS = 600, 12
 """Of one solution, where no engine is there to measure it: chain-of-thought mathematics by a small
@@ -112,7 +112,7 @@ async def _dry_run(grid: Grid) -> Plan:
         if isinstance(writer, Policy) and isinstance(judge, PRM) and problems:
             begin = time.perf_counter()
             try:
-                results = await asyncio.to_thread(_probe, grid, writer, judge, problems[:PROBED])
+                results = await asyncio.to_thread(_probe, grid, writer, judge, spread(problems))
             except (EngineError, InputError) as error:
                 reports[0].find("bad", f"a search failed: {error}")
             seconds = time.perf_counter() - begin
@@ -164,6 +164,12 @@ async def _examined(grid: Grid, engines: _Engines) -> list[Report]:
     elif embedder is not None:
         reports.append(await examine_embedder(embedder, said.get("embedder", "lexical")))
     return reports
+
+
+def spread(problems: Sequence[Problem]) -> list[Problem]:
+    """`PROBED` of the problems, from all over: data sets are often sorted."""
+    count = min(PROBED, len(problems))
+    return [problems[k * len(problems) // count] for k in range(count)]
 
 
 def costs(grid: Grid, problems: int, results: Sequence[SearchResult], seconds: float) -> list[Cost]:
