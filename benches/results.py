@@ -54,7 +54,7 @@ def runs(folder: Path) -> Iterator[tuple[str, list[str]]]:
         given = ["--widths", str(width), "--lambda-b", ",".join(map(str, prices))]
         yield f"width-{width}", ["bench", *given, *options]
     for auroc in AUROCS:
-        given = ["--prm", f"demo-checker?auroc={auroc}", "--widths", "16", "--problems", "300"]
+        given = ["--prm", f"demo-checker?auroc={auroc}", "--widths", "16", "--problems", "150"]
         yield f"checker-{auroc}", ["bench", *given, "--strategies", FEW]
 
 
