@@ -13,10 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
-    import tomllib
-except ImportError:
-    import tomli as tomllib  # type: ignore[no-redef]
+from ets.config import read_toml
 
 TUNED = (4, 16, 64)
 """Widths; a larger one takes what was chosen for the largest."""
@@ -61,7 +58,7 @@ def runs(folder: Path) -> Iterator[tuple[str, list[str]]]:
 def tuned_price(tune: Path, width: int) -> float:
     """The `lambda_b` that was chosen; the published one where no pruning stayed within the loss."""
     file = tune / f"width-{min(width, max(TUNED))}.toml"
-    chosen = tomllib.loads(file.read_text("utf-8"))["strategy"]
+    chosen = read_toml(str(file))["strategy"]
     return float(chosen.get("lambda_b", PUBLISHED))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
 from ets.checks import check_choice
@@ -10,6 +12,8 @@ from ets.results import SearchResult, Solution
 from ets.trajectory import Trajectory
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
+
+_OWN = ("vote", "score", "answer_pattern")
 
 
 class Tally:
@@ -30,6 +34,11 @@ class Tally:
         self._vote: VoteMethod = vote
         self._score: Aggregation = score
         self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Tally:
+        """The tally of a search with these arguments of `ets.Search`, of which it takes its own."""
+        return cls(**{name: arguments[name] for name in _OWN if name in arguments})
 
     def result(self, problem: str, tree: TreeSearch, usage: Usage) -> SearchResult:
         """The outcome of a search, over or not: the votes of its completed trajectories."""

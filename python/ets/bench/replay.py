@@ -25,7 +25,6 @@ from ets.tally import Tally
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
 
-_VOTING = ("vote", "score", "answer_pattern")
 _OF_ENGINES = ("policy_seconds", "prm_seconds")
 """What a row says of engines' time: there are none."""
 _COMPUTED = ("lexical", "demo")
@@ -70,8 +69,7 @@ class Replay:
 
     def __init__(self, run: RunFolder, grid: Grid, bank: SampleBank | None = None) -> None:
         self._run, self._grid = run, grid
-        voting = {key: grid.search[key] for key in _VOTING if key in grid.search}
-        self._tally = Tally(**voting)
+        self._tally = Tally.of(grid.search)
         self._vector = _vector(grid, bank)
         self.samples = 0
         """Recorded in the run, each counted once; of the searches replayed so far."""

@@ -22,7 +22,6 @@ TreeChoice = Literal["all", "wrong", "none"]
 MOST = 500
 """Pages of the problems that some search got wrong, unless told otherwise: tens of megabytes."""
 FOLDER = "trees"
-_VOTING = ("vote", "score", "answer_pattern")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class TreePages:
         `InputError` for a tree that cannot be read.
         """
         search = Grid.read(self.run.config["configuration"]).search
-        tally = Tally(**{key: value for key, value in search.items() if key in _VOTING})
+        tally = Tally.of(search)
         texts = {problem.key: problem.text for problem in self.run.problems()}
         if self.rows:
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
