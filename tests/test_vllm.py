@@ -348,13 +348,25 @@ def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
     assert result.tree.nodes.tokens[0] == smollm2.start(result.problem).prompt_tokens
 
 
-def test_aclose_leaves_no_process(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
+def test_aclose_leaves_no_process(
+    smollm2: VLLMPolicy, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ets.vllm_engine import _processes
 
-    processes = _processes(engine_loop.run(smollm2.engine.ready()))
+    llm = engine_loop.run(smollm2.engine.ready())
+    processes = _processes(llm)
     assert processes
     assert all(process.is_alive() for process in processes)
+    reading = []
+    shutdown = llm.shutdown
+
+    def watched(**options: Any) -> None:
+        reading.append(not llm.output_handler.done())
+        shutdown(**options)
+
+    monkeypatch.setattr(llm, "shutdown", watched)
     engine_loop.run(smollm2.aclose())
+    assert reading == [False], "who still reads then may log the engine's end as its death"
     assert not any(process.is_alive() for process in processes)
     root = smollm2.start(PROBLEM)
     with pytest.raises(EngineError, match="is closed"):

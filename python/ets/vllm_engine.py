@@ -181,6 +181,8 @@ class VLLMEngine:
         """Answer those that still wait for an output, and would wait for ever."""
         closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
         llm.output_processor.propagate_error(closed)
+        if llm.output_handler is not None:  # it would log the end of the engine as its death
+            llm.output_handler.cancel()
 
     def _closed(self) -> EngineError:
         return EngineError(f"the vLLM engine of {self.model!r} is closed")
