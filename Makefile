@@ -10,6 +10,8 @@ RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) Cargo.toml Cargo.lock
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 FUZZ_SECONDS ?= 1800
+# evaluation/data/mawps/singleop.jsonl of QwenLM/Qwen2.5-Math
+SINGLEOP ?= ../shared/data/mawps_singleop.jsonl
 
 .PHONY: help demo test test-rust test-highs test-python fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
 
@@ -94,6 +96,7 @@ bench-its-hub: $(VENV)/.dev ## beside its-hub on one vLLM server (docs/throughpu
 
 results: $(VENV)/.dev ## the tables of docs/results.md; hours on two cores
 	$(BIN)/python benches/results.py .cache/results --workers 2
+	$(BIN)/python benches/singleop.py .cache/results $(SINGLEOP)
 
 train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 	$(BIN)/python -m ets.demo.train
