@@ -58,9 +58,10 @@ class Steps:
     group: tuple[tuple[int, int], ...]
     """[steps] problem and number of the step."""
 
-    def of(self, problems: Sequence[int]) -> Steps:
+    def of(self, problems: Iterable[int]) -> Steps:
         """Only those of some problems."""
-        rows = [i for i, (problem, _) in enumerate(self.group) if problem in set(problems)]
+        wanted = set(problems)
+        rows = [i for i, (problem, _) in enumerate(self.group) if problem in wanted]
         return Steps(self.states[rows], self.right[rows], tuple(self.group[i] for i in rows))
 
     def auroc_within(self, rewards: Tensor) -> float:

@@ -7,7 +7,8 @@ are searched, with width 16, twice: with the same model as a judge of its steps,
 on it, trained on its solutions of 300 other problems (`benches/prm_head.py`). All through vLLM. The
 strategies share a bank, since an engine that batches does not give one sample twice. At the end:
 how well each PRM tells right solutions from wrong ones (the AUROC of its rewards at one step of one
-problem, over the independent samples).
+problem, over the independent samples), and what ETS had to choose from. Run it in the repository's
+root: the models' names are relative to it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -38,7 +40,10 @@ def main() -> None:
     parser.add_argument("problems", type=Path)
     given = parser.parse_args()
     if not given.problems.exists():
-        parser.error(f"problems: there is no {given.problems}; the docstring says where it is from")
+        parser.error(
+            f"problems: there is no {given.problems}; it is evaluation/data/mawps/singleop.jsonl "
+            "of QwenLM/Qwen2.5-Math: make results SINGLEOP=FILE"
+        )
     smollm2_checkpoint()
     data = ["--dataset", str(given.problems)]
     judge = f"vllm:{CACHE.relative_to(ROOT)}"
@@ -58,7 +63,11 @@ def search(folder: Path, name: str, data: list[str], prm: list[str]) -> None:
     bank = str(folder / "smollm2.sqlite")
     wanted = ["--problems", str(TESTED), "--strategies", STRATEGIES, "--bank", bank]
     run(folder, name, [*data, *wanted, *prm])
-    print(f"smollm2-{name}: AUROC {quality(RunFolder(folder / f'smollm2-{name}')):.3f}", flush=True)
+    found = RunFolder(folder / f"smollm2-{name}")
+    print(
+        f"smollm2-{name}: AUROC {quality(found):.3f}; a selection of ETS: {shape(found)}",
+        flush=True,
+    )
 
 
 def quality(run: RunFolder) -> float:
@@ -73,12 +82,29 @@ def quality(run: RunFolder) -> float:
     return auroc_within(steps)
 
 
+def shape(run: RunFolder) -> str:
+    """Means over the selections of ETS behind the first."""
+    sums: Counter[str] = Counter()
+    for row in run.rows():
+        tree = run.tree(row) if row["cell"].startswith("ets width") else None
+        for step in list(tree.kv)[1:] if tree else ():
+            fates = tree.nodes.fate
+            level = [v for v in tree.nodes.levels[step.depth] if fates[v] in ("kept", "pruned")]
+            if level:
+                sums["selections"] += 1
+                sums["candidates"] += len(level)
+                sums["clusters"] += len({tree.nodes.cluster[v] for v in level})
+                sums["kept"] += sum(fates[v] == "kept" for v in level)
+    n = sums.pop("selections")
+    return ", ".join(f"{count / n:.1f} {name}" for name, count in sums.items())
+
+
 def run(folder: Path, name: str, options: list[str]) -> None:
-    """One `ets bench`, in the repository's root: the models' names are relative to it."""
+    """One `ets bench`."""
     print(f"== smollm2-{name}", flush=True)
     config = ["--config", str(ROOT / "benches" / "singleop.toml")]
     command = [sys.executable, "-m", "ets", "bench", str(folder / f"smollm2-{name}")]
-    subprocess.run([*command, *config, *options], check=True, cwd=ROOT)
+    subprocess.run([*command, *config, *options], check=True)
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ class VLLMEngine:
         return Reply(output, preemptions)
 
     async def _fail_waiting(self, llm: Any) -> None:
-        """Answer those that still wait for an output, and would wait for ever."""
+        """Answer those that would wait for an output for ever, and read no more outputs."""
         closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
         llm.output_processor.propagate_error(closed)
         if llm.output_handler is not None:  # it would log the end of the engine as its death
