@@ -225,7 +225,15 @@ def test_a_row_has_its_tree_if_trees_are_kept(tmp_path: Path) -> None:
     assert [other.tree(row) for row in other.rows()] == [None] * len(run.rows())
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"{}"), gzip.compress(b"[")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"no gzip", id="no gzip"),
+        pytest.param(gzip.compress(b"{}"), id="no tree"),
+        pytest.param(gzip.compress(b"["), id="half a JSON"),
+    ],
+)
 def test_a_damaged_tree_is_named(tmp_path: Path, damage: bytes) -> None:
     row = {"cell": "rebase width=4", "seed": 0, "id": "a/../b"}
     with RunFolder.open(tmp_path, {}, DATASET) as run:
