@@ -16,13 +16,11 @@ from typing import Any
 
 import pytest
 
-import ets
 from ets.bench.dataset import load_dataset
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval
 from ets.bench.summary import summarise
-from ets.cli.setup import make_grid
 from ets.errors import InputError
 from ets.problems import Problem
 
@@ -51,69 +49,6 @@ def trees_of(folder: Path) -> dict[str, bytes]:
     assert None not in trees
     assert len(trees) == len(files)
     return files
-
-
-# --- the grid -----------------------------------------------------------------------------------
-
-
-def test_cells_have_the_lambdas_that_their_strategy_has() -> None:
-    grid = Grid(
-        strategies=("rebase", "ets-kv", "ets"), widths=(4, 8), lambda_b=(0.5, 1.0), lambda_d=(2.0,)
-    )
-    labels = [cell.label for cell in grid.cells()]
-    assert labels == [
-        "rebase width=4",
-        "rebase width=8",
-        *(f"ets-kv width={w} lambda_b={b}" for w in (4, 8) for b in (0.5, 1.0)),
-        *(f"ets width={w} lambda_b={b} lambda_d=2.0" for w in (4, 8) for b in (0.5, 1.0)),
-    ]
-    assert grid.cells()[-1].strategy() == ets.ETS(width=8, lambda_b=1.0, lambda_d=2.0)
-    assert grid.cells()[2].strategy() == ets.ETS(width=4, lambda_b=0.5, lambda_d=0.0)
-
-
-def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "bench.toml"
-    path.write_text(
-        'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\nprm = "none"\n'
-        "[search.policy_options]\ntop_p = 0.9\n"
-    )
-    given = {"widths": [64], "seeds": [1, 2]}
-    grid = make_grid(str(path), given, {"max_depth": 9}, policy_options={"temperature": 0.5})
-    assert (grid.dataset, grid.widths, grid.seeds) == ("gsm8k", (64,), (1, 2))
-    assert grid.search == {
-        "policy": "vllm:x",
-        "prm": "none",
-        "max_depth": 9,
-        "policy_options": {"top_p": 0.9, "temperature": 0.5},
-    }
-    path.write_text("wdths = [4]")
-    with pytest.raises(InputError, match=r"bench\.toml: unknown key 'wdths'"):
-        make_grid(str(path), {}, {})
-    assert json.loads(json.dumps(grid.to_dict())) == grid.to_dict()
-    assert "concurrency" not in grid.configuration()
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"strategies": ["a-star"]}, "strategies must be among ets, .* got 'a-star'"),
-        ({"strategies": []}, "must not be empty"),
-        ({"widths": [0]}, "width must be .* got 0"),
-        ({"widths": [4, 4]}, r"widths must not hold a value twice, got \[4, 4\]"),
-        ({"widths": 4}, "widths must be a list, got 4"),
-        ({"seeds": [-1]}, r"seeds\[0\] must be .* got -1"),
-        ({"lambda_b": [-1.0]}, "lambda_b must be"),
-        ({"problems": 0}, "problems must be .* got 0"),
-        ({"fields": {"question": "q"}}, "fields has the keys .* got 'question'"),
-        ({"search": {"seed": 1}}, "search.seed is set by the grid"),
-        ({"search": {"polcy": "x"}}, "search: unknown key 'polcy'"),
-        ({"search": {"policy": "vllm:x"}}, "search.prm must be given with the policy 'vllm:x'"),
-        ({"wdths": [4]}, "unknown key 'wdths'; the keys are dataset"),
-    ],
-)
-def test_mistakes_in_a_grid(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        Grid.read(given)
 
 
 # --- the folder ---------------------------------------------------------------------------------
@@ -267,6 +202,11 @@ def test_differences_of_two_configurations() -> None:
     b = {"configuration": {"seeds": [0, 1], "search": {}}, "dataset": {"problems": 3}}
     assert list(differences(a, b)) == [("seeds", "[0]", "[0, 1]"), ("search.prm", '"x"', "null")]
     assert list(differences(a, a)) == []
+    # An older version did not write a key that is empty now.
+    assert list(differences({"seeds": [0]}, {"seeds": [0], "sweep": {}})) == []
+    assert list(differences({}, {"sweep": {"solver": ["milp"]}})) == [
+        ("sweep.solver", "null", '["milp"]')
+    ]
 
 
 # --- a run, killed and not ----------------------------------------------------------------------

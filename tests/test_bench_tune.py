@@ -96,6 +96,17 @@ def test_the_file_is_a_configuration_of_a_search(tmp_path: Path) -> None:
     assert arguments["policy_options"] == {"system_prompt": 'Say "yes".\n'}
 
 
+def test_an_option_that_was_swept_is_in_the_file_unless_it_is_none(tmp_path: Path) -> None:
+    cell = "ets width=4 lambda_b=1.5 cluster_threshold=0.01 time_limit=None"
+    rows = rows_of({"rebase width=4": (lambda p: p < 60, 300), cell: (lambda p: p < 60, 200)})
+    sweep = {"cluster_threshold": (0.01,), "time_limit": (None,)}
+    grid = Grid(strategies=("rebase", "ets"), widths=(4,), lambda_b=(1.5,), sweep=sweep)
+    path = tmp_path / "chosen.toml"
+    path.write_text(as_toml(grid, choose(grid, rows)[0]))
+    strategy = search_arguments(read_config(path))["strategy"]
+    assert strategy == ets.ETS(width=4, lambda_b=1.5, cluster_threshold=0.01)
+
+
 def test_what_there_is_nothing_to_choose_from() -> None:
     rows = rows_of({"rebase width=4": (lambda p: True, 300)})
     with pytest.raises(InputError, match="width 4 needs searches by rebase and by ets"):
@@ -107,9 +118,9 @@ def test_what_there_is_nothing_to_choose_from() -> None:
 def test_the_command_writes_a_file_for_each_width(tmp_path: Path) -> None:
     problems = write_problems(tmp_path / "problems.jsonl", 12)
     command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--widths", "3,6"]
-    command += ["--lambda-b", "0.5,2", "--loss", "100"]
+    command += ["--lambda-b", "0.5,2", "--sweep", "cluster_threshold=0.01,0.2", "--loss", "100"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "ets width=6 lambda_b=2.0" in shown
+    assert "ets width=6 lambda_b=2.0 cluster_threshold=0.01" in shown
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     choices = [json.loads(line) for line in done.stdout.splitlines()]
     assert [choice["width"] for choice in choices] == [3, 6]

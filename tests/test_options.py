@@ -162,6 +162,7 @@ def test_a_search_from_a_file_is_the_search_of_its_arguments(tmp_path: Path) -> 
         ("[strategy]\nname = 'a-star'", ["strategy must be one of ets, ets-kv", "'a-star'"]),
         ("[strategy]\nname = 'beam'\nlambda_b = 1.0", ["lambda_b", "beam", "width, beam, reward"]),
         ("[strategy]\nname = 'ets-kv'\nlambda_d = 1.0", ["lambda_d", "ets-kv"]),
+        ("[strategy]\nname = 'ets-kv'\ncluster_threshold = 0.1", ["cluster_threshold", "ets-kv"]),
         ("[strategy]\nwidth = 0", ["width", "0"]),
         ("[budget]\nminutes = 3", ["'minutes' in budget", "tokens, seconds, prm_calls"]),
         ("[policy_options]\ncolour = 'red'", ["colour"]),

@@ -34,6 +34,8 @@ STRATEGIES: Mapping[str, type[Ours]] = MappingProxyType(
     }
 )
 DEFAULT_WIDTH = 16
+_OF_DIVERSITY = ("lambda_d", "cluster_threshold")
+"""Options of `ets` that `ets-kv`, for which diversity is worth nothing, does not have."""
 
 
 def strategy_by_name(name: str, **options: Any) -> Strategy:
@@ -61,4 +63,4 @@ def strategy_by_name(name: str, **options: Any) -> Strategy:
 def strategy_options(name: str) -> tuple[str, ...]:
     """The options that the strategy of a known name has."""
     names = tuple(field.name for field in fields(STRATEGIES[name]))
-    return tuple(key for key in names if (name, key) != ("ets-kv", "lambda_d"))
+    return tuple(key for key in names if name != "ets-kv" or key not in _OF_DIVERSITY)

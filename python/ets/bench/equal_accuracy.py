@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ets.bench.grid import BASELINE
 from ets.bench.statistics import Interval
-from ets.bench.summary import BASELINE, Line
+from ets.bench.summary import Line
 from ets.errors import InputError
 
 LOSS = 0.002

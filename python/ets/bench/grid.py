@@ -14,7 +14,11 @@ from ets.problems import Fields
 from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
 
+BASELINE = "rebase"
+"""The strategy that the others are measured by."""
 _SET_BY_THE_GRID = ("strategy", "seed")
+_AXES = {"width": "widths", "lambda_b": "lambda_b", "lambda_d": "lambda_d"}
+"""Options of strategies that have a key of their own."""
 _FREE = ("concurrency", "workers", "trees", "bank", "bank_read_only", "bank_gib")
 """What does not change what is found."""
 
@@ -65,6 +69,9 @@ class Grid:
     """For `ets` and `ets-kv`; empty: their default."""
     lambda_d: tuple[float, ...] = ()
     """For `ets`; empty: as published for the width."""
+    sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Other options, each with the values at which every strategy that has it is searched.
+    REBASE, by which the others are measured, keeps its own."""
     concurrency: int = 8
     """Problems in flight, in each process."""
     workers: int = 1
@@ -82,12 +89,11 @@ class Grid:
 
     def __post_init__(self) -> None:
         for name in ("strategies", "widths", "seeds", "lambda_b", "lambda_d"):
-            values = getattr(self, name)
-            if not isinstance(values, list | tuple):
-                raise InputError(f"{name} must be a list, got {values!r}")
-            if len(set(values)) != len(values):
-                raise InputError(f"{name} must not hold a value twice, got {list(values)}")
-            object.__setattr__(self, name, tuple(values))
+            object.__setattr__(self, name, _values(name, getattr(self, name)))
+        for name in self.strategies:
+            if not isinstance(name, str) or name not in STRATEGIES:
+                raise InputError(f"strategies must be among {', '.join(STRATEGIES)}, got {name!r}")
+        object.__setattr__(self, "sweep", self._checked_sweep())
         check_int("skip", self.skip, 0, 2**31)
         if self.problems is not None:
             check_int("problems", self.problems, 1, 2**31, ", or nothing for all")
@@ -142,12 +148,37 @@ class Grid:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        said = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        return {**said, "sweep": {key: list(values) for key, values in self.sweep.items()}}
 
     def _cells(self, name: str) -> Iterator[Cell]:
-        if name not in STRATEGIES:
-            raise InputError(f"strategies must be among {', '.join(STRATEGIES)}, got {name!r}")
-        axes = {"width": self.widths, "lambda_b": self.lambda_b, "lambda_d": self.lambda_d}
+        axes = {option: getattr(self, key) for option, key in _AXES.items()}
+        if name != BASELINE:
+            axes |= self.sweep
         axes = {k: v for k, v in axes.items() if v and k in strategy_options(name)}
         for values in itertools.product(*axes.values()):
             yield Cell(name, tuple(zip(axes, values, strict=True)))
+
+    def _checked_sweep(self) -> dict[str, tuple[Any, ...]]:
+        if not isinstance(self.sweep, Mapping):
+            raise InputError(f"sweep must be a table of options and values, got {self.sweep!r}")
+        swept = [name for name in self.strategies if name != BASELINE]
+        known = {key for name in swept for key in strategy_options(name)}
+        found = {}
+        for key, values in self.sweep.items():
+            if key in _AXES:
+                raise InputError(f"sweep.{key} has a key of its own, {_AXES[key]}")
+            if key not in known:
+                raise InputError(f"sweep.{key} is no option of {', '.join(swept) or 'a strategy'}")
+            found[key] = _values(f"sweep.{key}", values)
+            if not found[key]:
+                raise InputError(f"sweep.{key} must hold at least one value")
+        return found
+
+
+def _values(name: str, values: Any) -> tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise InputError(f"{name} must be a list, got {values!r}")
+    if any(value in values[:at] for at, value in enumerate(values)):
+        raise InputError(f"{name} must not hold a value twice, got {list(values)}")
+    return tuple(values)

@@ -213,8 +213,9 @@ def _compare(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) 
 
 def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str]]:
     """Where two JSON-able values differ: the keys down to there with dots between them, what one
-    has as JSON, what the other has; `null` where one has nothing."""
-    if isinstance(a, dict) and isinstance(b, dict):
+    has as JSON, what the other has; `null` where one has nothing, which an empty table is too."""
+    if all(value is None or isinstance(value, dict) for value in (a, b)):
+        a, b = a or {}, b or {}
         for key in [*a, *(k for k in b if k not in a)]:
             inner = key if path in ("", "configuration") else f"{path}.{key}"
             yield from differences(a.get(key), b.get(key), inner)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.answer import VoteMethod
-from ets.bench.grid import Cell, Grid
+from ets.bench.grid import BASELINE, Cell, Grid
 from ets.bench.statistics import (
     Interval,
     mcnemar,
@@ -23,7 +23,6 @@ from ets.bench.statistics import (
 )
 
 Row = dict[str, Any]
-BASELINE = "rebase"
 INDEPENDENT = "best-of-n"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from ets.answer import VoteMethod
 from ets.bench.equal_accuracy import LOSS, check_loss, least_kv
-from ets.bench.grid import Grid
+from ets.bench.grid import BASELINE, Grid
 from ets.bench.statistics import bootstrap_means
-from ets.bench.summary import BASELINE, Line, Row, right_of, summarise, whole_problems
+from ets.bench.summary import Line, Row, right_of, summarise, whole_problems
 from ets.errors import InputError, MissingExtraError
 
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
@@ -83,9 +83,10 @@ def as_toml(grid: Grid, choice: Choice) -> str:
     except ImportError as error:
         raise MissingExtraError("tomli_w", "bench") from error
     cell = choice.chosen.cell
+    options = {key: value for key, value in cell.options if value is not None}  # TOML has no null
     arguments: Mapping[str, Any] = {
         **grid.search,
-        "strategy": {"name": cell.name, **dict(cell.options)},
+        "strategy": {"name": cell.name, **options},
     }
     return f"# Chosen by `ets tune`: {describe(choice)}\n{tomli_w.dumps(arguments)}"
 

@@ -8,7 +8,7 @@ import typer
 
 from ets.cli import bench_options, options
 from ets.cli.output import open_output
-from ets.cli.setup import given, make_grid, parse_list, parse_options
+from ets.cli.setup import given, make_grid, parse_list, parse_options, parse_sweep
 
 
 def bench(
@@ -23,6 +23,7 @@ def bench(
     seeds: bench_options.Seeds = None,
     lambda_b: bench_options.LambdasB = None,
     lambda_d: bench_options.LambdasD = None,
+    sweep: bench_options.Sweep = None,
     policy: options.Policy = None,
     prm: options.PRM = None,
     embedder: options.Embedder = None,
@@ -53,6 +54,7 @@ def bench(
             seeds=parse_list("--seeds", seeds, int),
             lambda_b=parse_list("--lambda-b", lambda_b, float),
             lambda_d=parse_list("--lambda-d", lambda_d, float),
+            sweep=parse_sweep("--sweep", sweep),
             concurrency=concurrency,
             workers=workers,
             trees=trees,
@@ -77,6 +79,7 @@ def replay(
     widths: bench_options.Widths = None,
     lambda_b: bench_options.LambdasB = None,
     lambda_d: bench_options.LambdasD = None,
+    sweep: bench_options.Sweep = None,
     embedder: bench_options.ReplayEmbedder = None,
     bank: bench_options.ReplayBank = None,
     out: bench_options.ReplayOut = None,
@@ -91,6 +94,7 @@ def replay(
         widths=parse_list("--widths", widths, int),
         lambda_b=parse_list("--lambda-b", lambda_b, float),
         lambda_d=parse_list("--lambda-d", lambda_d, float),
+        sweep=parse_sweep("--sweep", sweep),
         bank=bank,
     )
     with open_output(as_json=as_json, debug=debug) as output:
@@ -131,6 +135,7 @@ def tune(
     seeds: bench_options.Seeds = None,
     lambda_b: bench_options.LambdasToTry = None,
     lambda_d: bench_options.LambdasD = None,
+    sweep: bench_options.Sweep = None,
     loss: bench_options.Loss = 0.2,
     policy: options.Policy = None,
     prm: options.PRM = None,
@@ -166,6 +171,7 @@ def tune(
                 seeds=parse_list("--seeds", seeds, int),
                 lambda_b=parse_list("--lambda-b", lambda_b, float),
                 lambda_d=parse_list("--lambda-d", lambda_d, float),
+                sweep=parse_sweep("--sweep", sweep),
                 concurrency=concurrency,
                 workers=workers,
                 trees=trees,

@@ -82,6 +82,15 @@ LambdasD = Annotated[
         metavar="X,...",
     ),
 ]
+Sweep = Annotated[
+    list[str] | None,
+    option(
+        _GRID,
+        "Values of another option, for the strategies that have it, but rebase: "
+        "cluster_threshold=0.01,0.05; may be given again.",
+        metavar="KEY=V,...",
+    ),
+]
 BenchConcurrency = Annotated[
     int | None, option(_GRID, "Problems in flight. \\[default: 8]", "--concurrency")
 ]

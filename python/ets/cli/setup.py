@@ -145,6 +145,21 @@ def parse_list(flag: str, text: str | None, kind: Callable[[str], T]) -> list[T]
         raise InputError(f"{flag} takes values with commas between them, got {text!r}") from error
 
 
+def parse_sweep(flag: str, pairs: list[str] | None) -> dict[str, list[Any]] | None:
+    """`KEY=V,V` pairs as the values of each option; None where nothing is given."""
+    if not pairs:
+        return None
+    found: dict[str, list[Any]] = {}
+    for pair in pairs:
+        key, sign, values = pair.partition("=")
+        if not sign or not key.isidentifier():
+            raise InputError(f"{flag} takes KEY=VALUE,VALUE, got {pair!r}")
+        if key in found:
+            raise InputError(f"{flag} {key} is given twice")
+        found[key] = [read_value(value.strip()) for value in values.split(",")]
+    return found
+
+
 def number_or_auto(flag: str, text: str) -> int | Literal["auto"]:
     """The value of an option that is a positive number or `auto`."""
     if text == "auto":

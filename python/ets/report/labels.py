@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ets.bench.grid import Cell
-from ets.bench.summary import BASELINE, Line
+from ets.bench.grid import BASELINE, Cell
+from ets.bench.summary import Line
 from ets.report.style import INK, MARKS, OTHER, PAPER, Mark
 
 if TYPE_CHECKING:
@@ -21,9 +21,13 @@ def mark_of(cell: Cell) -> Mark:
 
 def short_label(cell: Cell) -> str:
     """`ets 16, λb 2`: the cell in little room."""
-    prices = {"lambda_b": "λb", "lambda_d": "λd"}
-    options = [f"{prices.get(k, k)} {v:g}" for k, v in cell.options if k != "width"]
+    names = {"lambda_b": "λb", "lambda_d": "λd", "cluster_threshold": "threshold"}
+    options = [f"{names.get(k, k)} {_short(v)}" for k, v in cell.options if k != "width"]
     return ", ".join([f"{cell.name} {cell.width}", *options])
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def name_at_the_margin(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
