@@ -1,8 +1,9 @@
 """Make the runs of docs/results.md: `make results`; goes on where it was stopped.
 
 `ets tune` first, on the dev split; then every strategy on the test split, at the price that was
-chosen for the width beside the published one; then the exact step checker, blurred, in the PRM's
-place. Options behind the folder go to all of them: `--workers 14 --policy-option dtype=float32`.
+chosen for the width beside the published one; then the same for ETS with finer clusters, beside
+ETS-KV that saves as much; then the exact step checker, blurred, in the PRM's place. Options behind
+the folder go to all of them: `--workers 14 --policy-option dtype=float32`.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ets.config import read_toml
 
 TUNED = (4, 16, 64)
 """Widths; a larger one takes what was chosen for the largest."""
 PUBLISHED = 1.0
+FINE = {64: "2,3,4,6", 16: "2,3,4,6"}
+"""Prices of KV that are tried with finer clusters, by width."""
+THRESHOLDS = "0.0005,0.002"
+AS_MUCH = 1.5
+"""The price at which ETS-KV saves about as much as ETS with finer clusters."""
 EVERY = "best-of-n,beam,dvts,particle,dora,rebase,ets-kv,ets"
 FEW = "best-of-n,rebase,ets-kv,ets"
+THREE_SEEDS = ["--problems", "300", "--seeds", "0,1,2"]
 TESTS = {
-    64: ["--problems", "300", "--seeds", "0,1,2", "--strategies", EVERY],
-    16: ["--problems", "300", "--seeds", "0,1,2", "--strategies", EVERY],
-    4: ["--problems", "300", "--seeds", "0,1,2", "--strategies", EVERY],
+    64: [*THREE_SEEDS, "--strategies", EVERY],
+    16: [*THREE_SEEDS, "--strategies", EVERY],
+    4: [*THREE_SEEDS, "--strategies", EVERY],
     256: ["--problems", "100", "--seeds", "0", "--strategies", FEW],
 }
 """By width, what matters most first."""
@@ -43,23 +51,47 @@ def main() -> None:
 
 def runs(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Name and `ets` command of each run; what was tuned is read once it is there."""
+    dev = ["tune", "--split", "dev", "--problems", "200"]
     widths = ",".join(map(str, TUNED))
-    split = ["--split", "dev", "--problems", "200", "--lambda-b", "0.5,0.75,1,1.5,2"]
-    yield "tune", ["tune", *split, "--widths", widths]
+    yield "tune", [*dev, "--widths", widths, "--lambda-b", "0.5,0.75,1,1.5,2"]
     for width, options in TESTS.items():
-        prices = sorted({PUBLISHED, tuned_price(folder / "tune", width)})
+        chosen = chosen_options(folder / "tune", min(width, max(TUNED)))
+        prices = sorted({PUBLISHED, chosen.get("lambda_b", PUBLISHED)})
         given = ["--widths", str(width), "--lambda-b", ",".join(map(str, prices))]
         yield f"width-{width}", ["bench", *given, *options]
+    for width, prices_to_try in FINE.items():
+        given = ["--widths", str(width), "--lambda-b", prices_to_try]
+        yield f"tune-fine-{width}", [*dev, *given, "--sweep", f"cluster_threshold={THRESHOLDS}"]
+        yield f"width-{width}-fine", ["bench", *fine(width, folder / f"tune-fine-{width}")]
+        given = ["--widths", str(width), "--lambda-b", str(AS_MUCH), *THREE_SEEDS]
+        yield f"width-{width}-kv", ["bench", *given, "--strategies", "rebase,ets-kv"]
     for auroc in AUROCS:
         given = ["--prm", f"demo-checker?auroc={auroc}", "--widths", "16", "--problems", "150"]
         yield f"checker-{auroc}", ["bench", *given, "--strategies", FEW]
 
 
-def tuned_price(tune: Path, width: int) -> float:
-    """The `lambda_b` that was chosen; the published one where no pruning stayed within the loss."""
-    file = tune / f"width-{min(width, max(TUNED))}.toml"
-    chosen = read_toml(str(file))["strategy"]
-    return float(chosen.get("lambda_b", PUBLISHED))
+def fine(width: int, tune: Path) -> list[str]:
+    """The options of the run at what was chosen with finer clusters; REBASE alone if it was."""
+    chosen = chosen_options(tune, width)
+    given = ["--widths", str(width), *THREE_SEEDS]
+    if "lambda_b" not in chosen:
+        return [*given, "--strategies", "rebase"]
+    sweep = f"cluster_threshold={chosen['cluster_threshold']}"
+    return [
+        *given,
+        "--strategies",
+        "rebase,ets",
+        "--lambda-b",
+        str(chosen["lambda_b"]),
+        "--sweep",
+        sweep,
+    ]
+
+
+def chosen_options(tune: Path, width: int) -> dict[str, Any]:
+    """The strategy that `ets tune` chose; REBASE where no pruning stayed within the loss."""
+    chosen: dict[str, Any] = read_toml(str(tune / f"width-{width}.toml"))["strategy"]
+    return chosen
 
 
 if __name__ == "__main__":
