@@ -50,6 +50,16 @@ class Page:
 
         self.browser.find_element(By.CSS_SELECTOR, selector).click()
 
+    def touch(self, kind: str, *fingers: tuple[float, float]) -> None:
+        """`start`, `move` or `end`, with where each finger is on the canvas now, in CSS pixels.
+
+        At an `end` those are left out that are lifted.
+        """
+        box = self.js("(({left, top}) => [left, top])(canvas.getBoundingClientRect())")
+        points = [{"x": box[0] + x, "y": box[1] + y, "id": i} for i, (x, y) in enumerate(fingers)]
+        event = {"type": f"touch{kind.title()}", "touchPoints": points}
+        self.browser.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
     def picture(self) -> str:
         """The canvas as it is drawn now."""
         self.browser.execute_async_script(

@@ -63,6 +63,48 @@ def test_the_keyboard_walks_the_tree(small: Page) -> None:
     assert small.js("zoom") == zoom
 
 
+def test_a_finger_chooses_and_moves_two_zoom(small: Page) -> None:
+    small.keys("#tree", "\ue011")
+    v = small.js("byHeight[2][0]")
+    x, y = small.js(f"[X[{v}] * zoomX() + left, Y[{v}] * zoom + top_]")
+    small.touch("start", (x + 3, y - 2))
+    small.touch("end")
+    assert small.js("chosen") == v
+    assert "Step 2" in small.text("#detail h2")
+
+    left, top = small.js("[left, top_]")
+    small.touch("start", (300, 200))
+    small.touch("move", (340, 200))
+    small.touch("move", (360, 230))
+    small.touch("end")
+    assert small.js("[left, top_]") == pytest.approx([left + 60, top + 30])
+    assert small.js("chosen") == v
+
+    zoom, before = small.js("[zoom, (250 - top_) / zoom]")
+    small.touch("start", (300, 250))
+    small.touch("start", (300, 250), (400, 250))
+    small.touch("move", (250, 250), (450, 250))
+    small.touch("move", (200, 250), (500, 250))
+    small.touch("end", (200, 250))
+    small.touch("end")
+    assert zoom * 1.4 < small.js("zoom") < zoom * 3.01
+    assert small.js("(250 - top_) / zoom") == pytest.approx(before), "what is between them stays"
+    assert small.js("held.size") == 0
+    assert small.js("chosen") == v
+
+
+def test_a_second_finger_that_does_not_move_chooses_nothing(small: Page) -> None:
+    small.keys("#tree", "\ue011")
+    v = small.js("byHeight[2][0]")
+    x, y = small.js(f"[X[{v}] * zoomX() + left, Y[{v}] * zoom + top_]")
+    small.touch("start", (x + 60, y + 60))
+    small.touch("start", (x + 60, y + 60), (x, y))
+    small.touch("end", (x + 60, y + 60))
+    small.touch("end")
+    assert small.js("chosen") == 0
+    assert small.errors() == []
+
+
 def test_time_goes_back_to_what_the_search_knew(small: Page) -> None:
     last = small.js("last")
     whole = small.picture()

@@ -56,7 +56,7 @@ let moved = false, spread = 0;
 canvas.addEventListener("pointerdown", (e) => {
   canvas.setPointerCapture(e.pointerId);
   held.set(e.pointerId, [e.offsetX, e.offsetY]);
-  moved = false; spread = 0;
+  moved = held.size > 1; spread = 0; // a second finger makes no tap
 });
 canvas.addEventListener("pointermove", (e) => {
   const from = held.get(e.pointerId);
