@@ -185,6 +185,16 @@ def test_the_command(run: Path, tmp_path: Path) -> None:
     assert len(RunFolder(tmp_path / "out").rows()) == 5 * 2 * 4
 
 
+def test_the_command_sweeps(run: Path) -> None:
+    command = [*REPLAY, str(run), "--strategy", "rebase,ets", "--lambda-b", "2", "--json"]
+    command += ["--sweep", "cluster_threshold=0.0001,2", "--sweep", "reward=last"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    fine, coarse = (json.loads(line) for line in done.stdout.splitlines()[1:])
+    assert fine["cell"] == "ets width=6 lambda_b=2.0 cluster_threshold=0.0001 reward=last"
+    assert coarse["cell"] == "ets width=6 lambda_b=2.0 cluster_threshold=2 reward=last"
+    assert fine["kv_after"] > coarse["kv_after"], "steps of many kinds, all to be kept"
+
+
 def refused(*words: str) -> str:
     done = subprocess.run([*REPLAY, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2

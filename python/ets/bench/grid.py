@@ -162,14 +162,15 @@ class Grid:
     def _checked_sweep(self) -> dict[str, tuple[Any, ...]]:
         if not isinstance(self.sweep, Mapping):
             raise InputError(f"sweep must be a table of options and values, got {self.sweep!r}")
-        swept = [name for name in self.strategies if name != BASELINE]
-        known = {key for name in swept for key in strategy_options(name)}
+        known = sorted({key for name in STRATEGIES for key in strategy_options(name)} - {*_AXES})
         found = {}
         for key, values in self.sweep.items():
             if key in _AXES:
                 raise InputError(f"sweep.{key} has a key of its own, {_AXES[key]}")
             if key not in known:
-                raise InputError(f"sweep.{key} is no option of {', '.join(swept) or 'a strategy'}")
+                raise InputError(
+                    f"sweep.{key} is no option of a strategy; those are {', '.join(known)}"
+                )
             found[key] = _values(f"sweep.{key}", values)
             if not found[key]:
                 raise InputError(f"sweep.{key} must hold at least one value")
