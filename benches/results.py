@@ -20,9 +20,9 @@ from ets.config import read_toml
 TUNED = (4, 16, 64)
 """Widths; a larger one takes what was chosen for the largest."""
 PUBLISHED = 1.0
-FINE = {64: "2,3,4,6", 16: "2,3,4,6"}
-"""Prices of KV that are tried with finer clusters, by width."""
-THRESHOLDS = "0.0005,0.002"
+FINE = 64
+"""The width at which finer clusters are tried, each with higher prices."""
+FINER = ["--lambda-b", "2,3,4,6", "--sweep", "cluster_threshold=0.0005,0.002"]
 AS_MUCH = 1.5
 """The price at which ETS-KV saves about as much as ETS with finer clusters."""
 EVERY = "best-of-n,beam,dvts,particle,dora,rebase,ets-kv,ets"
@@ -59,33 +59,24 @@ def runs(folder: Path) -> Iterator[tuple[str, list[str]]]:
         prices = sorted({PUBLISHED, chosen.get("lambda_b", PUBLISHED)})
         given = ["--widths", str(width), "--lambda-b", ",".join(map(str, prices))]
         yield f"width-{width}", ["bench", *given, *options]
-    for width, prices_to_try in FINE.items():
-        given = ["--widths", str(width), "--lambda-b", prices_to_try]
-        yield f"tune-fine-{width}", [*dev, *given, "--sweep", f"cluster_threshold={THRESHOLDS}"]
-        yield f"width-{width}-fine", ["bench", *fine(width, folder / f"tune-fine-{width}")]
-        given = ["--widths", str(width), "--lambda-b", str(AS_MUCH), *THREE_SEEDS]
-        yield f"width-{width}-kv", ["bench", *given, "--strategies", "rebase,ets-kv"]
+    yield "tune-fine", [*dev, "--widths", str(FINE), *FINER]
+    given = ["--widths", str(FINE), *THREE_SEEDS]
+    yield f"width-{FINE}-fine", ["bench", *given, *fine(folder / "tune-fine")]
+    as_much = ["--lambda-b", str(AS_MUCH), "--strategies", "rebase,ets-kv"]
+    yield f"width-{FINE}-kv", ["bench", *given, *as_much]
     for auroc in AUROCS:
         given = ["--prm", f"demo-checker?auroc={auroc}", "--widths", "16", "--problems", "150"]
         yield f"checker-{auroc}", ["bench", *given, "--strategies", FEW]
 
 
-def fine(width: int, tune: Path) -> list[str]:
-    """The options of the run at what was chosen with finer clusters; REBASE alone if it was."""
-    chosen = chosen_options(tune, width)
-    given = ["--widths", str(width), *THREE_SEEDS]
+def fine(tune: Path) -> list[str]:
+    """The setting that was chosen with finer clusters, beside REBASE; that alone if it was."""
+    chosen = chosen_options(tune, FINE)
     if "lambda_b" not in chosen:
-        return [*given, "--strategies", "rebase"]
+        return ["--strategies", "rebase"]
     sweep = f"cluster_threshold={chosen['cluster_threshold']}"
-    return [
-        *given,
-        "--strategies",
-        "rebase,ets",
-        "--lambda-b",
-        str(chosen["lambda_b"]),
-        "--sweep",
-        sweep,
-    ]
+    price = str(chosen["lambda_b"])
+    return ["--strategies", "rebase,ets", "--lambda-b", price, "--sweep", sweep]
 
 
 def chosen_options(tune: Path, width: int) -> dict[str, Any]:
