@@ -1,9 +1,9 @@
 """Make the runs of docs/results.md: `make results`; goes on where it was stopped.
 
 `ets tune` first, on the dev split; then every strategy on the test split, at the price that was
-chosen for the width beside the published one; then the same for ETS with finer clusters, beside
-ETS-KV that saves as much; then the exact step checker, blurred, in the PRM's place. Options behind
-the folder go to all of them: `--workers 14 --policy-option dtype=float32`.
+chosen for the width beside the published one; then the same for ETS with finer clusters; then the
+exact step checker, blurred, in the PRM's place. Options behind the folder go to all of them:
+`--workers 14 --policy-option dtype=float32`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ TUNED = (4, 16, 64)
 """Widths; a larger one takes what was chosen for the largest."""
 PUBLISHED = 1.0
 FINE = 64
-"""The width at which finer clusters are tried, each with higher prices."""
-FINER = ["--lambda-b", "2,3,4,6", "--sweep", "cluster_threshold=0.0005,0.002"]
-AS_MUCH = 1.5
-"""The price at which ETS-KV saves about as much as ETS with finer clusters."""
+"""The width at which finer clusters are tried, with higher prices and worths."""
+FINER = ["--lambda-b", "2,3,4", "--lambda-d", "1.4,3", "--sweep", "cluster_threshold=0.0005"]
 EVERY = "best-of-n,beam,dvts,particle,dora,rebase,ets-kv,ets"
 FEW = "best-of-n,rebase,ets-kv,ets"
 THREE_SEEDS = ["--problems", "300", "--seeds", "0,1,2"]
@@ -62,8 +60,6 @@ def runs(folder: Path) -> Iterator[tuple[str, list[str]]]:
     yield "tune-fine", [*dev, "--widths", str(FINE), *FINER]
     given = ["--widths", str(FINE), *THREE_SEEDS]
     yield f"width-{FINE}-fine", ["bench", *given, *fine(folder / "tune-fine")]
-    as_much = ["--lambda-b", str(AS_MUCH), "--strategies", "rebase,ets-kv"]
-    yield f"width-{FINE}-kv", ["bench", *given, *as_much]
     for auroc in AUROCS:
         given = ["--prm", f"demo-checker?auroc={auroc}", "--widths", "16", "--problems", "150"]
         yield f"checker-{auroc}", ["bench", *given, "--strategies", FEW]
@@ -74,9 +70,9 @@ def fine(tune: Path) -> list[str]:
     chosen = chosen_options(tune, FINE)
     if "lambda_b" not in chosen:
         return ["--strategies", "rebase"]
+    lambdas = ["--lambda-b", str(chosen["lambda_b"]), "--lambda-d", str(chosen["lambda_d"])]
     sweep = f"cluster_threshold={chosen['cluster_threshold']}"
-    price = str(chosen["lambda_b"])
-    return ["--strategies", "rebase,ets", "--lambda-b", price, "--sweep", sweep]
+    return ["--strategies", "rebase,ets", *lambdas, "--sweep", sweep]
 
 
 def chosen_options(tune: Path, width: int) -> dict[str, Any]:
