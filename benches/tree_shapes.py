@@ -22,7 +22,7 @@ from ets.report.reasons import verdicts
 from ets.tree_search import TreeSearch
 
 HEAD = (
-    f"{'strategy':30} searches  candidates  REBASE's  clusters  mixed   kept  right of: candidates"
+    " searches  candidates  REBASE's  clusters  mixed   kept  right of: candidates"
     "  kept   trunks  lost the right"
 )
 
@@ -59,13 +59,13 @@ def look(search: TreeSearch, problem: Problem, into: Counter[str]) -> None:
     into["trunks"] += len({nodes.branch[done.node] for done in search.trajectories})
 
 
-def line(label: str, of: Counter[str]) -> str:
-    """A row of the table."""
+def line(of: Counter[str]) -> str:
+    """A row of the table, behind its label."""
     n, searches = of["selections"], of["searches"]
     clusters = f"{of['clusters'] / n:8.1f}" if of["clusters"] else f"{'':8}"
     mixed = f"{of['mixed'] / of['clusters']:6.0%}" if of["clusters"] else f"{'':6}"
     return (
-        f"{label:30} {searches:8}  {of['candidates'] / n:10.1f}  {of['rebase'] / n:8.1f}  "
+        f" {searches:8}  {of['candidates'] / n:10.1f}  {of['rebase'] / n:8.1f}  "
         f"{clusters} {mixed}  {of['kept'] / n:5.1f}  "
         f"{of['right candidates'] / of['candidates']:20.0%} {of['right kept'] / of['kept']:5.0%}  "
         f"{of['trunks'] / searches:7.1f}  {of['lost'] / searches:14.1%}"
@@ -87,9 +87,10 @@ def main() -> None:
         tree = run.tree(row) if row["seed"] == given.seed else None
         if tree is not None:
             look(tree, problems[row["id"]], found.setdefault(row["cell"], Counter()))
-    print(HEAD)
+    width = max(map(len, found), default=0)
+    print("strategy".ljust(width) + HEAD)
     for label, counts in found.items():
-        print(line(label, counts))
+        print(label.ljust(width) + line(counts))
 
 
 if __name__ == "__main__":
