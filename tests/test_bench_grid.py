@@ -36,7 +36,7 @@ def test_a_sweep_is_of_every_strategy_that_has_the_option_but_rebase() -> None:
         strategies=("rebase", "dvts", "ets"),
         widths=(4,),
         lambda_b=(2.0,),
-        sweep={"reward": ("last", "min"), "cluster_threshold": [0.01]},  # type: ignore[dict-item]
+        sweep={"reward": ("last", "min"), "cluster_threshold": (0.01,)},
     )
     assert [cell.label for cell in grid.cells()] == [
         "rebase width=4",

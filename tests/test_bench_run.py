@@ -145,6 +145,17 @@ def test_what_is_no_run_folder(tmp_path: Path) -> None:
 # --- the trees ----------------------------------------------------------------------------------
 
 
+def test_the_command_sweeps(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 2)
+    command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--widths", "4"]
+    command += ["--strategies", "rebase,ets", "--sweep", "cluster_threshold=0.01,1"]
+    subprocess.run(command, check=True, capture_output=True)
+    run = RunFolder(tmp_path / "run")
+    cells = ["rebase width=4", *(f"ets width=4 cluster_threshold={x}" for x in ("0.01", "1"))]
+    assert sorted({row["cell"] for row in run.rows()}) == sorted(cells)
+    assert run.config["configuration"]["sweep"] == {"cluster_threshold": [0.01, 1]}
+
+
 def test_a_row_has_its_tree_if_trees_are_kept(tmp_path: Path) -> None:
     problems = write_problems(tmp_path / "problems.jsonl", 2)
     for name, option in (("with", "--trees"), ("without", "--no-trees")):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -126,13 +126,7 @@ def short(engine: str) -> str:
 
 def parse_options(flag: str, pairs: list[str] | None) -> dict[str, Any]:
     """`KEY=VALUE` pairs as keyword arguments; a value that reads as JSON is what it reads as."""
-    options: dict[str, Any] = {}
-    for pair in pairs or ():
-        key, sign, value = pair.partition("=")
-        if not sign or not key.isidentifier():
-            raise InputError(f"{flag} takes KEY=VALUE, got {pair!r}")
-        options[key] = read_value(value)
-    return options
+    return {key: read_value(value) for key, value in _split(flag, "KEY=VALUE", pairs)}
 
 
 def parse_list(flag: str, text: str | None, kind: Callable[[str], T]) -> list[T] | None:
@@ -150,14 +144,19 @@ def parse_sweep(flag: str, pairs: list[str] | None) -> dict[str, list[Any]] | No
     if not pairs:
         return None
     found: dict[str, list[Any]] = {}
-    for pair in pairs:
-        key, sign, values = pair.partition("=")
-        if not sign or not key.isidentifier():
-            raise InputError(f"{flag} takes KEY=VALUE,VALUE, got {pair!r}")
+    for key, values in _split(flag, "KEY=VALUE,VALUE", pairs):
         if key in found:
             raise InputError(f"{flag} {key} is given twice")
         found[key] = [read_value(value.strip()) for value in values.split(",")]
     return found
+
+
+def _split(flag: str, form: str, pairs: Sequence[str] | None) -> Iterator[tuple[str, str]]:
+    for pair in pairs or ():
+        key, sign, value = pair.partition("=")
+        if not sign or not key.isidentifier():
+            raise InputError(f"{flag} takes {form}, got {pair!r}")
+        yield key, value
 
 
 def number_or_auto(flag: str, text: str) -> int | Literal["auto"]:
