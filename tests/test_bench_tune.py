@@ -15,8 +15,10 @@ import ets
 from ets.bench.grid import Grid
 from ets.bench.statistics import Interval
 from ets.bench.tune import as_toml, choose, describe
+from ets.cli.output import open_output
+from ets.cli.tune import run_tune
 from ets.config import read_config, search_arguments
-from ets.errors import InputError
+from ets.errors import InputError, MissingExtraError
 from test_bench_run import row, write_problems
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "tune"]
@@ -113,6 +115,15 @@ def test_what_there_is_nothing_to_choose_from() -> None:
         choose(grid_of(1.0), rows)
     with pytest.raises(InputError, match=r"loss must lie in \[0, 1\], .* got 20"):
         choose(grid_of(1.0), rows, loss=20)
+
+
+def test_a_missing_writer_is_missed_before_the_searches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tomli_w", None)
+    with open_output(as_json=True, debug=False) as output, pytest.raises(MissingExtraError):
+        run_tune(grid_of(1.0), tmp_path / "run", 0.002, output)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_writes_a_file_for_each_width(tmp_path: Path) -> None:

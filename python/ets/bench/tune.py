@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,17 +78,27 @@ def as_toml(grid: Grid, choice: Choice) -> str:
     # Errors
     `MissingExtraError` without `tomli-w`.
     """
-    try:
-        import tomli_w
-    except ImportError as error:
-        raise MissingExtraError("tomli_w", "bench") from error
+    dumps = toml_writer()
     cell = choice.chosen.cell
     options = {key: value for key, value in cell.options if value is not None}  # TOML has no null
     arguments: Mapping[str, Any] = {
         **grid.search,
         "strategy": {"name": cell.name, **options},
     }
-    return f"# Chosen by `ets tune`: {describe(choice)}\n{tomli_w.dumps(arguments)}"
+    return f"# Chosen by `ets tune`: {describe(choice)}\n{dumps(arguments)}"
+
+
+def toml_writer() -> Callable[[Mapping[str, Any]], str]:
+    """What writes a choice: asked for before the searches, it is not missed behind them.
+
+    # Errors
+    `MissingExtraError` without `tomli-w`.
+    """
+    try:
+        import tomli_w
+    except ImportError as error:
+        raise MissingExtraError("tomli_w", "bench") from error
+    return tomli_w.dumps
 
 
 def describe(choice: Choice) -> str:

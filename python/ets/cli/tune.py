@@ -6,13 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ets.bench.grid import Grid
-from ets.bench.tune import as_toml, choose, describe
+from ets.bench.tune import as_toml, choose, describe, toml_writer
 from ets.cli.bench import print_lines, run_grid
 from ets.cli.output import Output
 
 
 def run_tune(grid: Grid, folder: Path, loss: float, output: Output) -> None:
     """Search what is missing in the folder, choose at each width, write a file for each."""
+    toml_writer()
     rows = run_grid(grid, folder, output)
     choices = choose(grid, rows, loss=loss)
     for choice in choices:
