@@ -18,4 +18,8 @@ class EngineError(RuntimeError):
     """A policy, PRM or embedder could not be loaded, or failed while it ran."""
 
 
-__all__ = ["EngineError", "InputError", "MissingExtraError", "SolverError"]
+class ContextError(EngineError):
+    """A solution is longer than a policy or PRM can read; a search cuts it there and goes on."""
+
+
+__all__ = ["ContextError", "EngineError", "InputError", "MissingExtraError", "SolverError"]

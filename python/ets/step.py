@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Finish = Literal["step", "answer", "end", "length"]
+Finish = Literal["step", "answer", "end", "length", "context"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Step:
     so that a prefix built from them always hits the engine's cache; `text` is their decoding.
 
     `finish` says why the step ended: `step` at the delimiter, `answer` when it holds an answer
-    marker, `end` at the end of the sequence, `length` at the step's token limit.
+    marker, `end` at the end of the sequence, `length` at the step's token limit, `context` where the
+    policy can read no more: the solution is cut there.
     """
 
     text: str

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from ets.errors import EngineError
+from ets.errors import ContextError
 from ets.prm.checkpoint import Checkpoint
 from ets.step import Prefix
 
@@ -65,7 +65,7 @@ class PRMFormat(ABC):
         None if no step holds any text: there is nothing to judge, the reward is 0.
 
         # Errors
-        `EngineError` if the solution is longer than the model's context.
+        `ContextError` if the solution is longer than the model's context.
         """
         parts = self.parts(prefix)
         return None if parts is None else tuple(token for part in parts for token in part)
@@ -79,7 +79,7 @@ class PRMFormat(ABC):
             parts = self._encode(prefix.problem, steps)
         length = sum(map(len, parts))
         if length > self.max_length:
-            raise EngineError(
+            raise ContextError(
                 f"a solution of {length} tokens is too long for {self.checkpoint.name!r}, "
                 f"which reads at most {self.max_length} tokens"
             )
