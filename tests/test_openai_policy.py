@@ -209,7 +209,14 @@ def text_step(server_card: dict[str, Any], reply: Reply, **options: Any) -> Step
         (LLAMA, choice("The answer is 3", "length"), "The answer is 3", "length"),
         (LLAMA, choice("So 3", "length"), "So 3", "length"),
         (LLAMA, choice(""), "", "end"),
-        (LLAMA, choice("", "length"), "", "end"),
+        (LLAMA, choice("", "length"), "", "context"),
+        # An answer ends the solution where its end is hidden.
+        (LLAMA, choice("So the Answer is 2."), "So the Answer is 2.", "end"),
+        (LLAMA, choice("**Answer:** two"), "**Answer:** two", "end"),
+        (LLAMA, choice("so \\fbox{2}"), "so \\fbox{2}", "end"),
+        (LLAMA, choice("**Final Answer**\n\n2"), "**Final Answer**\n\n2", "end"),
+        (LLAMA, choice("Is this answer is right?"), "Is this answer is right?\n\n", "step"),
+        (SGLANG, choice("Answer: 2", matched_stop="\n\n"), "Answer: 2\n\n", "step"),
     ],
 )
 def test_steps_of_texts(server_card: dict[str, Any], reply: Reply, text: str, finish: str) -> None:
@@ -221,7 +228,7 @@ def test_steps_of_texts(server_card: dict[str, Any], reply: Reply, text: str, fi
 
 def test_texts_join_and_ids_extend() -> None:
     steps: list[Step] = []
-    with serving(always(choice("So Tom has 3 apples.")), LLAMA, tokenizer=FOLDER) as (
+    with serving(always(choice("So Tom has 3 apples.")), SGLANG, tokenizer=FOLDER) as (
         server,
         policy,
     ):
@@ -239,8 +246,8 @@ def test_texts_join_and_ids_extend() -> None:
     assert [body["prompt"] for body in server.bodies] == [prompt, prompt + SENTENCE]
     assert last.token_ids == root.token_ids + 2 * tuple(encode(SENTENCE))
     first = server.bodies[0]
-    assert first["seed"] == 2**62 % (2**32 - 1)
-    assert (first["top_k"], first["min_p"], first["stop"]) == (0, 0.0, ["\n\n"])
+    assert first["seed"] == 2**62
+    assert (first["top_k"], first["min_p"], first["stop"]) == (-1, 0.0, ["\n\n"])
 
 
 def test_a_server_that_is_not_known_gets_standard_fields_only() -> None:
@@ -255,7 +262,7 @@ def test_the_end_of_the_context_ends_a_text() -> None:
     with serving(always(reply), LLAMA, tokenizer=FOLDER) as (_, policy):
         length = policy.start(PROBLEM).prompt_tokens + 8
     with serving(always(reply), LLAMA, tokenizer=FOLDER, max_length=length) as (server, policy):
-        assert sample(policy).finish == "end"
+        assert sample(policy).finish == "context"
     assert server.bodies[0]["max_tokens"] == 8
 
 
@@ -270,7 +277,7 @@ def test_the_servers_tokenizer_writes_the_first_token(tmp_path: Path) -> None:
         single="<|user|> $A", special_tokens=[("<|user|>", 2)]
     )
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    with serving(always(choice("So")), LLAMA, tokenizer=tmp_path) as (server, policy):
+    with serving(always(choice("So")), PLAIN, tokenizer=tmp_path) as (server, policy):
         root = policy.start(PROBLEM)
         sample(policy)
     assert root.token_ids.count(2) == 1
@@ -337,7 +344,7 @@ def test_what_passes_is_tried_again(fault: Reply | None) -> None:
     ],
 )
 def test_what_stays_is_an_error_of_one_line(reply: Reply | None, message: str) -> None:
-    with serving(always(reply), max_retries=0) as (server, policy):
+    with serving(always(reply), max_retries=0, patience=0) as (server, policy):
         found = failure(policy)
     assert re.fullmatch(message.replace("(", r"\(").replace("URL", re.escape(server.url)), found)
     assert len(server.bodies) == 1
@@ -369,7 +376,7 @@ def test_a_server_that_does_not_answer_in_time() -> None:
 
 
 def test_a_server_that_goes() -> None:
-    with serving(always(OK), max_retries=0) as (server, policy):
+    with serving(always(OK), max_retries=0, patience=0) as (server, policy):
         pass
     assert failure(policy).startswith(f"cannot reach the server at {server.url}: ")
 
@@ -560,7 +567,7 @@ def test_two_searches_share_a_policy() -> None:
         text = answers[body["prompt"].endswith("\n\n")]
         return choice(text)
 
-    with serving(script, LLAMA, tokenizer=FOLDER) as (_, policy):
+    with serving(script, PLAIN, tokenizer=FOLDER) as (_, policy):
         for _ in range(2):
             with ets.Search(
                 policy=policy, prm=lambda problem, steps: 0.5, strategy=ets.REBASE(width=4)

@@ -321,7 +321,7 @@ TASK = "Unsupported task: 'token_classify' Supported tasks: ['embed'] (parameter
     ],
 )
 def test_what_stays_is_an_error_of_one_line(reply: Reply | None, message: str) -> None:
-    with serving(always(reply), max_retries=0) as (server, prm):
+    with serving(always(reply), max_retries=0, patience=0) as (server, prm):
         found = failure(prm)
     assert re.fullmatch(message.replace("URL", re.escape(server.url)), found)
     assert len(server.bodies) == 1
@@ -343,7 +343,7 @@ def test_a_server_that_does_not_answer_in_time() -> None:
 
 
 def test_a_server_that_goes() -> None:
-    with serving(always(OK), max_retries=0) as (server, prm):
+    with serving(always(OK), max_retries=0, patience=0) as (server, prm):
         pass
     assert failure(prm).startswith(f"cannot reach the server at {server.url}: ")
 

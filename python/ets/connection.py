@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from ets.checks import check_int, check_number
-from ets.errors import EngineError, InputError, MissingExtraError
+from ets.errors import ContextError, EngineError, EngineLostError, InputError, MissingExtraError
+from ets.outage import Outage, Waiting
 
 Explain = Callable[[int, str], str | None]
 """From a status and what the server said to what that means, behind `the server at URL `; None
@@ -24,6 +26,14 @@ _MOST_IN_FLIGHT = 1000
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
+_NOT_THERE = (502, 503, 504)
+_REFUSALS = (400, 413, 422)
+_TOO_LONG = re.compile(
+    r"context[ _](?:length|size|window|limit)|maximum (?:model|allowed|prompt|input) length"
+    r"|(?:prompt|input) is too long|too many tokens|tokens \+ .max_new_tokens. must be",
+    re.IGNORECASE,
+)
+"""What vLLM, SGLang, llama.cpp, TGI and others say of a request that is too long."""
 
 
 @dataclass(slots=True)
@@ -54,6 +64,9 @@ class Connection:
         Further tries, with growing pauses, after a 429, a 5xx, a timeout or a lost connection.
     max_in_flight
         Requests at once on one event loop; more wait here.
+    patience
+        Seconds that a server which has gone, restarts or loads its model is waited for: one that
+        refuses or drops connections, or answers 502, 503 or 504. The logger `ets` says so.
 
     # Errors
     `MissingExtraError` without the openai client, `InputError` for a bad URL or value.
@@ -68,10 +81,12 @@ class Connection:
         timeout: float,
         max_retries: int,
         max_in_flight: int,
+        patience: float,
     ) -> None:
         check_number("timeout", timeout, "above 0", lambda value: value > 0)
         check_int("max_retries", max_retries, 0, 100)
         check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
+        check_number("patience", patience, "at least 0", lambda value: value >= 0)
         try:
             import openai
         except ImportError as error:
@@ -86,10 +101,14 @@ class Connection:
         self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY"
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
         self._lock = threading.Lock()
+        self._outage = Outage(f"the server at {url}", patience)
         self._closed = False
 
-    def get(self, path: str) -> str:
-        """The body of a path below the URL; blocks for a short time.
+    def get(self, path: str, *, beside: bool = False) -> str:
+        """The body of a path below the URL, or beside it; blocks.
+
+        A server that loads its model is waited for. One that cannot be reached is not, beyond a few
+        seconds: at the start it is more likely a wrong address than a server that restarts.
 
         # Errors
         `EngineError` of one line that names the URL.
@@ -101,11 +120,19 @@ class Connection:
             timeout=timeout,
             max_retries=min(self._max_retries, _FIRST_RETRIES),
         )
+        waiting = Waiting()
         with client:
-            try:
-                return str(client.get(path, cast_to=str))
-            except self._openai.OpenAIError as error:
-                raise self._failure(error, path, timeout) from error
+            while True:
+                try:
+                    answer = str(client.get(self._target(path, beside), cast_to=str))
+                except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
+                    failure = self._failure(error, path, timeout)
+                    if not self._loads(error) or not self._outage.goes_on(failure, waiting):
+                        raise failure from error
+                    time.sleep(waiting.pause())
+                else:
+                    self._outage.over()
+                    return answer
 
     async def post(
         self,
@@ -121,7 +148,9 @@ class Connection:
         server refuses.
 
         # Errors
-        `EngineError` of one line that names the URL.
+        One line that names the URL: `ContextError` where the server says that the request is too
+        long for its model, `EngineLostError` where it cannot be reached, does not answer in time or
+        fails (5xx) and still does after all tries, `EngineError` for whatever else it refuses.
         """
         link = self._link()
         if link.keeper is None:
@@ -186,36 +215,55 @@ class Connection:
         beside: bool,
         explain: Explain | None,
     ) -> str:
-        target = self.url.rstrip("/").rpartition("/")[0] + path if beside else path
+        target, waiting = self._target(path, beside), Waiting()
         async with link.gate:
-            try:
-                return str(await link.client.post(target, body=body, cast_to=str))
-            except self._openai.OpenAIError as error:
-                raise self._failure(error, path, self._timeout, explain) from error
+            while True:
+                try:
+                    answer = str(await link.client.post(target, body=body, cast_to=str))
+                except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
+                    failure = self._failure(error, path, self._timeout, explain)
+                    gone = self._is_gone(error) or self._loads(error)
+                    if not gone or not self._outage.goes_on(failure, waiting):
+                        raise failure from error
+                    await asyncio.sleep(waiting.pause())
+                else:
+                    self._outage.over()
+                    return answer
+
+    def _target(self, path: str, beside: bool) -> str:
+        return self.url.rstrip("/").rpartition("/")[0] + path if beside else path
+
+    def _loads(self, error: Exception) -> bool:
+        """Whether a server, or a proxy before it, says that it is not there yet."""
+        return isinstance(error, self._openai.APIStatusError) and error.status_code in _NOT_THERE
+
+    def _is_gone(self, error: Exception) -> bool:
+        return isinstance(error, self._openai.APIConnectionError) and not _timed_out(error)
 
     def _failure(
         self, error: Exception, path: str, timeout: float, explain: Explain | None = None
     ) -> EngineError:
         where = f"the server at {self.url}"
         if isinstance(error, self._openai.APIConnectionError):
-            causes = _causes(error)
-            # The transport over aiohttp calls every lost connection a timeout.
-            if any(isinstance(cause, TimeoutError | asyncio.TimeoutError) for cause in causes):
-                return EngineError(f"{where} did not answer within {timeout:g} s, the timeout")
-            first = causes[-1]
-            return EngineError(f"cannot reach {where}: {_one_line(str(first) or repr(first))}")
+            if _timed_out(error):
+                return EngineLostError(f"{where} did not answer within {timeout:g} s, the timeout")
+            first = _causes(error)[-1]
+            return EngineLostError(f"cannot reach {where}: {_one_line(str(first) or repr(first))}")
         if not isinstance(error, self._openai.APIStatusError):
             return EngineError(f"the request to {where} failed: {_one_line(str(error))}")
         said = _message(error)
+        if error.status_code in _REFUSALS and _TOO_LONG.search(said):
+            return ContextError(f"{where} cannot read a solution this long: {said}")
+        kind = EngineLostError if error.status_code >= 500 else EngineError
         unknown_model = re.search("model.*not (exist|found)", said, re.I)
         if explain and not unknown_model and (meaning := explain(error.status_code, said)):
-            return EngineError(f"{where} {meaning}")
+            return kind(f"{where} {meaning}")
         if error.status_code == 404 and not unknown_model:
             return EngineError(
                 f"{where} answers {path} with 404, {said!r}: the URL must be the base of its API, "
                 "such as http://127.0.0.1:8000/v1"
             )
-        return EngineError(f"{where} answers {path} with {error.status_code}: {said}")
+        return kind(f"{where} answers {path} with {error.status_code}: {said}")
 
     def _is_closed(self) -> EngineError:
         return EngineError(f"the {self._user} on the server at {self.url} is closed")
@@ -246,6 +294,11 @@ def _check_url(url: str) -> None:
         raise InputError(
             f"url must be the base of an API, such as http://127.0.0.1:8000/v1, got {url!r}"
         )
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether no answer came in time; the transport over aiohttp calls every lost connection so."""
+    return any(isinstance(c, TimeoutError | asyncio.TimeoutError) for c in _causes(error))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -22,4 +22,15 @@ class ContextError(EngineError):
     """A solution is longer than a policy or PRM can read; a search cuts it there and goes on."""
 
 
-__all__ = ["ContextError", "EngineError", "InputError", "MissingExtraError", "SolverError"]
+class EngineLostError(EngineError):
+    """An engine that ran answers no more; a search ends with the best answer it has by then."""
+
+
+__all__ = [
+    "ContextError",
+    "EngineError",
+    "EngineLostError",
+    "InputError",
+    "MissingExtraError",
+    "SolverError",
+]

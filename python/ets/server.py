@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ets.connection import Connection
 from ets.errors import EngineError
 
 Kind = Literal["vllm", "sglang", "llama.cpp", "other"]
@@ -27,6 +28,21 @@ class Server:
     """Tokens of prompt and solution together; None where the server does not say."""
 
     @classmethod
+    def ask(cls, connection: Connection, model: str) -> Server:
+        """What a server says of a model; blocks, and waits for one that loads it.
+
+        # Errors
+        `EngineError` if it cannot be reached, gives no list of models, or does not have the model.
+        """
+        answer = connection.get("/models")
+        cards = _cards(answer, connection.url).values()
+        # Older llama.cpp lists a model that is not loaded yet, without its facts.
+        if any(card.get("owned_by") == "llamacpp" and not card.get("meta", 1) for card in cards):
+            connection.get("/health", beside=True)  # which answers 503 until it is loaded
+            answer = connection.get("/models")
+        return cls.read(answer, model=model, url=connection.url)
+
+    @classmethod
     def read(cls, answer: str, *, model: str, url: str) -> Server:
         """Find a model in a server's list.
 
@@ -41,10 +57,13 @@ class Server:
         # An adapter has the tokenizer and the context of the model that it sits on.
         base = cards.get(str(card.get("parent")), card)
         root, length = base.get("root"), base.get("max_model_len")
+        kind = _OWNERS.get(str(card.get("owned_by")), "other")
+        if isinstance(meta := base.get("meta"), dict):  # llama.cpp's
+            length = meta.get("n_ctx")  # of one slot
         return cls(
             url=url,
             model=model,
-            kind=_OWNERS.get(str(card.get("owned_by")), "other"),
+            kind=kind,
             root=root if isinstance(root, str) and root else None,
             max_length=length if isinstance(length, int) and length > 0 else None,
         )

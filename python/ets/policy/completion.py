@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ets.errors import EngineError
 
+_LLAMA_STOPS = ("eos", "word", "limit")
 _STOP_KEYS = ("stop_reason", "matched_stop")
 """Where vLLM and SGLang say what ended the text."""
 
@@ -41,7 +42,10 @@ class Completion:
             text, finish = choice["text"], choice["finish_reason"]
             if not isinstance(text, str):
                 raise TypeError("text is no text")
-            ids = choice.get("token_ids")
+            more: dict[str, Any] = body.get("__verbose") or {}  # of llama.cpp, asked for it
+            ids = choice.get("token_ids", more.get("tokens"))
+            if "token_ids" not in choice and text and not ids:
+                ids = None  # a llama.cpp that says much, but no ids
             token_ids = None if ids is None else tuple(int(i) for i in ids)
             usage: dict[str, Any] = body.get("usage") or {}
             details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
@@ -57,6 +61,8 @@ class Completion:
                 "'stop' or 'length' was due"
             )
         stops = [choice[key] for key in _STOP_KEYS if key in choice]
+        if more.get("stop_type") in _LLAMA_STOPS:
+            stops.append(more.get("stopping_word") or None)
         return cls(
             text=text,
             token_ids=token_ids,

@@ -8,9 +8,10 @@ from typing import Any
 
 from ets.checks import check_int
 from ets.connection import Connection
-from ets.errors import EngineError, InputError
+from ets.errors import ContextError, EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.completion import Completion
+from ets.policy.id_step import IdSteps
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.text_step import TextSteps
 from ets.server import Server
@@ -42,25 +43,32 @@ class OpenAIPolicy:
         Requests at once; more wait here.
     max_length
         Lowers the context length that server and checkpoint state.
+    patience
+        Seconds that a server which has gone, restarts or loads its model is waited for. The logger
+        `ets` says when that begins. At the start only one that loads is.
     options
         The fields of `PolicyOptions`, which say how the model is prompted and sampled.
 
-    On vLLM, token ids go end to end as in `VLLMPolicy`: the prompt is sent as ids, so the server's
-    tokenizer does not matter to it, and a step is made of the ids that were sampled.
+    On vLLM and llama.cpp, token ids go end to end as in `VLLMPolicy`: the prompt is sent as ids, so
+    the server's tokenizer does not matter to it, and a step is made of the ids that were sampled.
+    Both say what ended a step.
 
-    Other servers (SGLang, llama.cpp) get and give text, and what that costs is:
+    Other servers (SGLang, Ollama) get and give text, and what that costs is:
 
     - The ids of a step are our encoding of its text, not those that were sampled. KV tokens counted
       on them are an estimate, a step may have more of them than `max_tokens`, and where two steps
       meet, the server may tokenize their joint text otherwise than it sampled it.
     - Servers strip the text that ended a step. One that says which it was (SGLang) gets it put
-      back. One that does not (llama.cpp) may have met the delimiter, another stop text or the end
-      of the sequence: the delimiter is put back and the solution goes on, unless the step is empty
-      or holds an answer marker.
+      back. One that does not may have met the delimiter, another stop text or the end of the
+      sequence: the delimiter is put back and the solution goes on, unless the step is empty or
+      gives an answer.
+
+    A llama.cpp too old to give ids is sent ids, and its answers are read as texts.
 
     A server without `/v1/completions` cannot continue an answer in its middle, so it cannot serve.
 
-    The server is asked for its models here, which blocks for half a minute at most. One object
+    The server is asked for its models here, which blocks for half a minute at most, and for
+    `patience` where it loads. One object
     serves several event loops, one after the other or at once; `aclose` ends it for all of them.
 
     # Errors
@@ -80,6 +88,7 @@ class OpenAIPolicy:
         max_retries: int = 3,
         max_in_flight: int = 256,
         max_length: int | None = None,
+        patience: float = 300.0,
         **options: Any,
     ) -> None:
         if not model:
@@ -94,16 +103,19 @@ class OpenAIPolicy:
             timeout=timeout,
             max_retries=max_retries,
             max_in_flight=max_in_flight,
+            patience=patience,
         )
         self._model = model
-        self._server = Server.read(self._connection.get("/models"), model=model, url=url)
+        self._server = Server.ask(self._connection, model)
         limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._prompt = _load_prompt(
             self._server, tokenizer, prompting, max_length=min(limits, default=None)
         )
-        self._texts = TextSteps(self._prompt, self._server.kind)
-        if self._server.kind == "vllm":
-            _ = self._prompt.engine_stops  # reads the vocabulary here, not amid a search
+        self._steps = (
+            IdSteps(self._prompt, self._server)
+            if self._server.kind in ("vllm", "llama.cpp")
+            else TextSteps(self._prompt, self._server.kind)
+        )
 
     @property
     def prompt(self) -> PolicyPrompt:
@@ -126,80 +138,40 @@ class OpenAIPolicy:
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         """One continuation of `prefix` by one step of at most `max_tokens` tokens.
 
-        Where the model's context ends first, the step ends there, as `end`; where it is full
+        Where the model's context ends first, the step ends there, as `context`; where it is full
         already, the step is empty and the server is not asked. A cancelled call closes its
         connection, which aborts the request in the server.
 
         # Errors
-        `InputError` for a bad seed or `max_tokens`, `EngineError` if the server fails.
+        `InputError` for a bad seed or `max_tokens`, `EngineLostError` if the server has gone and
+        stays away, `EngineError` for whatever it refuses.
         """
         if not 0 <= seed < _SEEDS:
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:
             return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
-        write = self._ids_request if self._server.kind == "vllm" else self._texts.request
-        body = {"model": self._model, "n": 1, "max_tokens": room, **write(prefix, seed)}
-        answer = await self._connection.post("/completions", body, explain=_refusal)
+        asked = self._steps.request(prefix, seed)
+        body = {"model": self._model, "n": 1, "max_tokens": room, **asked}
+        try:
+            answer = await self._connection.post("/completions", body, explain=_refusal)
+        except ContextError:  # shorter than the checkpoint's, and the server did not say so before
+            return Step("", (), "context", prompt_tokens=len(prefix.token_ids))
         completion = Completion.read(answer, url=self._server.url)
-        if self._server.kind == "vllm":
-            return self._step_of_ids(completion, prefix, max_tokens)
-        return self._texts.step(completion, prefix, max_tokens)
+        return self._steps.step(completion, prefix, max_tokens)
 
     async def aclose(self) -> None:
         """Close the connections; calls that still wait get an `EngineError`."""
         await self._connection.aclose()
 
-    def _ids_request(self, prefix: Prefix, seed: int) -> dict[str, Any]:
-        options, stops = self._prompt.options, self._prompt.engine_stops
-        return {
-            "prompt": list(prefix.token_ids),
-            "return_token_ids": True,
-            "seed": seed,
-            "temperature": options.temperature,
-            "top_p": options.top_p,
-            # A server takes from the checkpoint's generation config what a request leaves open.
-            "top_k": 0,
-            "min_p": 0.0,
-            "repetition_penalty": 1.0,
-            "stop": list(stops.texts),
-            "include_stop_str_in_output": True,
-            "stop_token_ids": list(stops.ids),
-            # As our own tokenizer decodes a step, so that both see the same stop texts.
-            "skip_special_tokens": True,
-            "spaces_between_special_tokens": False,
-        }
-
-    def _step_of_ids(self, completion: Completion, prefix: Prefix, max_tokens: int) -> Step:
-        url, sent = self._server.url, len(prefix.token_ids)
-        if completion.token_ids is None:
-            raise EngineError(
-                f"the vLLM server at {url} returned no token ids: one that knows return_token_ids "
-                "is needed"
-            )
-        if completion.prompt_tokens not in (None, sent):
-            raise EngineError(
-                f"the vLLM server at {url} read {completion.prompt_tokens} prompt tokens of the "
-                f"{sent} that were sent"
-            )
-        step = self._prompt.read(
-            completion.token_ids,
-            prefix=prefix,
-            max_tokens=max_tokens,
-            prompt_tokens=sent,
-            cached_tokens=completion.cached_tokens,
-        )
-        stop = completion.stopped_by
-        # Decoders drop the space in front of a text's first token.
-        if isinstance(stop, str) and stop.lstrip(" ") not in step.text:
-            raise EngineError(
-                f"the vLLM server at {url} stopped at {stop!r}, which is not in {step.text!r}: its "
-                "tokenizer is not ours; give the model's as tokenizer, here and to the server"
-            )
-        return step
-
 
 def _refusal(status: int, said: str) -> str | None:
+    if status == 500 and "Context size has been exceeded" in said:
+        return (
+            f"answers /completions with 500, {said!r}: llama.cpp's slots share one context; start "
+            "it with --no-kv-unified, fewer slots (-np) or more context (-c), or lower "
+            "max_in_flight"
+        )
     if status != 404:
         return None
     return (
@@ -213,7 +185,8 @@ def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
     if unknown := sorted(set(options) - set(known)):
         raise InputError(
             f"unknown option {unknown[0]!r} of an openai policy; its options are tokenizer, "
-            f"api_key, timeout, max_retries, max_in_flight, max_length, {', '.join(known)}"
+            "api_key, timeout, max_retries, max_in_flight, max_length, patience, "
+            f"{', '.join(known)}"
         )
     return PolicyOptions(**options)
 

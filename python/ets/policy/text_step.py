@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ets.policy.completion import Completion
@@ -10,13 +11,15 @@ from ets.server import Kind
 from ets.step import Finish, Prefix, Step
 
 _ALL_TOKENS: dict[Kind, dict[str, Any]] = {
-    # Without these the first samples as the checkpoint's generation config wants it, the second
-    # from the 40 likeliest tokens. Servers that are not known may refuse what they do not know.
+    # Without these it samples as the checkpoint's generation config wants it. Servers that are not
+    # known may refuse what they do not know.
     "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
-    "llama.cpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
 }
-_LLAMA_SEEDS = (1 << 32) - 1
-"""llama.cpp takes seeds below this; this one stands for none."""
+_HEADING = re.compile(r"(?:^|\n)\W*(?:the\s+)?(?:final\s+)?answer\W*\Z", re.IGNORECASE)
+_ANSWER = re.compile(
+    r"\b(?i:answer)\W*:\W*\w|\b(?i:answer\s+is)[\s:*]*[$\\(]*[-+]?[\dA-Z\\]|\\(?:boxed|fbox)\s*\S"
+)
+"""What says that an answer follows, with its answer."""
 
 
 class TextSteps:
@@ -35,7 +38,7 @@ class TextSteps:
         options = self._prompt.options
         return {
             "prompt": self.text(prefix),
-            "seed": seed % _LLAMA_SEEDS if self._kind == "llama.cpp" else seed,
+            "seed": seed,
             "temperature": options.temperature,
             "top_p": options.top_p,
             "stop": list(self._prompt.stop_texts),
@@ -52,14 +55,14 @@ class TextSteps:
 
     def step(self, completion: Completion, prefix: Prefix, max_tokens: int) -> Step:
         """The step that a text makes: with what ended it, and with ids of our own."""
-        text, finish = self._ended(completion)
+        text, finish = self._ended(completion, prefix)
         ids = self._prompt.encode(text)
         if not ids:
-            finish = "end"
+            finish = "context" if completion.finish == "length" else "end"
         elif holds_answer(text, self._prompt.options.answer_markers, cut=finish == "length"):
             finish = "answer"
         elif finish == "length" and self._prompt.exhausts(prefix, max_tokens):
-            finish = "end"
+            finish = "context"
         sent = completion.prompt_tokens
         return Step(
             text=text,
@@ -69,22 +72,33 @@ class TextSteps:
             cached_tokens=completion.cached_tokens,
         )
 
-    def _ended(self, completion: Completion) -> tuple[str, Finish]:
+    def _ended(self, completion: Completion, prefix: Prefix) -> tuple[str, Finish]:
         """The text with what ended it, and why it ended."""
         text, stops = completion.text, self._prompt.stop_texts
+        hidden = completion.finish == "stop" and not completion.says_stop
         found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
         if found:
             at, stop = min(found)
-            return text[: at + len(stop)], self._reason(stop)
+            step = text[: at + len(stop)]
+            if hidden and stop == stops[0] and _HEADING.search(step) and step != text:
+                return text, "end"  # the answer stands behind its heading
+            return step, self._reason(stop)
         if completion.finish == "length":
             return text, "length"
         if completion.stopped_by in stops:
             stop = str(completion.stopped_by)
             return text + stop, self._reason(stop)
-        answered = holds_answer(text, self._prompt.options.answer_markers)
-        if completion.says_stop or answered or not text:
+        if not hidden or not text or self._gives_answer(text, prefix):
             return text, "end"
         return text + stops[0], "step"
+
+    def _gives_answer(self, text: str, prefix: Prefix) -> bool:
+        """Whether a text whose end is not known ends the solution."""
+        if holds_answer(text, self._prompt.options.answer_markers):
+            return True
+        before = prefix.steps[-1].text if prefix.steps else ""
+        last = text.strip().rpartition("\n")[2]
+        return bool(_ANSWER.search(last) or (_HEADING.search(before) and text.strip()))
 
     def _reason(self, stop: str) -> Finish:
         return "step" if stop == self._prompt.stop_texts[0] else "end"

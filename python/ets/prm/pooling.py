@@ -16,7 +16,7 @@ from ets.step import Prefix, Score
 
 _OPTIONS = (
     *("checkpoint", "format", "api_key", "timeout", "max_retries", "max_in_flight"),
-    "max_length",
+    *("max_length", "patience"),
 )
 
 
@@ -36,7 +36,7 @@ class PoolingPRM:
     format
         How the PRM is read, a name of `ets.prm.formats.FORMATS`; by default what its config and
         name say.
-    api_key, timeout, max_retries, max_in_flight
+    api_key, timeout, max_retries, max_in_flight, patience
         As those of `ets.policy.openai.OpenAIPolicy`.
     max_length
         Lowers the context length that server and checkpoint state.
@@ -57,7 +57,8 @@ class PoolingPRM:
 
     A step without text scores as the solution before it, and 0 if nothing has been written.
 
-    The server is asked for its models here, which blocks for half a minute at most. One object
+    The server is asked for its models here, which blocks for half a minute at most, and for
+    `patience` where it loads. One object
     serves several event loops, one after the other or at once; `aclose` ends it for all of them.
 
     # Errors
@@ -79,6 +80,7 @@ class PoolingPRM:
         max_retries: int = 3,
         max_in_flight: int = 256,
         max_length: int | None = None,
+        patience: float = 300.0,
         **options: Any,
     ) -> None:
         if not model:
@@ -92,6 +94,7 @@ class PoolingPRM:
             timeout=timeout,
             max_retries=max_retries,
             max_in_flight=max_in_flight,
+            patience=patience,
         )
         if not url.rstrip("/").endswith("/v1"):
             raise InputError(
@@ -99,7 +102,7 @@ class PoolingPRM:
                 f"http://127.0.0.1:8000/v1, got {url!r}"
             )
         self._model = model
-        self._server = Server.read(self._connection.get("/models"), model=model, url=url)
+        self._server = Server.ask(self._connection, model)
         limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._format = load_format(
             _readable(self._server, checkpoint),
@@ -133,8 +136,8 @@ class PoolingPRM:
         A cancelled call closes its connection, which aborts the request in the server.
 
         # Errors
-        `EngineError` if the solution is longer than the model's context, if the server fails, or
-        if what it returns is no reward.
+        `ContextError` if the solution is longer than the model's context, `EngineLostError` if the
+        server has gone and stays away, `EngineError` if it refuses, or returns no reward.
         """
         ids = self._format.ids(prefix)
         if ids is None:
