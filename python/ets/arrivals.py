@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
-from ets.errors import EngineError
+from ets.errors import EngineError, EngineLostError
 
 T = TypeVar("T")
 
@@ -39,6 +39,8 @@ class Arrivals(Generic[T]):
         enough: int,
         spend: Callable[[T], bool],
     ) -> None:
+        self.lost: EngineLostError | None = None
+        """Why the step ended before its samples were back, if an engine was lost."""
         self._enough = enough
         self._spend = spend
         self._results: dict[int, T] = {}
@@ -52,14 +54,16 @@ class Arrivals(Generic[T]):
     async def wait(self, seconds: float = math.inf) -> dict[int, T]:
         """The results by position, in order, once the step is over or the time is.
 
-        The first failure of a sample is raised. Whatever happens, no sample runs any more when this
-        returns.
+        The first failure of a sample is raised, but for a lost engine's: that is kept in `lost`,
+        and what came before it counts. Whatever happens, no sample runs any more when this returns.
         """
         try:
             timeout = None if seconds == math.inf else max(0.0, seconds)
             done, _ = await asyncio.wait([self._over], timeout=timeout)
             if done:
                 self._over.result()
+        except EngineLostError as error:
+            self.lost = error
         finally:
             self._over.cancel()
             await cancel(self._tasks)

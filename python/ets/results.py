@@ -44,11 +44,14 @@ class SearchResult:
     trajectories: list[Solution]
     tree: TreeSearch = field(repr=False)
     usage: Usage
+    lost: str | None = None
+    """Where an engine that answered no more ended the search: what it was, in one line."""
 
     @property
     def end(self) -> str | None:
         """Why the search ended: `width_used_up`, `max_depth`, `no_candidates`, `none_kept`,
-        `kv_budget`, or the budget that was used up: `token_budget`, `time_budget`, `prm_budget`."""
+        `kv_budget`, the budget that was used up (`token_budget`, `time_budget`, `prm_budget`), or
+        `engine_lost`, which `lost` explains."""
         return self.tree.end
 
     @property
@@ -90,6 +93,7 @@ class SearchResult:
             "usage": self.usage.to_dict(),
             "kv": {name: asdict(getattr(self.kv, name)) for name in ("before", "after", "rebase")},
             "end": self.end,
+            "lost": self.lost,
         }
 
 

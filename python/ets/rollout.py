@@ -18,7 +18,7 @@ from ets.arrivals import Arrivals, cancel
 from ets.budget import Budget, Spent
 from ets.busy import BusyTime
 from ets.embed import Embedder, InstantEmbedder
-from ets.errors import EngineError
+from ets.errors import EngineError, EngineLostError
 from ets.kv_share import KVShare
 from ets.policy import Policy
 from ets.prm import PRM
@@ -28,6 +28,9 @@ from ets.usage import StepUsage, Usage
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+EngineLost = Literal["engine_lost"]
+"""What `SearchResult.end` says of a search that ended with its engine."""
 
 Gate = Callable[[], AbstractAsyncContextManager[None]]
 """Makes the context in which a sample may run."""
@@ -100,6 +103,8 @@ class Rollout:
     ) -> None:
         self.tree = tree
         self.usage = Usage()
+        self.lost: EngineLostError | None = None
+        """The loss of an engine that ended the search, with what was completed by then."""
         self._engines = engines
         self._pace = pace
         self._kv_share = kv_share
@@ -112,10 +117,14 @@ class Rollout:
         self._begin = time.perf_counter()
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Search to the end, yielding each event once the step it belongs to is decided."""
+        """Search to the end, yielding each event once the step it belongs to is decided.
+
+        # Errors
+        Those of the engines; `EngineLostError` only where no trajectory is completed by then.
+        """
         shown = 0
         while asks := self.tree.ask():
-            spent = self._spent()
+            spent: Spent | EngineLost | None = self._spent()
             if spent is None:
                 made, spent = await self._expand(asks)
                 # Selection and clustering release the GIL: other problems' engines stay fed.
@@ -124,6 +133,8 @@ class Rollout:
                 if made:
                     nodes, prefixes = self.tree.nodes.levels[-1], (m.prefix for m in made)
                     self._prefixes = dict(zip(nodes, prefixes, strict=True))
+                if self.lost is not None and not self.tree.trajectories:
+                    raise self.lost
             else:
                 self.tree.stop(spent)
             while shown < len(self.tree.events):
@@ -143,8 +154,8 @@ class Rollout:
         seconds = self._pace.budget.seconds
         return math.inf if seconds is None else self._begin + seconds - time.perf_counter()
 
-    async def _expand(self, asks: list[Ask]) -> tuple[list[Made], Spent | None]:
-        """Children in the order of the asks, and the budget that ended the step before all came."""
+    async def _expand(self, asks: list[Ask]) -> tuple[list[Made], Spent | EngineLost | None]:
+        """Children in the order of the asks, and what ended the search before all of them came."""
         budget = self._pace.budget
         asked = [
             Wanted(ask.node, index, seed)
@@ -170,6 +181,9 @@ class Rollout:
         self.usage.given_up += len(wanted) - len(made)
         self.usage.policy_seconds = self._sampling.seconds
         self.usage.prm_seconds = self._scoring.seconds
+        if (lost := arrivals.lost) is not None:
+            self.lost = lost
+            return made, "engine_lost"
         return made, self._spent() if len(made) < len(asked) else None
 
     def _start_order(self, wanted: list[Wanted]) -> list[int]:
@@ -179,7 +193,7 @@ class Rollout:
         paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
         return sorted(positions, key=lambda at: paths[wanted[at].parent])
 
-    def _tell(self, made: list[Made], spent: Spent | None, *, cut: bool) -> None:
+    def _tell(self, made: list[Made], spent: Spent | EngineLost | None, *, cut: bool) -> None:
         """Decide the step; `cut` if not all of its children came."""
         if self._kv_share is not None:
             self.tree.kv_budget = self._kv_share.tree_tokens(self.tree, [m.child for m in made])

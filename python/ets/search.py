@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from ets.answer import Aggregation, VoteMethod
@@ -243,6 +244,8 @@ class Search:
                 share.leave(tree)
         result = await asyncio.to_thread(self._tally.result, problem, tree, rollout.usage)
         result.usage.seconds = time.perf_counter() - begin
+        if rollout.lost is not None:
+            result = replace(result, lost=str(rollout.lost))
         yield Answered(result)
 
     async def _map(

@@ -14,6 +14,7 @@ from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
+from ets.errors import EngineLostError
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.problems import Problem
@@ -85,6 +86,8 @@ class Engines:
         with Search(strategy=cell.strategy(), seed=seed, **self._arguments) as search:
             texts = [problem.text for problem in problems]
             for result in search.map(texts, concurrency=self._grid.concurrency, ordered=False):
+                if result.lost is not None:  # a run that goes on later searches it again
+                    raise EngineLostError(result.lost)
                 # Two problems of one text have one search twice, so either may have either.
                 problem = waiting[result.problem].pop()
                 tree = pack_tree(result.tree) if self._grid.trees else None

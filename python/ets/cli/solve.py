@@ -30,7 +30,7 @@ from ets.cli.summary import (
     result_line,
 )
 from ets.cli.watch import Watch
-from ets.errors import InputError
+from ets.errors import EngineLostError, InputError
 from ets.problems import Problem
 from ets.results import Answered, SearchResult
 
@@ -55,7 +55,11 @@ def check_page(path: str, many: bool) -> Path:
 
 
 def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None) -> None:
-    """Search one problem; an interrupt shows what was found so far and is raised again."""
+    """Search one problem; an interrupt shows what was found so far and is raised again.
+
+    # Errors
+    `EngineLostError` behind the answer so far, where the loss of an engine ended the search.
+    """
     watch = Watch(setup.strategy)
     view = LiveView(setup.title, problem.text, watch, output.progress.height)
     try:
@@ -73,13 +77,13 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
         output.json(_record(problem, result, 1))
     else:
         print_result(output.console, result)
-    if page is None:
-        return
-    # Last, so that a full disk does not cost the answer.
-    result.tree.strategy = setup.strategy  # in place of who watched it
-    result.save_tree(page)
-    if not output.as_json:
-        output.console.print(f"\nThe tree: {page}", markup=False, soft_wrap=True)
+    if page is not None:
+        # Behind the answer, so that a full disk does not cost it.
+        result.tree.strategy = setup.strategy  # in place of who watched it
+        result.save_tree(page)
+        if not output.as_json:
+            output.console.print(f"\nThe tree: {page}", markup=False, soft_wrap=True)
+    _raise_if_lost([result])
 
 
 def _watched(setup: Setup, problem: Problem) -> SearchResult:
@@ -127,7 +131,11 @@ def _show_partial(setup: Setup, problem: Problem, watch: Watch, output: Output) 
 def solve_many(
     setup: Setup, problems: list[Problem], concurrency: int | Literal["auto"], output: Output
 ) -> None:
-    """Search a list of problems, showing each as its turn comes; an interrupt shows the sum."""
+    """Search a list of problems, showing each as its turn comes; an interrupt shows the sum.
+
+    # Errors
+    `EngineLostError` behind the answers so far, where the loss of an engine ended a search.
+    """
     results: list[SearchResult] = []
     begin = time.perf_counter()
     progress = Progress(
@@ -166,6 +174,13 @@ def solve_many(
         if results and not output.as_json:
             seconds = time.perf_counter() - begin
             print_totals(output.console, problems, results, seconds)
+    _raise_if_lost(results)
+
+
+def _raise_if_lost(results: list[SearchResult]) -> None:
+    for result in results:
+        if result.lost is not None:
+            raise EngineLostError(f"{result.lost}; the result is of the solutions so far")
 
 
 def _head(problem: Problem, number: int) -> dict[str, Any]:

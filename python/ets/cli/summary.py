@@ -65,6 +65,8 @@ def print_result(console: Console, result: SearchResult) -> None:
     lines.add_row("time", f"{usage.seconds:.1f} s")
     if (result.end or "").endswith("_budget"):
         lines.add_row("ended", f"by the {str(result.end).replace('_', ' ')}")
+    if result.lost is not None:
+        lines.add_row("ended", "early: an engine was lost")
     console.print(lines)
 
 
