@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ets.policy.answer_end import ANSWER_MARKERS
 from ets.step import Prefix, Step
 
 
@@ -70,8 +71,9 @@ class PolicyOptions:
     """Whether the prompt ends in an assistant's message left open, where the template puts
     `answer_start`, instead of in the template's generation prompt. The two differ where a template
     lets thinking begin, as those of reasoning models do."""
-    answer_markers: tuple[str, ...] = ("The answer is", "the answer is", "\\boxed{", "####")
-    """A step that holds one of these ends the solution."""
+    answer_markers: tuple[str, ...] = ANSWER_MARKERS
+    """A step that holds one of these with an answer behind it ends the solution. Those by default
+    are for plain text: with a chat template only a box counts, and the end of the sequence."""
 
     def __post_init__(self) -> None:
         for name in ("stop", "answer_markers"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.errors import EngineError, InputError
+from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
 from ets.policy.base import PolicyOptions
 from ets.policy.stops import EngineStops
 from ets.step import Finish, Prefix, Step
@@ -52,6 +52,11 @@ class PolicyPrompt:
         """Tokens of prompt and solution together that the model can read."""
         self.stop_texts: tuple[str, ...] = (options.delimiter, *options.stop)
         """What ends a step; the text that did stays in it."""
+        default = options.answer_markers == ANSWER_MARKERS
+        self.answer_markers = (
+            BOX_MARKERS if default and self._has_template() else options.answer_markers
+        )
+        """What ends a solution beside the end of the sequence (`ets.policy.answer_end`)."""
         self._name = name
         self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
         self._last_chars = frozenset(text[-1] for text in self.stop_texts if text) | {"\ufffd"}
@@ -218,7 +223,7 @@ class PolicyPrompt:
 class StepReader:
     """Follows one step as its tokens come, and says when it is over and why.
 
-    A step that reaches the end of the model's context ends the solution: `end`, not `length`.
+    A step that reaches the end of the model's context is cut by it: `context`, not `length`.
     """
 
     def __init__(self, prompt: PolicyPrompt, limit: int, *, exhausts: bool) -> None:
@@ -227,7 +232,7 @@ class StepReader:
         self._prompt = prompt
         self._limit = limit
         self._exhausts = exhausts
-        self._finish: Finish = "end"
+        self._finish: Finish = "context" if self.done else "end"
 
     def push(self, token: int) -> bool:
         """Take the next token; True when the step is over."""
@@ -243,14 +248,14 @@ class StepReader:
             if found:
                 return self._end("step" if min(found)[1] == 0 else "end")
         if len(self.ids) >= self._limit:
-            return self._end("end" if self._exhausts else "length")
+            return self._end("context" if self._exhausts else "length")
         return False
 
     def step(self, *, prompt_tokens: int = 0, cached_tokens: int = 0) -> Step:
         """The step as read so far."""
         text = self._prompt.decode(self.ids)
-        cut = self._finish == "length"
-        answered = holds_answer(text, self._prompt.options.answer_markers, cut=cut)
+        cut = self._finish in ("length", "context")
+        answered = holds_answer(text, self._prompt.answer_markers, cut=cut)
         return Step(
             text=text,
             token_ids=tuple(self.ids),
@@ -263,31 +268,3 @@ class StepReader:
         self._finish = finish
         self.done = True
         return True
-
-
-def holds_answer(text: str, markers: Sequence[str], *, cut: bool = False) -> bool:
-    """Whether a step's text holds an answer marker with its answer.
-
-    A marker that ends in an opening brace needs its closing one; any other needs a letter or digit
-    after it. In a step cut at its token limit white space must follow that too: `The answer is 1`
-    may be the first half of 12, and the next step will write the rest.
-    """
-    for marker in markers:
-        for match in re.finditer(re.escape(marker), text):
-            rest = text[match.end() :]
-            if marker.endswith("{"):
-                if _closes(rest):
-                    return True
-            elif re.match(r"\W*\w\S*\s" if cut else r"\W*\w", rest):
-                return True
-    return False
-
-
-def _closes(text: str) -> bool:
-    """Whether the brace opened just before `text` is closed in it."""
-    depth = 1
-    for char in text:
-        depth += (char == "{") - (char == "}")
-        if depth == 0:
-            return True
-    return False

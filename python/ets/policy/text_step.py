@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
-from ets.policy.prompt import PolicyPrompt, holds_answer
+from ets.policy.prompt import PolicyPrompt
 from ets.server import Kind
 from ets.step import Finish, Prefix, Step
 
@@ -56,10 +57,10 @@ class TextSteps:
         ids = self._prompt.encode(text)
         if not ids:
             finish = "end"
-        elif holds_answer(text, self._prompt.options.answer_markers, cut=finish == "length"):
+        elif holds_answer(text, self._prompt.answer_markers, cut=finish == "length"):
             finish = "answer"
         elif finish == "length" and self._prompt.exhausts(prefix, max_tokens):
-            finish = "end"
+            finish = "context"
         sent = completion.prompt_tokens
         return Step(
             text=text,
@@ -81,7 +82,7 @@ class TextSteps:
         if completion.stopped_by in stops:
             stop = str(completion.stopped_by)
             return text + stop, self._reason(stop)
-        answered = holds_answer(text, self._prompt.options.answer_markers)
+        answered = holds_answer(text, self._prompt.answer_markers)
         if completion.says_stop or answered or not text:
             return text, "end"
         return text + stops[0], "step"
