@@ -209,9 +209,10 @@ def _clause(line: str) -> str | None:
     return clause or None
 
 
-_WORDS = frozenset(
-    "yes no true false none even odd zero one two three four five six seven eight nine ten eleven "
-    "twelve infinite infinity undefined impossible".split()
+_WORD = re.compile(
+    r"(?:yes|no|true|false|none|even|odd|zero|one|two|three|four|five|six|seven|eight|nine|ten"
+    r"|eleven|twelve|infinite|infinity|undefined|impossible)\b",
+    re.IGNORECASE,
 )
 _OPTION = re.compile(r"\([A-Z]\)|[A-Z](?:[.,:;)]|$)|[B-HJ-Z]\s")
 _NAMES = re.compile(r"[A-Z][\w'-]*(?: [A-Z][\w'-]*){0,3}[.!]?")
@@ -239,15 +240,13 @@ def reads_as_answer(text: str, *, whole: bool = False) -> bool:
         inner = next(group for group in math_span.groups() if group is not None)
         if not _PROSE.search(inner):
             return not whole or not line[math_span.end() :].strip(" .")
+    if line.startswith(("\\boxed", "\\fbox")):
+        return _boxed(line) is not None
     if whole:
-        return _SHORT.fullmatch(line) is not None or _boxed(line) is not None
-    word = line.split()[0].rstrip(".,;!").lower()
+        return _SHORT.fullmatch(line) is not None
     return (
-        _LEADING.match(line) is not None
-        or _OPTION.match(line) is not None
+        any(form.match(line) is not None for form in (_LEADING, _OPTION, _FORMULA, _WORD))
         or _NAMES.fullmatch(line) is not None
-        or _FORMULA.match(line) is not None
-        or word in _WORDS
     )
 
 

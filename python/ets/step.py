@@ -16,8 +16,8 @@ class Step:
     so that a prefix built from them always hits the engine's cache; `text` is their decoding.
 
     `finish` says why the step ended: `step` at the delimiter, `answer` when it holds an answer
-    marker, `end` at the end of the sequence, `length` at the step's token limit, `context` where the
-    policy can read no more: the solution is cut there.
+    marker, `end` at the end of the sequence, `length` at the step's token limit, `context` where
+    the policy can read no more: the solution is cut there.
     """
 
     text: str

@@ -70,4 +70,5 @@ class Tally:
             rewards=trajectory.rewards,
             tokens=trajectory.tokens,
             finished=trajectory.finished,
+            cut=trajectory.cut,
         )

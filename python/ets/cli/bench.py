@@ -16,6 +16,7 @@ from ets.bench.runner import run
 from ets.bench.statistics import Interval
 from ets.bench.summary import Line, summarise
 from ets.cli.output import Output
+from ets.cli.summary import print_notes
 
 
 def run_bench(grid: Grid, folder: Path, output: Output) -> None:
@@ -40,6 +41,7 @@ def run_bench(grid: Grid, folder: Path, output: Output) -> None:
     if banked:
         totals += f" {banked / calls:.0%} of samples and scorings came from the bank."
     output.console.print(f"\n{totals} {_NOTE}", soft_wrap=True, markup=False)
+    print_notes(output.console, [row.get("note") for row in rows])  # none in rows of older runs
 
 
 def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
