@@ -204,7 +204,7 @@ def test_the_end_of_the_context(folder: Path) -> None:
             if len(prefix.token_ids) == 12:
                 break
         full = await policy.sample(prefix, seed=0, max_tokens=50)
-        assert (full.token_ids, full.finish) == ((), "end")
+        assert (full.token_ids, full.finish) == ((), "context")
         with pytest.raises(InputError, match="at most 12 tokens"):
             policy.start(PROBLEMS[1])
         await policy.aclose()

@@ -22,6 +22,7 @@ from ets.errors import ContextError, EngineError
 from ets.kv_share import KVShare
 from ets.policy import Policy
 from ets.prm import PRM
+from ets.seeds import child_seed
 from ets.step import Prefix, Score, Step
 from ets.trajectory import Limit
 from ets.tree_search import Ask, Child, Event, TreeSearch
@@ -58,6 +59,7 @@ class Pace:
     max_step_tokens: int
     budget: Budget = field(default_factory=Budget)
     straggler: float = 0.0
+    reads_thoughts: bool = True
     request_order: RequestOrder = "tree"
 
 
@@ -229,12 +231,30 @@ class Rollout:
         return Made(prefix, child)
 
     async def _sample(self, want: Wanted) -> Step:
-        """The next step; an empty one where the solution is longer than the policy can read."""
+        """The next step. Thoughts that the PRM does not read make one with what follows them, since
+        there is nothing to choose by before that."""
         prefix = self._prefixes[want.parent]
+        step = await self._sample_one(prefix, want.seed)
+        left = self.tree.max_tokens - self.tree.nodes.total[want.parent]
+        part = 0
+        while (
+            not self._pace.reads_thoughts
+            and step.thinking
+            and not step.answer_text.strip()
+            and step.finish in ("step", "length")
+            and len(step.token_ids) < left
+        ):
+            seed = child_seed(want.seed, part)
+            step = step.then(await self._sample_one(prefix.extend(step), seed))
+            part += 1
+        return step
+
+    async def _sample_one(self, prefix: Prefix, seed: int) -> Step:
+        """What the policy writes; nothing where the solution is longer than it can read."""
         with self._sampling:
             try:
                 return await self._engines.policy.sample(
-                    prefix, seed=want.seed, max_tokens=self._pace.max_step_tokens
+                    prefix, seed=seed, max_tokens=self._pace.max_step_tokens
                 )
             except ContextError:
                 return Step("", (), "context")
@@ -243,7 +263,8 @@ class Rollout:
         """The verdict; None where the solution is longer than the PRM can read."""
         with self._scoring:
             try:
-                return await self._engines.prm.score(prefix)
+                read = prefix if self._pace.reads_thoughts else prefix.without_thoughts()
+                return await self._engines.prm.score(read)
             except ContextError:
                 return None
 

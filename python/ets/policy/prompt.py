@@ -8,10 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.errors import EngineError, InputError
-from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
+from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
 from ets.policy.base import PolicyOptions
+from ets.policy.step_reader import StepReader
 from ets.policy.stops import EngineStops
-from ets.step import Finish, Prefix, Step
+from ets.policy.thinking import Thinking, Thoughts
+from ets.step import Prefix, Step
 from ets.tokenizer import end_ids, load_config, load_tokenizer
 
 if TYPE_CHECKING:
@@ -142,9 +144,7 @@ class PolicyPrompt:
 
     def reader(self, prefix: Prefix, max_tokens: int) -> StepReader:
         """Takes a step's tokens one by one, for backends that sample themselves."""
-        return StepReader(
-            self, self.room(prefix, max_tokens), exhausts=self.exhausts(prefix, max_tokens)
-        )
+        return StepReader(self, prefix, max_tokens)
 
     def read(
         self,
@@ -168,7 +168,22 @@ class PolicyPrompt:
         return reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a step's ids, special tokens left out."""
+        """The text of a step's ids, special tokens left out, but for the tags of thoughts."""
+        kept = self._kept_ids
+        if kept.isdisjoint(ids):
+            return self._decode(ids)
+        parts: list[list[int]] = [[]]
+        for token in ids:
+            if token in kept:
+                parts += [[token], []]
+            else:
+                parts[-1].append(token)
+        return "".join(
+            self.tokenizer.convert_ids_to_tokens(part[0]) if i % 2 else self._decode(part)
+            for i, part in enumerate(parts)
+        )
+
+    def _decode(self, ids: Sequence[int]) -> str:
         with self._lock:
             text = self.tokenizer.decode(
                 list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -195,13 +210,50 @@ class PolicyPrompt:
         with self._lock:
             return EngineStops.of(self.tokenizer, self.options, self.end_ids)
 
+    def stops(self, prefix: Prefix) -> EngineStops:
+        """The same for the step behind `prefix`: thoughts end where their block does."""
+        if self.thoughts(prefix) is None:
+            return self.engine_stops
+        return EngineStops(tuple(sorted(self.end_ids)), self.texts_that_stop(prefix))
+
+    def texts_that_stop(self, prefix: Prefix) -> tuple[str, ...]:
+        """The same for an engine that sees text only."""
+        if self.thinking is None or self.thoughts(prefix) is None:
+            return self.stop_texts
+        delimiter = self.options.delimiter
+        whole = self.options.step == "tokens"
+        return (self.thinking.close + delimiter,) if whole else (delimiter,)
+
+    @cached_property
+    def thinking(self) -> Thinking | None:
+        """How the policy thinks before it answers; None where it does not."""
+        template = self.options.chat_template or self.tokenizer.chat_template
+        return Thinking.find(
+            self.tokenizer,
+            self.options.thinking,
+            template=str(template) if template else None,
+            behind=self.text(_OPEN_END).rpartition(_OPEN_END)[2],
+        )
+
+    def thoughts(self, prefix: Prefix) -> Thoughts | None:
+        """How much of the step behind `prefix` is thought; None where nothing can be."""
+        return None if self.thinking is None else self.thinking.behind(prefix)
+
+    @cached_property
+    def _kept_ids(self) -> frozenset[int]:
+        return frozenset() if self.thinking is None else self.thinking.special_ids
+
     def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+        wanted = self.options.thinking
+        # Qwen3's template has this switch; others do not look at it.
+        switch = {} if wanted is None else {"enable_thinking": bool(wanted)}
         text = self.tokenizer.apply_chat_template(
             messages,
             chat_template=self.options.chat_template,
             add_generation_prompt=add_generation_prompt,
             tokenize=False,
             date_string=_DATE,
+            **switch,
         )
         if not isinstance(text, str):
             raise EngineError(f"the chat template of {self._name!r} made no text")
@@ -218,53 +270,3 @@ class PolicyPrompt:
         while ids and ids[-1] in self.end_ids:
             ids.pop()
         return ids
-
-
-class StepReader:
-    """Follows one step as its tokens come, and says when it is over and why.
-
-    A step that reaches the end of the model's context is cut by it: `context`, not `length`.
-    """
-
-    def __init__(self, prompt: PolicyPrompt, limit: int, *, exhausts: bool) -> None:
-        self.ids: list[int] = []
-        self.done = limit == 0
-        self._prompt = prompt
-        self._limit = limit
-        self._exhausts = exhausts
-        self._finish: Finish = "context" if self.done else "end"
-
-    def push(self, token: int) -> bool:
-        """Take the next token; True when the step is over."""
-        prompt = self._prompt
-        if token in prompt.end_ids:
-            return self._end("end")
-        self.ids.append(token)
-        if prompt.may_stop(token):
-            text = prompt.decode(self.ids)
-            found = [
-                (at, i) for i, stop in enumerate(prompt.stop_texts) if (at := text.find(stop)) >= 0
-            ]
-            if found:
-                return self._end("step" if min(found)[1] == 0 else "end")
-        if len(self.ids) >= self._limit:
-            return self._end("context" if self._exhausts else "length")
-        return False
-
-    def step(self, *, prompt_tokens: int = 0, cached_tokens: int = 0) -> Step:
-        """The step as read so far."""
-        text = self._prompt.decode(self.ids)
-        cut = self._finish in ("length", "context")
-        answered = holds_answer(text, self._prompt.answer_markers, cut=cut)
-        return Step(
-            text=text,
-            token_ids=tuple(self.ids),
-            finish="answer" if answered else self._finish,
-            prompt_tokens=prompt_tokens,
-            cached_tokens=cached_tokens,
-        )
-
-    def _end(self, finish: Finish) -> bool:
-        self._finish = finish
-        self.done = True
-        return True
