@@ -22,6 +22,7 @@ import typer
 
 import ets
 from ets.cli.app import app
+from ets.limits import PLAIN, THINKING
 from ets.policy.base import PolicyOptions
 from ets.strategy_names import strategy_by_name
 
@@ -294,8 +295,13 @@ def test_the_help_states_the_defaults_of_search() -> None:
         if (match := re.search(r"\\\[default: (.*)\]$", text))
     }
     search = inspect.signature(ets.Search).parameters
-    for name in ("policy", "embedder", "seed", "max_step_tokens", "max_tokens", "max_depth"):
+    for name in ("policy", "embedder", "seed"):
         assert stated.pop(name) == str(search[name].default)
+    usual, thinking = PLAIN, THINKING
+    for i, name in enumerate(("max_step_tokens", "max_tokens", "max_depth")):
+        assert search[name].default is None
+        assert stated.pop(name) == f"{usual[i]}; {thinking[i]} if the policy thinks"
+    assert stated.pop("prm_thinking") == "read, if its context holds them"
     for name in ("vote", "score"):
         assert stated.pop(name) == search[name].default
     strategy = strategy_by_name("ets")

@@ -10,8 +10,9 @@ from ets.policy.thinking import MAX_DEPTH, MAX_STEP_TOKENS, MAX_TOKENS, Thinking
 
 PRMThinking = Literal["read", "skip"]
 _LOG = logging.getLogger(__name__)
-_PLAIN = (256, 1024, 25)
-_THINKING = (MAX_STEP_TOKENS, MAX_TOKENS, MAX_DEPTH)
+PLAIN = (256, 1024, 25)
+THINKING = (MAX_STEP_TOKENS, MAX_TOKENS, MAX_DEPTH)
+"""Tokens of a step and of a solution, and steps, for policies of either kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Limits:
         it could not read to their end.
         """
         thinks = thinking_of(policy) is not None
-        usual = _THINKING if thinks else _PLAIN
+        usual = THINKING if thinks else PLAIN
         given = (max_step_tokens, max_tokens, max_depth)
         steps, tokens, depth = (
             default if value is None else value for value, default in zip(given, usual, strict=True)

@@ -151,7 +151,7 @@ class OpenAIPolicy:
         await self._connection.aclose()
 
     def _ids_request(self, prefix: Prefix, seed: int) -> dict[str, Any]:
-        options, stops = self._prompt.options, self._prompt.engine_stops
+        options, stops = self._prompt.options, self._prompt.stops(prefix)
         return {
             "prompt": list(prefix.token_ids),
             "return_token_ids": True,
@@ -166,7 +166,7 @@ class OpenAIPolicy:
             "include_stop_str_in_output": True,
             "stop_token_ids": list(stops.ids),
             # As our own tokenizer decodes a step, so that both see the same stop texts.
-            "skip_special_tokens": True,
+            "skip_special_tokens": not self._prompt.keeps_special_tokens,
             "spaces_between_special_tokens": False,
         }
 

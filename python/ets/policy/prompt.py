@@ -239,6 +239,11 @@ class PolicyPrompt:
         """How much of the step behind `prefix` is thought; None where nothing can be."""
         return None if self.thinking is None else self.thinking.behind(prefix)
 
+    @property
+    def keeps_special_tokens(self) -> bool:
+        """Whether a step's text shows special tokens: the tags of thoughts, where they are some."""
+        return bool(self._kept_ids)
+
     @cached_property
     def _kept_ids(self) -> frozenset[int]:
         return frozenset() if self.thinking is None else self.thinking.special_ids
