@@ -19,6 +19,7 @@ from ets.step import Prefix, Step
 from ets.thoughts import PAIRS, behind_thoughts
 from ets.tokenizer import load_tokenizer
 from thinking_model import CLOSE, OPEN, make_thinking_policy, problem, with_template
+from vllm_server import vllm_server
 
 BLOCK = f"{OPEN}\nTom has 3 and 4 more.\n\nso the answer is \\boxed{{0}} so.\n\n{CLOSE}"
 ANSWER = "Tom has 7 apples.\n\nThe answer is \\boxed{7}."
@@ -272,3 +273,30 @@ def test_limits_are_those_that_such_policies_need(writes: Path, caplog: Any) -> 
     told = Limits.settle(policy, short_prm, **{**none, "prm_thinking": "read"})  # type: ignore[arg-type]
     assert told.reads_thoughts
     assert told.max_tokens == 100
+
+
+# -- engines ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.vllm
+def test_thoughts_on_vllm_and_behind_a_server_are_those_of_transformers(opened: Path) -> None:
+    """Greedy, so that all of them write the same."""
+
+    def texts(policy: str, **options: Any) -> list[tuple[str | None, ...]]:
+        with ets.Search(
+            policy=policy,
+            prm=lambda _, steps: 0.5,
+            strategy=ets.REBASE(width=2),
+            policy_options={"temperature": 0.0, **options},
+        ) as search:
+            result = search.solve(problem(3, 4))
+        assert result.answer == "7"
+        return [trajectory.texts for trajectory in result.tree.trajectories]
+
+    whole = texts(f"transformers:{opened}")
+    parts = texts(f"transformers:{opened}", step="paragraphs")
+    assert len(parts[0]) > len(whole[0])
+    assert texts(f"vllm:{opened}") == whole
+    with vllm_server(opened, name="thinker") as server:
+        assert texts(f"openai:thinker@{server.url}") == whole
+        assert texts(f"openai:thinker@{server.url}", step="paragraphs") == parts
