@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from ets.memory.engine_need import EngineNeed, needs_of
+from ets.memory.engine_shares import (
+    Engine,
+    gpu_bytes,
+    plan_engines,
+    shared_options,
+    shares,
+    with_shares,
+)
 from ets.memory.memory_plan import MemoryPlan, PartPlan, plan_memory
 from ets.memory.model_size import ModelSize, model_size
-from ets.memory.shares import Engine, gpu_bytes, plan_engines, shared_options, shares, with_shares
 
 __all__ = [
     "Engine",
