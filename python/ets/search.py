@@ -21,6 +21,7 @@ from ets.kv_share import KVShares
 from ets.kv_space import HasKVSpace
 from ets.limits import Limits, PRMThinking, thinking_of
 from ets.loop_thread import LoopThread, Stream
+from ets.memory import Engine, with_shares
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.results import Answered, SearchResult
@@ -133,15 +134,21 @@ class Search:
         self._loop = LoopThread("ets-search")
         self._owned: list[Policy | PRM | Embedder] = []
         self._closed = False
+        embedding = self.strategy.needs_embeddings
+        of_policy, of_prm, of_embedder = with_shares(
+            Engine(policy, policy_options or {}),
+            Engine(prm, prm_options or {}),
+            Engine(embedder if embedding else None, embedder_options or {}),
+            width=self.strategy.width,
+            max_tokens=max_tokens,
+        )
         try:
-            writer = self._own(policy, load_policy(policy, **(policy_options or {})))
+            writer = self._own(policy, load_policy(policy, **of_policy))
             self._engines = Engines(
                 policy=writer,
-                prm=self._own(prm, load_prm(prm, **(prm_options or {}))),
-                embedder=self._own(
-                    embedder, load_embedder(embedder, policy=writer, **(embedder_options or {}))
-                )
-                if self.strategy.needs_embeddings
+                prm=self._own(prm, load_prm(prm, **of_prm)),
+                embedder=self._own(embedder, load_embedder(embedder, policy=writer, **of_embedder))
+                if embedding
                 else None,
             )
             self._limits = Limits.settle(

@@ -14,6 +14,7 @@ from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
+from ets.memory import shared_options
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.problems import Problem
@@ -51,18 +52,23 @@ class Engines:
             size = int(grid.bank_gib * (1 << 30))
             bank = SampleBank(grid.bank, read_only=grid.bank_read_only, max_bytes=size)
             stack.enter_context(bank)
+        # The bank knows engines by what the user says of them, without their shares of a GPU.
+        of_policy, of_prm, of_embedder = shared_options(
+            given, width=max(grid.widths), embeds=self._wants_vectors
+        )
         name, options = given.pop("policy", "demo"), given.pop("policy_options", {})
-        policy = load_policy(name, **options)
+        policy = load_policy(name, **of_policy)
         stack.callback(_close, policy)
         model = identity(name, options)
         given["policy"] = policy if bank is None else BankedPolicy(policy, bank, model)
         name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
-        prm = load_prm(name, **options)
+        prm = load_prm(name, **of_prm)
         stack.callback(_close, prm)
         given["prm"] = prm if bank is None else BankedPRM(prm, bank, identity(name, options))
-        name, options = given.pop("embedder", "lexical"), given.pop("embedder_options", {})
+        name = given.pop("embedder", "lexical")
+        given.pop("embedder_options", None)
         if self._wants_vectors:
-            embedder = load_embedder(name, policy=policy, **options)
+            embedder = load_embedder(name, policy=policy, **of_embedder)
             stack.callback(_close, embedder)
             # One that answers at once is faster than a bank.
             if bank is not None and not isinstance(embedder, InstantEmbedder):

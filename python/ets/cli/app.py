@@ -167,14 +167,29 @@ def doctor(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of one solution. \\[default: 1024]")
     ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Divide a GPU of so many GiB among the engines; where this machine has none of "
+            "that size, that is all: nothing is loaded. \\[default: the GPU that is here]",
+            show_default=False,
+            metavar="GIB",
+        ),
+    ] = None,
+    known: Annotated[
+        bool,
+        typer.Option("--known", help="Hold the PRM against the scores of its authors' example."),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object for each model.")
+        bool, typer.Option("--json", help="Print one JSON object for each report, as it comes.")
     ] = False,
     debug: options.Debug = False,
 ) -> int:
     """Load a policy and a PRM, try them on a small problem, and say what is wrong.
 
-    Exits with 1 if something is. Without options it examines the bundled pair.
+    Exits with 1 if something is. Without options it examines the bundled pair. On a GPU it says
+    first how its memory is divided.
     """
     from ets.cli.doctor import run_doctor
 
@@ -186,4 +201,4 @@ def doctor(
         prm_options=parse_options("--prm-option", prm_option),
     )
     with open_output(as_json=as_json, debug=debug) as output:
-        return run_doctor(said, output)
+        return run_doctor(said, output, gpu_gib=gpu_memory, known=known)
