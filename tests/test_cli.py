@@ -565,3 +565,19 @@ def test_demo_without_torch_names_the_extra() -> None:
     )
     done = run_process([sys.executable, "-c", code])
     assert_fails_in_one_line(done, "pip install 'ets-search[torch]'")
+
+
+def test_solutions_that_were_cut_are_said_with_what_to_raise(run: Run, tmp_path: Path) -> None:
+    one = run("solve", "--max-depth", "1", "What?")
+    assert one.returncode == 0
+    assert "No answer" in one.stdout
+    assert "solutions were cut, by max_depth: raise max_depth" in one.stdout
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "What?"}\n{"problem": "Why?"}\n')
+    many = run("solve", "--max-depth", "1", str(problems))
+    assert "in 2 of 2 searches" in many.stdout
+    assert "raise max_depth" in many.stdout
+    record = json.loads(run("solve", "--max-depth", "1", "--json", "What?").stdout)
+    assert record["answer"] is None
+    assert "raise max_depth" in record["note"]
+    assert {solution["cut"] for solution in record["trajectories"]} == {"max_depth"}

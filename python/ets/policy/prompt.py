@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.errors import EngineError, InputError
-from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
+from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
 from ets.policy.base import PolicyOptions
 from ets.policy.step_reader import StepReader
 from ets.policy.stops import EngineStops
@@ -275,3 +275,6 @@ class PolicyPrompt:
         while ids and ids[-1] in self.end_ids:
             ids.pop()
         return ids
+
+
+__all__ = ["PolicyPrompt", "holds_answer"]
