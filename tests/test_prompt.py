@@ -139,7 +139,7 @@ def test_what_the_answer_begins_with_is_part_of_the_prompt(prompt: PolicyPrompt)
 
 
 def test_a_template_without_the_final_message_cannot_continue_it(prompt: PolicyPrompt) -> None:
-    with pytest.raises(EngineError, match="leaves out the assistant's last message: continue_fina"):
+    with pytest.raises(EngineError, match="leaves out the assistant's last message, which cannot"):
         text_of(prompt, chat_template="{{ messages[0].content }}", continue_final_message=True)
 
 

@@ -43,7 +43,7 @@ def prompt_of(folder: Path, **options: Any) -> PolicyPrompt:
 
 def steps_of(prompt: PolicyPrompt, text: str, max_tokens: int = 400) -> list[Step]:
     """The steps that a text makes, read one after the other as an engine would write them."""
-    ids = [*prompt.encode(text), min(prompt.end_ids)]
+    ids = [*prompt.tokenizer.encode(text, add_special_tokens=False), min(prompt.end_ids)]
     prefix, steps = prompt.start("Tom has 3 apples?"), []
     while ids:
         step = prompt.read(ids, prefix=prefix, max_tokens=max_tokens)
@@ -158,6 +158,7 @@ def test_tags_that_are_special_tokens_stay_in_the_text(writes: Path) -> None:
     steps = steps_of(prompt, text)
     assert [step.text for step in steps] == [text[: -len("Tom has 7.")], "Tom has 7."]
     assert prompt.decode(prompt.encode("Tom has")) == "Tom has"
+    assert prompt.decode(prompt.encode("[THINK] so")) == "[THINK] so"  # nobody's thoughts, but text
 
 
 @pytest.mark.parametrize("step", ["tokens", "paragraphs"])

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ets.errors import EngineError, InputError
+from ets.chat import Message, render_chat
+from ets.content import Content, ContentEncoder, Piece, text_of
+from ets.errors import InputError
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
 from ets.policy.base import PolicyOptions
 from ets.policy.step_reader import StepReader
@@ -20,10 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _NO_LIMIT = 1 << 30
-_OPEN_END = "<|ets-open-end|>"
-"""Stands in an assistant's message where the prompt is to end; no template trims it."""
-_DATE = "26 Jul 2024"
-"""Llama templates print today's date; a prompt must not change with the calendar."""
 
 
 class PolicyPrompt:
@@ -94,8 +92,7 @@ class PolicyPrompt:
         """
         if not problem.strip():
             raise InputError("problem must not be empty")
-        with self._lock:
-            ids = self._encode(problem)
+        ids = self._encode(problem)
         if len(ids) >= self.max_length:
             raise InputError(
                 f"problem of {len(ids)} tokens with its prompt leaves no room for a step: "
@@ -110,27 +107,10 @@ class PolicyPrompt:
         if there is one, a blank line, the user message and `answer_start`, as plain text.
 
         # Errors
-        `EngineError` if the chat template leaves out the message that is to be continued.
+        `EngineError` of one line if the chat template refuses the messages, or leaves out what is
+        to be continued.
         """
-        options = self.options
-        user = options.user_template.replace("{problem}", problem)
-        system = [] if options.system_prompt is None else [options.system_prompt]
-        if not self._has_template():
-            return "\n\n".join([*system, user]) + options.answer_start
-        messages = [{"role": "system", "content": text} for text in system]
-        messages.append({"role": "user", "content": user})
-        if not options.continue_final_message:
-            return self._render(messages, add_generation_prompt=True) + options.answer_start
-        messages.append({"role": "assistant", "content": options.answer_start + _OPEN_END})
-        # Not by transformers' own continue_final_message: where a template trims the message, that
-        # strips the line breaks in front of an empty one too.
-        text, mark, _ = self._render(messages, add_generation_prompt=False).partition(_OPEN_END)
-        if not mark:
-            raise EngineError(
-                f"the chat template of {self._name!r} leaves out the assistant's last message: "
-                "continue_final_message must be False"
-            )
-        return text
+        return text_of(self._pieces(problem))
 
     def room(self, prefix: Prefix, max_tokens: int) -> int:
         """How many tokens the next step may have: `max_tokens`, or what the context leaves."""
@@ -191,9 +171,8 @@ class PolicyPrompt:
         return str(text)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """The ids of a step's text, for backends whose engine gives no ids."""
-        with self._lock:
-            return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        """The ids of a step's text, for backends whose engine gives no ids; none is control."""
+        return self._encoder.encode([Content(text)]).ids
 
     def may_stop(self, token: int) -> bool:
         """Whether a token can complete the delimiter or a stop text: a cheap, safe screen."""
@@ -232,8 +211,13 @@ class PolicyPrompt:
             self.tokenizer,
             self.options.thinking,
             template=str(template) if template else None,
-            behind=self.text(_OPEN_END).rpartition(_OPEN_END)[2],
+            behind=self._behind_problem(),
         )
+
+    def _behind_problem(self) -> str:
+        pieces = self._pieces("1")
+        last = max(i for i, piece in enumerate(pieces) if isinstance(piece, Content))
+        return text_of(pieces[last + 1 :])
 
     def thoughts(self, prefix: Prefix) -> Thoughts | None:
         """How much of the step behind `prefix` is thought; None where nothing can be."""
@@ -248,33 +232,46 @@ class PolicyPrompt:
     def _kept_ids(self) -> frozenset[int]:
         return frozenset() if self.thinking is None else self.thinking.special_ids
 
-    def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        wanted = self.options.thinking
-        # Qwen3's template has this switch; others do not look at it.
-        switch = {} if wanted is None else {"enable_thinking": bool(wanted)}
-        text = self.tokenizer.apply_chat_template(
+    def _pieces(self, problem: str) -> list[Piece]:
+        """The prompt, with the problem as what it is: text in which nothing is control."""
+        options = self.options
+        before, *behind = options.user_template.split("{problem}")
+        user: list[str | Content] = [before]
+        for text in behind:
+            user += [Content(problem), text]
+        system = [] if options.system_prompt is None else [options.system_prompt]
+        if not self._has_template():
+            return ["".join(f"{text}\n\n" for text in system), *user, options.answer_start]
+        messages = [Message("system", [text]) for text in system]
+        messages.append(Message("user", user))
+        if options.continue_final_message:
+            messages.append(Message("assistant", [options.answer_start]))
+        pieces = render_chat(
+            self.tokenizer,
             messages,
-            chat_template=self.options.chat_template,
-            add_generation_prompt=add_generation_prompt,
-            tokenize=False,
-            date_string=_DATE,
-            **switch,
+            name=self._name,
+            chat_template=options.chat_template,
+            continue_final=options.continue_final_message,
+            # Qwen3's template has this switch; others do not look at it.
+            switches={}
+            if options.thinking is None
+            else {"enable_thinking": bool(options.thinking)},
         )
-        if not isinstance(text, str):
-            raise EngineError(f"the chat template of {self._name!r} made no text")
-        return text
+        return pieces if options.continue_final_message else [*pieces, options.answer_start]
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)
 
     def _encode(self, problem: str) -> list[int]:
-        text = self.text(problem)
-        if self._has_template():  # which writes the special tokens itself
-            return list(self.tokenizer.encode(text, add_special_tokens=False))
-        ids = list(self.tokenizer.encode(text))
-        while ids and ids[-1] in self.end_ids:
-            ids.pop()
-        return ids
+        # A template writes the special tokens itself.
+        encoded = self._encoder.encode(
+            self._pieces(problem), special_tokens=not self._has_template()
+        )
+        return list(encoded.ids)
+
+    @cached_property
+    def _encoder(self) -> ContentEncoder:
+        return ContentEncoder(self.tokenizer, name=self._name)
 
 
 __all__ = ["PolicyPrompt", "holds_answer"]

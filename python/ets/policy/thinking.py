@@ -67,12 +67,12 @@ class Thinking:
 
     def behind(self, prefix: Prefix) -> Thoughts | None:
         """What of the step behind a partial solution is thought; None where nothing can be."""
-        text = "".join(step.text for step in prefix.steps)
-        begun = text.lstrip()
-        if self.close in text or not (self.opened or not begun or begun.startswith(self.open)):
+        before = "".join(step.text for step in prefix.steps)
+        begun = before.lstrip()
+        could_open = begun.startswith(self.open) or self.open.startswith(begun)
+        if self.close in before or not (self.opened or could_open):
             return None
-        # The closing tag may stand across the end of a step.
-        return Thoughts(self, bool(self.opened or begun), text[1 - len(self.close) :])
+        return Thoughts(self, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,16 @@ class Thoughts:
     """A place where a policy thinks, or may begin to."""
 
     how: Thinking
-    begun: bool
-    """Whether the block is open."""
-    tail: str
-    """The end of what stands before."""
+    before: str
+    """What it has written; a tag may stand across its end."""
 
     def length(self, text: str) -> int:
         """The characters at the beginning of a step's text that are thought, tags included."""
-        if not self.begun and not text.lstrip().startswith(self.how.open):
+        whole = self.before + text
+        if not self.how.opened and not whole.lstrip().startswith(self.how.open):
             return 0
-        at = (self.tail + text).find(self.how.close)
-        return len(text) if at < 0 else at + len(self.how.close) - len(self.tail)
+        at = whole.find(self.how.close)
+        return len(text) if at < 0 else at + len(self.how.close) - len(self.before)
 
 
 def check_thinking(wanted: object) -> bool | Tags | None:
