@@ -27,7 +27,15 @@ CACHE = Path(__file__).resolve().parents[1] / ".cache" / "vocabularies"
 _WHEELS = {
     "qwen": ("dashscope==2.0.2", "dashscope/resources/qwen.tiktoken"),
     "llama3": ("llama-models==0.3.0", "llama_models/llama3/tokenizer.model"),
-    "mistral": ("mistral-common==1.13.1", "mistral_common/data/tokenizer.model.v1"),
+    "v1": ("mistral-common==1.13.1", "mistral_common/data/tokenizer.model.v1"),
+    "v2": (
+        "mistral-common==1.13.1",
+        "mistral_common/data/mistral_instruct_tokenizer_240216.model.v2",
+    ),
+    "v3": (
+        "mistral-common==1.13.1",
+        "mistral_common/data/mistral_instruct_tokenizer_240323.model.v3",
+    ),
 }
 
 _LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -116,9 +124,12 @@ def llama3_tokenizer_path() -> Path:
     return _cached("llama3.1", _make_llama)
 
 
-def mistral_tokenizer_path() -> Path:
-    """Mistral v0.1's, which is Math-Shepherd's: a SentencePiece model without a tokenizer.json."""
-    return _cached("mistral-v0.1", _make_mistral)
+def mistral_tokenizer_path(version: str = "v1") -> Path:
+    """Mistral v0.1's, which is Math-Shepherd's: a SentencePiece model without a tokenizer.json.
+
+    `version="v2"` and `"v3"` are those of later Mistral models, with control tokens as pieces.
+    """
+    return _cached(f"mistral-{version}", lambda folder: _make_mistral(folder, version))
 
 
 def _cached(name: str, make: Callable[[Path], None]) -> Path:
@@ -179,8 +190,8 @@ def _make_llama(folder: Path) -> None:
     _save(tokenizer, folder, LLAMA_TEMPLATE, bos_token=begin, eos_token="<|eot_id|>")
 
 
-def _make_mistral(folder: Path) -> None:
-    shutil.copy(_file("mistral", folder.parent), folder / "tokenizer.model")
+def _make_mistral(folder: Path, version: str) -> None:
+    shutil.copy(_file(version, folder.parent), folder / "tokenizer.model")
     told = {
         "tokenizer_class": "LlamaTokenizer",
         "bos_token": "<s>",
