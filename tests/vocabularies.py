@@ -10,6 +10,7 @@ with their flags; the chat templates are short ones of our own in the same layou
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import shutil
@@ -26,7 +27,15 @@ CACHE = Path(__file__).resolve().parents[1] / ".cache" / "vocabularies"
 _WHEELS = {
     "qwen": ("dashscope==2.0.2", "dashscope/resources/qwen.tiktoken"),
     "llama3": ("llama-models==0.3.0", "llama_models/llama3/tokenizer.model"),
-    "mistral": ("mistral-common==1.13.1", "mistral_common/data/tokenizer.model.v1"),
+    "v1": ("mistral-common==1.13.1", "mistral_common/data/tokenizer.model.v1"),
+    "v2": (
+        "mistral-common==1.13.1",
+        "mistral_common/data/mistral_instruct_tokenizer_240216.model.v2",
+    ),
+    "v3": (
+        "mistral-common==1.13.1",
+        "mistral_common/data/mistral_instruct_tokenizer_240323.model.v3",
+    ),
 }
 
 _LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -34,21 +43,46 @@ _OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _QWEN_SPLIT = _LETTERS + r"\p{N}" + _OTHERS
 _LLAMA_SPLIT = _LETTERS + r"\p{N}{1,3}" + _OTHERS
 
-_QWEN_SPECIAL = (
-    "<|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> "
-    "<|box_end|> <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> "
-    "<|image_pad|> <|video_pad|>"
-).split()
-_QWEN_MARKUP = (
-    "<tool_call> </tool_call> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> "
-    "<|repo_name|> <|file_sep|>"
-).split()
+_QWEN_SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
+_QWEN_MARKUP = [
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+]
 _QWEN3_MARKUP = ["<tool_response>", "</tool_response>", "<think>", "</think>"]
-_LLAMA_SPECIAL = (
-    "<|begin_of_text|> <|end_of_text|> <|reserved_special_token_0|> <|reserved_special_token_1|> "
-    "<|finetune_right_pad_id|> <|reserved_special_token_2|> <|start_header_id|> <|end_header_id|> "
-    "<|eom_id|> <|eot_id|> <|python_tag|>"
-).split() + [f"<|reserved_special_token_{number}|>" for number in range(3, 248)]
+_LLAMA_SPECIAL = [
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|reserved_special_token_0|>",
+    "<|reserved_special_token_1|>",
+    "<|finetune_right_pad_id|>",
+    "<|reserved_special_token_2|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eom_id|>",
+    "<|eot_id|>",
+    "<|python_tag|>",
+] + [f"<|reserved_special_token_{number}|>" for number in range(3, 248)]
 
 QWEN_TEMPLATE = (
     "{% if messages[0].role != 'system' %}<|im_start|>system\n"
@@ -57,7 +91,8 @@ QWEN_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 LLAMA_TEMPLATE = (
-    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set said = messages[0].content | trim %}"
+    "{{ bos_token }}"
+    "{% if messages[0].role == 'system' %}{% set said = messages[0].content | trim %}"
     "{% set rest = messages[1:] %}{% else %}{% set said = '' %}{% set rest = messages %}{% endif %}"
     "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
     "Today Date: {{ date_string }}\n\n{{ said }}<|eot_id|>"
@@ -89,9 +124,12 @@ def llama3_tokenizer_path() -> Path:
     return _cached("llama3.1", _make_llama)
 
 
-def mistral_tokenizer_path() -> Path:
-    """Mistral v0.1's, which is Math-Shepherd's: a SentencePiece model without a tokenizer.json."""
-    return _cached("mistral-v0.1", _make_mistral)
+def mistral_tokenizer_path(version: str = "v1") -> Path:
+    """Mistral v0.1's, which is Math-Shepherd's: a SentencePiece model without a tokenizer.json.
+
+    `version="v2"` and `"v3"` are those of later Mistral models, with control tokens as pieces.
+    """
+    return _cached(f"mistral-{version}", lambda folder: _make_mistral(folder, version))
 
 
 def _cached(name: str, make: Callable[[Path], None]) -> Path:
@@ -152,8 +190,8 @@ def _make_llama(folder: Path) -> None:
     _save(tokenizer, folder, LLAMA_TEMPLATE, bos_token=begin, eos_token="<|eot_id|>")
 
 
-def _make_mistral(folder: Path) -> None:
-    shutil.copy(_file("mistral", folder.parent), folder / "tokenizer.model")
+def _make_mistral(folder: Path, version: str) -> None:
+    shutil.copy(_file(version, folder.parent), folder / "tokenizer.model")
     told = {
         "tokenizer_class": "LlamaTokenizer",
         "bos_token": "<s>",
@@ -197,7 +235,7 @@ def _merged(token: bytes, ranks: dict[bytes, int]) -> list[bytes]:
     """What the merges of lower rank make of a token: its two halves, if a merge makes it."""
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 1:
-        joined = [ranks.get(a + b, len(ranks)) for a, b in zip(parts, parts[1:], strict=False)]
+        joined = [ranks.get(a + b, len(ranks)) for a, b in itertools.pairwise(parts)]
         lowest = min(joined)
         if lowest >= ranks[token]:
             break
