@@ -23,6 +23,7 @@ from ets.prm import load_prm
 from ets.prm.formats import load_format
 from model_configs import BY_NAME
 from test_doctor import ets_doctor, findings
+from test_presets import vocabulary
 
 GIB = 1 << 30
 
@@ -225,11 +226,11 @@ def test_qwens_card_is_sent_word_for_word(tmp_path: Path) -> None:
     """As the card has it: the whole conversation through the template, read at each tag."""
     from transformers import PreTrainedTokenizerFast
 
-    from vocabularies import qwen_prm_tokenizer_path
+    import vocabularies
 
     facts = BY_NAME["Qwen2.5-Math-PRM-7B"]
     path = facts.write(tmp_path)
-    for file in qwen_prm_tokenizer_path().iterdir():
+    for file in vocabulary(vocabularies.qwen_prm_tokenizer_path).iterdir():
         (path / file.name).write_bytes(file.read_bytes())
     (known,) = known_answers(f"vllm:{path}")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
@@ -249,10 +250,10 @@ def test_qwens_card_is_sent_word_for_word(tmp_path: Path) -> None:
 def test_shepherds_card_is_sent_word_for_word(tmp_path: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    from vocabularies import mistral_tokenizer_path
+    import vocabularies
 
     path = BY_NAME["math-shepherd-mistral-7b-prm"].write(tmp_path)
-    for file in mistral_tokenizer_path().iterdir():
+    for file in vocabulary(vocabularies.mistral_tokenizer_path).iterdir():
         (path / file.name).write_bytes(file.read_bytes())
     tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
     form = load_format(str(path), None, {})

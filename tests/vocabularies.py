@@ -10,6 +10,7 @@ with their flags; the chat templates are short ones of our own in the same layou
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import shutil
@@ -34,21 +35,46 @@ _OTHERS = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _QWEN_SPLIT = _LETTERS + r"\p{N}" + _OTHERS
 _LLAMA_SPLIT = _LETTERS + r"\p{N}{1,3}" + _OTHERS
 
-_QWEN_SPECIAL = (
-    "<|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> "
-    "<|box_end|> <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> "
-    "<|image_pad|> <|video_pad|>"
-).split()
-_QWEN_MARKUP = (
-    "<tool_call> </tool_call> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> "
-    "<|repo_name|> <|file_sep|>"
-).split()
+_QWEN_SPECIAL = [
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|object_ref_start|>",
+    "<|object_ref_end|>",
+    "<|box_start|>",
+    "<|box_end|>",
+    "<|quad_start|>",
+    "<|quad_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+]
+_QWEN_MARKUP = [
+    "<tool_call>",
+    "</tool_call>",
+    "<|fim_prefix|>",
+    "<|fim_middle|>",
+    "<|fim_suffix|>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+]
 _QWEN3_MARKUP = ["<tool_response>", "</tool_response>", "<think>", "</think>"]
-_LLAMA_SPECIAL = (
-    "<|begin_of_text|> <|end_of_text|> <|reserved_special_token_0|> <|reserved_special_token_1|> "
-    "<|finetune_right_pad_id|> <|reserved_special_token_2|> <|start_header_id|> <|end_header_id|> "
-    "<|eom_id|> <|eot_id|> <|python_tag|>"
-).split() + [f"<|reserved_special_token_{number}|>" for number in range(3, 248)]
+_LLAMA_SPECIAL = [
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|reserved_special_token_0|>",
+    "<|reserved_special_token_1|>",
+    "<|finetune_right_pad_id|>",
+    "<|reserved_special_token_2|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eom_id|>",
+    "<|eot_id|>",
+    "<|python_tag|>",
+] + [f"<|reserved_special_token_{number}|>" for number in range(3, 248)]
 
 QWEN_TEMPLATE = (
     "{% if messages[0].role != 'system' %}<|im_start|>system\n"
@@ -57,7 +83,8 @@ QWEN_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 LLAMA_TEMPLATE = (
-    "{{ bos_token }}{% if messages[0].role == 'system' %}{% set said = messages[0].content | trim %}"
+    "{{ bos_token }}"
+    "{% if messages[0].role == 'system' %}{% set said = messages[0].content | trim %}"
     "{% set rest = messages[1:] %}{% else %}{% set said = '' %}{% set rest = messages %}{% endif %}"
     "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
     "Today Date: {{ date_string }}\n\n{{ said }}<|eot_id|>"
@@ -197,7 +224,7 @@ def _merged(token: bytes, ranks: dict[bytes, int]) -> list[bytes]:
     """What the merges of lower rank make of a token: its two halves, if a merge makes it."""
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 1:
-        joined = [ranks.get(a + b, len(ranks)) for a, b in zip(parts, parts[1:], strict=False)]
+        joined = [ranks.get(a + b, len(ranks)) for a, b in itertools.pairwise(parts)]
         lowest = min(joined)
         if lowest >= ranks[token]:
             break
