@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -455,3 +456,19 @@ def test_a_started_engine_has_the_tokens_that_its_bytes_hold(
         a_token = model_size(str(path), writes=writes, dtype="float32").kv_bytes
         blocks = space.blocks + 1  # one is never handed out
         assert blocks == (1 << 30) // (a_token * space.block_size)
+
+
+def test_the_page_has_the_figures_of_the_computation(folder: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "memory.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| (.*) \| (.*) \| (.*) \|$", page, re.M)
+    rows = [row for row in rows if row[0] in BY_NAME]
+    assert len(rows) == 8
+    for policy, prm, *cells in rows:
+        for gib, cell in zip((24, 40, 80), cells, strict=True):
+            (plan,) = plan_engines(
+                engine(folder, policy), engine(folder, prm), NONE, gpu_bytes=gib * GIB, width=64,
+                max_tokens=1024,
+            )  # fmt: skip
+            said = [f"{plan.shares[part]:.2f}" for part in ("policy", "PRM")]
+            holds = f"{plan.solutions} ({said[0]} + {said[1]})"
+            assert cell == (holds if plan.fits else "does not fit")

@@ -19,6 +19,7 @@ from ets.cli.setup import (
     number_or_auto,
     parse_options,
 )
+from ets.presets import with_preset
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +56,7 @@ def solve(
     policy: options.Policy = None,
     prm: options.PRM = None,
     embedder: options.Embedder = None,
+    preset: options.Preset = None,
     temperature: options.Temperature = None,
     delimiter: options.Delimiter = None,
     system_prompt: options.SystemPrompt = None,
@@ -92,6 +94,7 @@ def solve(
             policy=policy,
             prm=prm,
             embedder=embedder,
+            preset=preset,
             seed=seed,
             max_step_tokens=max_step_tokens,
             max_tokens=max_tokens,
@@ -159,6 +162,7 @@ def doctor(
     prm: Annotated[
         str | None, typer.Option(help="The PRM to examine, as in solve.", show_default=False)
     ] = None,
+    preset: options.Preset = None,
     policy_option: options.PolicyOption = None,
     prm_option: options.PRMOption = None,
     width: Annotated[
@@ -195,10 +199,23 @@ def doctor(
 
     said = merged(
         config,
-        given(policy=policy, prm=prm, max_tokens=max_tokens),
+        given(policy=policy, prm=prm, preset=preset, max_tokens=max_tokens),
         strategy=given(width=width),
         policy_options=parse_options("--policy-option", policy_option),
         prm_options=parse_options("--prm-option", prm_option),
     )
     with open_output(as_json=as_json, debug=debug) as output:
-        return run_doctor(said, output, gpu_gib=gpu_memory, known=known)
+        return run_doctor(with_preset(said), output, gpu_gib=gpu_memory, known=known)
+
+
+@app.command()
+def presets(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each preset.")
+    ] = False,
+) -> None:
+    """List the presets: prompts, delimiters and limits as published, by the policy's model."""
+    from ets.cli.presets import list_presets
+
+    with open_output(as_json=as_json, debug=False) as output:
+        list_presets(output)

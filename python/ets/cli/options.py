@@ -65,6 +65,15 @@ Embedder = Annotated[
         "or vllm:NAME. \\[default: lexical]",
     ),
 ]
+Preset = Annotated[
+    str | None,
+    option(
+        _ENGINES,
+        "Prompt, delimiter and limits as published for a policy: a name that ets presets lists, or "
+        "auto, by the policy's model. What is given beside it wins.",
+        metavar="NAME|auto",
+    ),
+]
 Temperature = Annotated[float | None, option(_ENGINES, "Of the policy's samples. \\[default: 1.0]")]
 Delimiter = Annotated[
     str | None,
