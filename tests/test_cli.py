@@ -29,6 +29,8 @@ from ets.strategy_names import strategy_by_name
 HERE = Path(__file__).parent
 SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]
 ETS = [sys.executable, "-m", "ets"]
+STRICT = [sys.executable, "-W", "error::FutureWarning", "-W", "error::DeprecationWarning"]
+"""What the libraries are about to drop is an error."""
 WAIT = 300
 """Seconds for one command on a busy machine."""
 
@@ -546,19 +548,24 @@ def test_demo() -> None:
 
     if not (demo.policy_path() / "model.safetensors").exists():
         pytest.skip("the bundled pair is not trained yet")
-    done = run_process(ETS, "demo")
-    assert done.returncode == 0, done.stderr
+    done = run_process([*STRICT, "-m", "ets"], "demo")
+    assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert sum(bool(re.match(r" *[3-8] +\d+ ", line)) for line in lines) == 6
     assert "Beside REBASE, ETS kept" in done.stdout
     assert "ets solve" in done.stdout
 
 
+def test_solve_says_nothing_beside_the_result() -> None:
+    pytest.importorskip("torch")
+    done = run_process([*STRICT, "-m", "ets"], "solve", "--width", "4", "Tom has 3 apples.")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_demo_without_torch_names_the_extra() -> None:
     code = (
-        "import sys, importlib.util as u\n"
-        "import ets.cli.demo as d\n"
-        "d.find_spec = lambda name: None\n"
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
         "sys.argv = ['ets', 'demo']\n"
         "from ets.cli import main\n"
         "main()\n"

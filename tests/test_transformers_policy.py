@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -281,7 +282,7 @@ def test_bad_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         TransformersPolicy(folder, temperature=-1.0)
     with pytest.raises(EngineError, match="no checkpoint folder"):
         TransformersPolicy("/nowhere/at/all")
-    monkeypatch.setattr("ets.loading.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(MissingExtraError, match=r"ets-search\[torch\]"):
         TransformersPolicy(folder)
 

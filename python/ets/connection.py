@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from ets.checks import check_int, check_number
-from ets.errors import EngineError, InputError, MissingExtraError
+from ets.errors import EngineError, InputError
+from ets.extras import needs
 
 Explain = Callable[[int, str], str | None]
 """From a status and what the server said to what that means, behind `the server at URL `; None
@@ -72,10 +73,8 @@ class Connection:
         check_number("timeout", timeout, "above 0", lambda value: value > 0)
         check_int("max_retries", max_retries, 0, 100)
         check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
-        try:
+        with needs("openai", "openai"):
             import openai
-        except ImportError as error:
-            raise MissingExtraError("openai", "openai") from error
         _check_url(url)
         self.url = url
         self._user = user

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ets.errors import EngineError, MissingExtraError
+from ets.errors import EngineError
+from ets.extras import needs
 from ets.sentencepiece_model import SentencePieceModel
 
 if TYPE_CHECKING:
@@ -47,10 +48,8 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     # Errors
     `EngineError` if there is none, or if none of the classes encodes as the file does.
     """
-    try:
+    with needs("transformers", "torch"):
         from transformers import AutoTokenizer, PreTrainedTokenizerFast
-    except ImportError as error:
-        raise MissingExtraError("transformers", "torch") from error
     loaders: list[Any] = [AutoTokenizer, PreTrainedTokenizerFast]
     if _declared_class(name) in _GENERIC:
         loaders.reverse()
@@ -88,10 +87,8 @@ def end_ids(name: str, tokenizer: PreTrainedTokenizerBase, config: Any) -> froze
 
 def load_config(name: str) -> Any:
     """A checkpoint's config, or an `EngineError` of one line."""
-    try:
+    with needs("transformers", "torch"):
         from transformers import AutoConfig
-    except ImportError as error:
-        raise MissingExtraError("transformers", "torch") from error
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
         raise EngineError(f"there is no checkpoint folder {name!r}")
     try:
