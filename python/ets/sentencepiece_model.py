@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ets.errors import MissingExtraError
+from ets.extras import needs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,10 +25,8 @@ class SentencePieceModel:
     """`tokenizer.model`, read by the sentencepiece library."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        with needs("sentencepiece", "torch"):
             from sentencepiece import SentencePieceProcessor
-        except ImportError as error:
-            raise MissingExtraError("sentencepiece", "torch") from error
         self._model: Any = SentencePieceProcessor(model_file=str(path))
         self._puts_space: bool = self.pieces("a")[0].startswith(SPACE)
 
