@@ -31,6 +31,9 @@ class Step:
     """Times that the engine took the request's KV cache for others and computed it anew."""
     banked: bool = False
     """Whether it came from a sample bank; the other figures are then of when it was computed."""
+    dropped_tokens: int = 0
+    """Tokens that the engine sampled behind the step's end, where that is not one of the ids or
+    texts that it was told to stop at."""
     thinking: int = 0
     """The characters at the beginning of `text` that are a reasoning model's thoughts, tags
     included; no answer stands in them."""
@@ -50,6 +53,7 @@ class Step:
             cached_tokens=self.cached_tokens + more.cached_tokens,
             preemptions=self.preemptions + more.preemptions,
             banked=self.banked and more.banked,
+            dropped_tokens=self.dropped_tokens + more.dropped_tokens,
             thinking=len(self.text) + more.thinking if more.thinking else self.thinking,
         )
 

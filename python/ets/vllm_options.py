@@ -39,6 +39,7 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     with needs("vllm", "vllm"):
         import vllm.pooling_params  # noqa: F401
         from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
 
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     if unknown := sorted(set(options) - known):
@@ -52,13 +53,15 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     if cpu:
         always |= _cpu_defaults(checkpoint, options)
     options = {**always, **options, "model": os.path.expanduser(model)}
+    # Without one vLLM takes 128 requests and 2048 tokens at once, on whatever GPU.
+    usage = UsageContext.LLM_CLASS
     with STARTS.running(cpu=cpu):
         try:
             if cpu and options.get("distributed_executor_backend") == "uni":
                 with in_process_worker():
-                    config = AsyncEngineArgs(**options).create_engine_config()
+                    config = AsyncEngineArgs(**options).create_engine_config(usage)
             else:
-                config = AsyncEngineArgs(**options).create_engine_config()
+                config = AsyncEngineArgs(**options).create_engine_config(usage)
         except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
             raise EngineError(
                 f"vLLM cannot serve {model!r}: {gist(error)} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -138,14 +139,17 @@ class PolicyPrompt:
         """The step that an engine's output ids make, for backends whose engine stops by itself.
 
         `ids` may end with an end-of-sequence id. Ids after the place where the step ends are
-        dropped. An output that stops short of its limit without any reason seen in the ids was
+        dropped, and counted. An output that stops short of its limit without any reason seen in the ids was
         ended by the engine: `end`.
         """
         reader = self.reader(prefix, max_tokens)
-        for token in ids:
+        read = 0
+        for read, token in enumerate(ids, 1):  # noqa: B007
             if reader.push(token):
                 break
-        return reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+        step = reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+        dropped = sum(token not in self.end_ids for token in ids[read:])
+        return replace(step, dropped_tokens=dropped) if dropped else step
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a step's ids, special tokens left out, but for the tags of thoughts."""
