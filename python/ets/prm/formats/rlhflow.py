@@ -79,8 +79,10 @@ class RLHFlowFormat(PRMFormat):
         if chat is None:
             messages: list[Message] = []
             for number, step in enumerate(steps):
-                before = [] if number else [Content(problem), self._after_problem]
-                messages.append(Message("user", [*before, Content(step)]))
+                said: list[str | Content] = [Content(step)]
+                if not number:
+                    said = [Content(problem), self._after_problem, *said]
+                messages.append(Message("user", said))
                 messages.append(Message("assistant", [_GOOD]))
             checkpoint = self.checkpoint
             chat = render_chat(checkpoint.tokenizer, messages[:-1], name=checkpoint.name)
