@@ -31,6 +31,8 @@ class Message:
 
     role: Literal["system", "user", "assistant"]
     pieces: Sequence[str | Content]
+    required: bool = True
+    """Whether it is an error if the template leaves it out."""
 
 
 def render_chat(
@@ -167,7 +169,8 @@ def _check_whole(
     """Whether the messages that are all our own came out with both ends."""
     for at, message in enumerate(messages):
         own = text_of(message.pieces).strip()
-        if any(isinstance(piece, Content) for piece in message.pieces) or own in text:
+        mixed = any(isinstance(piece, Content) for piece in message.pieces)
+        if mixed or own in text or not message.required:
             continue
         # Some templates take words out on purpose (`/no_think`): only the ends must be there.
         ends = [f"ets{secrets.token_hex(8)}x" for _ in range(2)]

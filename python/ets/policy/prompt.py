@@ -139,8 +139,8 @@ class PolicyPrompt:
         """The step that an engine's output ids make, for backends whose engine stops by itself.
 
         `ids` may end with an end-of-sequence id. Ids after the place where the step ends are
-        dropped, and counted. An output that stops short of its limit without any reason seen in the ids was
-        ended by the engine: `end`.
+        dropped, and counted. An output that stops short of its limit without any reason seen in the
+        ids was ended by the engine: `end`.
         """
         reader = self.reader(prefix, max_tokens)
         read = 0

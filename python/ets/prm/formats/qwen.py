@@ -103,7 +103,9 @@ class QwenFormat(PRMFormat):
     def _encode_prompt(self, problem: str) -> tuple[int, ...]:
         messages = [Message("user", [Content(problem)])]
         if self._system_prompt is not None:
-            messages.insert(0, Message("system", [self._system_prompt]))
+            # The template of a PRM that was trained without the usual one leaves it out.
+            usual = self._system_prompt == SYSTEM_PROMPT
+            messages.insert(0, Message("system", [self._system_prompt], required=not usual))
         checkpoint = self.checkpoint
         pieces = render_chat(checkpoint.tokenizer, messages, name=checkpoint.name)
         return self._encoder.encode(pieces).ids
