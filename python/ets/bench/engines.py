@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 from ets.bench.bank import SampleBank, identity
@@ -14,6 +15,7 @@ from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
+from ets.engine_load import EngineLoad
 from ets.memory import shared_options
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
@@ -37,6 +39,7 @@ class Engines:
         self._grid, self._todo = grid, todo
         self._arguments = search_arguments(grid.search)
         self._wants_vectors = any(cell.strategy().needs_embeddings for cell, _ in todo)
+        self._parts: dict[str, object] = {}
         self._end = ExitStack()
 
     def __enter__(self) -> Engines:
@@ -64,6 +67,7 @@ class Engines:
         name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
         prm = load_prm(name, **of_prm)
         stack.callback(_close, prm)
+        self._parts = {"policy": policy, "PRM": prm}
         given["prm"] = prm if bank is None else BankedPRM(prm, bank, identity(name, options))
         name = given.pop("embedder", "lexical")
         given.pop("embedder_options", None)
@@ -94,7 +98,13 @@ class Engines:
                 # Two problems of one text have one search twice, so either may have either.
                 problem = waiting[result.problem].pop()
                 tree = pack_tree(result.tree) if self._grid.trees else None
-                yield measure(cell, seed, problem, result), tree
+                row = measure(cell, seed, problem, result)
+                yield {**row, "engines": self._engine_loads()}, tree
+
+    def _engine_loads(self) -> dict[str, dict[str, int]]:
+        """What the engines on vLLM work on at once, and their busiest moment so far."""
+        loads = {name: EngineLoad.of(part) for name, part in self._parts.items()}
+        return {name: asdict(load) for name, load in loads.items() if load is not None}
 
 
 def _close(engine: Policy | PRM | Embedder) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from ets.doctor.exam import FIRST_WRONG, PROBLEM, RIGHT, WRONG, solution
 from ets.doctor.known import check_known
 from ets.doctor.report import Report, Shown, pieces
+from ets.engine_load import EngineLoad
 from ets.errors import EngineError, InputError
 from ets.kv_space import HasKVSpace
 from ets.prm import PRM
@@ -54,6 +55,8 @@ async def examine_prm(prm: PRM, name: str, *, known: bool = False) -> Report:
         if isinstance(prm, HasKVSpace):
             space = await prm.kv_space()
             report.facts["KV cache"] = f"{space.tokens} tokens in blocks of {space.block_size}"
+        if (at_once := EngineLoad.of(prm)) is not None:
+            report.facts["at once"] = str(at_once)
         if known:
             await check_known(prm, name, report)
     except (EngineError, InputError) as error:
