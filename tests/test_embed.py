@@ -94,6 +94,6 @@ def test_a_missing_model_or_package_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(EngineError, match="cannot load the embedder"):
         module.SentenceTransformersEmbedder("/nowhere/at/all", device="cpu")
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingExtraError, match=r"ets-search\[torch\]"):
         module.SentenceTransformersEmbedder("x")

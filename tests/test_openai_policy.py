@@ -107,7 +107,7 @@ def test_ids_go_and_come() -> None:
         assert isinstance(policy, Policy)
         root = policy.start(PROBLEM)
         step = sample(policy)
-    assert step == Step(SENTENCE, tuple(ids[:-2]), "step", root.prompt_tokens, 7)
+    assert step == Step(SENTENCE, tuple(ids[:-2]), "step", root.prompt_tokens, 7, dropped_tokens=2)
     (body,) = server.bodies
     assert body == {
         "model": "m",
@@ -156,7 +156,7 @@ def test_a_full_context_is_not_asked_for() -> None:
         root = policy.start(PROBLEM)
         full = root.extend(Step("x", (9,) * (512 - root.prompt_tokens), "length"))
         step = run(policy, lambda: policy.sample(full, seed=0, max_tokens=8))
-    assert (step.token_ids, step.finish) == ((), "end")
+    assert (step.token_ids, step.finish) == ((), "context")
     assert not server.bodies
 
 
@@ -204,7 +204,7 @@ def text_step(server_card: dict[str, Any], reply: Reply, **options: Any) -> Step
         (LLAMA, choice("So 3."), "So 3.\n\n", "step"),
         (LLAMA, choice("So 3.\n\nThen"), "So 3.\n\n", "step"),
         (LLAMA, choice("So 3 ## 4\n\n"), "So 3 ##", "end"),
-        (LLAMA, choice("The answer is 3."), "The answer is 3.", "answer"),
+        (LLAMA, choice("The answer is 3."), "The answer is 3.", "end"),
         (LLAMA, choice("The answer is"), "The answer is\n\n", "step"),
         (LLAMA, choice("The answer is 3", "length"), "The answer is 3", "length"),
         (LLAMA, choice("So 3", "length"), "So 3", "length"),
@@ -213,7 +213,8 @@ def text_step(server_card: dict[str, Any], reply: Reply, **options: Any) -> Step
         # An answer ends the solution where its end is hidden.
         (LLAMA, choice("So the Answer is 2."), "So the Answer is 2.", "end"),
         (LLAMA, choice("**Answer:** two"), "**Answer:** two", "end"),
-        (LLAMA, choice("so \\fbox{2}"), "so \\fbox{2}", "end"),
+        (LLAMA, choice("so \\fbox{2}"), "so \\fbox{2}", "answer"),
+        (LLAMA, choice("Whether the answer is 2"), "Whether the answer is 2\n\n", "step"),
         (LLAMA, choice("**Final Answer**\n\n2"), "**Final Answer**\n\n2", "end"),
         (LLAMA, choice("Is this answer is right?"), "Is this answer is right?\n\n", "step"),
         (SGLANG, choice("Answer: 2", matched_stop="\n\n"), "Answer: 2\n\n", "step"),
@@ -561,7 +562,7 @@ def test_one_policy_serves_several_loops() -> None:
 
 
 def test_two_searches_share_a_policy() -> None:
-    answers = ["So Tom has 3 apples.\n\n", "The answer is 3.\n\n"]
+    answers = ["So Tom has 3 apples.\n\n", "The answer is 3."]
 
     async def script(body: dict[str, Any]) -> Reply:
         text = answers[body["prompt"].endswith("\n\n")]

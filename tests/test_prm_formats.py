@@ -194,7 +194,7 @@ def test_a_template_that_cannot_be_read_turn_by_turn(
     with pytest.raises(EngineError, match=r"does not stand where the assistant's turn begins"):
         TransformersPRM(folder)
     template.write_text(text + "{{ raise_exception('no such role') }}")
-    with pytest.raises(EngineError, match="refuses the PRM's messages: no such role"):
+    with pytest.raises(EngineError, match=r"refuses the messages \(user\): no such role"):
         TransformersPRM(folder)
 
 

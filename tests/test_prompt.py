@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from checkpoints import make_llama_policy, make_qwen2_prm
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
-from ets.policy.prompt import PolicyPrompt, holds_answer
+from ets.policy.prompt import PolicyPrompt
 from ets.policy.stops import EngineStops, delimiter_ids
 from ets.step import Step
 from ets.tokenizer import load_tokenizer
@@ -34,6 +34,13 @@ def prm_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prompt(policy_dir: Path) -> PolicyPrompt:
     return PolicyPrompt.load(str(policy_dir))
+
+
+@pytest.fixture(scope="module")
+def marked(policy_dir: Path) -> PolicyPrompt:
+    """A prompt whose solutions end at a sentence too, though it has a chat template."""
+    markers = ("The answer is", "\\boxed{")
+    return PolicyPrompt.load(str(policy_dir), PolicyOptions(answer_markers=markers))
 
 
 def ids_of(prompt: PolicyPrompt, text: str) -> list[int]:
@@ -132,7 +139,7 @@ def test_what_the_answer_begins_with_is_part_of_the_prompt(prompt: PolicyPrompt)
 
 
 def test_a_template_without_the_final_message_cannot_continue_it(prompt: PolicyPrompt) -> None:
-    with pytest.raises(EngineError, match="leaves out the assistant's last message: continue_fina"):
+    with pytest.raises(EngineError, match="leaves out the assistant's last message, which cannot"):
         text_of(prompt, chat_template="{{ messages[0].content }}", continue_final_message=True)
 
 
@@ -175,11 +182,17 @@ def test_an_over_long_problem_names_count_and_limit(prompt: PolicyPrompt) -> Non
         ("Tom has", "end", "Tom has"),  # the engine stopped for reasons of its own
     ],
 )
-def test_where_and_why_a_step_ends(prompt: PolicyPrompt, text: str, finish: str, kept: str) -> None:
-    step = read(prompt, text)
+def test_where_and_why_a_step_ends(marked: PolicyPrompt, text: str, finish: str, kept: str) -> None:
+    step = read(marked, text)
     assert (step.finish, step.text) == (finish, kept)
-    assert step.token_ids == tuple(ids_of(prompt, kept))
-    assert not set(step.token_ids) & prompt.end_ids
+    assert step.token_ids == tuple(ids_of(marked, kept))
+    assert not set(step.token_ids) & marked.end_ids
+
+
+def test_with_a_chat_template_a_sentence_does_not_end_a_solution(prompt: PolicyPrompt) -> None:
+    assert read(prompt, "The answer is 12.\n\n").finish == "step"
+    assert read(prompt, "so \\boxed{12}\n\n").finish == "answer"
+    assert read(prompt, "The answer is 12.<|end|>").finish == "end"
 
 
 @pytest.mark.parametrize(
@@ -193,8 +206,8 @@ def test_where_and_why_a_step_ends(prompt: PolicyPrompt, text: str, finish: str,
         ("Tom has 3.\n\n", "step"),
     ],
 )
-def test_a_step_cut_at_its_limit(prompt: PolicyPrompt, text: str, finish: str) -> None:
-    assert read(prompt, text, max_tokens=len(ids_of(prompt, text))).finish == finish
+def test_a_step_cut_at_its_limit(marked: PolicyPrompt, text: str, finish: str) -> None:
+    assert read(marked, text, max_tokens=len(ids_of(marked, text))).finish == finish
 
 
 def test_a_delimiter_over_several_tokens_and_stop_texts(policy_dir: Path) -> None:
@@ -266,21 +279,23 @@ def test_where_ids_alone_do_not_tell_the_end_of_a_step(
     assert stops(delimiter="## Step") == EngineStops(ends, ("## Step",))
     assert stops().texts == ()
     assert set(stops().ids) > set(ends)
-    monkeypatch.setattr("ets.policy.stops._MOST_DELIMITER_IDS", 0)
-    assert stops() == EngineStops(ends, ("\n\n",))
+    monkeypatch.setattr("ets.policy.stops._MOST_DELIMITER_IDS", 1)
+    assert len(stops().ids) == len(ends) + 1  # the rest is cut by who reads the ids
+    assert stops().texts == ()
 
 
-def test_the_end_of_the_context_ends_the_solution(prompt: PolicyPrompt) -> None:
+def test_the_end_of_the_context_cuts_the_solution(prompt: PolicyPrompt) -> None:
     prefix = prompt.start(PROBLEM)
     filler = tuple(ids_of(prompt, " apples" * (prompt.max_length - prefix.prompt_tokens - 2)))
     nearly = prefix.extend(Step(" apples", filler, "length"))
     assert prompt.room(nearly, 100) == 2
     step = prompt.read(ids_of(prompt, "Tom has"), prefix=nearly, max_tokens=100)
-    assert (step.finish, len(step.token_ids)) == ("end", 2)
+    assert (step.finish, len(step.token_ids)) == ("context", 2)
+    assert not step.finished
     full = nearly.extend(step)
     assert prompt.room(full, 100) == 0
     assert prompt.reader(full, 100).done
-    assert prompt.reader(full, 100).step().finish == "end"
+    assert prompt.reader(full, 100).step().finish == "context"
 
 
 def test_byte_level_tokens_that_split_a_character(tmp_path: Path) -> None:
@@ -302,13 +317,3 @@ def test_byte_level_tokens_that_split_a_character(tmp_path: Path) -> None:
     assert (step.finish, step.text) == ("step", "東京 🙂 é\n\n。")
     assert step.token_ids == tuple(ids[: len(step.token_ids)])
     assert prompt.decode(ids_of(prompt, "é")[:1]) == "\ufffd"
-
-
-def test_holds_answer() -> None:
-    markers = ("The answer is", "\\boxed{", "####")
-    assert holds_answer("#### -5", markers)
-    assert holds_answer("\\boxed{\\frac{1}{2}}", markers)
-    assert not holds_answer("\\boxed{\\frac{1}{2}", markers)
-    assert not holds_answer("#### ", markers)
-    assert not holds_answer("the answer was 3", markers)
-    assert holds_answer("\\boxed{ ... \\boxed{3}", markers)

@@ -148,7 +148,7 @@ def test_the_caller_may_reuse_an_array() -> None:
     ("change", "message"),
     [
         (lambda d: d.update(format="tree"), "format must be 'ets.TreeSearch'"),
-        (lambda d: d.update(version=1), "version of the saved TreeSearch must be 2, got 1"),
+        (lambda d: d.update(version=1), "version of the saved TreeSearch must be 3, got 1"),
         (lambda d: d.update(colour=1), r"unknown fields \['colour'\]"),
         (lambda d: d.pop("kv"), r"lacks the fields \['kv'\]"),
         (lambda d: d["nodes"].pop("text"), r"nodes lacks the fields \['text'\]"),

@@ -209,6 +209,47 @@ def _clause(line: str) -> str | None:
     return clause or None
 
 
+_WORD = re.compile(
+    r"(?:yes|no|true|false|none|even|odd|zero|one|two|three|four|five|six|seven|eight|nine|ten"
+    r"|eleven|twelve|infinite|infinity|undefined|impossible)\b",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(r"\([A-Z]\)|[A-Z](?:[.,:;)]|$)|[B-HJ-Z]\s")
+_NAMES = re.compile(r"[A-Z][\w'-]*(?: [A-Z][\w'-]*){0,3}[.!]?")
+_FORMULA = re.compile(r"[^\s\w]*\w?[^\s\w]*[\d\\^=+*/]|[^\W\d_](?:\([^\s)]*\))? ?=")
+"""The beginning of an expression: a digit, a command or an operator behind one letter at most."""
+_QUESTION = re.compile(r"[^.!\n]*\?")
+_SHORT = re.compile(
+    rf"[-+\u2212]?(?:\\?[$\u20ac\u00a3] ?)?{_PLAIN}\$?(?: [a-z]+){{0,2}}\.?|\(?[A-Z]\)?\.?"
+)
+
+
+def reads_as_answer(text: str, *, whole: bool = False) -> bool:
+    """Whether what follows an answer marker begins with an answer, as `extract_answer` takes one.
+
+    A number, mathematics, an option such as (B), a name, or one of a few words (`yes`, `even`,
+    `seven`): not the rest of a thought, as `not simply 12` or `correct` are, and not a question.
+    With `whole` the text must be a short answer and nothing else.
+    """
+    line = next((ln for ln in text.lstrip(" \t:*").splitlines() if ln.strip(" *\"'`")), "")
+    line = line.replace("**", "").strip().strip("\"'`").strip()
+    if not line or (not whole and _QUESTION.match(line)):
+        return False
+    math_span = _MATH.match(line)
+    if math_span is not None:
+        inner = next(group for group in math_span.groups() if group is not None)
+        if not _PROSE.search(inner):
+            return not whole or not line[math_span.end() :].strip(" .")
+    if line.startswith(("\\boxed", "\\fbox")):
+        return _boxed(line) is not None
+    if whole:
+        return _SHORT.fullmatch(line) is not None
+    return (
+        any(form.match(line) is not None for form in (_LEADING, _OPTION, _FORMULA, _WORD))
+        or _NAMES.fullmatch(line) is not None
+    )
+
+
 def _unwrap_math(s: str) -> str:
     """`s` without the full stop and the `$` around it."""
     s = s.strip().rstrip(".,;:!?" if not s.endswith(("\\,", "\\;", "\\!", "\\:")) else "").strip()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ets.budget import Budget
 from ets.errors import InputError
+from ets.presets import with_preset
 from ets.strategy_names import strategy_by_name
 
 if sys.version_info >= (3, 11):
@@ -54,24 +55,25 @@ def check_arguments(config: Mapping[str, Any], where: str) -> None:
     # Errors
     `InputError` that begins with `where`.
     """
-    known = _arguments()
+    known = (*_arguments(), "preset")
     for key, value in config.items():
         if key not in known:
             raise InputError(f"{where}: unknown key {key!r}; the keys are {', '.join(known)}")
         if isinstance(value, dict) != (key in TABLES):
             wanted = f"a table, [{key}]" if key in TABLES else "a plain value"
             raise InputError(f"{where}: {key} must be {wanted}, got {value!r}")
-        if key in _ENGINES and not isinstance(value, str):
+        if key in (*_ENGINES, "preset") and not isinstance(value, str):
             raise InputError(f"{where}: {key} must be a name, got {value!r}")
 
 
 def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as keyword arguments: strategy and budget are objects.
+    """The same as keyword arguments: strategy and budget are objects, a preset is what it holds.
 
     # Errors
-    `InputError` for an unknown strategy, and for an option that strategy or budget do not have.
+    `InputError` for an unknown preset or strategy, and for an option that strategy or budget do not
+    have.
     """
-    arguments = dict(config)
+    arguments = with_preset(config)
     if (table := arguments.pop("strategy", None)) is not None:
         options = dict(table)
         arguments["strategy"] = strategy_by_name(options.pop("name", "ets"), **options)

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from ets.checks import check_int, check_number
-from ets.errors import ContextError, EngineError, EngineLostError, InputError, MissingExtraError
+from ets.errors import ContextError, EngineError, EngineLostError, InputError
+from ets.extras import needs
 from ets.outage import Outage, Waiting
 
 Explain = Callable[[int, str], str | None]
@@ -87,10 +88,8 @@ class Connection:
         check_int("max_retries", max_retries, 0, 100)
         check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
         check_number("patience", patience, "at least 0", lambda value: value >= 0)
-        try:
+        with needs("openai", "openai"):
             import openai
-        except ImportError as error:
-            raise MissingExtraError("openai", "openai") from error
         _check_url(url)
         self.url = url
         self._user = user

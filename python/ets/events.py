@@ -46,7 +46,7 @@ class Finished:
     node: int
     """Its last node."""
     cut: str | None
-    """`max_tokens` or `max_depth` where that limit cut it; None where the policy ended it."""
+    """The limit that cut it (`ets.trajectory.Cut`); None where the policy ended it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class KVShare:
         """The KV budget of the selection that follows these children."""
         share = self._shares.tokens
         steps = [*tree.nodes.tokens[1:], *(child.tokens for child in children)]
-        left = tree.remaining - sum(child.finished for child in children)
+        left = tree.remaining - sum(child.finished or child.cut is not None for child in children)
         reserve = max(0, left) * self._sample_tokens(steps)
         one_trajectory = tree.prompt_tokens + self._shares.max_tokens
         return max(share - min(reserve, share // 2), one_trajectory)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ets.errors import InputError, MissingExtraError
+from ets.errors import InputError
+from ets.extras import needs
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +20,14 @@ _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def need_torch() -> None:
-    """Check that the `torch` extra is there."""
+    """Import what every torch backend loads anyway, so that what is missing or broken is named.
+
+    # Errors
+    `MissingExtraError`, `BrokenExtraError`.
+    """
     for module in ("torch", "transformers", "safetensors"):
-        if find_spec(module) is None:
-            raise MissingExtraError(module, "torch")
+        with needs(module, "torch"):
+            import_module(module)
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:
@@ -61,15 +67,26 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 
 
 @contextmanager
-def without_load_report() -> Iterator[None]:
-    """Keep quiet what transformers logs of weights while it loads some: it is read as data."""
+def without_load_report(name: str) -> Iterator[None]:
+    """Keep quiet what transformers says of the weights of `name` while it loads them.
+
+    What it logs of them is read as data. Its bar stays where `name` is no folder, since the switch
+    turns off those of downloads too.
+    """
+    from transformers.utils import logging as of_transformers
+
     logger = logging.getLogger("transformers")
     level = logger.level
+    bars = os.path.isdir(name) and of_transformers.is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
+    if bars:
+        of_transformers.disable_progress_bar()
     try:
         yield
     finally:
         logger.setLevel(level)
+        if bars:
+            of_transformers.enable_progress_bar()
 
 
 def one_line(error: BaseException) -> str:

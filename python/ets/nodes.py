@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.trajectory import Limit
+
 Reward = Literal["last", "min", "prod"]
 """How a leaf's reward is formed from the step rewards on its path."""
 
@@ -25,6 +27,7 @@ class Nodes:
     __slots__ = (
         "branch",
         "cluster",
+        "cut",
         "depth",
         "fate",
         "finished",
@@ -59,6 +62,8 @@ class Nodes:
         """The product of the step rewards on its path."""
         self.finished: list[bool] = [False]
         """Whether the policy ended the solution there."""
+        self.cut: list[Limit | None] = [None]
+        """The limit of an engine that cut the solution there."""
         self.text: list[str | None] = [None]
         self.branch: list[int] = [0]
         """Its ancestor at depth 1 (itself there); 0 for the root."""
@@ -83,6 +88,7 @@ class Nodes:
         tokens: int,
         reward: float,
         finished: bool,
+        cut: Limit | None,
         text: str | None,
     ) -> int:
         """Append a node and return its id; the caller keeps `levels`."""
@@ -96,6 +102,7 @@ class Nodes:
         self.lowest.append(min(self.lowest[parent], reward))
         self.product.append(self.product[parent] * reward)
         self.finished.append(finished)
+        self.cut.append(cut)
         self.text.append(text)
         self.branch.append(self.branch[parent] or node)
         self.cluster.append(-1)

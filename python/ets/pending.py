@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ets.checks import integer
 from ets.errors import InputError
 from ets.seeds import child_seed
+from ets.trajectory import Limit
 
 Key = tuple[int, int]
 """A continuation: its parent, and which of the parent's continuations it is."""
@@ -45,6 +46,8 @@ class Child:
     text: str | None = None
     index: int | None = None
     """Which of the parent's continuations it is (`Ask.indices`); None: the lowest not yet told."""
+    cut: Limit | None = None
+    """The limit of an engine that cut the solution there; such a solution is not finished."""
 
 
 class Pending:
@@ -189,10 +192,15 @@ def _checked(
     if not isinstance(child.finished, bool | np.bool_):
         raise InputError(f"{name}.finished must be True or False, got {child.finished!r}")
     finished = bool(child.finished)
+    if child.cut is not None and (finished or child.cut not in get_args(Limit)):
+        raise InputError(
+            f"{name}.cut must be None or, for a child that is not finished, one of "
+            f"{get_args(Limit)}, got {child.cut!r}"
+        )
     if not isinstance(child.text, str | None):
         raise InputError(f"{name}.text must be a text or None, got {child.text!r}")
     embedding = None
-    if needs_embedding(parent, tokens, finished):
+    if needs_embedding(parent, tokens, finished or child.cut is not None):
         if child.embedding is not None:
             embedding = _checked_embedding(f"{name}.embedding", child.embedding)
         elif child.text is None:
@@ -203,7 +211,9 @@ def _checked(
     if embedding is None and child.embedding is None and _as_stored(child, index):
         return child
     # + 0.0 makes 0.0 of -0.0: the two are equal, but do not look equal in JSON.
-    return Child(parent, tokens, float(reward) + 0.0, finished, embedding, child.text, index)
+    return Child(
+        parent, tokens, float(reward) + 0.0, finished, embedding, child.text, index, child.cut
+    )
 
 
 def _as_stored(child: Child, index: int) -> bool:

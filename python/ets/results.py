@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from ets.answer import Vote
 from ets.events import KVRecord
+from ets.shortfall import shortfall
+from ets.trajectory import Cut
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
 
@@ -27,7 +29,10 @@ class Solution:
     rewards: tuple[float, ...]
     tokens: int
     finished: bool
-    """False where `max_tokens` or `max_depth` cut it."""
+    """False where a limit cut it."""
+    cut: Cut | None
+    """The limit that cut it: `max_tokens`, `max_depth`, `context` (what the policy can read) or
+    `prm_context` (what the PRM can); None where the policy ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class SearchResult:
 
     problem: str
     answer: str | None
-    """The answer with the most votes; None where no trajectory came to one."""
+    """The answer with the most votes; None where no trajectory came to one: `note` says why."""
     score: float
     """That answer's share of the votes' weight, in [0, 1]."""
     votes: list[Vote]
@@ -53,6 +58,16 @@ class SearchResult:
         `kv_budget`, the budget that was used up (`token_budget`, `time_budget`, `prm_budget`), or
         `engine_lost`, which `lost` explains."""
         return self.tree.end
+
+    @property
+    def note(self) -> str | None:
+        """One line that says why there is no answer, or that most trajectories were cut, and which
+        option to raise; None where there is nothing to say."""
+        return shortfall(
+            [solution.cut for solution in self.trajectories],
+            [solution.answer for solution in self.trajectories],
+            self.end,
+        )
 
     @property
     def kv(self) -> KVRecord:
@@ -94,6 +109,7 @@ class SearchResult:
             "kv": {name: asdict(getattr(self.kv, name)) for name in ("before", "after", "rebase")},
             "end": self.end,
             "lost": self.lost,
+            "note": self.note,
         }
 
 

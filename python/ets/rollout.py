@@ -18,11 +18,13 @@ from ets.arrivals import Arrivals, cancel
 from ets.budget import Budget, Spent
 from ets.busy import BusyTime
 from ets.embed import Embedder, InstantEmbedder
-from ets.errors import EngineError, EngineLostError
+from ets.errors import ContextError, EngineError, EngineLostError
 from ets.kv_share import KVShare
 from ets.policy import Policy
 from ets.prm import PRM
+from ets.seeds import child_seed
 from ets.step import Prefix, Score, Step
+from ets.trajectory import Limit
 from ets.tree_search import Ask, Child, Event, TreeSearch
 from ets.usage import StepUsage, Usage
 
@@ -60,6 +62,7 @@ class Pace:
     max_step_tokens: int
     budget: Budget = field(default_factory=Budget)
     straggler: float = 0.0
+    reads_thoughts: bool = True
     request_order: RequestOrder = "tree"
 
 
@@ -212,38 +215,72 @@ class Rollout:
         usage.add_step(step)
         prefix = self._prefixes[want.parent].extend(step)
         tokens = len(step.token_ids)
+        cut: Limit | None = "context" if step.finish == "context" else None
         # A policy that writes nothing would write nothing again.
-        finished = step.finished or tokens == 0
+        finished = cut is None and (step.finished or tokens == 0)
+        ends = finished or cut is not None
         embedder = self._engines.embedder
         embedding: NDArray[np.float32] | None = None
-        if embedder is None or not self.tree.needs_embedding(want.parent, tokens, finished):
+        if embedder is None or not self.tree.needs_embedding(want.parent, tokens, ends):
             score = await self._score(prefix)
         elif self._vector is not None:
             embedding = self._vector(step.text)
             score = await self._score(prefix)
         else:
             embedding, score = await _both(embedder.embed(step.text), self._score(prefix))
-        usage.add_score(score)
+        if score is None:
+            finished, cut, embedding = False, cut or "prm_context", None
+        else:
+            usage.add_score(score)
         child = Child(
             parent=want.parent,
             index=want.index,
             tokens=tokens,
-            reward=_checked(score, self._engines.prm),
+            reward=0.0 if score is None else _checked(score, self._engines.prm),
             finished=finished,
+            cut=cut,
             text=step.text,
             embedding=embedding,
         )
         return Made(prefix, child)
 
     async def _sample(self, want: Wanted) -> Step:
-        with self._sampling:
-            return await self._engines.policy.sample(
-                self._prefixes[want.parent], seed=want.seed, max_tokens=self._pace.max_step_tokens
-            )
+        """The next step. Thoughts that the PRM does not read make one with what follows them, since
+        there is nothing to choose by before that."""
+        prefix = self._prefixes[want.parent]
+        step = await self._sample_one(prefix, want.seed)
+        left = self.tree.max_tokens - self.tree.nodes.total[want.parent]
+        part = 0
+        while (
+            not self._pace.reads_thoughts
+            and step.thinking
+            and not step.answer_text.strip()
+            and step.finish in ("step", "length")
+            and len(step.token_ids) < left
+        ):
+            seed = child_seed(want.seed, part)
+            step = step.then(await self._sample_one(prefix.extend(step), seed))
+            part += 1
+        return step
 
-    async def _score(self, prefix: Prefix) -> Score:
+    async def _sample_one(self, prefix: Prefix, seed: int) -> Step:
+        """What the policy writes; nothing where the solution is longer than it can read."""
+        with self._sampling:
+            try:
+                return await self._engines.policy.sample(
+                    prefix, seed=seed, max_tokens=self._pace.max_step_tokens
+                )
+            except ContextError:
+                return Step("", (), "context")
+
+    async def _score(self, prefix: Prefix) -> Score | None:
+        """The verdict; None where the solution is longer than the PRM can read."""
         with self._scoring:
-            return await self._engines.prm.score(prefix)
+            try:
+                read = prefix if self._pace.reads_thoughts else prefix.without_thoughts()
+                return await self._engines.prm.score(read)
+            except ContextError:
+                return None
 
 
 async def _both(beside: Coroutine[Any, Any, T], here: Coroutine[Any, Any, U]) -> tuple[T, U]:

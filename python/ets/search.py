@@ -20,7 +20,9 @@ from ets.errors import InputError
 from ets.in_flight import in_flight
 from ets.kv_share import KVShares
 from ets.kv_space import HasKVSpace
+from ets.limits import PLAIN, Limits, PRMThinking, thinking_of
 from ets.loop_thread import LoopThread, Stream
+from ets.memory import Engine, with_shares
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.results import Answered, SearchResult
@@ -52,7 +54,14 @@ class Search:
     policy_options, prm_options, embedder_options
         Passed to the backend that a name stands for.
     max_step_tokens, max_tokens, max_depth
-        Tokens of one step, tokens of a trajectory (prompt not counted), steps of a trajectory.
+        Tokens of one step, tokens of a trajectory (prompt not counted), steps of a trajectory. By
+        default 256, 1024 and 25, and for a policy that thinks first 512, 32,768 and 128. What the
+        engines can read limits `max_tokens`, with one line in the log.
+    prm_thinking
+        Of a policy that thinks first (`ets.policy.thinking`): `read`, the PRM is given the thoughts
+        step by step; `skip`, it is given what follows them, and the thoughts make one step with the
+        first paragraph of the answer. By default `read`, unless the PRM's context is known to be
+        shorter than `max_tokens`.
     vote, score
         How completed trajectories vote (`weighted`, `majority`, `best`), and how step rewards make
         a trajectory's score (`last`, `min`, `prod`, `mean`).
@@ -90,9 +99,10 @@ class Search:
         policy_options: Mapping[str, Any] | None = None,
         prm_options: Mapping[str, Any] | None = None,
         embedder_options: Mapping[str, Any] | None = None,
-        max_step_tokens: int = 256,
-        max_tokens: int = 1024,
-        max_depth: int = 25,
+        max_step_tokens: int | None = None,
+        max_tokens: int | None = None,
+        max_depth: int | None = None,
+        prm_thinking: PRMThinking | None = None,
         vote: VoteMethod = "weighted",
         score: Aggregation = "last",
         answer_pattern: str | re.Pattern[str] | None = None,
@@ -106,8 +116,10 @@ class Search:
             ("max_tokens", max_tokens),
             ("max_depth", max_depth),
         ):
-            if value < 1:
+            if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, got {value}")
+        if prm_thinking is not None:
+            check_choice("prm_thinking", prm_thinking, PRMThinking)
         check_choice("request_order", request_order, RequestOrder)
         check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
         if kv_budget is not None and kv_budget != "auto":
@@ -117,34 +129,48 @@ class Search:
         self.strategy: Strategy = ETS(width=16) if strategy is None else strategy
         check_kv_budget(self.strategy, 1 if kv_budget == "auto" else kv_budget)
         self._seed = seed
-        self._max_tokens = max_tokens
-        self._max_depth = max_depth
-        self._pace = Pace(
-            max_step_tokens=max_step_tokens,
-            budget=budget or Budget(),
-            straggler=straggler,
-            request_order=request_order,
-        )
         self._kv_budget = kv_budget
         self._kv_shares: KVShares | None = None
         self._tally = Tally(vote, score, answer_pattern)
         self._loop = LoopThread("ets-search")
         self._owned: list[Policy | PRM | Embedder] = []
         self._closed = False
+        embedding = self.strategy.needs_embeddings
+        of_policy, of_prm, of_embedder = with_shares(
+            Engine(policy, policy_options or {}),
+            Engine(prm, prm_options or {}),
+            Engine(embedder if embedding else None, embedder_options or {}),
+            width=self.strategy.width,
+            max_tokens=max_tokens or PLAIN[1],
+        )
         try:
-            writer = self._own(policy, load_policy(policy, **(policy_options or {})))
+            writer = self._own(policy, load_policy(policy, **of_policy))
             self._engines = Engines(
                 policy=writer,
-                prm=self._own(prm, load_prm(prm, **(prm_options or {}))),
-                embedder=self._own(
-                    embedder, load_embedder(embedder, policy=writer, **(embedder_options or {}))
-                )
-                if self.strategy.needs_embeddings
+                prm=self._own(prm, load_prm(prm, **of_prm)),
+                embedder=self._own(embedder, load_embedder(embedder, policy=writer, **of_embedder))
+                if embedding
                 else None,
+            )
+            self._limits = Limits.settle(
+                writer,
+                self._engines.prm,
+                max_step_tokens=max_step_tokens,
+                max_tokens=max_tokens,
+                max_depth=max_depth,
+                prm_thinking=prm_thinking,
             )
         except BaseException:
             self.close()
             raise
+        self._tally = self._tally.reading(thinking_of(writer))
+        self._pace = Pace(
+            max_step_tokens=self._limits.max_step_tokens,
+            budget=budget or Budget(),
+            straggler=straggler,
+            reads_thoughts=self._limits.reads_thoughts,
+            request_order=request_order,
+        )
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **arguments: Any) -> Search:
@@ -227,8 +253,8 @@ class Search:
             self.strategy,
             prompt_tokens=root.prompt_tokens,
             seed=problem_seed(self._seed, problem),
-            max_tokens=self._max_tokens,
-            max_depth=self._max_depth,
+            max_tokens=self._limits.max_tokens,
+            max_depth=self._limits.max_depth,
             kv_budget=None if self._kv_budget == "auto" else self._kv_budget,
         )
         shares = await self._shares() if self._kv_budget == "auto" else self._kv_shares
@@ -275,7 +301,9 @@ class Search:
                 )
             space = await policy.kv_space()
             self._kv_shares = self._kv_shares or KVShares(
-                space, max_tokens=self._max_tokens, max_step_tokens=self._pace.max_step_tokens
+                space,
+                max_tokens=self._limits.max_tokens,
+                max_step_tokens=self._pace.max_step_tokens,
             )
         return self._kv_shares
 

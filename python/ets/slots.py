@@ -6,6 +6,7 @@ left padding, rows come and go while others decode, and a row's state can be sto
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,9 @@ class SlotModel:
         self._shape = (config.num_hidden_layers, 2, kv_heads, head_size)
         self._data = self._allocate(1, 1)
         self._is_lm = model.get_output_embeddings() is not None
+        # Renamed after transformers 5.19; the old name goes in 5.40.
+        named = inspect.signature(model.forward).parameters
+        self._cache_name = "cache" if "cache" in named else "past_key_values"
 
     def reserve(self, rows: int, span: int) -> None:
         """Make room for `rows` rows of `span` tokens, keeping what is there."""
@@ -110,12 +114,12 @@ class SlotModel:
         self.reserve(first + len(ids), span)
         mask = torch.arange(span)[None, None, None, :] <= positions[:, None, :, None]
         positions = positions.to(self.device)
-        extra = {"logits_to_keep": 1} if self._is_lm else {}
+        extra: dict[str, Any] = {"logits_to_keep": 1} if self._is_lm else {}
+        extra[self._cache_name] = _Window(self._data, positions, first, span)
         output = self.model(
             input_ids=tokens.to(self.device),
             attention_mask=mask.to(self.device),
             position_ids=positions,
-            past_key_values=_Window(self._data, positions, first, span),
             use_cache=True,
             **extra,
         )

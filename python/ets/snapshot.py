@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from ets.view import Strategy
 
 FORMAT = "ets.TreeSearch"
-VERSION = 2
+VERSION = 3
 
-_COLUMNS = ("parent", "index", "tokens", "reward", "finished", "text", "cluster", "fate")
+_COLUMNS = ("parent", "index", "tokens", "reward", "finished", "cut", "text", "cluster", "fate")
 _FIELDS = (
     "format",
     "version",
@@ -47,7 +47,7 @@ _FIELDS = (
     "events",
     "kv",
 )
-_CHILD = ("parent", "index", "tokens", "reward", "finished", "embedding", "text")
+_CHILD = ("parent", "index", "tokens", "reward", "finished", "cut", "embedding", "text")
 
 
 def save(search: TreeSearch) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def save(search: TreeSearch) -> dict[str, Any]:
                 "tokens": child.tokens,
                 "reward": child.reward,
                 "finished": child.finished,
+                "cut": child.cut,
                 "embedding": _pack(child.embedding),
                 "text": child.text,
             }
@@ -94,6 +95,8 @@ def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSe
     """Rebuild a search. `InputError` where `data` is not what `save` gives."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"not a saved TreeSearch: format must be {FORMAT!r}")
+    if data.get("version") == 2:
+        data = _with_cuts(data)
     if data.get("version") != VERSION:
         raise InputError(
             f"version of the saved TreeSearch must be {VERSION}, got {data.get('version')!r}: "
@@ -124,14 +127,14 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.tree = Tree(search.prompt_tokens)
     search.nodes = nodes = Nodes(search.prompt_tokens, root_seed(search.seed))
     columns = data["nodes"]
-    rows = zip(*(columns[name] for name in _COLUMNS[:6]), strict=True)
+    rows = zip(*(columns[name] for name in _COLUMNS[:7]), strict=True)
     next(rows)  # the root is there already
-    for parent, index, tokens, reward, finished, text in rows:
+    for parent, index, tokens, reward, finished, cut, text in rows:
         if not 0 <= parent < len(nodes):
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
         search.tree.add(parent, tokens)
         seed = child_seed(nodes.seed[parent], index)
-        nodes.add(parent, index, seed, tokens, reward, finished, text)
+        nodes.add(parent, index, seed, tokens, reward, finished, cut, text)
     nodes.cluster = list(columns["cluster"])
     nodes.fate = list(columns["fate"])
     nodes.requested = list(data["requested"])
@@ -161,6 +164,19 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
     search._embeddings = {node: v for node, v in vectors.items() if v is not None}
     return search
+
+
+def _with_cuts(data: dict[str, Any]) -> dict[str, Any]:
+    """A search that was saved before engines' limits cut solutions: none did."""
+    nodes, told = data.get("nodes"), data.get("told")
+    if not isinstance(nodes, dict) or not isinstance(told, list):
+        return data
+    return {
+        **data,
+        "version": VERSION,
+        "nodes": {**nodes, "cut": [None] * len(nodes.get("parent", ()))},
+        "told": [{**child, "cut": None} for child in told],
+    }
 
 
 def _pack(vector: NDArray[np.float32] | None) -> str | None:

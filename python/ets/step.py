@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Finish = Literal["step", "answer", "end", "length", "context"]
@@ -31,6 +31,31 @@ class Step:
     """Times that the engine took the request's KV cache for others and computed it anew."""
     banked: bool = False
     """Whether it came from a sample bank; the other figures are then of when it was computed."""
+    dropped_tokens: int = 0
+    """Tokens that the engine sampled behind the step's end, where that is not one of the ids or
+    texts that it was told to stop at."""
+    thinking: int = 0
+    """The characters at the beginning of `text` that are a reasoning model's thoughts, tags
+    included; no answer stands in them."""
+
+    @property
+    def answer_text(self) -> str:
+        """The text behind the thoughts: that of a policy that does not think."""
+        return self.text[self.thinking :]
+
+    def then(self, more: Step) -> Step:
+        """The step that this one and the one after it make together."""
+        return Step(
+            text=self.text + more.text,
+            token_ids=self.token_ids + more.token_ids,
+            finish=more.finish,
+            prompt_tokens=self.prompt_tokens + more.prompt_tokens,
+            cached_tokens=self.cached_tokens + more.cached_tokens,
+            preemptions=self.preemptions + more.preemptions,
+            banked=self.banked and more.banked,
+            dropped_tokens=self.dropped_tokens + more.dropped_tokens,
+            thinking=len(self.text) + more.thinking if more.thinking else self.thinking,
+        )
 
     @property
     def finished(self) -> bool:
@@ -53,6 +78,13 @@ class Prefix:
         """The prefix with one step more; its ids extend this one's exactly."""
         ids = self.token_ids + step.token_ids
         return Prefix(self.problem, self.prompt_tokens, ids, (*self.steps, step))
+
+    def without_thoughts(self) -> Prefix:
+        """The same with the texts of the steps' answers only, for a PRM that reads no thoughts."""
+        if not any(step.thinking for step in self.steps):
+            return self
+        steps = tuple(replace(step, text=step.answer_text, thinking=0) for step in self.steps)
+        return replace(self, steps=steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from typing import Any
 
 from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
 from ets.checks import check_choice
+from ets.policy.thinking import Thinking
 from ets.results import SearchResult, Solution
+from ets.thoughts import behind_thoughts
 from ets.trajectory import Trajectory
 from ets.tree_search import TreeSearch
 from ets.usage import Usage
@@ -19,7 +21,8 @@ _OWN = ("vote", "score", "answer_pattern")
 class Tally:
     """How answers are read and votes are weighed.
 
-    Parameters as those of `ets.Search`. Raises `InputError` for an unknown `vote` or `score`,
+    Parameters as those of `ets.Search`; `thinking` is how the policy thinks, if it does: answers
+    are read behind its thoughts. Raises `InputError` for an unknown `vote` or `score`,
     `re.error` for a pattern that is none.
     """
 
@@ -28,17 +31,23 @@ class Tally:
         vote: VoteMethod = "weighted",
         score: Aggregation = "last",
         answer_pattern: str | re.Pattern[str] | None = None,
+        thinking: Thinking | None = None,
     ) -> None:
         check_choice("vote", vote, VoteMethod)
         check_choice("score", score, Aggregation)
         self._vote: VoteMethod = vote
         self._score: Aggregation = score
+        self._thinking = thinking
         self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Tally:
         """The tally of a search with these arguments of `ets.Search`, of which it takes its own."""
         return cls(**{name: arguments[name] for name in _OWN if name in arguments})
+
+    def reading(self, thinking: Thinking | None) -> Tally:
+        """The same for the answers of a policy that thinks so."""
+        return Tally(self._vote, self._score, self._pattern, thinking)
 
     def result(self, problem: str, tree: TreeSearch, usage: Usage) -> SearchResult:
         """The outcome of a search, over or not: the votes of its completed trajectories."""
@@ -65,9 +74,15 @@ class Tally:
             node=trajectory.node,
             text=text,
             # What a limit cut holds no answer, only numbers on the way to one.
-            answer=extract_answer(text, self._pattern) if trajectory.finished else None,
+            answer=self._answer(text) if trajectory.finished else None,
             score=aggregate(trajectory.rewards, self._score),
             rewards=trajectory.rewards,
             tokens=trajectory.tokens,
             finished=trajectory.finished,
+            cut=trajectory.cut,
         )
+
+    def _answer(self, text: str) -> str | None:
+        how = self._thinking
+        said = behind_thoughts(text) if how is None else how.answer_of(text)
+        return None if said is None else extract_answer(said, self._pattern)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ets.errors import EngineError, MissingExtraError
+from ets.errors import EngineError
+from ets.extras import needs
+from ets.sentencepiece_model import SentencePieceModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,20 +24,32 @@ _PROBES = (
 )
 
 
+_SPACES = (
+    "a  b",
+    "  two",
+    "3.  One\n   - indented   x ",
+    "x\ny\n\nz",
+    "\tTab",
+    "▁x▁▁y",
+    "Step 1: go ки\nStep 2: do ки",
+)
+"""Where tokenizers made of a SentencePiece model go wrong."""
+
+
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a checkpoint (a folder or a hub name) and prove it right.
 
     `AutoTokenizer` picks a class by the model's type: beside `model_type: qwen2` it replaces a
     word-level tokenizer by Qwen's byte-level one, whose ids are wrong and still decode well.
-    So `tokenizer.json` wins here: where it exists, the loaded tokenizer must encode like it.
+    So `tokenizer.json` wins here: where it exists, the loaded tokenizer must encode like it. Where
+    there is a `tokenizer.model` instead, it must encode like the sentencepiece library, or is
+    repaired so that it does.
 
     # Errors
-    `EngineError` if there is none, or if none of the classes encodes as `tokenizer.json` does.
+    `EngineError` if there is none, or if none of the classes encodes as the file does.
     """
-    try:
+    with needs("transformers", "torch"):
         from transformers import AutoTokenizer, PreTrainedTokenizerFast
-    except ImportError as error:
-        raise MissingExtraError("transformers", "torch") from error
     loaders: list[Any] = [AutoTokenizer, PreTrainedTokenizerFast]
     if _declared_class(name) in _GENERIC:
         loaders.reverse()
@@ -47,7 +62,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
             failures.append(f"{loader.__name__}: {error}")
             continue
         if reference is None:
-            return tokenizer
+            return _proven(name, tokenizer)
         wrong = _first_difference(tokenizer, reference)
         if wrong is None:
             return tokenizer
@@ -72,10 +87,8 @@ def end_ids(name: str, tokenizer: PreTrainedTokenizerBase, config: Any) -> froze
 
 def load_config(name: str) -> Any:
     """A checkpoint's config, or an `EngineError` of one line."""
-    try:
+    with needs("transformers", "torch"):
         from transformers import AutoConfig
-    except ImportError as error:
-        raise MissingExtraError("transformers", "torch") from error
     if name.startswith((".", "/", "~")) and not Path(name).expanduser().is_dir():
         raise EngineError(f"there is no checkpoint folder {name!r}")
     try:
@@ -95,20 +108,55 @@ def _declared_class(name: str) -> str | None:
     return declared if isinstance(declared, str) else None
 
 
-def _reference(name: str) -> Any | None:
-    """`tokenizer.json` as the tokenizers library reads it by itself; None if there is none."""
-    from tokenizers import Tokenizer
+def _file(name: str, file: str) -> str | None:
     from transformers.utils.hub import cached_file
 
     try:
-        path = cached_file(
+        path: str | None = cached_file(
             name,
-            "tokenizer.json",
+            file,
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
     except (OSError, ValueError):
         return None
+    return path
+
+
+def _proven(name: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint without tokenizer.json, as its SentencePiece model has it."""
+    path = _file(name, "tokenizer.model")
+    if path is None or not tokenizer.is_fast:  # a slow one asks the model itself
+        return tokenizer
+    model = SentencePieceModel(Path(path))
+    added = tokenizer.get_added_vocab().values()  # cut out of the text before the model sees it
+    probes = (*_PROBES, *_SPACES, model.words(256, without=added))
+    if _differs(tokenizer, model, probes) is not None:
+        model.repair(tokenizer)
+        if (probe := _differs(tokenizer, model, probes)) is not None:
+            ids = tokenizer.encode(probe, add_special_tokens=False)
+            raise EngineError(
+                f"{type(tokenizer).__name__} encodes {probe[:60]!r} unlike tokenizer.model in "
+                f"{name!r}: as {tokenizer.convert_ids_to_tokens(ids)[:12]}, not "
+                f"{model.pieces(probe)[:12]}; a tokenizer.json beside it would settle it"
+            )
+    return tokenizer
+
+
+def _differs(
+    tokenizer: PreTrainedTokenizerBase, model: SentencePieceModel, probes: Sequence[str]
+) -> str | None:
+    for probe in probes:
+        if list(tokenizer.encode(probe, add_special_tokens=False)) != model.encode(probe):
+            return probe
+    return None
+
+
+def _reference(name: str) -> Any | None:
+    """`tokenizer.json` as the tokenizers library reads it by itself; None if there is none."""
+    from tokenizers import Tokenizer
+
+    path = _file(name, "tokenizer.json")
     if path is None:
         return None
     reference = Tokenizer.from_file(path)

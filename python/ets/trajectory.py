@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Cut = Literal["max_tokens", "max_depth"]
+Limit = Literal["context", "prm_context"]
+"""What an engine can read: `context` the policy, `prm_context` the PRM."""
+Cut = Literal["max_tokens", "max_depth", "context", "prm_context"]
+"""What cuts a solution short: a limit of the search, or of an engine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ class TreeSearch:
 
     Children are buffered until all that a step asked for are told. Only then do they become nodes,
     in the order of the asks, so that ids, and all that follows, do not depend on the order of
-    arrival. Then trajectories that are finished, have `max_tokens` tokens or `max_depth` steps are
-    completed, each lowering the remaining width by one, and the strategy decides what comes next.
+    arrival. Then trajectories that are finished or cut, by `max_tokens`, `max_depth` or an engine's
+    limit (`Child.cut`), are completed, each lowering the remaining width by one, and the strategy
+    decides what comes next.
 
     Parameters
     ----------
@@ -246,7 +247,8 @@ class TreeSearch:
                 {
                     key: child
                     for key, child in told.items()
-                    if self.needs_embedding(child.parent, child.tokens, child.finished)
+                    if child.cut is None
+                    and self.needs_embedding(child.parent, child.tokens, child.finished)
                 }
             )
 
@@ -284,9 +286,16 @@ class TreeSearch:
                 np.array([child.tokens for _, _, _, child in told], dtype=np.int64),
             )
         for parent, index, seed, child in told:
-            cut = self._cut(parent, child.tokens, child.finished)
+            cut = child.cut or self._cut(parent, child.tokens, child.finished)
             node = nodes.add(
-                parent, index, seed, child.tokens, child.reward, child.finished, child.text
+                parent,
+                index,
+                seed,
+                child.tokens,
+                child.reward,
+                child.finished,
+                child.cut,
+                child.text,
             )
             if child.finished or cut is not None:
                 nodes.fate[node] = "done"

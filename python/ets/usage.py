@@ -13,6 +13,8 @@ TOTALS = (
     "policy_prompt_tokens",
     "policy_cached_tokens",
     "policy_preemptions",
+    "policy_overruns",
+    "policy_dropped_tokens",
     "policy_banked",
     "prm_calls",
     "prm_tokens",
@@ -37,6 +39,10 @@ class StepUsage:
     """Of the prompt tokens, those the engine took from its prefix cache."""
     policy_preemptions: int = 0
     """Times that a sample lost its KV cache to others and was computed anew."""
+    policy_overruns: int = 0
+    """Samples in which the engine ran on behind the step's end."""
+    policy_dropped_tokens: int = 0
+    """The tokens that it sampled there, which are in none of the other counts."""
     policy_banked: int = 0
     """Of the samples, those that came from a sample bank."""
     prm_calls: int = 0
@@ -56,6 +62,8 @@ class StepUsage:
         self.policy_prompt_tokens += step.prompt_tokens
         self.policy_cached_tokens += step.cached_tokens
         self.policy_preemptions += step.preemptions
+        self.policy_overruns += step.dropped_tokens > 0
+        self.policy_dropped_tokens += step.dropped_tokens
         self.policy_banked += step.banked
 
     def add_score(self, score: Score) -> None:
@@ -125,6 +133,16 @@ class Usage:
     def policy_preemptions(self) -> int:
         """Times that a sample lost its KV cache to others and was computed anew."""
         return sum(step.policy_preemptions for step in self.steps)
+
+    @property
+    def policy_overruns(self) -> int:
+        """Samples in which the engine ran on behind the step's end."""
+        return sum(step.policy_overruns for step in self.steps)
+
+    @property
+    def policy_dropped_tokens(self) -> int:
+        """The tokens that it sampled there."""
+        return sum(step.policy_dropped_tokens for step in self.steps)
 
     @property
     def policy_banked(self) -> int:

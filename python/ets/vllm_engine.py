@@ -93,6 +93,16 @@ class VLLMEngine:
         return int(self._config.model_config.max_model_len)
 
     @property
+    def max_num_seqs(self) -> int:
+        """Requests that it works on at once; more of them queue."""
+        return int(self._config.scheduler_config.max_num_seqs)
+
+    @property
+    def max_num_batched_tokens(self) -> int:
+        """Tokens of one pass of the model."""
+        return int(self._config.scheduler_config.max_num_batched_tokens)
+
+    @property
     def caches_prefixes(self) -> bool:
         """Whether the engine keeps what it has computed for requests that begin alike."""
         return bool(self._config.cache_config.enable_prefix_caching)

@@ -11,7 +11,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ets.errors import EngineError, InputError, MissingExtraError
+from ets.errors import EngineError, InputError
+from ets.extras import needs
 from ets.kv_space import KVSpace
 from ets.tokenizer import load_config
 from ets.vllm_start import STARTS, in_process_worker
@@ -26,11 +27,8 @@ def on_cpu() -> bool:
     if not STARTS.users("VLLM_LOGGING_LEVEL"):
         # It speaks before vLLM has read its logging level.
         logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
-    try:
-        with STARTS.running(cpu=False):
-            from vllm.platforms import current_platform
-    except ImportError as error:
-        raise MissingExtraError("vllm", "vllm") from error
+    with needs("vllm", "vllm"), STARTS.running(cpu=False):
+        from vllm.platforms import current_platform
     return bool(current_platform.is_cpu())
 
 
@@ -38,8 +36,10 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     """vLLM's configuration of one engine; every mistake in `options` shows here."""
     # The first is for the PRM, which would otherwise import it while a thread imports the rest of
     # vLLM: two threads in modules that import each other can see half of one.
-    import vllm.pooling_params  # noqa: F401
-    from vllm.engine.arg_utils import AsyncEngineArgs
+    with needs("vllm", "vllm"):
+        import vllm.pooling_params  # noqa: F401
+        from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.usage.usage_lib import UsageContext
 
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     if unknown := sorted(set(options) - known):
@@ -53,13 +53,15 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     if cpu:
         always |= _cpu_defaults(checkpoint, options)
     options = {**always, **options, "model": os.path.expanduser(model)}
+    # Without one vLLM takes 128 requests and 2048 tokens at once, on whatever GPU.
+    usage = UsageContext.LLM_CLASS
     with STARTS.running(cpu=cpu):
         try:
             if cpu and options.get("distributed_executor_backend") == "uni":
                 with in_process_worker():
-                    config = AsyncEngineArgs(**options).create_engine_config()
+                    config = AsyncEngineArgs(**options).create_engine_config(usage)
             else:
-                config = AsyncEngineArgs(**options).create_engine_config()
+                config = AsyncEngineArgs(**options).create_engine_config(usage)
         except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
             raise EngineError(
                 f"vLLM cannot serve {model!r}: {gist(error)} "

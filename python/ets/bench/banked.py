@@ -32,7 +32,7 @@ class BankedPolicy:
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         """The step of the bank, or the policy's, which is kept."""
         key = digest(
-            b"step", self._model, of_ids(prefix.token_ids), f"{seed} {max_tokens}".encode()
+            b"step 2", self._model, of_ids(prefix.token_ids), f"{seed} {max_tokens}".encode()
         )
         if (found := self._bank.get(key)) is not None:
             return Step(**{**found, "token_ids": tuple(found["token_ids"])}, banked=True)

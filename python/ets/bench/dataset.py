@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ets.errors import EngineError, InputError, MissingExtraError
+from ets.errors import EngineError, InputError
+from ets.extras import needs
 from ets.problems import Fields, Problem
 
 
@@ -95,10 +96,8 @@ def _lines(path: Path) -> Iterable[Any]:
 
 
 def _load(*names: str | None, **options: Any) -> Iterable[Any]:
-    try:
+    with needs("datasets", "bench"):
         import datasets
-    except ImportError as error:
-        raise MissingExtraError("datasets", "bench") from error
     try:
         rows: Iterable[Any] = datasets.load_dataset(*names, **options)
     except (OSError, ValueError, RuntimeError) as error:

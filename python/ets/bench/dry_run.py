@@ -25,6 +25,7 @@ from ets.doctor.prm import examine_prm
 from ets.doctor.report import Report
 from ets.embed import Embedder
 from ets.errors import EngineError, InputError, MissingExtraError
+from ets.memory import shared_options
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.problems import Problem
@@ -131,9 +132,11 @@ async def _dry_run(grid: Grid) -> Plan:
 
 def _load(grid: Grid) -> _Engines:
     said = grid.search
-    writer = load_as_policy(said.get("policy", "demo"), said.get("policy_options", {}))
-    judge = load_as_prm(said.get("prm", "demo"), said.get("prm_options", {}))
-    if not any(cell.strategy().needs_embeddings for cell in grid.cells()):
+    embeds = any(cell.strategy().needs_embeddings for cell in grid.cells())
+    of_policy, of_prm, of_embedder = shared_options(said, width=max(grid.widths), embeds=embeds)
+    writer = load_as_policy(said.get("policy", "demo"), of_policy)
+    judge = load_as_prm(said.get("prm", "demo"), of_prm)
+    if not embeds:
         return writer, judge, None
     name = said.get("embedder", "lexical")
     policy = writer if isinstance(writer, Policy) else None
@@ -141,7 +144,7 @@ def _load(grid: Grid) -> _Engines:
         unknown = Report("embedder", name)
         unknown.find("note", "not tried, as the policy, whose model it is, could not be loaded")
         return writer, judge, unknown
-    return writer, judge, load_as_embedder(name, policy, said.get("embedder_options", {}))
+    return writer, judge, load_as_embedder(name, policy, of_embedder)
 
 
 async def _examined(grid: Grid, engines: _Engines) -> list[Report]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 from ets.bench.bank import SampleBank, identity
@@ -14,7 +15,9 @@ from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
+from ets.engine_load import EngineLoad
 from ets.errors import EngineLostError
+from ets.memory import shared_options
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.problems import Problem
@@ -37,6 +40,7 @@ class Engines:
         self._grid, self._todo = grid, todo
         self._arguments = search_arguments(grid.search)
         self._wants_vectors = any(cell.strategy().needs_embeddings for cell, _ in todo)
+        self._parts: dict[str, object] = {}
         self._end = ExitStack()
 
     def __enter__(self) -> Engines:
@@ -52,18 +56,24 @@ class Engines:
             size = int(grid.bank_gib * (1 << 30))
             bank = SampleBank(grid.bank, read_only=grid.bank_read_only, max_bytes=size)
             stack.enter_context(bank)
+        # The bank knows engines by what the user says of them, without their shares of a GPU.
+        of_policy, of_prm, of_embedder = shared_options(
+            given, width=max(grid.widths), embeds=self._wants_vectors
+        )
         name, options = given.pop("policy", "demo"), given.pop("policy_options", {})
-        policy = load_policy(name, **options)
+        policy = load_policy(name, **of_policy)
         stack.callback(_close, policy)
         model = identity(name, options)
         given["policy"] = policy if bank is None else BankedPolicy(policy, bank, model)
         name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
-        prm = load_prm(name, **options)
+        prm = load_prm(name, **of_prm)
         stack.callback(_close, prm)
+        self._parts = {"policy": policy, "PRM": prm}
         given["prm"] = prm if bank is None else BankedPRM(prm, bank, identity(name, options))
-        name, options = given.pop("embedder", "lexical"), given.pop("embedder_options", {})
+        name = given.pop("embedder", "lexical")
+        given.pop("embedder_options", None)
         if self._wants_vectors:
-            embedder = load_embedder(name, policy=policy, **options)
+            embedder = load_embedder(name, policy=policy, **of_embedder)
             stack.callback(_close, embedder)
             # One that answers at once is faster than a bank.
             if bank is not None and not isinstance(embedder, InstantEmbedder):
@@ -91,7 +101,13 @@ class Engines:
                 # Two problems of one text have one search twice, so either may have either.
                 problem = waiting[result.problem].pop()
                 tree = pack_tree(result.tree) if self._grid.trees else None
-                yield measure(cell, seed, problem, result), tree
+                row = measure(cell, seed, problem, result)
+                yield {**row, "engines": self._engine_loads()}, tree
+
+    def _engine_loads(self) -> dict[str, dict[str, int]]:
+        """What the engines on vLLM work on at once, and their busiest moment so far."""
+        loads = {name: EngineLoad.of(part) for name, part in self._parts.items()}
+        return {name: asdict(load) for name, load in loads.items() if load is not None}
 
 
 def _close(engine: Policy | PRM | Embedder) -> None:

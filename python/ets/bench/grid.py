@@ -10,6 +10,7 @@ from typing import Any
 from ets.checks import check_int, check_number
 from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
+from ets.presets import with_preset
 from ets.problems import Fields
 from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
@@ -107,6 +108,7 @@ class Grid:
         if unknown := [name for name in self.fields if name not in ("problem", "answer", "key")]:
             raise InputError(f"fields has the keys problem, answer and key, got {unknown[0]!r}")
         check_arguments(self.search, "search")
+        object.__setattr__(self, "search", with_preset(self.search))
         for name in _SET_BY_THE_GRID:
             if name in self.search:
                 raise InputError(f"search.{name} is set by the grid: give strategies and seeds")

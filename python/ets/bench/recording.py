@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.pending import Ask
+from ets.trajectory import Limit
 from ets.tree_search import Child, TreeSearch
 from ets.view import Strategy
 
@@ -23,15 +24,13 @@ class _Recorded:
     tokens: int
     reward: float
     finished: bool
+    cut: Limit | None
     text: str | None
 
     def reads_as(self, other: _Recorded) -> bool:
         """Whether the policy wrote the same, whatever the PRM said of it."""
-        return (self.tokens, self.finished, self.text) == (
-            other.tokens,
-            other.finished,
-            other.text,
-        )
+        mine = (self.tokens, self.finished, self.cut, self.text)
+        return mine == (other.tokens, other.finished, other.cut, other.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,7 @@ def _child(
     if (
         vector is not None
         and step.text is not None
+        and step.cut is None
         and search.needs_embedding(parent, step.tokens, step.finished)
     ):
         embedding = vector(step.text)
@@ -137,6 +137,7 @@ def _child(
         tokens=step.tokens,
         reward=step.reward,
         finished=step.finished,
+        cut=step.cut,
         text=step.text,
         embedding=embedding,
     )
@@ -146,8 +147,16 @@ def _steps_of(search: TreeSearch) -> Iterator[tuple[int, _Recorded]]:
     """Each sample's seed and what it was."""
     nodes = search.nodes
     for node in range(1, len(nodes)):
-        tokens, reward = nodes.tokens[node], nodes.reward[node]
-        yield nodes.seed[node], _Recorded(tokens, reward, nodes.finished[node], nodes.text[node])
+        yield (
+            nodes.seed[node],
+            _Recorded(
+                nodes.tokens[node],
+                nodes.reward[node],
+                nodes.finished[node],
+                nodes.cut[node],
+                nodes.text[node],
+            ),
+        )
 
 
 def _wants(ask: Ask) -> list[tuple[int, int, int]]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ets.bench.packed_tree import tree_name, unpack_tree
-from ets.errors import InputError, MissingExtraError
+from ets.errors import InputError
+from ets.extras import needs
 from ets.problems import Fields, Problem
 from ets.tree_search import TreeSearch
 
@@ -187,10 +188,8 @@ def key_of(row: Mapping[str, Any]) -> Key:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    try:
+    with needs("filelock", "bench"):
         from filelock import FileLock, Timeout
-    except ImportError as error:
-        raise MissingExtraError("filelock", "bench") from error
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()

@@ -11,7 +11,8 @@ from ets.bench.equal_accuracy import LOSS, check_loss, least_kv
 from ets.bench.grid import BASELINE, Grid
 from ets.bench.statistics import bootstrap_means
 from ets.bench.summary import Line, Row, right_of, summarise, whole_problems
-from ets.errors import InputError, MissingExtraError
+from ets.errors import InputError
+from ets.extras import needs
 
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Prices of KV that are tried unless others are given."""
@@ -94,10 +95,8 @@ def toml_writer() -> Callable[[Mapping[str, Any]], str]:
     # Errors
     `MissingExtraError` without `tomli-w`.
     """
-    try:
+    with needs("tomli_w", "bench"):
         import tomli_w
-    except ImportError as error:
-        raise MissingExtraError("tomli_w", "bench") from error
     return tomli_w.dumps
 
 

@@ -19,6 +19,7 @@ from ets.cli.setup import (
     number_or_auto,
     parse_options,
 )
+from ets.presets import with_preset
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,6 +56,7 @@ def solve(
     policy: options.Policy = None,
     prm: options.PRM = None,
     embedder: options.Embedder = None,
+    preset: options.Preset = None,
     temperature: options.Temperature = None,
     delimiter: options.Delimiter = None,
     system_prompt: options.SystemPrompt = None,
@@ -70,6 +72,7 @@ def solve(
     max_step_tokens: options.MaxStepTokens = None,
     max_tokens: options.MaxTokens = None,
     max_depth: options.MaxDepth = None,
+    prm_thinking: options.ReadsThoughts = None,
     budget_tokens: options.BudgetTokens = None,
     budget_seconds: options.BudgetSeconds = None,
     budget_prm_calls: options.BudgetPRMCalls = None,
@@ -91,10 +94,12 @@ def solve(
             policy=policy,
             prm=prm,
             embedder=embedder,
+            preset=preset,
             seed=seed,
             max_step_tokens=max_step_tokens,
             max_tokens=max_tokens,
             max_depth=max_depth,
+            prm_thinking=prm_thinking,
             vote=vote,
             score=score,
             answer_pattern=answer_pattern,
@@ -157,6 +162,7 @@ def doctor(
     prm: Annotated[
         str | None, typer.Option(help="The PRM to examine, as in solve.", show_default=False)
     ] = None,
+    preset: options.Preset = None,
     policy_option: options.PolicyOption = None,
     prm_option: options.PRMOption = None,
     width: Annotated[
@@ -165,23 +171,51 @@ def doctor(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of one solution. \\[default: 1024]")
     ] = None,
+    gpu_memory: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            help="Divide a GPU of so many GiB among the engines; where this machine has none of "
+            "that size, that is all: nothing is loaded. \\[default: the GPU that is here]",
+            show_default=False,
+            metavar="GIB",
+        ),
+    ] = None,
+    known: Annotated[
+        bool,
+        typer.Option("--known", help="Hold the PRM against the scores of its authors' example."),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object for each model.")
+        bool, typer.Option("--json", help="Print one JSON object for each report, as it comes.")
     ] = False,
     debug: options.Debug = False,
 ) -> int:
     """Load a policy and a PRM, try them on a small problem, and say what is wrong.
 
-    Exits with 1 if something is. Without options it examines the bundled pair.
+    Exits with 1 if something is. Without options it examines the bundled pair. On a GPU it says
+    first how its memory is divided.
     """
     from ets.cli.doctor import run_doctor
 
     said = merged(
         config,
-        given(policy=policy, prm=prm, max_tokens=max_tokens),
+        given(policy=policy, prm=prm, preset=preset, max_tokens=max_tokens),
         strategy=given(width=width),
         policy_options=parse_options("--policy-option", policy_option),
         prm_options=parse_options("--prm-option", prm_option),
     )
     with open_output(as_json=as_json, debug=debug) as output:
-        return run_doctor(said, output)
+        return run_doctor(with_preset(said), output, gpu_gib=gpu_memory, known=known)
+
+
+@app.command()
+def presets(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object for each preset.")
+    ] = False,
+) -> None:
+    """List the presets: prompts, delimiters and limits as published, by the policy's model."""
+    from ets.cli.presets import list_presets
+
+    with open_output(as_json=as_json, debug=False) as output:
+        list_presets(output)

@@ -16,6 +16,8 @@ from ets.bench.runner import run
 from ets.bench.statistics import Interval
 from ets.bench.summary import Line, summarise
 from ets.cli.output import Output
+from ets.cli.summary import print_notes
+from ets.engine_load import EngineLoad
 
 
 def run_bench(grid: Grid, folder: Path, output: Output) -> None:
@@ -40,6 +42,19 @@ def run_bench(grid: Grid, folder: Path, output: Output) -> None:
     if banked:
         totals += f" {banked / calls:.0%} of samples and scorings came from the bank."
     output.console.print(f"\n{totals} {_NOTE}", soft_wrap=True, markup=False)
+    for name, load in _engine_loads(rows).items():
+        output.console.print(f"{name}: {load}", soft_wrap=True, markup=False)
+    print_notes(output.console, [row.get("note") for row in rows])  # none in rows of older runs
+
+
+def _engine_loads(rows: Sequence[dict[str, Any]]) -> dict[str, EngineLoad]:
+    """Of each engine on vLLM, its limits and the busiest moment of the run."""
+    found: dict[str, EngineLoad] = {}
+    for row in rows:  # none in rows of older runs
+        for name, load in row.get("engines", {}).items():
+            peak = max(load["peak_running"], found[name].peak_running if name in found else 0)
+            found[name] = EngineLoad(**{**load, "peak_running": peak})
+    return found
 
 
 def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:

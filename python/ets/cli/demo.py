@@ -6,7 +6,6 @@ import shlex
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,7 +15,6 @@ from rich.text import Text
 
 from ets.cli.output import Output
 from ets.cli.summary import is_right, less, mark
-from ets.errors import MissingExtraError
 from ets.problems import Problem
 from ets.results import SearchResult
 from ets.search import Search
@@ -50,9 +48,6 @@ def choose_problems() -> list[Line]:
 
 def run_demo(width: int, seed: int, output: Output) -> None:
     """Search and tabulate; an interrupt shows the lines that are done and is raised again."""
-    for module in ("torch", "transformers", "safetensors"):
-        if find_spec(module) is None:
-            raise MissingExtraError(module, "torch")
     lines = choose_problems()
     view = _View(lines, width, output.progress)
     try:

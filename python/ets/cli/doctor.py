@@ -12,19 +12,31 @@ from rich.markup import escape
 from rich.text import Text
 
 from ets.cli.output import Output
-from ets.doctor import Load, Report, Shown, examine
+from ets.cli.waiting import Waiting
+from ets.doctor import Engines, Load, Report, Shown, examinations, examine_memory
+from ets.errors import InputError
+from ets.memory import Engine
 from ets.strategy_names import DEFAULT_WIDTH
 
 _MAX_TOKENS = 1024
 """As `Search` has it."""
+_GIB = 1 << 30
+_SAME = 0.1
+"""How far a GPU may be from the size that is said: a 4090 \"of 24 GB\" has 23.5 GiB."""
 _SIGNS = {"good": ("✓", "green"), "note": ("!", "yellow"), "bad": ("✗", "bold red")}
 
 
-def run_doctor(said: Mapping[str, Any], output: Output) -> int:
-    """Examine and print; 1 if something is wrong, else 0.
+def run_doctor(
+    said: Mapping[str, Any], output: Output, *, gpu_gib: float | None = None, known: bool = False
+) -> int:
+    """Examine, and print each report when it is there; 1 if something is wrong, else 0.
 
     `said` are arguments of `Search` as a file would hold them; without policy and PRM it is about
-    the bundled pair.
+    the bundled pair. How the GPU would be divided comes first, and for a `gpu_gib` that is not the
+    GPU of this machine it is all: nothing is loaded.
+
+    # Errors
+    `InputError` if `gpu_gib` is given and none of the engines would be on a GPU.
     """
     policy, prm = said.get("policy"), said.get("prm")
     if policy is None and prm is None:
@@ -32,22 +44,61 @@ def run_doctor(said: Mapping[str, Any], output: Output) -> int:
     load = Load(
         said.get("strategy", {}).get("width", DEFAULT_WIDTH), said.get("max_tokens", _MAX_TOKENS)
     )
-    with output.progress.status("loading and trying the models"):
-        reports = asyncio.run(
-            examine(
-                policy,
-                prm,
-                policy_options=said.get("policy_options", {}),
-                prm_options=said.get("prm_options", {}),
-                load=load,
-            )
-        )
-    for report in reports:
+    engines = Engines(
+        Engine(policy, said.get("policy_options", {})),
+        Engine(prm, said.get("prm_options", {})),
+        Engine(said.get("embedder"), said.get("embedder_options", {})),
+    )
+    healthy = True
+
+    def show(report: Report) -> None:
+        nonlocal healthy
+        healthy = healthy and report.healthy
         if output.as_json:
             output.json({**asdict(report), "healthy": report.healthy})
         else:
             print_report(report, output.console)
-    return 0 if all(report.healthy for report in reports) else 1
+
+    async def try_them(waiting: Waiting) -> None:
+        found = examinations(
+            policy,
+            prm,
+            policy_options=engines.policy.options,
+            prm_options=engines.prm.options,
+            load=load,
+            known=known,
+        )
+        async for report in found:
+            waiting.pause()
+            show(report)
+            waiting.resume()
+
+    here = _gpu_here()
+    size = here if gpu_gib is None else round(gpu_gib * _GIB)
+    if size is not None:
+        reports = examine_memory(engines, size, load)
+        if gpu_gib is not None and not reports:
+            raise InputError(
+                f"--gpu-memory divides a GPU among vllm:PATH and transformers:PATH, got the policy "
+                f"{policy!r} and the PRM {prm!r}, which are on none"
+            )
+        for report in reports:
+            show(report)
+    if gpu_gib is None or (here is not None and abs(here - gpu_gib * _GIB) <= here * _SAME):
+        with Waiting(output) as waiting:
+            asyncio.run(try_them(waiting))
+    return 0 if healthy else 1
+
+
+def _gpu_here() -> int | None:
+    """The memory of this machine's GPU; None where it has none."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.get_device_properties(0).total_memory)
 
 
 def print_report(report: Report, console: Console) -> None:

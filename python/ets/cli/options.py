@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ets.answer import Aggregation, VoteMethod
+from ets.limits import PRMThinking
 from ets.nodes import Reward
 from ets.strategy_names import StrategyName
 
@@ -64,6 +65,15 @@ Embedder = Annotated[
         "or vllm:NAME. \\[default: lexical]",
     ),
 ]
+Preset = Annotated[
+    str | None,
+    option(
+        _ENGINES,
+        "Prompt, delimiter and limits as published for a policy: a name that ets presets lists, or "
+        "auto, by the policy's model. What is given beside it wins.",
+        metavar="NAME|auto",
+    ),
+]
 Temperature = Annotated[float | None, option(_ENGINES, "Of the policy's samples. \\[default: 1.0]")]
 Delimiter = Annotated[
     str | None,
@@ -108,9 +118,24 @@ LeafReward = Annotated[
     option(_SEARCH, "How a leaf's reward comes from its path. \\[default: last]", "--reward"),
 ]
 Seed = Annotated[int | None, option(_SEARCH, "The same seed gives the same search. \\[default: 0]")]
-MaxStepTokens = Annotated[int | None, option(_SEARCH, "Tokens of one step. \\[default: 256]")]
-MaxTokens = Annotated[int | None, option(_SEARCH, "Tokens of one solution. \\[default: 1024]")]
-MaxDepth = Annotated[int | None, option(_SEARCH, "Steps of one solution. \\[default: 25]")]
+MaxStepTokens = Annotated[
+    int | None, option(_SEARCH, "Tokens of one step. \\[default: 256; 512 if the policy thinks]")
+]
+MaxTokens = Annotated[
+    int | None,
+    option(_SEARCH, "Tokens of one solution. \\[default: 1024; 32768 if the policy thinks]"),
+]
+MaxDepth = Annotated[
+    int | None, option(_SEARCH, "Steps of one solution. \\[default: 25; 128 if the policy thinks]")
+]
+ReadsThoughts = Annotated[
+    PRMThinking | None,
+    option(
+        _SEARCH,
+        "If the PRM is given a policy's thoughts. \\[default: read, if its context holds them]",
+        "--prm-thinking",
+    ),
+]
 
 # --- budgets ------------------------------------------------------------------------------------
 

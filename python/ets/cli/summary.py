@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -37,8 +39,7 @@ def print_result(console: Console, result: SearchResult) -> None:
     """Answer, votes, KV, tokens, time."""
     console.print()
     if result.answer is None:
-        console.print(Text("No answer", style="bold red"), end="  ")
-        console.print(f"none of {len(result.trajectories)} solutions came to one", style="dim")
+        console.print(Text.assemble(("No answer  ", "bold red"), str(result.note)), soft_wrap=True)
     else:
         console.print(
             Text.assemble(
@@ -51,6 +52,8 @@ def print_result(console: Console, result: SearchResult) -> None:
             )
         )
         print_votes(console, result.votes)
+        if result.note is not None:
+            console.print(Text.assemble(("\n! ", "yellow"), result.note), soft_wrap=True)
     console.print()
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim")
@@ -169,6 +172,16 @@ def print_totals(
     lines.add_row("tokens", f"{sampled:,} sampled, {read:,} read by the PRM")
     lines.add_row("time", f"{seconds:.1f} s")
     console.print(lines)
+    print_notes(console, [result.note for result in results])
+
+
+def print_notes(console: Console, notes: Sequence[str | None]) -> None:
+    """What there is to say of many searches, each thing once, with how often it was said."""
+    found = [(re.sub(r"\d+", "n", note), note) for note in notes if note is not None]
+    kinds, examples = Counter(kind for kind, _ in found), dict(found)
+    for kind, count in kinds.most_common():
+        said = f"in {count} of {len(notes)} searches, as in this one: {examples[kind]}"
+        console.print(Text.assemble(("! ", "yellow"), said), soft_wrap=True)
 
 
 def _cut(text: str, width: int) -> str:

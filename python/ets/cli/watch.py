@@ -10,6 +10,7 @@ import numpy as np
 from ets.answer import Vote, VoteMethod, extract_answer, vote
 from ets.nodes import Nodes
 from ets.strategy import Strategy
+from ets.thoughts import behind_thoughts
 from ets.view import Decision, View
 
 
@@ -115,8 +116,9 @@ class Watch:
         texts = [
             "".join(nodes.text[step] or "" for step in nodes.path(node)) for node in self._completed
         ]
+        said = [behind_thoughts(text) for text in texts]
         return vote(
-            [extract_answer(text, pattern) for text in texts],
+            [None if text is None else extract_answer(text, pattern) for text in said],
             [nodes.reward[node] for node in self._completed],
             method,
         )

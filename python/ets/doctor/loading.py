@@ -7,7 +7,7 @@ from typing import Any
 
 from ets.doctor.report import Report
 from ets.embed import Embedder, load_embedder
-from ets.errors import EngineError, MissingExtraError
+from ets.errors import BrokenExtraError, EngineError, MissingExtraError
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.prm.checkpoint import Checkpoint
@@ -69,7 +69,7 @@ def _failed(report: Report, error: Exception, options: Mapping[str, Any]) -> Rep
 
 def _what_to_do(report: Report, error: Exception, options: Mapping[str, Any]) -> str:
     text = str(error)
-    if isinstance(error, MissingExtraError):
+    if isinstance(error, MissingExtraError | BrokenExtraError):
         return ""
     if "cannot reach" in text or "did not answer" in text:
         return f"start the server, or correct the address; vLLM's is started by `{_SERVER}`"

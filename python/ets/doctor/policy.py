@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from ets.doctor.exam import PROBLEM, RIGHT
 from ets.doctor.report import Report, Shown, pieces
+from ets.engine_load import EngineLoad
 from ets.errors import EngineError, InputError
 from ets.kv_space import HasKVSpace, KVSpace
 from ets.policy import Policy
@@ -52,9 +53,22 @@ async def examine_policy(policy: Policy, name: str, load: Load) -> Report:
             _fit(await policy.kv_space(), root, load, report)
         else:
             report.find("note", "how much KV cache its engine has is not known here")
+        if (at_once := EngineLoad.of(policy)) is not None:
+            _show_load(at_once, load, report)
     except (EngineError, InputError) as error:
         report.find("bad", str(error))
     return report
+
+
+def _show_load(at_once: EngineLoad, load: Load, report: Report) -> None:
+    report.facts["at once"] = str(at_once)
+    if load.width > at_once.max_num_seqs:
+        report.find(
+            "note",
+            f"width {load.width} queues: a step of one problem has {load.width} samples, and the "
+            f"engine works on {at_once.max_num_seqs} at once",
+            f"max_num_seqs={load.width}, or more for several problems at a time",
+        )
 
 
 def third_step(prompt: PolicyPrompt, root: Prefix) -> Prefix:

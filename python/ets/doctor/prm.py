@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from ets.doctor.exam import FIRST_WRONG, PROBLEM, RIGHT, WRONG, solution
+from ets.doctor.known import check_known
 from ets.doctor.report import Report, Shown, pieces
+from ets.engine_load import EngineLoad
 from ets.errors import EngineError, InputError
 from ets.kv_space import HasKVSpace
 from ets.prm import PRM
@@ -38,8 +40,8 @@ class HasIncremental(Protocol):
     incremental: bool
 
 
-async def examine_prm(prm: PRM, name: str) -> Report:
-    """Score a right and a wrong solution of a small problem, step by step."""
+async def examine_prm(prm: PRM, name: str, *, known: bool = False) -> Report:
+    """Score a right and a wrong solution of a small problem, step by step; `known` ones too."""
     report = Report("PRM", name)
     try:
         right, wrong = await _score_steps(prm, RIGHT), await _score_steps(prm, WRONG)
@@ -53,6 +55,10 @@ async def examine_prm(prm: PRM, name: str) -> Report:
         if isinstance(prm, HasKVSpace):
             space = await prm.kv_space()
             report.facts["KV cache"] = f"{space.tokens} tokens in blocks of {space.block_size}"
+        if (at_once := EngineLoad.of(prm)) is not None:
+            report.facts["at once"] = str(at_once)
+        if known:
+            await check_known(prm, name, report)
     except (EngineError, InputError) as error:
         report.find("bad", str(error))
     return report

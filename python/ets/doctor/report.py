@@ -46,7 +46,7 @@ class Shown:
 class Report:
     """All about one engine."""
 
-    part: Literal["policy", "PRM", "embedder"]
+    part: Literal["policy", "PRM", "embedder", "memory"]
     name: str
     facts: dict[str, str] = field(default_factory=dict)
     shown: list[Shown] = field(default_factory=list)

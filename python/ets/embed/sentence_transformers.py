@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.batcher import Batch, Batcher, Ticket
-from ets.errors import EngineError, MissingExtraError
-from ets.loading import need_torch, one_line, pick_device, positive
+from ets.errors import EngineError
+from ets.extras import needs
+from ets.loading import need_torch, one_line, pick_device, positive, without_load_report
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +43,6 @@ class SentenceTransformersEmbedder:
         max_batch: int = 64,
     ) -> None:
         need_torch()
-        if find_spec("sentence_transformers") is None:
-            raise MissingExtraError("sentence_transformers", "torch")
         positive(max_batch=max_batch)
         self._name = fspath(name_or_path)
         self._max_batch = max_batch
@@ -86,9 +84,11 @@ class SentenceTransformersEmbedder:
 
 
 def _load(name: str, device: str) -> Any:
-    from sentence_transformers import SentenceTransformer
+    with needs("sentence_transformers", "torch"):
+        from sentence_transformers import SentenceTransformer
 
     try:
-        return SentenceTransformer(name, device=device)
+        with without_load_report(name):
+            return SentenceTransformer(name, device=device)
     except Exception as error:
         raise EngineError(f"cannot load the embedder {name!r}: {one_line(error)}") from error

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ets.checks import check_choice
+from ets.policy.answer_end import ANSWER_MARKERS
+from ets.policy.thinking import ThinkingStep, check_thinking
 from ets.step import Prefix, Step
 
 
@@ -70,10 +73,21 @@ class PolicyOptions:
     """Whether the prompt ends in an assistant's message left open, where the template puts
     `answer_start`, instead of in the template's generation prompt. The two differ where a template
     lets thinking begin, as those of reasoning models do."""
-    answer_markers: tuple[str, ...] = ("The answer is", "the answer is", "\\boxed{", "####")
-    """A step that holds one of these ends the solution."""
+    answer_markers: tuple[str, ...] = ANSWER_MARKERS
+    """A step that holds one of these with an answer behind it ends the solution. Those by default
+    are for plain text: with a chat template only a box counts, and the end of the sequence."""
+
+    thinking: bool | tuple[str, str] | None = None
+    """Whether the policy thinks in a block before it answers, or the two tags of that block; None:
+    as its chat template and vocabulary say (`ets.policy.thinking`). A template that has a switch
+    for it (`enable_thinking`) is told."""
+    step: ThinkingStep = "tokens"
+    """What a step inside the block is: `tokens`, as many as a step may have, or `paragraphs`, which
+    end at the delimiter like those of the answer."""
 
     def __post_init__(self) -> None:
+        check_choice("step", self.step, ThinkingStep)
+        object.__setattr__(self, "thinking", check_thinking(self.thinking))
         for name in ("stop", "answer_markers"):
             texts = getattr(self, name)
             several = isinstance(texts, Iterable) and not isinstance(texts, str)

@@ -11,8 +11,9 @@ import torch
 
 from ets.batcher import Batch, Ticket
 from ets.errors import EngineError
-from ets.policy.prompt import PolicyPrompt, StepReader
+from ets.policy.prompt import PolicyPrompt
 from ets.policy.sampling import draw
+from ets.policy.step_reader import StepReader
 from ets.slots import SlotModel, Tokens, chunks
 from ets.step import Prefix, Step
 

@@ -32,13 +32,14 @@ class IdSteps:
         options = self._prompt.options
         return {
             "prompt": list(prefix.token_ids),
+            "seed": seed if self._server.kind == "vllm" else seed % _LLAMA_SEEDS,
             "temperature": options.temperature,
             "top_p": options.top_p,
             # A server takes from the checkpoint's generation config, or from its own command line,
             # what a request leaves open.
             "top_k": 0,
             "min_p": 0.0,
-            **(self._for_vllm(seed) if self._server.kind == "vllm" else self._for_llama(seed)),
+            **(self._for_vllm(prefix) if self._server.kind == "vllm" else self._for_llama(prefix)),
         }
 
     def step(self, completion: Completion, prefix: Prefix, max_tokens: int) -> Step:
@@ -77,27 +78,25 @@ class IdSteps:
             return replace(step, finish="length" if ids else "context")
         return step
 
-    def _for_vllm(self, seed: int) -> dict[str, Any]:
-        stops = self._prompt.engine_stops
+    def _for_vllm(self, prefix: Prefix) -> dict[str, Any]:
+        stops = self._prompt.stops(prefix)
         return {
-            "seed": seed,
             "repetition_penalty": 1.0,
             "return_token_ids": True,
             "stop": list(stops.texts),
             "include_stop_str_in_output": True,
             "stop_token_ids": list(stops.ids),
             # As our own tokenizer decodes a step, so that both see the same stop texts.
-            "skip_special_tokens": True,
+            "skip_special_tokens": not self._prompt.keeps_special_tokens,
             "spaces_between_special_tokens": False,
         }
 
-    def _for_llama(self, seed: int) -> dict[str, Any]:
+    def _for_llama(self, prefix: Prefix) -> dict[str, Any]:
         return {
-            "seed": seed % _LLAMA_SEEDS,
             "repeat_penalty": 1.0,
             "return_tokens": True,
             "verbose": True,  # or it gives neither the ids nor what ended the text
-            "stop": list(self._prompt.stop_texts),
+            "stop": list(self._prompt.texts_that_stop(prefix)),
         }
 
     def _without_end(self, completion: Completion, ids: tuple[int, ...]) -> tuple[int, ...]:
@@ -120,9 +119,13 @@ class IdSteps:
         known = text.partition("\ufffd")[0].lstrip(" ")
         if self._prompt.decode(ids).lstrip(" ").startswith(known):
             return True
-        # `llama-server --special` writes special tokens too.
-        whole = self._prompt.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False)
-        return str(whole).lstrip(" ").startswith(known)
+        # It writes special tokens if started with --special, and keeps the tags of thoughts or not.
+        decode = self._prompt.tokenizer.decode
+        texts = (
+            str(decode(list(ids), skip_special_tokens=skip, clean_up_tokenization_spaces=False))
+            for skip in (False, True)
+        )
+        return any(text.lstrip(" ").startswith(known) for text in texts)
 
     def _check_stop(self, completion: Completion, step: Step) -> None:
         stop = completion.stopped_by

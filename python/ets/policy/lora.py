@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ets.errors import EngineError, MissingExtraError
+from ets.errors import EngineError
+from ets.extras import needs
 from ets.loading import one_line
 
 _FILE = "adapter_config.json"
@@ -29,7 +30,8 @@ class Adapter:
         # Errors
         `EngineError` if there is none, or if it is not a LoRA adapter.
         """
-        from transformers.utils import cached_file
+        with needs("transformers", "torch"):
+            from transformers.utils import cached_file
 
         path = os.path.expanduser(os.fspath(path))
         try:
@@ -61,11 +63,9 @@ class Adapter:
         # Errors
         `MissingExtraError` without `peft`, `EngineError` if the adapter does not fit the model.
         """
-        try:
+        with needs("peft", "lora"):
             from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
             from peft.utils import load_peft_weights
-        except ImportError as error:
-            raise MissingExtraError("peft", "lora") from error
         try:
             adapted = get_peft_model(model, PeftConfig.from_pretrained(self.path))
             loaded = set_peft_model_state_dict(

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ets.errors import EngineError, InputError
+from ets.chat import Message, render_chat
+from ets.content import Content, ContentEncoder, Piece, text_of
+from ets.errors import InputError
+from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
 from ets.policy.base import PolicyOptions
+from ets.policy.step_reader import StepReader
 from ets.policy.stops import EngineStops
-from ets.step import Finish, Prefix, Step
+from ets.policy.thinking import Thinking, Thoughts
+from ets.step import Prefix, Step
 from ets.tokenizer import end_ids, load_config, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _NO_LIMIT = 1 << 30
-_OPEN_END = "<|ets-open-end|>"
-"""Stands in an assistant's message where the prompt is to end; no template trims it."""
-_DATE = "26 Jul 2024"
-"""Llama templates print today's date; a prompt must not change with the calendar."""
 
 
 class PolicyPrompt:
@@ -52,6 +53,11 @@ class PolicyPrompt:
         """Tokens of prompt and solution together that the model can read."""
         self.stop_texts: tuple[str, ...] = (options.delimiter, *options.stop)
         """What ends a step; the text that did stays in it."""
+        default = options.answer_markers == ANSWER_MARKERS
+        self.answer_markers = (
+            BOX_MARKERS if default and self._has_template() else options.answer_markers
+        )
+        """What ends a solution beside the end of the sequence (`ets.policy.answer_end`)."""
         self._name = name
         self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
         self._last_chars = frozenset(text[-1] for text in self.stop_texts if text) | {"\ufffd"}
@@ -87,8 +93,7 @@ class PolicyPrompt:
         """
         if not problem.strip():
             raise InputError("problem must not be empty")
-        with self._lock:
-            ids = self._encode(problem)
+        ids = self._encode(problem)
         if len(ids) >= self.max_length:
             raise InputError(
                 f"problem of {len(ids)} tokens with its prompt leaves no room for a step: "
@@ -103,27 +108,10 @@ class PolicyPrompt:
         if there is one, a blank line, the user message and `answer_start`, as plain text.
 
         # Errors
-        `EngineError` if the chat template leaves out the message that is to be continued.
+        `EngineError` of one line if the chat template refuses the messages, or leaves out what is
+        to be continued.
         """
-        options = self.options
-        user = options.user_template.replace("{problem}", problem)
-        system = [] if options.system_prompt is None else [options.system_prompt]
-        if not self._has_template():
-            return "\n\n".join([*system, user]) + options.answer_start
-        messages = [{"role": "system", "content": text} for text in system]
-        messages.append({"role": "user", "content": user})
-        if not options.continue_final_message:
-            return self._render(messages, add_generation_prompt=True) + options.answer_start
-        messages.append({"role": "assistant", "content": options.answer_start + _OPEN_END})
-        # Not by transformers' own continue_final_message: where a template trims the message, that
-        # strips the line breaks in front of an empty one too.
-        text, mark, _ = self._render(messages, add_generation_prompt=False).partition(_OPEN_END)
-        if not mark:
-            raise EngineError(
-                f"the chat template of {self._name!r} leaves out the assistant's last message: "
-                "continue_final_message must be False"
-            )
-        return text
+        return text_of(self._pieces(problem))
 
     def room(self, prefix: Prefix, max_tokens: int) -> int:
         """How many tokens the next step may have: `max_tokens`, or what the context leaves."""
@@ -137,9 +125,7 @@ class PolicyPrompt:
 
     def reader(self, prefix: Prefix, max_tokens: int) -> StepReader:
         """Takes a step's tokens one by one, for backends that sample themselves."""
-        return StepReader(
-            self, self.room(prefix, max_tokens), exhausts=self.exhausts(prefix, max_tokens)
-        )
+        return StepReader(self, prefix, max_tokens)
 
     def read(
         self,
@@ -153,17 +139,35 @@ class PolicyPrompt:
         """The step that an engine's output ids make, for backends whose engine stops by itself.
 
         `ids` may end with an end-of-sequence id. Ids after the place where the step ends are
-        dropped. An output that stops short of its limit without any reason seen in the ids was
-        ended by the engine: `end`.
+        dropped, and counted. An output that stops short of its limit without any reason seen in the
+        ids was ended by the engine: `end`.
         """
         reader = self.reader(prefix, max_tokens)
-        for token in ids:
+        read = 0
+        for read, token in enumerate(ids, 1):  # noqa: B007
             if reader.push(token):
                 break
-        return reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+        step = reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+        dropped = sum(token not in self.end_ids for token in ids[read:])
+        return replace(step, dropped_tokens=dropped) if dropped else step
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a step's ids, special tokens left out."""
+        """The text of a step's ids, special tokens left out, but for the tags of thoughts."""
+        kept = self._kept_ids
+        if kept.isdisjoint(ids):
+            return self._decode(ids)
+        parts: list[list[int]] = [[]]
+        for token in ids:
+            if token in kept:
+                parts += [[token], []]
+            else:
+                parts[-1].append(token)
+        return "".join(
+            self.tokenizer.convert_ids_to_tokens(part[0]) if i % 2 else self._decode(part)
+            for i, part in enumerate(parts)
+        )
+
+    def _decode(self, ids: Sequence[int]) -> str:
         with self._lock:
             text = self.tokenizer.decode(
                 list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -171,9 +175,8 @@ class PolicyPrompt:
         return str(text)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """The ids of a step's text, for backends whose engine gives no ids."""
-        with self._lock:
-            return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+        """The ids of a step's text, for backends whose engine gives no ids; none is control."""
+        return self._encoder.encode([Content(text)]).ids
 
     def may_stop(self, token: int) -> bool:
         """Whether a token can complete the delimiter or a stop text: a cheap, safe screen."""
@@ -190,104 +193,89 @@ class PolicyPrompt:
         with self._lock:
             return EngineStops.of(self.tokenizer, self.options, self.end_ids)
 
-    def _render(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-        text = self.tokenizer.apply_chat_template(
-            messages,
-            chat_template=self.options.chat_template,
-            add_generation_prompt=add_generation_prompt,
-            tokenize=False,
-            date_string=_DATE,
+    def stops(self, prefix: Prefix) -> EngineStops:
+        """The same for the step behind `prefix`: thoughts end where their block does."""
+        if self.thoughts(prefix) is None:
+            return self.engine_stops
+        return EngineStops(tuple(sorted(self.end_ids)), self.texts_that_stop(prefix))
+
+    def texts_that_stop(self, prefix: Prefix) -> tuple[str, ...]:
+        """The same for an engine that sees text only."""
+        if self.thinking is None or self.thoughts(prefix) is None:
+            return self.stop_texts
+        delimiter = self.options.delimiter
+        whole = self.options.step == "tokens"
+        return (self.thinking.close + delimiter,) if whole else (delimiter,)
+
+    @cached_property
+    def thinking(self) -> Thinking | None:
+        """How the policy thinks before it answers; None where it does not."""
+        template = self.options.chat_template or self.tokenizer.chat_template
+        return Thinking.find(
+            self.tokenizer,
+            self.options.thinking,
+            template=str(template) if template else None,
+            behind=self._behind_problem(),
         )
-        if not isinstance(text, str):
-            raise EngineError(f"the chat template of {self._name!r} made no text")
-        return text
+
+    def _behind_problem(self) -> str:
+        pieces = self._pieces("1")
+        last = max(i for i, piece in enumerate(pieces) if isinstance(piece, Content))
+        return text_of(pieces[last + 1 :])
+
+    def thoughts(self, prefix: Prefix) -> Thoughts | None:
+        """How much of the step behind `prefix` is thought; None where nothing can be."""
+        return None if self.thinking is None else self.thinking.behind(prefix)
+
+    @property
+    def keeps_special_tokens(self) -> bool:
+        """Whether a step's text shows special tokens: the tags of thoughts, where they are some."""
+        return bool(self._kept_ids)
+
+    @cached_property
+    def _kept_ids(self) -> frozenset[int]:
+        return frozenset() if self.thinking is None else self.thinking.special_ids
+
+    def _pieces(self, problem: str) -> list[Piece]:
+        """The prompt, with the problem as what it is: text in which nothing is control."""
+        options = self.options
+        before, *behind = options.user_template.split("{problem}")
+        user: list[str | Content] = [before]
+        for text in behind:
+            user += [Content(problem), text]
+        system = [] if options.system_prompt is None else [options.system_prompt]
+        if not self._has_template():
+            return ["".join(f"{text}\n\n" for text in system), *user, options.answer_start]
+        messages = [Message("system", [text]) for text in system]
+        messages.append(Message("user", user))
+        if options.continue_final_message:
+            messages.append(Message("assistant", [options.answer_start]))
+        pieces = render_chat(
+            self.tokenizer,
+            messages,
+            name=self._name,
+            chat_template=options.chat_template,
+            continue_final=options.continue_final_message,
+            # Qwen3's template has this switch; others do not look at it.
+            switches={}
+            if options.thinking is None
+            else {"enable_thinking": bool(options.thinking)},
+        )
+        return pieces if options.continue_final_message else [*pieces, options.answer_start]
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)
 
     def _encode(self, problem: str) -> list[int]:
-        text = self.text(problem)
-        if self._has_template():  # which writes the special tokens itself
-            return list(self.tokenizer.encode(text, add_special_tokens=False))
-        ids = list(self.tokenizer.encode(text))
-        while ids and ids[-1] in self.end_ids:
-            ids.pop()
-        return ids
-
-
-class StepReader:
-    """Follows one step as its tokens come, and says when it is over and why.
-
-    A step that reaches the end of the model's context ends the solution: `end`, not `length`.
-    """
-
-    def __init__(self, prompt: PolicyPrompt, limit: int, *, exhausts: bool) -> None:
-        self.ids: list[int] = []
-        self.done = limit == 0
-        self._prompt = prompt
-        self._limit = limit
-        self._exhausts = exhausts
-        self._finish: Finish = "end"
-
-    def push(self, token: int) -> bool:
-        """Take the next token; True when the step is over."""
-        prompt = self._prompt
-        if token in prompt.end_ids:
-            return self._end("end")
-        self.ids.append(token)
-        if prompt.may_stop(token):
-            text = prompt.decode(self.ids)
-            found = [
-                (at, i) for i, stop in enumerate(prompt.stop_texts) if (at := text.find(stop)) >= 0
-            ]
-            if found:
-                return self._end("step" if min(found)[1] == 0 else "end")
-        if len(self.ids) >= self._limit:
-            return self._end("end" if self._exhausts else "length")
-        return False
-
-    def step(self, *, prompt_tokens: int = 0, cached_tokens: int = 0) -> Step:
-        """The step as read so far."""
-        text = self._prompt.decode(self.ids)
-        cut = self._finish == "length"
-        answered = holds_answer(text, self._prompt.options.answer_markers, cut=cut)
-        return Step(
-            text=text,
-            token_ids=tuple(self.ids),
-            finish="answer" if answered else self._finish,
-            prompt_tokens=prompt_tokens,
-            cached_tokens=cached_tokens,
+        # A template writes the special tokens itself.
+        encoded = self._encoder.encode(
+            self._pieces(problem), special_tokens=not self._has_template()
         )
+        return list(encoded.ids)
 
-    def _end(self, finish: Finish) -> bool:
-        self._finish = finish
-        self.done = True
-        return True
-
-
-def holds_answer(text: str, markers: Sequence[str], *, cut: bool = False) -> bool:
-    """Whether a step's text holds an answer marker with its answer.
-
-    A marker that ends in an opening brace needs its closing one; any other needs a letter or digit
-    after it. In a step cut at its token limit white space must follow that too: `The answer is 1`
-    may be the first half of 12, and the next step will write the rest.
-    """
-    for marker in markers:
-        for match in re.finditer(re.escape(marker), text):
-            rest = text[match.end() :]
-            if marker.endswith("{"):
-                if _closes(rest):
-                    return True
-            elif re.match(r"\W*\w\S*\s" if cut else r"\W*\w", rest):
-                return True
-    return False
+    @cached_property
+    def _encoder(self) -> ContentEncoder:
+        return ContentEncoder(self.tokenizer, name=self._name)
 
 
-def _closes(text: str) -> bool:
-    """Whether the brace opened just before `text` is closed in it."""
-    depth = 1
-    for char in text:
-        depth += (char == "{") - (char == "}")
-        if depth == 0:
-            return True
-    return False
+__all__ = ["PolicyPrompt", "holds_answer"]

@@ -10,8 +10,9 @@ from ets.policy.base import PolicyOptions
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_MOST_DELIMITER_IDS = 512
-"""Each request carries them."""
+_MOST_DELIMITER_IDS = 64
+"""An engine goes through the ids of a request, a list, at every token that it samples. Vocabularies
+are numbered by how common their tokens are, so the lowest ids end nearly every step."""
 _AROUND = (("a", "b"), ("end.", "Then"), ("12", "3"), ("x)", "- y"), ("=", "$"), ("done", " so"))
 """What may stand before and after a delimiter."""
 
@@ -21,7 +22,8 @@ class EngineStops:
     """What to tell an engine; an id stops it at once, a text a token or two late."""
 
     ids: tuple[int, ...]
-    """Ascending: those that end the sequence and, where `texts` is empty, those that end a step."""
+    """Ascending: those that end the sequence and, where `texts` is empty, the commonest of those
+    that end a step. At a rare one the engine runs on; whoever reads the ids ends the step there."""
     texts: tuple[str, ...]
     """The delimiter and further stop texts, where ids do not tell the end of a step."""
 
@@ -33,7 +35,8 @@ class EngineStops:
         ending = None if options.stop else delimiter_ids(tokenizer, options.delimiter)
         if ending is None:
             return cls(tuple(sorted(end_ids)), (options.delimiter, *options.stop))
-        return cls(tuple(sorted(end_ids | ending)), ())
+        commonest = sorted(ending)[:_MOST_DELIMITER_IDS]
+        return cls(tuple(sorted(end_ids.union(commonest))), ())
 
 
 def delimiter_ids(tokenizer: PreTrainedTokenizerBase, delimiter: str) -> frozenset[int] | None:
@@ -50,8 +53,6 @@ def delimiter_ids(tokenizer: PreTrainedTokenizerBase, delimiter: str) -> frozens
         clean_up_tokenization_spaces=False,
     )
     holding = frozenset(i for i, text in enumerate(texts) if delimiter in text)
-    if len(holding) > _MOST_DELIMITER_IDS:
-        return None
     for before, after in _AROUND:
         text = f"{before}{delimiter}{after}"
         if holding.isdisjoint(tokenizer.encode(text, add_special_tokens=False)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
-from ets.policy.prompt import PolicyPrompt, holds_answer
+from ets.policy.prompt import PolicyPrompt
 from ets.server import Kind
 from ets.step import Finish, Prefix, Step
 
@@ -16,10 +17,8 @@ _ALL_TOKENS: dict[Kind, dict[str, Any]] = {
     "sglang": {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0},
 }
 _HEADING = re.compile(r"(?:^|\n)\W*(?:the\s+)?(?:final\s+)?answer\W*\Z", re.IGNORECASE)
-_ANSWER = re.compile(
-    r"\b(?i:answer)\W*:\W*\w|\b(?i:answer\s+is)[\s:*]*[$\\(]*[-+]?[\dA-Z\\]|\\(?:boxed|fbox)\s*\S"
-)
-"""What says that an answer follows, with its answer."""
+_MARKERS = ("answer is", "answer:", "\\boxed{")
+"""What an answer may stand behind on the last line, in lower case and without asterisks."""
 
 
 class TextSteps:
@@ -59,7 +58,7 @@ class TextSteps:
         ids = self._prompt.encode(text)
         if not ids:
             finish = "context" if completion.finish == "length" else "end"
-        elif holds_answer(text, self._prompt.options.answer_markers, cut=finish == "length"):
+        elif holds_answer(text, self._prompt.answer_markers, cut=finish == "length"):
             finish = "answer"
         elif finish == "length" and self._prompt.exhausts(prefix, max_tokens):
             finish = "context"
@@ -94,11 +93,12 @@ class TextSteps:
 
     def _gives_answer(self, text: str, prefix: Prefix) -> bool:
         """Whether a text whose end is not known ends the solution."""
-        if holds_answer(text, self._prompt.options.answer_markers):
+        if holds_answer(text, self._prompt.answer_markers):
             return True
         before = prefix.steps[-1].text if prefix.steps else ""
         last = text.strip().rpartition("\n")[2]
-        return bool(_ANSWER.search(last) or (_HEADING.search(before) and text.strip()))
+        last = last.lower().replace("*", "")
+        return holds_answer(last, _MARKERS) or bool(_HEADING.search(before))
 
     def _reason(self, stop: str) -> Finish:
         return "step" if stop == self._prompt.stop_texts[0] else "end"

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batcher
 from ets.errors import EngineError, InputError
+from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
-from ets.loading import need_torch, one_line, pick_device, pick_dtype, positive
+from ets.loading import (
+    need_torch,
+    one_line,
+    pick_device,
+    pick_dtype,
+    positive,
+    without_load_report,
+)
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
@@ -164,12 +172,14 @@ def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
 def _load_model(
     name: str, adapter: Adapter | None, device: torch.device, dtype: torch.dtype
 ) -> Any:
-    from transformers import AutoModelForCausalLM
+    with needs("transformers", "torch"):
+        from transformers import AutoModelForCausalLM
 
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
-        )
+        with without_load_report(name):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                name, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
+            )
     except Exception as error:
         raise EngineError(f"cannot load the policy {name!r}: {one_line(error)}") from error
     model, report = loaded

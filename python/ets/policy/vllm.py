@@ -122,7 +122,7 @@ class VLLMPolicy:
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:
             return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
-        params = self._sampling(seed, room)
+        params = self._sampling(prefix, seed, room)
         prompt = rendered(prefix.token_ids)
         reply = await self.engine.run(
             lambda llm, request_id: llm.generate(
@@ -157,10 +157,10 @@ class VLLMPolicy:
         """End the engine; calls that still wait get an `EngineError`."""
         await self.engine.aclose()
 
-    def _sampling(self, seed: int, max_tokens: int) -> Any:
+    def _sampling(self, prefix: Prefix, seed: int, max_tokens: int) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-        options, stops = self._prompt.options, self._prompt.engine_stops
+        options, stops = self._prompt.options, self._prompt.stops(prefix)
         return SamplingParams(
             n=1,
             seed=seed,
@@ -173,7 +173,7 @@ class VLLMPolicy:
             detokenize=bool(stops.texts),
             include_stop_str_in_output=True,
             # As our own tokenizer decodes a step, so that both see the same stop texts.
-            skip_special_tokens=True,
+            skip_special_tokens=not self._prompt.keeps_special_tokens,
             spaces_between_special_tokens=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,  # nobody else holds it

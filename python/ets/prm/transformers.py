@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
 from ets.errors import EngineError, InputError
+from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     keyword_names,
@@ -206,11 +207,12 @@ class TransformersPRM:
 
 def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) -> Any:
     """The model without its head, every weight accounted for."""
-    from transformers import AutoModel
+    with needs("transformers", "torch"):
+        from transformers import AutoModel
 
     name = form.checkpoint.name
     try:
-        with without_load_report():
+        with without_load_report(name):
             loaded: Any = AutoModel.from_pretrained(
                 name,
                 dtype=dtype,

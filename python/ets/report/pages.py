@@ -7,7 +7,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from ets.errors import MissingExtraError
+from ets.extras import needs
 from ets.report.style import Drawing
 
 
@@ -19,11 +19,9 @@ def render(template: str, **values: Any) -> str:
     # Errors
     `MissingExtraError` without jinja2.
     """
-    try:
+    with needs("jinja2", "bench"):
         from jinja2 import Environment, FunctionLoader, StrictUndefined
         from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("jinja2", "bench") from error
     environment = Environment(
         loader=FunctionLoader(_asset),
         autoescape=True,

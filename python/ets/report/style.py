@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ets.errors import MissingExtraError
+from ets.extras import needs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +73,9 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     # Errors
     `MissingExtraError` without matplotlib.
     """
-    try:
+    with needs("matplotlib", "bench"):
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "bench") from error
     with matplotlib.rc_context(_settings()):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()

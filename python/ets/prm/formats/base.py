@@ -19,7 +19,10 @@ class PRMFormat(ABC):
 
     The ids of a solution end where the verdict on its last step stands, so that what a longer
     solution begins with is computed already. Steps are read with the white space around them
-    stripped; those without text are left out: such a step scores as the solution before it.
+    stripped, unless the format says otherwise; those without text are left out: such a step scores
+    as the solution before it.
+
+    Problem and steps are text: whatever they say, no control token and no tag comes of it.
 
     A subclass takes its options as keyword arguments after the checkpoint.
 
@@ -32,6 +35,8 @@ class PRMFormat(ABC):
     """The PRMs that are read so, for error messages and docs."""
     classes_of_two: ClassVar[bool] = False
     """Whether the model itself ends in a softmax over (bad, good)."""
+    keeps_space: ClassVar[bool] = False
+    """Whether steps are read with the white space around them, blank ones included."""
     not_on_vllm: ClassVar[str | None] = None
     """Why vLLM cannot run these models, and what can; None where it does."""
 
@@ -39,7 +44,7 @@ class PRMFormat(ABC):
         self.checkpoint = checkpoint
         self.max_length = checkpoint.max_length
         """Tokens that the model can read."""
-        self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
+        self._lock = threading.Lock()  # for what a format remembers
 
     @classmethod
     @abstractmethod
@@ -75,6 +80,8 @@ class PRMFormat(ABC):
         steps = [text for step in prefix.steps if (text := step.text.strip())]
         if not steps:
             return None
+        if self.keeps_space:
+            steps = [step.text for step in prefix.steps]
         with self._lock:
             parts = self._encode(prefix.problem, steps)
         length = sum(map(len, parts))
@@ -87,4 +94,4 @@ class PRMFormat(ABC):
 
     @abstractmethod
     def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        """The parts for steps that hold text."""
+        """The parts for steps of which one at least holds text."""

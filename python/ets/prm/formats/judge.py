@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ets.errors import EngineError, InputError
+from ets.chat import Message, render_chat
+from ets.content import Content, ContentEncoder, Piece, text_of
+from ets.errors import InputError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
-from ets.prm.formats.chat import chat_text, word_ids
-from ets.prm.formats.cut import encode_cut
+from ets.prm.formats.chat import word_ids
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,6 @@ INSTRUCTIONS = (
     "correct in itself, and a sound way on from the steps before it."
 )
 QUESTION = "Is the last step right? Answer Yes or No."
-_MARK = "\ufffc"
 
 
 class JudgeFormat(PRMFormat):
@@ -69,7 +69,8 @@ class JudgeFormat(PRMFormat):
         self._bad = word_ids(checkpoint, _forms(no))
         if both := set(self._good) & set(self._bad):
             raise InputError(f"yes and no must be other words, got {yes!r} and {no!r}: {both}")
-        self._frame = self._render()
+        self._encoder = ContentEncoder(checkpoint.tokenizer, name=checkpoint.name)
+        self._pieces("1?", ["1."])  # refuses a template that cannot be used
 
     @classmethod
     def recognises(cls, checkpoint: Checkpoint) -> bool:
@@ -89,34 +90,25 @@ class JudgeFormat(PRMFormat):
         """The language model's head."""
         return frozenset({"lm_head.weight"})
 
-    def _render(self) -> tuple[str, str]:
-        """What stands before and behind the user's message."""
-        messages = [{"role": "user", "content": _MARK}]
-        if self._system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self._system_prompt})
-        parts = chat_text(self.checkpoint, messages).split(_MARK)
-        if len(parts) != 2:
-            raise EngineError(
-                f"the chat template of {self.checkpoint.name!r} shows the user's message "
-                f"{len(parts) - 1} times"
-            )
-        return parts[0], parts[1]
-
     def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        before, behind = self._frame
-        text = f"{before}{self._instructions}\n\nProblem: {problem}"
-        cuts = [len(text)]
+        pieces = self._pieces(problem, steps)
+        # The chat ends each content's part: problem, steps, and the question behind them.
+        cuts = [
+            len(text_of(pieces[: at + 1]))
+            for at, piece in enumerate(pieces)
+            if isinstance(piece, Content)
+        ]
+        return self._encoder.encode(pieces).parts([*cuts, len(text_of(pieces))])
+
+    def _pieces(self, problem: str, steps: list[str]) -> list[Piece]:
+        said: list[str | Content] = [f"{self._instructions}\n\nProblem: ", Content(problem)]
         for number, step in enumerate(steps, 1):
-            text += f"\n\nStep {number}: {step}"
-            cuts.append(len(text))
-        text += f"\n\n{self._question}{behind}"
-        return encode_cut(
-            self.checkpoint.tokenizer,
-            text,
-            [*cuts, len(text)],
-            name=self.checkpoint.name,
-            special_tokens=False,
-        )
+            said += [f"\n\nStep {number}: ", Content(step)]
+        messages = [Message("user", [*said, f"\n\n{self._question}"])]
+        if self._system_prompt is not None:
+            messages.insert(0, Message("system", [self._system_prompt]))
+        checkpoint = self.checkpoint
+        return render_chat(checkpoint.tokenizer, messages, name=checkpoint.name, fold_system=True)
 
 
 def _forms(word: str) -> tuple[str, ...]:

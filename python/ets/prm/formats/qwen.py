@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
+from ets.chat import Message, render_chat
+from ets.content import Content, ContentEncoder
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -55,6 +57,9 @@ class QwenFormat(PRMFormat):
             )
         if not checkpoint.tokenizer.chat_template:
             raise EngineError(f"the tokenizer of {checkpoint.name!r} has no chat template")
+        self._encoder = ContentEncoder(
+            checkpoint.tokenizer, name=checkpoint.name, forbidden=(tag[0],)
+        )
         self.tag_id: int = tag[0]
         """Id of the step tag, from the PRM's own tokenizer."""
 
@@ -96,12 +101,14 @@ class QwenFormat(PRMFormat):
         return ids
 
     def _encode_prompt(self, problem: str) -> tuple[int, ...]:
-        messages = [{"role": "user", "content": problem}]
+        messages = [Message("user", [Content(problem)])]
         if self._system_prompt is not None:
-            messages.insert(0, {"role": "system", "content": self._system_prompt})
-        tokenizer = self.checkpoint.tokenizer
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        return tuple(tokenizer.encode(str(text), add_special_tokens=False))
+            # The template of a PRM that was trained without the usual one leaves it out.
+            usual = self._system_prompt == SYSTEM_PROMPT
+            messages.insert(0, Message("system", [self._system_prompt], required=not usual))
+        checkpoint = self.checkpoint
+        pieces = render_chat(checkpoint.tokenizer, messages, name=checkpoint.name)
+        return self._encoder.encode(pieces).ids
 
     def _encode_step(self, text: str) -> tuple[int, ...]:
-        return (*self.checkpoint.tokenizer.encode(text, add_special_tokens=False), self.tag_id)
+        return (*self._encoder.encode([Content(text)]).ids, self.tag_id)

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
+from ets.chat import Message, render_chat
+from ets.content import Content, ContentEncoder, Piece, text_of
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
-from ets.prm.formats.chat import chat_text, word_ids
-from ets.prm.formats.cut import encode_cut
+from ets.prm.formats.chat import word_ids
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,8 @@ class RLHFlowFormat(PRMFormat):
         super().__init__(checkpoint)
         self._after_problem = after_problem
         self._good, self._bad = word_ids(checkpoint, (_GOOD,)), word_ids(checkpoint, (_BAD,))
-        self._texts: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._encoder = ContentEncoder(checkpoint.tokenizer, name=checkpoint.name)
+        self._chats: OrderedDict[tuple[str, ...], list[Piece]] = OrderedDict()
         self._check_template()
 
     @classmethod
@@ -64,38 +66,34 @@ class RLHFlowFormat(PRMFormat):
         return frozenset({"lm_head.weight"})
 
     def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        heads = [self._text(problem, steps[:k]) for k in range(1, len(steps) + 1)]
-        text = heads[-1]
+        chats = [self._chat(problem, steps[:k]) for k in range(1, len(steps) + 1)]
+        pieces = chats[-1]
         # The problem's end, for solutions that share nothing more.
-        start = heads[0].find(problem)
-        cuts = [start + len(problem) if start >= 0 else 0, *map(len, heads)]
-        return encode_cut(
-            self.checkpoint.tokenizer,
-            text,
-            cuts,
-            name=self.checkpoint.name,
-            special_tokens=False,
-        )
+        cuts = [len(text_of(pieces[:2])), *(len(text_of(chat)) for chat in chats)]
+        return self._encoder.encode(pieces).parts(cuts)
 
-    def _text(self, problem: str, steps: list[str]) -> str:
-        """The chat up to the answer to the last step."""
+    def _chat(self, problem: str, steps: list[str]) -> list[Piece]:
+        """The chat up to the answer to the last step; the problem is its second piece."""
         key = (problem, *steps)
-        text = self._texts.get(key)
-        if text is None:
-            messages: list[dict[str, str]] = []
+        chat = self._chats.get(key)
+        if chat is None:
+            messages: list[Message] = []
             for number, step in enumerate(steps):
-                before = "" if number else problem + self._after_problem
-                messages.append({"role": "user", "content": before + step})
-                messages.append({"role": "assistant", "content": _GOOD})
-            text = chat_text(self.checkpoint, messages[:-1])
-            self._texts[key] = text
-            if len(self._texts) > _CACHED_TEXTS:
-                self._texts.popitem(last=False)
-        return text
+                said: list[str | Content] = [Content(step)]
+                if not number:
+                    said = [Content(problem), self._after_problem, *said]
+                messages.append(Message("user", said))
+                messages.append(Message("assistant", [_GOOD]))
+            checkpoint = self.checkpoint
+            chat = render_chat(checkpoint.tokenizer, messages[:-1], name=checkpoint.name)
+            self._chats[key] = chat
+            if len(self._chats) > _CACHED_TEXTS:
+                self._chats.popitem(last=False)
+        return chat
 
     def _check_template(self) -> None:
         """Whether the answer is one token, where the template puts it and nowhere else."""
-        first, second = self._text("1?", ["1."]), self._text("1?", ["1.", "2."])
+        first, second = (text_of(self._chat("1?", steps)) for steps in (["1."], ["1.", "2."]))
         name = self.checkpoint.name
         if not second.startswith(first + _GOOD):
             raise EngineError(

@@ -4,13 +4,15 @@
 
 Each line is encoded by itself and followed by the id of a line break, where the value head is read:
 the sigmoid of one linear output. In the whole text's ids a full stop would take the line break into
-its own token. A step's score is that of its last line; blank lines are left out.
+its own token. As in the authors' `prepare_input`, indents and blank lines stay, the blank line
+between two steps too. A step's score is that of its last line with text.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from ets.content import Content, ContentEncoder
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -26,6 +28,7 @@ class SkyworkFormat(PRMFormat):
 
     name: ClassVar[str] = "skywork"
     models: ClassVar[str] = "Skywork-o1-Open-PRM-Qwen-2.5-1.5B and 7B"
+    keeps_space: ClassVar[bool] = True
     not_on_vllm: ClassVar[str | None] = (
         "vLLM knows no model with a v_head and needs a plugin for it; use transformers:PATH"
     )
@@ -37,6 +40,7 @@ class SkyworkFormat(PRMFormat):
             raise EngineError(
                 f"{checkpoint.name!r} is no {self.name} PRM: its tokenizer has no bos_token"
             )
+        self._encoder = ContentEncoder(tokenizer, name=checkpoint.name)
         self.tag_id: int = tokenizer.encode("\n", add_special_tokens=False)[-1]
         """Id of the line break."""
         if tokenizer.decode([self.tag_id]) != "\n":
@@ -62,13 +66,28 @@ class SkyworkFormat(PRMFormat):
         return frozenset({_WEIGHT, _BIAS, "lm_head.weight"})
 
     def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        tokenizer = self.checkpoint.tokenizer
-        prompt = tokenizer.encode(f"{tokenizer.bos_token}{problem}\n", add_special_tokens=False)
-        return [tuple(prompt), *map(self._step, steps)]
+        bos = str(self.checkpoint.tokenizer.bos_token)
+        parts = [self._encoder.encode([bos, Content(problem), "\n"]).ids]
+        rest = ""
+        for step in steps:
+            text = rest + step
+            # To the end of the last line with text; a step that was cut inside a line ends it.
+            body, _, rest = _cut_line(text, len(text.rstrip()))
+            if body.strip():
+                parts.append(self._lines(body))
+            else:
+                rest = text
+        return parts
 
-    def _step(self, step: str) -> tuple[int, ...]:
+    def _lines(self, text: str) -> tuple[int, ...]:
         ids: list[int] = []
-        for line in filter(str.strip, step.split("\n")):
-            ids += self.checkpoint.tokenizer.encode(line, add_special_tokens=False)
+        for line in text.split("\n"):
+            ids += self._encoder.encode([Content(line)]).ids
             ids.append(self.tag_id)
         return tuple(ids)
+
+
+def _cut_line(text: str, start: int) -> tuple[str, str, str]:
+    """The text up to the first line break from `start` on, the break, and what is behind it."""
+    line, line_break, rest = text[start:].partition("\n")
+    return text[:start] + line, line_break, rest

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ets.content import Content, ContentEncoder, Piece, Tag, text_of
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
-from ets.prm.formats.cut import encode_cut
 
 STEP_TAG = "ки"
 
@@ -14,7 +14,8 @@ class StepTagFormat(PRMFormat):
     """Plain text: the problem, then `Step 1: ... ки`, a line break, `Step 2: ... ки` and so on.
 
     Without the space in front of it the tag is another token, which the model was never asked at.
-    The text is encoded as a whole, with what the tokenizer puts in front of it.
+    The text is encoded as a whole, with what the tokenizer puts in front of it. Where a problem or
+    a step writes the tag, it is encoded as its two letters.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, after_problem: str) -> None:
@@ -27,38 +28,28 @@ class StepTagFormat(PRMFormat):
             raise EngineError(
                 f"{checkpoint.name!r} is no {self.name} PRM: its tokenizer has no token {STEP_TAG}"
             )
+        self._encoder = ContentEncoder(
+            checkpoint.tokenizer, name=checkpoint.name, forbidden=(self.tag_id,)
+        )
 
     def text(self, problem: str, steps: list[str]) -> str:
         """What the model reads."""
-        return self._texts(problem, steps)[0]
+        return text_of(self._pieces(problem, steps)[0])
 
-    def _texts(self, problem: str, steps: list[str]) -> tuple[str, list[int]]:
-        text = problem + self._after_problem
-        cuts = [len(text)]
+    def _pieces(self, problem: str, steps: list[str]) -> tuple[list[Piece], list[int]]:
+        pieces: list[Piece] = [Content(problem), self._after_problem]
+        cuts = [len(text_of(pieces))]
         for number, step in enumerate(steps, 1):
-            text += ("\n" if number > 1 else "") + f"{_numbered(step, number)} {STEP_TAG}"
-            cuts.append(len(text))
-        return text, cuts
+            said = step.removesuffix(STEP_TAG).rstrip()  # which a policy may have written
+            label = f"Step {number}:"
+            added: list[Piece] = ["\n" if number > 1 else ""]
+            if not said.startswith(label):
+                added.append(f"{label} ")
+            added += [Content(said), Tag(f" {STEP_TAG}", self.tag_id)]
+            pieces += added
+            cuts.append(cuts[-1] + len(text_of(added)))
+        return pieces, cuts
 
     def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        text, cuts = self._texts(problem, steps)
-        parts = encode_cut(
-            self.checkpoint.tokenizer,
-            text,
-            cuts,
-            name=self.checkpoint.name,
-            special_tokens=True,
-        )
-        for number, part in enumerate(parts[1:], 1):
-            if not part or part[-1] != self.tag_id:
-                raise EngineError(
-                    f"the step tag {STEP_TAG} behind step {number} is no token of its own "
-                    f"in the tokenizer of {self.checkpoint.name!r}"
-                )
-        return parts
-
-
-def _numbered(step: str, number: int) -> str:
-    """The step as it stands between its number and its tag, which a policy may have written."""
-    step = step.removesuffix(STEP_TAG).rstrip()
-    return step if step.startswith(f"Step {number}:") else f"Step {number}: {step}"
+        pieces, cuts = self._pieces(problem, steps)
+        return self._encoder.encode(pieces, special_tokens=True).parts(cuts)

@@ -1,0 +1,326 @@
+"""Encoding prompts in which the contents, a problem or a step, are text and never control.
+
+A prompt is a sequence of pieces: strings that we or the checkpoint's template wrote, `Content` that
+somebody else wrote, and `Tag` at which a PRM speaks. The pieces are encoded as one text, token
+merges across the seams included, but `<|im_end|>` inside a content is nine letters and signs, not
+the end of a turn.
+
+    encoder = ContentEncoder(tokenizer, name="my-model")
+    encoder.encode(["<|im_start|>user\\n", Content(problem), "<|im_end|>\\n"]).ids
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ets.errors import EngineError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Text that is never control: a problem, a step."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Text that is one given token, whatever stands in front of it: a PRM's step tag."""
+
+    text: str
+    token: int
+
+
+Piece: TypeAlias = str | Content | Tag
+"""A part of a prompt; a plain string may hold control tokens."""
+
+
+def text_of(pieces: Iterable[Piece]) -> str:
+    """The text that the pieces make together."""
+    return "".join(piece if isinstance(piece, str) else piece.text for piece in pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The ids of a text."""
+
+    ids: tuple[int, ...]
+    ends: tuple[int, ...]
+    """Characters of the text up to which each id reaches; 0 for what stands for no text."""
+
+    def parts(self, cuts: Sequence[int]) -> list[tuple[int, ...]]:
+        """The ids in parts that end after `cuts[i]` characters; the last cut is the text's end.
+
+        A token that reaches over a cut belongs to the part after it.
+        """
+        places = [0, *(bisect_right(self.ends, cut) for cut in cuts)]
+        return [self.ids[start:end] for start, end in pairwise(places)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    id: int
+    start: int
+    end: int
+
+
+class ContentEncoder:
+    """Encodes pieces with a fast tokenizer, whose settings it neither changes nor follows later.
+
+    Control tokens are the added tokens that are flagged special and those that look like markup
+    (`<think>`, `<tool_call>`, `[INST]`: in angle or square brackets). Added white space and words,
+    which some vocabularies need for plain text, are none. `forbidden` are further ids that no
+    content may produce, such as a step tag that is an ordinary word.
+
+    Where no content produces such an id, the ids are those of the whole text. Otherwise the text is
+    split at the control tokens outside the contents, and the rest is encoded by a copy of the
+    tokenizer that knows none of them; an id that comes out all the same is broken into those of its
+    characters. The text that the ids decode to stays the same.
+
+    Safe to use from several threads.
+
+    # Errors
+    `EngineError` if the tokenizer is no fast one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        name: str,
+        forbidden: Collection[int] = (),
+    ) -> None:
+        if not tokenizer.is_fast:
+            raise EngineError(f"the tokenizer of {name!r} is no fast one: it has no tokenizer.json")
+        self._name = name
+        self._state: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+        self._known = _tokenizer(self._state)
+        self._front = _front(tokenizer.backend_tokenizer)
+        added = self._state["added_tokens"]
+        self.control_ids = frozenset(token["id"] for token in added if _is_control(token))
+        """Ids that no content produces."""
+        self._strips = {token["id"]: (token["lstrip"], token["rstrip"]) for token in added}
+        self._forbidden = frozenset(forbidden)
+        self._unknown = tokenizer.unk_token_id
+        self._unknown_text = tokenizer.unk_token
+        self._lock = threading.Lock()
+        self._plain: tuple[Any, str] | None = None
+
+    def encode(self, pieces: Sequence[Piece], *, special_tokens: bool = False) -> Encoded:
+        """The ids of the pieces' text.
+
+        `special_tokens`: whether the tokenizer puts its own in front; it never puts any behind.
+        """
+        text = text_of(pieces)
+        spans = _spans(pieces)
+        tags = _tags(pieces)
+        tokens = _tokens(self._known.encode(text, add_special_tokens=False))
+        if not self._is_sound(text, tokens, spans) or _missing(tokens, tags):
+            splits = self._control_outside(pieces)
+            tokens = self._encode_split(text, splits, spans)
+            if missing := _missing(tokens, tags):
+                splits = sorted([*splits, *missing], key=lambda token: token.start)
+                tokens = self._encode_split(text, splits, spans)
+        front = self._front if special_tokens else ()
+        return Encoded(
+            ids=(*front, *(token.id for token in tokens)),
+            ends=(*(0 for _ in front), *(token.end for token in tokens)),
+        )
+
+    def _is_sound(self, text: str, tokens: list[_Token], spans: list[tuple[int, int]]) -> bool:
+        return not any(self._is_forged(text, token, spans) for token in tokens)
+
+    def _is_forged(self, text: str, token: _Token, spans: list[tuple[int, int]]) -> bool:
+        """Whether a content has a part in an id that it must not produce."""
+        if token.id not in self.control_ids and token.id not in self._forbidden:
+            return False
+        said = text[token.start : token.end]
+        if token.id == self._unknown and said.strip() != self._unknown_text:
+            return False  # the model has no other id for it
+        # A control token may take the white space beside it, a content's too.
+        start = token.start + len(said) - len(said.lstrip())
+        end = token.end - len(said) + len(said.rstrip())
+        return any(first < end and start < last for first, last in spans)
+
+    def _control_outside(self, pieces: Sequence[Piece]) -> list[_Token]:
+        """The control tokens of the strings between the contents, with the space they take."""
+        text = text_of(pieces)
+        found: list[_Token] = []
+        position = 0
+        for stretch, is_content in _stretches(pieces):
+            if not is_content:
+                for token in _tokens(self._known.encode(stretch, add_special_tokens=False)):
+                    if token.id not in self.control_ids or token.id == self._unknown:
+                        continue
+                    start, end = position + token.start, position + token.end
+                    left, right = self._strips[token.id]
+                    if left:
+                        start = len(text[:start].rstrip())
+                    if right:
+                        end = len(text) - len(text[end:].lstrip())
+                    found.append(_Token(token.id, start, end))
+            position += len(stretch)
+        return found
+
+    def _encode_split(
+        self, text: str, splits: list[_Token], spans: list[tuple[int, int]]
+    ) -> list[_Token]:
+        """The text encoded without any control tokens, but for `splits`."""
+        tokens: list[_Token] = []
+        position = 0
+        for split in [*splits, None]:
+            end = len(text) if split is None else split.start
+            for token in self._encode_plain(text, position, end):
+                if self._is_forged(text, token, spans):
+                    tokens.extend(self._broken(token))
+                else:
+                    tokens.append(token)
+            if split is not None:
+                tokens.append(split)
+                position = split.end
+        return tokens
+
+    def _encode_plain(self, text: str, start: int, end: int) -> list[_Token]:
+        if start >= end:
+            return []
+        plain, sentinel = self._plain_copy()
+        # Some tokenizers put a space in front of a text's beginning and not behind a token.
+        lead = sentinel if start else ""
+        tokens = _tokens(plain.encode(lead + text[start:end], add_special_tokens=False))
+        shift = start - len(lead)
+        return [
+            _Token(token.id, max(start, token.start + shift), token.end + shift)
+            for token in (tokens[1:] if lead else tokens)
+        ]
+
+    def _plain_copy(self) -> tuple[Any, str]:
+        """A copy that knows no control tokens, and a token of its own that nobody can write."""
+        from tokenizers import AddedToken
+
+        with self._lock:
+            if self._plain is None:
+                secret = secrets.token_hex(16)
+                known = self._state["model"]["vocab"]
+                words = set(known) if isinstance(known, dict) else {word for word, _ in known}
+                added = []
+                for token in self._state["added_tokens"]:
+                    if not _is_control(token):
+                        added.append(token)
+                    elif token["content"] not in words:
+                        # Left out, it would shift the ids of those behind it.
+                        added.append(token | {"content": f"{secret}-{token['id']}"})
+                made = _tokenizer(self._state | {"added_tokens": added})
+                for token in added:
+                    if made.token_to_id(token["content"]) != token["id"]:
+                        raise EngineError(
+                            f"the tokenizer of {self._name!r} cannot be copied: its token "
+                            f"{token['content']!r} gets another id than {token['id']}"
+                        )
+                made.add_special_tokens([AddedToken(secret, special=True, normalized=False)])
+                self._plain = (made, secret)
+            return self._plain
+
+    def _broken(self, token: _Token) -> list[_Token]:
+        """A token as those of its characters."""
+        banned = self.control_ids | self._forbidden
+        ids: list[int] = []
+        for letter in self._known.id_to_token(token.id):
+            own = self._known.token_to_id(letter)
+            if own is not None and own not in banned:
+                ids.append(own)
+                continue
+            bytes_of = [self._known.token_to_id(f"<0x{byte:02X}>") for byte in letter.encode()]
+            if None not in bytes_of:
+                ids.extend(bytes_of)
+            elif self._unknown is not None:
+                ids.append(self._unknown)
+            else:
+                raise EngineError(
+                    f"the tokenizer of {self._name!r} can write {letter!r} only as the token "
+                    f"{self._known.id_to_token(token.id)!r}, which no text may hold"
+                )
+        return [_Token(own, token.start, token.end) for own in ids]
+
+
+def _tokenizer(state: dict[str, Any]) -> Any:
+    """A tokenizer of its own, without truncation, padding and what trims offsets."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(
+        json.dumps(state | {"truncation": None, "padding": None, "post_processor": None})
+    )
+
+
+def _front(backend: Any) -> tuple[int, ...]:
+    """The ids that the tokenizer puts in front of a text."""
+    encoding = backend.encode("1", add_special_tokens=True)
+    front: list[int] = []
+    for token, is_special in zip(encoding.ids, encoding.special_tokens_mask, strict=True):
+        if not is_special:
+            break
+        front.append(token)
+    return tuple(front)
+
+
+def _is_control(token: dict[str, Any]) -> bool:
+    content = token["content"].strip()
+    return bool(token["special"]) or (content[:1], content[-1:]) in (("<", ">"), ("[", "]"))
+
+
+def _tokens(encoding: Any) -> list[_Token]:
+    return [
+        _Token(token, start, end)
+        for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+    ]
+
+
+def _stretches(pieces: Sequence[Piece]) -> list[tuple[str, bool]]:
+    """Neighbours of one kind put together: the text, and whether it is content."""
+    found: list[tuple[str, bool]] = []
+    for piece in pieces:
+        is_content = isinstance(piece, Content)
+        text = text_of([piece])
+        if found and found[-1][1] == is_content:
+            found[-1] = (found[-1][0] + text, is_content)
+        elif text:
+            found.append((text, is_content))
+    return found
+
+
+def _spans(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for text, is_content in _stretches(pieces):
+        if is_content:
+            spans.append((position, position + len(text)))
+        position += len(text)
+    return spans
+
+
+def _tags(pieces: Sequence[Piece]) -> list[_Token]:
+    tags: list[_Token] = []
+    position = 0
+    for piece in pieces:
+        end = position + len(text_of([piece]))
+        if isinstance(piece, Tag):
+            tags.append(_Token(piece.token, position, end))
+        position = end
+    return tags
+
+
+def _missing(tokens: list[_Token], tags: list[_Token]) -> list[_Token]:
+    """The tags that are no token of their own."""
+    if not tags:
+        return []
+    made = {(token.id, token.end) for token in tokens}
+    return [tag for tag in tags if (tag.id, tag.end) not in made]

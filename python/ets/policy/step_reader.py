@@ -1,0 +1,98 @@
+"""Where a step ends, seen token by token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ets.policy.answer_end import holds_answer
+from ets.step import Finish, Prefix, Step
+
+if TYPE_CHECKING:
+    from ets.policy.prompt import PolicyPrompt
+
+
+class StepReader:
+    """Follows one step as its tokens come, and says when it is over and why.
+
+    A step that reaches the end of the model's context is cut by it: `context`, not `length`. Inside
+    a block of thoughts no stop text and no answer marker counts, and the delimiter only where steps
+    are `paragraphs` there.
+    """
+
+    def __init__(self, prompt: PolicyPrompt, prefix: Prefix, max_tokens: int) -> None:
+        self.ids: list[int] = []
+        self._prompt = prompt
+        self._limit = prompt.room(prefix, max_tokens)
+        self._exhausts = prompt.exhausts(prefix, max_tokens)
+        self._thoughts = prompt.thoughts(prefix)
+        self.done = self._limit == 0
+        self._finish: Finish = "context" if self.done else "end"
+
+    def push(self, token: int) -> bool:
+        """Take the next token; True when the step is over."""
+        prompt = self._prompt
+        if token in prompt.end_ids:
+            return self._end("end")
+        self.ids.append(token)
+        if prompt.may_stop(token):
+            stop = self._first_stop(prompt.decode(self.ids))
+            if stop is not None:
+                return self._end("step" if stop == 0 else "end")
+        if len(self.ids) >= self._limit:
+            return self._end("context" if self._exhausts else "length")
+        return False
+
+    def step(self, *, prompt_tokens: int = 0, cached_tokens: int = 0) -> Step:
+        """The step as read so far."""
+        text = self._prompt.decode(self.ids)
+        return finished_step(
+            self._prompt,
+            text,
+            tuple(self.ids),
+            self._finish,
+            thinking=self._thinking(text),
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached_tokens,
+        )
+
+    def _first_stop(self, text: str) -> int | None:
+        """The position among the prompt's stop texts of the one that comes first."""
+        thinking = self._thinking(text)
+        paragraphs = self._prompt.options.step == "paragraphs"
+        found = [
+            (at, i)
+            for i, stop in enumerate(self._prompt.stop_texts)
+            if (at := text.find(stop, 0 if paragraphs and i == 0 else thinking)) >= 0
+        ]
+        return min(found)[1] if found else None
+
+    def _thinking(self, text: str) -> int:
+        return 0 if self._thoughts is None else self._thoughts.length(text)
+
+    def _end(self, finish: Finish) -> bool:
+        self._finish = finish
+        self.done = True
+        return True
+
+
+def finished_step(
+    prompt: PolicyPrompt,
+    text: str,
+    ids: tuple[int, ...],
+    finish: Finish,
+    *,
+    thinking: int,
+    prompt_tokens: int,
+    cached_tokens: int,
+) -> Step:
+    """A step whose end is known, and that ends its solution if it holds an answer."""
+    cut = finish in ("length", "context")
+    answered = holds_answer(text[thinking:], prompt.answer_markers, cut=cut)
+    return Step(
+        text=text,
+        token_ids=ids,
+        finish="answer" if answered else finish,
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached_tokens,
+        thinking=thinking,
+    )
