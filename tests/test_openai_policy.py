@@ -29,6 +29,7 @@ pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' b
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from ets.errors import EngineLostError
 from ets.policy.openai import OpenAIPolicy
 
 FOLDER = str(DEMO / "policy")
@@ -349,6 +350,83 @@ def test_what_stays_is_an_error_of_one_line(reply: Reply | None, message: str) -
         found = failure(policy)
     assert re.fullmatch(message.replace("(", r"\(").replace("URL", re.escape(server.url)), found)
     assert len(server.bodies) == 1
+
+
+LOADING = Reply({"error": {"message": "Loading model", "code": 503}}, status=503)
+
+
+def test_a_server_that_loads_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    listed = Reply({"data": [card()]})
+    scripts = {
+        "/v1/models": in_turn(*[LOADING] * 4, listed),
+        "/v1/completions": in_turn(*[LOADING] * 2, OK),
+    }
+    with scripted_server(scripts) as server:
+        policy = OpenAIPolicy("m", server.url, max_retries=0)
+        assert sample(policy).text == SENTENCE
+    said = [record.getMessage() for record in caplog.records if record.name == "ets"]
+    assert len(said) == 4  # it waits, and it is over: twice
+    assert said[0].endswith(
+        "answers /models with 503: Loading model; waiting for it, 300 s at most"
+    )
+    assert said[1].startswith(f"the server at {server.url} answers again after ")
+
+
+def test_patience_ends() -> None:
+    with serving(always(LOADING), max_retries=0, patience=0.6) as (server, policy):
+        root = policy.start(PROBLEM)
+        with pytest.raises(EngineLostError, match="answers /completions with 503: Loading model"):
+            run(policy, lambda: policy.sample(root, seed=0, max_tokens=8))
+    assert len(server.bodies) > 1
+
+
+def test_a_list_without_facts_is_asked_for_again() -> None:
+    """Older llama.cpp lists a model before it is loaded."""
+    bare, whole = {**LLAMA, "meta": None}, {**LLAMA, "meta": {"n_ctx": 256}}
+    scripts = {
+        "/v1/models": in_turn(Reply({"data": [bare]}), Reply({"data": [whole]})),
+        "/health": in_turn(LOADING, Reply({"status": "ok"})),
+    }
+    with scripted_server(scripts) as server:
+        policy = OpenAIPolicy("m", server.url, tokenizer=FOLDER, max_retries=0)
+    assert policy.prompt.max_length == 256
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This model's maximum context length is 512 tokens. However, you requested 40 output "
+        "tokens and your prompt contains 500 input tokens.",  # vLLM
+        "The decoder prompt (length 600) is longer than the maximum model length of 512.",
+        "The input (600 tokens) is longer than the model's context length (512 tokens).",  # SGLang
+        "Input length (600 tokens) exceeds the maximum allowed length (512 tokens).",
+        "request (600 tokens) exceeds the available context size (512 tokens), try increasing it",
+        "Requested tokens (600) exceed context window of 512",  # llama-cpp-python
+        "`inputs` tokens + `max_new_tokens` must be <= 512. Given: 600 `inputs` tokens",  # TGI
+    ],
+)
+def test_a_length_that_is_refused_cuts_the_solution(said: str) -> None:
+    refusal = Reply({"error": {"message": said}}, status=422 if "inputs" in said else 400)
+    with serving(always(refusal)) as (server, policy):
+        step = sample(policy)
+    assert (step.text, step.token_ids, step.finish) == ("", (), "context")
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "said", ["top_p must be in (0, 1]", "Prompt contains invalid tokens", "seed is too large"]
+)
+def test_what_else_is_refused_is_no_length(said: str) -> None:
+    with serving(always(Reply({"error": {"message": said}}, status=400))) as (_, policy):
+        assert failure(policy).endswith(f"answers /completions with 400: {said}")
+
+
+def test_slots_that_share_a_context_are_named() -> None:
+    full = Reply({"error": {"message": "Context size has been exceeded."}}, status=500)
+    with serving(always(full), max_retries=0) as (_, policy):
+        assert "llama.cpp's slots share one context; start it with --no-kv-unified" in failure(
+            policy
+        )
 
 
 def test_retries_end() -> None:

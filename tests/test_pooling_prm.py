@@ -14,6 +14,7 @@ import pytest
 
 import ets
 from conftest import DEMO
+from ets.errors import ContextError
 from ets.prm import PRM, load_prm
 from ets.step import Prefix, Score, Step
 from scripted_http import Reply, Script, ScriptedServer, scripted_server
@@ -154,14 +155,13 @@ def test_any_other_number_of_rows_is_refused(number: int) -> None:
     )
 
 
-def test_a_step_tag_that_a_policy_wrote_has_a_row_too() -> None:
+def test_a_step_tag_that_a_policy_wrote_has_no_row() -> None:
     steps = (Step("So <extra_0> 3.\n\n", (1,), "step"), *PREFIX.steps)
     prefix = Prefix(PREFIX.problem, 0, (), steps)
-    assert ids_of(prefix).count(TAG) == 4
-    with serving(always(pooled([BAD, BAD, BAD, GOOD]))) as (_, prm):
-        assert score(prm, prefix).reward == 0.75
     with serving(always(pooled([BAD, BAD, GOOD]))) as (_, prm):
-        assert "3 rows for 4 step tags" in failure(prm, prefix)
+        assert score(prm, prefix).reward == 0.75
+    with serving(always(pooled([BAD, BAD, BAD, GOOD]))) as (_, prm):
+        assert "4 rows for 3 step tags" in failure(prm, prefix)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +340,15 @@ def test_a_server_that_does_not_answer_in_time() -> None:
     with serving(never, timeout=0.2, max_retries=0) as (server, prm):
         found = failure(prm)
     assert found == f"the server at {server.url} did not answer within 0.2 s, the timeout"
+
+
+def test_a_solution_that_the_server_refuses_as_too_long() -> None:
+    said = "This model's maximum context length is 512 tokens. However, you requested 600."
+    with (
+        serving(always(Reply({"error": {"message": said}}, status=400))) as (server, prm),
+        pytest.raises(ContextError, match=f"the server at {server.url} cannot read a solution"),
+    ):
+        score(prm)
 
 
 def test_a_server_that_goes() -> None:
