@@ -100,7 +100,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._format = load_format(str(path), "qwen", {})
-        with without_load_report():
+        with without_load_report(str(path)):
             self._layers: Any = AutoModel.from_pretrained(path, dtype="auto").eval()
 
     @torch.inference_mode()

@@ -248,20 +248,19 @@ def test_qwens_card_is_sent_word_for_word(tmp_path: Path) -> None:
 
 
 def test_shepherds_card_is_sent_word_for_word(tmp_path: Path) -> None:
-    from transformers import PreTrainedTokenizerFast
-
     import vocabularies
+    from ets.sentencepiece_model import SentencePieceModel
 
     path = BY_NAME["math-shepherd-mistral-7b-prm"].write(tmp_path)
     for file in vocabulary(vocabularies.mistral_tokenizer_path).iterdir():
         (path / file.name).write_bytes(file.read_bytes())
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    tokenizer = SentencePieceModel(path / "tokenizer.model")
     form = load_format(str(path), None, {})
     for known in known_answers(f"vllm:{path}"):
         output = "\n".join(f"Step {k}: {step} ки" for k, step in enumerate(known.steps, 1))
         ids = form.ids(solution(known.steps, problem=known.problem))
         assert ids is not None
-        assert list(ids) == tokenizer.encode(f"{known.problem} {output}")
+        assert list(ids) == [1, *tokenizer.encode(f"{known.problem} {output}")]
         assert ids.count(12902) == len(known.scores)
 
 

@@ -252,7 +252,7 @@ def test_the_bundled_pair() -> None:
             for i, score in zip(live, await scores(prm, [prefixes[i] for i in live]), strict=True):
                 assert 0 <= score.reward <= 1
                 assert prefixes[i].steps[-1].text
-        answered = [p for p in prefixes if p.steps[-1].finish == "answer"]
+        answered = [p for p in prefixes if "The answer is" in p.steps[-1].text]
         assert len(answered) >= 10
         await policy.aclose()
         await prm.aclose()

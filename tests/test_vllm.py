@@ -174,13 +174,13 @@ def test_cancelling_aborts_the_request(vllm_pair: VLLMPair, engine_loop: LoopThr
     assert engine_loop.run(policy.sample(root, seed=1, max_tokens=8)).prompt_tokens
 
 
-def test_a_full_context_ends_the_solution(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
+def test_a_full_context_cuts_the_solution(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
     policy = vllm_pair.policy
     root = policy.start(PROBLEM)
     room = policy.prompt.max_length - root.prompt_tokens
     filler = Step("x", root.token_ids[-1:] * room, "length")
     step = engine_loop.run(policy.sample(root.extend(filler), seed=0, max_tokens=8))
-    assert (step.token_ids, step.finish) == ((), "end")
+    assert (step.token_ids, step.finish) == ((), "context")
 
 
 # --- the PRM -------------------------------------------------------------------------------------
@@ -282,7 +282,7 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
     root = smollm2.start("Write a haiku in Japanese, with an emoji.")
 
     async def raw(seed: int) -> Any:
-        params = smollm2._sampling(seed, 24)
+        params = smollm2._sampling(root, seed, 24)
         prompt = {"prompt_token_ids": list(root.token_ids)}
         reply = await smollm2.engine.run(
             lambda llm, request_id: llm.generate(prompt, params, request_id=request_id)

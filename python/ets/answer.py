@@ -218,6 +218,7 @@ _OPTION = re.compile(r"\([A-Z]\)|[A-Z](?:[.,:;)]|$)|[B-HJ-Z]\s")
 _NAMES = re.compile(r"[A-Z][\w'-]*(?: [A-Z][\w'-]*){0,3}[.!]?")
 _FORMULA = re.compile(r"[^\s\w]*\w?[^\s\w]*[\d\\^=+*/]|[^\W\d_](?:\([^\s)]*\))? ?=")
 """The beginning of an expression: a digit, a command or an operator behind one letter at most."""
+_OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{\s*\}?|[{}]")
 _QUESTION = re.compile(r"[^.!\n]*\?")
 _SHORT = re.compile(
     rf"[-+\u2212]?(?:\\?[$\u20ac\u00a3] ?)?{_PLAIN}\$?(?: [a-z]+){{0,2}}\.?|\(?[A-Z]\)?\.?"
@@ -244,6 +245,7 @@ def reads_as_answer(text: str, *, whole: bool = False) -> bool:
         return _boxed(line) is not None
     if whole:
         return _SHORT.fullmatch(line) is not None
+    line = _OPEN_BOX.sub("", line)
     return (
         any(form.match(line) is not None for form in (_LEADING, _OPTION, _FORMULA, _WORD))
         or _NAMES.fullmatch(line) is not None

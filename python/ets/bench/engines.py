@@ -102,7 +102,9 @@ class Engines:
                 problem = waiting[result.problem].pop()
                 tree = pack_tree(result.tree) if self._grid.trees else None
                 row = measure(cell, seed, problem, result)
-                yield {**row, "engines": self._engine_loads()}, tree
+                if loads := self._engine_loads():
+                    row["engines"] = loads
+                yield row, tree
 
     def _engine_loads(self) -> dict[str, dict[str, int]]:
         """What the engines on vLLM work on at once, and their busiest moment so far."""

@@ -18,7 +18,6 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
-    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_CONFIGURE_LOGGING": "1",
 }
 """What keeps the engines from talking over the live view; a user's own setting wins."""
@@ -50,7 +49,9 @@ def open_output(*, as_json: bool, debug: bool) -> Iterator[Output]:
 
     The file descriptor itself is redirected, because engines print from C and from child processes.
     """
-    if not debug:
+    if debug:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")  # then engines print, and keep no log
+    else:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
     sys.stdout.flush()

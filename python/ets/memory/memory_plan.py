@@ -76,8 +76,11 @@ class MemoryPlan:
     @property
     def fits(self) -> bool:
         """Whether there is room for all weights, and in each engine for one solution."""
-        return self.free_bytes >= 0 and all(
-            part.solutions >= 1 for part in self.parts if part.share is not None
+        shared = [part for part in self.parts if part.share is not None]
+        return (
+            self.free_bytes >= 0
+            and sum(part.share or 0.0 for part in shared) <= 1
+            and all(part.solutions >= 1 for part in shared)
         )
 
     @property
