@@ -151,6 +151,23 @@ class PolicyPrompt:
         dropped = sum(token not in self.end_ids for token in ids[read:])
         return replace(step, dropped_tokens=dropped) if dropped else step
 
+    def find_stop(self, text: str, thinking: int) -> tuple[int, int] | None:
+        """Where a step of this text ends, behind the first of `stop_texts`, and which that is.
+
+        The first `thinking` characters are thought: of what ends a step there, only the delimiter
+        counts, and that only where steps are `paragraphs` there.
+        """
+        paragraphs = self.options.step == "paragraphs"
+        found = [
+            (at, i)
+            for i, stop in enumerate(self.stop_texts)
+            if (at := text.find(stop, 0 if paragraphs and i == 0 else thinking)) >= 0
+        ]
+        if not found:
+            return None
+        at, i = min(found)
+        return at + len(self.stop_texts[i]), i
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a step's ids, special tokens left out, but for the tags of thoughts."""
         kept = self._kept_ids
@@ -226,6 +243,13 @@ class PolicyPrompt:
     def thoughts(self, prefix: Prefix) -> Thoughts | None:
         """How much of the step behind `prefix` is thought; None where nothing can be."""
         return None if self.thinking is None else self.thinking.behind(prefix)
+
+    @cached_property
+    def control_texts(self) -> tuple[str, ...]:
+        """What a server that is sent text would read as control tokens, the longest first."""
+        ids = sorted(self._encoder.control_ids)
+        texts = {str(self.tokenizer.convert_ids_to_tokens(token)) for token in ids}
+        return tuple(sorted(texts, key=lambda text: (-len(text), text)))
 
     @property
     def keeps_special_tokens(self) -> bool:

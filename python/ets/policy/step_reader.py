@@ -35,9 +35,10 @@ class StepReader:
             return self._end("end")
         self.ids.append(token)
         if prompt.may_stop(token):
-            stop = self._first_stop(prompt.decode(self.ids))
-            if stop is not None:
-                return self._end("step" if stop == 0 else "end")
+            text = prompt.decode(self.ids)
+            found = prompt.find_stop(text, self._thinking(text))
+            if found is not None:
+                return self._end("step" if found[1] == 0 else "end")
         if len(self.ids) >= self._limit:
             return self._end("context" if self._exhausts else "length")
         return False
@@ -54,17 +55,6 @@ class StepReader:
             prompt_tokens=prompt_tokens,
             cached_tokens=cached_tokens,
         )
-
-    def _first_stop(self, text: str) -> int | None:
-        """The position among the prompt's stop texts of the one that comes first."""
-        thinking = self._thinking(text)
-        paragraphs = self._prompt.options.step == "paragraphs"
-        found = [
-            (at, i)
-            for i, stop in enumerate(self._prompt.stop_texts)
-            if (at := text.find(stop, 0 if paragraphs and i == 0 else thinking)) >= 0
-        ]
-        return min(found)[1] if found else None
 
     def _thinking(self, text: str) -> int:
         return 0 if self._thoughts is None else self._thoughts.length(text)

@@ -8,6 +8,7 @@ from typing import Any
 from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import finished_step
 from ets.server import Kind
 from ets.step import Finish, Prefix, Step
 
@@ -40,17 +41,26 @@ class TextSteps:
             "seed": seed,
             "temperature": options.temperature,
             "top_p": options.top_p,
-            "stop": list(self._prompt.stop_texts),
+            "stop": list(self._prompt.texts_that_stop(prefix)),
             **_ALL_TOKENS.get(self._kind, {}),
         }
 
     def text(self, prefix: Prefix) -> str:
         """A partial solution as the server has read and written it.
 
-        Its texts are joined, since what ids decode to can depend on what stands before them.
+        Its texts are joined, since what ids decode to can depend on what stands before them. The
+        server would read control tokens in them: those get a space of no width into them.
         """
-        start = self._prompt.text(prefix.problem).removeprefix(self._bos)
-        return start + "".join(step.text for step in prefix.steps)
+        start = self._prompt.text(self._harmless(prefix.problem)).removeprefix(self._bos)
+        written = "".join(step.text for step in prefix.steps)
+        thoughts = len(written) - len("".join(step.answer_text for step in prefix.steps))
+        return start + written[:thoughts] + self._harmless(written[thoughts:])
+
+    def _harmless(self, text: str) -> str:
+        for control in self._prompt.control_texts:
+            if control in text:
+                text = text.replace(control, f"{control[0]}\u200b{control[1:]}")
+        return text
 
     def step(self, completion: Completion, prefix: Prefix, max_tokens: int) -> Step:
         """The step that a text makes: with what ended it, and with ids of our own."""
@@ -58,36 +68,37 @@ class TextSteps:
         ids = self._prompt.encode(text)
         if not ids:
             finish = "context" if completion.finish == "length" else "end"
-        elif holds_answer(text, self._prompt.answer_markers, cut=finish == "length"):
-            finish = "answer"
         elif finish == "length" and self._prompt.exhausts(prefix, max_tokens):
             finish = "context"
         sent = completion.prompt_tokens
-        return Step(
-            text=text,
-            token_ids=ids,
-            finish=finish,
+        return finished_step(
+            self._prompt,
+            text,
+            ids,
+            finish,
+            thinking=self._thinking(prefix, text),
             prompt_tokens=len(prefix.token_ids) if sent is None else sent,
             cached_tokens=completion.cached_tokens,
         )
 
     def _ended(self, completion: Completion, prefix: Prefix) -> tuple[str, Finish]:
         """The text with what ended it, and why it ended."""
-        text, stops = completion.text, self._prompt.stop_texts
+        text, stops = completion.text, self._prompt.texts_that_stop(prefix)
         hidden = completion.finish == "stop" and not completion.says_stop
-        found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
-        if found:
-            at, stop = min(found)
-            step = text[: at + len(stop)]
-            if hidden and stop == stops[0] and _HEADING.search(step) and step != text:
+        thinking = self._thinking(prefix, text)
+        found = self._prompt.find_stop(text, thinking)
+        if found is not None:
+            end, stop = found
+            step = text[:end]
+            if hidden and stop == 0 and _HEADING.search(step) and step != text:
                 return text, "end"  # the answer stands behind its heading
-            return step, self._reason(stop)
+            return step, "step" if stop == 0 else "end"
         if completion.finish == "length":
             return text, "length"
         if completion.stopped_by in stops:
             stop = str(completion.stopped_by)
-            return text + stop, self._reason(stop)
-        if not hidden or not text or self._gives_answer(text, prefix):
+            return text + stop, "step" if stop == stops[0] else "end"
+        if not hidden or not text or self._gives_answer(text[thinking:], prefix):
             return text, "end"
         return text + stops[0], "step"
 
@@ -100,5 +111,6 @@ class TextSteps:
         last = last.lower().replace("*", "")
         return holds_answer(last, _MARKERS) or bool(_HEADING.search(before))
 
-    def _reason(self, stop: str) -> Finish:
-        return "step" if stop == self._prompt.stop_texts[0] else "end"
+    def _thinking(self, prefix: Prefix, text: str) -> int:
+        thoughts = self._prompt.thoughts(prefix)
+        return 0 if thoughts is None else thoughts.length(text)
