@@ -26,6 +26,7 @@ _ENDS = {
     "time_budget": "the budget's seconds were used up: raise budget.seconds",
     "prm_budget": "the budget's PRM calls were used up: raise budget.prm_calls",
     "kv_budget": "not one candidate fitted into kv_budget: raise kv_budget",
+    "engine_lost": "an engine answers no more",
     "none_kept": "the strategy kept no candidate",
     "no_candidates": "no candidate was left",
 }

@@ -88,11 +88,11 @@ class TextSteps:
         thinking = self._thinking(prefix, text)
         found = self._prompt.find_stop(text, thinking)
         if found is not None:
-            end, stop = found
+            end, which = found
             step = text[:end]
-            if hidden and stop == 0 and _HEADING.search(step) and step != text:
+            if hidden and which == 0 and _HEADING.search(step) and step != text:
                 return text, "end"  # the answer stands behind its heading
-            return step, "step" if stop == 0 else "end"
+            return step, "step" if which == 0 else "end"
         if completion.finish == "length":
             return text, "length"
         if completion.stopped_by in stops:
