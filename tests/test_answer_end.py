@@ -46,6 +46,10 @@ THOUGHTS = [
     "the answer is obviously 12",
     "\\boxed{12",
     "the answer was 3",
+    "\\boxed{####}",
+    "The answer is\\boxed{####}",
+    "The answer is\\boxed{\\boxed{}}",
+    "The answer is}\\boxed{",
 ]
 ANSWERS = [
     "Thus, \\boxed{42}\n\n",
@@ -130,4 +134,3 @@ def test_pieces_of_answers_in_any_order(pieces: list[str]) -> None:
     text = "".join(pieces)
     if holds_answer(text, ANSWER_MARKERS):
         assert extract_answer(text) is not None
-        assert "12" in text

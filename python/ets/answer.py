@@ -242,7 +242,7 @@ def reads_as_answer(text: str, *, whole: bool = False) -> bool:
         if not _PROSE.search(inner):
             return not whole or not line[math_span.end() :].strip(" .")
     if line.startswith(("\\boxed", "\\fbox")):
-        return _boxed(line) is not None
+        return re.search(r"\w", _OPEN_BOX.sub("", _boxed(line) or "")) is not None
     if whole:
         return _SHORT.fullmatch(line) is not None
     line = _OPEN_BOX.sub("", line)

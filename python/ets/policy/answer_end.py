@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ets.answer import reads_as_answer
+from ets.answer import extract_answer, reads_as_answer
 
 ANSWER_MARKERS = ("The answer is", "the answer is", "\\boxed{", "####")
 """What a policy without a chat template is looked at for."""
@@ -25,7 +25,7 @@ _HEDGE = re.compile(
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _BARE_BOX = re.compile(r"\\(?:boxed|fbox)[ \t]+([^\s$\\{}]+)(.?)", re.DOTALL)
 _EMPTY = re.compile(
-    r"\\(?:text|mathrm|mathbf|textbf|hspace|phantom)\b|\\(?:[lcv]?dots|q?quad|underline)\b"
+    r"\\(?:boxed|fbox|text|mathrm|mathbf|textbf|hspace|phantom)\b|\\(?:[lcv]?dots|q?quad|underline)\b"
     r"|\\[,;:! ]|[\s{}~$_.?*\u2026]+"
 )
 """What may stand in a box that holds nothing yet."""
@@ -46,7 +46,11 @@ def holds_answer(text: str, markers: Sequence[str], *, cut: bool = False) -> boo
     In a step that is `cut` at its token limit white space must follow the answer: `The answer is 1`
     may be the first half of 12, and the next step will write the rest.
     """
-    return any(_holds(text, marker, cut) for marker in markers)
+    return any(
+        _holds(text, marker, cut)
+        and (marker not in ANSWER_MARKERS or extract_answer(text) is not None)
+        for marker in markers
+    )
 
 
 def _holds(text: str, marker: str, cut: bool) -> bool:
@@ -89,4 +93,4 @@ def _filled(text: str) -> bool:
 
 def _says_something(content: str) -> bool:
     bare = _EMPTY.sub("", content)
-    return bool(bare) and bare.lower() not in _PLACEHOLDERS
+    return re.search(r"\w", bare) is not None and bare.lower() not in _PLACEHOLDERS
