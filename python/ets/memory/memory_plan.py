@@ -75,9 +75,14 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether there is room for all weights, and in each engine for one solution."""
-        return self.free_bytes >= 0 and all(
-            part.solutions >= 1 for part in self.parts if part.share is not None
+        """Whether there is room for all weights, and in each engine for one solution.
+
+        vLLM wants its share free when it starts, however little of it a cache of fixed size needs.
+        """
+        return (
+            self.free_bytes >= 0
+            and round(_UNITS * sum(part.share or 0 for part in self.parts)) <= _UNITS
+            and all(part.solutions >= 1 for part in self.parts if part.share is not None)
         )
 
     @property
