@@ -14,6 +14,7 @@ from typing import Any
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace
+from ets.source import Source
 from ets.tokenizer import load_config
 from ets.vllm_start import STARTS, in_process_worker
 
@@ -39,12 +40,14 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     with needs("vllm", "vllm"):
         import vllm.pooling_params  # noqa: F401
         from vllm.engine.arg_utils import AsyncEngineArgs
+    from huggingface_hub import is_offline_mode
     from vllm.usage.usage_lib import UsageContext
 
     known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
     if unknown := sorted(set(options) - known):
         raise InputError(f"unknown option {unknown[0]!r} for the vLLM engine of {model!r}")
-    checkpoint = load_config(model)
+    source = Source.of(model, options)
+    checkpoint = load_config(source)
     always: dict[str, Any] = {
         "enable_prefix_caching": True,
         "disable_log_stats": True,
@@ -52,7 +55,9 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     }
     if cpu:
         always |= _cpu_defaults(checkpoint, options)
-    options = {**always, **options, "model": os.path.expanduser(model)}
+    # Offline, vLLM looks for models in the usual cache only.
+    path = (source.folder() if is_offline_mode() else None) or source.path
+    options = {**always, **options, "model": path}
     # Without one vLLM takes 128 requests and 2048 tokens at once, on whatever GPU.
     usage = UsageContext.LLM_CLASS
     with STARTS.running(cpu=cpu):

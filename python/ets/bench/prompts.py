@@ -16,6 +16,7 @@ from ets.policy import Policy
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.problems import Problem
+from ets.source import Source
 
 _SHOWN = 3
 
@@ -78,7 +79,7 @@ def _tokenizer_of(name: str, options: Mapping[str, Any]) -> PolicyPrompt:
         raise InputError(f"the tokenizer of {name!r} is not at hand")
     known = {f.name for f in fields(PolicyOptions)}
     chosen = {key: value for key, value in engine.options.items() if key in known}
-    return PolicyPrompt.load(engine.path, PolicyOptions(**chosen))
+    return PolicyPrompt.load(Source.of(engine.path, engine.options), PolicyOptions(**chosen))
 
 
 def _message(name: str, options: Mapping[str, Any], problem: str) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 from ets.doctor.report import Report
 from ets.embed import Embedder, load_embedder
-from ets.errors import BrokenExtraError, EngineError, MissingExtraError
+from ets.engine_name import EngineName
+from ets.errors import BrokenExtraError, EngineError, InputError, MissingExtraError
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import find_format
+from ets.source import Source
 
 WITH_CHECKPOINT = ("transformers", "vllm")
 """Backends whose names end in a checkpoint."""
@@ -46,7 +48,10 @@ def load_as_embedder(
 
 def what_it_is(report: Report, options: Mapping[str, Any]) -> str:
     """Whether the checkpoint behind a name belongs to the other part; empty where it does not."""
-    checkpoint = _checkpoint(report)
+    try:
+        checkpoint = _checkpoint(report, options)
+    except InputError:  # which the report tells already
+        return ""
     if checkpoint is None:
         return ""
     try:
@@ -81,6 +86,8 @@ def _what_to_do(report: Report, error: Exception, options: Mapping[str, Any]) ->
     return what_it_is(report, options)
 
 
-def _checkpoint(report: Report) -> Checkpoint | None:
-    backend, _, path = report.name.partition("?")[0].partition(":")
-    return Checkpoint(path) if backend in WITH_CHECKPOINT and path else None
+def _checkpoint(report: Report, options: Mapping[str, Any]) -> Checkpoint | None:
+    engine = EngineName.parse(report.part, report.name, options)
+    if engine.backend not in WITH_CHECKPOINT or not engine.path:
+        return None
+    return Checkpoint(Source.of(engine.path, engine.options))

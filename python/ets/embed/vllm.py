@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ets.checks import check_choice
 from ets.errors import EngineError
+from ets.source import Source
 from ets.tokenizer import load_tokenizer
 from ets.vllm_engine import VLLMEngine, rendered
 
@@ -59,7 +60,7 @@ class VLLMEmbedder:
             },
             options=engine_options,
         )
-        self._tokenizer = load_tokenizer(self._name)
+        self._tokenizer = load_tokenizer(Source.of(self._name, engine_options))
 
     async def ready(self) -> None:
         """Wait until the engine has started."""

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ets.engine_name import EngineName
 from ets.errors import InputError
 from ets.memory.model_size import ModelSize, model_size
+from ets.source import Source
 
 Part = Literal["policy", "PRM", "embedder"]
 PROMPT_TOKENS = 512
@@ -96,7 +97,7 @@ def _vllm(
     tensor = _count(options, "tensor_parallel_size", 1)
     pipeline = _count(options, "pipeline_parallel_size", 1)
     size = model_size(
-        engine.path,
+        Source.of(engine.path, options),
         writes=part == "policy",
         **{key: options.get(key) for key in ("dtype", "kv_cache_dtype", "quantization")},
     )
@@ -136,7 +137,7 @@ def _transformers(
     dtype = options.get("dtype")
     if dtype is None and engine.backend == "sentence-transformers":
         dtype = "float32"
-    size = model_size(engine.path, writes=writes, dtype=dtype)
+    size = model_size(Source.of(engine.path, options), writes=writes, dtype=dtype)
     rows = _count(options, "max_batch", _ROWS)
     prefill = _count(options, "prefill_tokens", _PREFILL_TOKENS)
     kept = int(options.get("cache_tokens", _CACHE_TOKENS)) if part != "embedder" else 0

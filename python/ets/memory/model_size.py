@@ -13,6 +13,7 @@ from typing import Any
 
 from ets.errors import EngineError
 from ets.loading import need_torch
+from ets.source import Source
 from ets.tokenizer import load_config
 
 _STORED = ("model.safetensors", "pytorch_model.bin")
@@ -45,7 +46,7 @@ class ModelSize:
 
 
 def model_size(
-    name: str,
+    checkpoint: str | Source,
     *,
     writes: bool,
     dtype: str | None = None,
@@ -56,8 +57,8 @@ def model_size(
 
     Parameters
     ----------
-    name
-        A checkpoint folder or a hub name.
+    checkpoint
+        A checkpoint folder, a hub name or a `Source`.
     writes
         Whether the model's language head is kept: a policy's is, a PRM's and an embedder's not.
     dtype, kv_cache_dtype, quantization
@@ -68,17 +69,18 @@ def model_size(
     not know and whose weights are not there to be measured.
     """
     need_torch()
-    config = load_config(name)
+    source = Source.of(checkpoint)
+    config = load_config(source)
     text = config.get_text_config()
     width = _width(dtype)
     cache_width = 1 if (kv_cache_dtype or "").startswith("fp8") else width
     notes: list[str] = []
     shapes = _shapes(config, writes=writes)
     stated = getattr(config, "quantization_config", None)
-    stored = _stored_bytes(name) if stated is not None or shapes is None else None
+    stored = _stored_bytes(source) if stated is not None or shapes is None else None
     if shapes is None and stored is None:
         raise EngineError(
-            f"the size of {name!r} cannot be told: transformers has no class for "
+            f"the size of {source.name!r} cannot be told: transformers has no class for "
             f"{', '.join(config.architectures or ()) or config.model_type!r}, and its weights are "
             "not there"
         )
@@ -208,30 +210,21 @@ def _widest(text: Any) -> int:
     return 3 * (int(expert) * int(sent_to) if expert else dense * int(sent_to))
 
 
-def _stored_bytes(name: str) -> int | None:
+def _stored_bytes(source: Source) -> int | None:
     """What the weights on disk come to; None where they are not on disk."""
     for file in _STORED:
-        if index := _local(name, f"{file}.index.json"):
+        if index := _local(source, f"{file}.index.json"):
             with open(index, encoding="utf-8") as text:
                 total = json.load(text).get("metadata", {}).get("total_size")
             if total:
                 return int(total)
-        if path := _local(name, file):
+        if path := _local(source, file):
             return os.path.getsize(path)
     return None
 
 
-def _local(name: str, file: str) -> str | None:
-    from transformers.utils.hub import cached_file
-
+def _local(source: Source, file: str) -> str | None:
     try:
-        path = cached_file(
-            os.path.expanduser(name),
-            file,
-            local_files_only=True,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-    except (OSError, ValueError):
+        return source.file(file, local=True)
+    except EngineError:
         return None
-    return None if path is None else str(path)

@@ -16,6 +16,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.step_reader import StepReader
 from ets.policy.stops import EngineStops
 from ets.policy.thinking import Thinking, Thoughts
+from ets.source import Source
 from ets.step import Prefix, Step
 from ets.tokenizer import end_ids, load_config, load_tokenizer
 
@@ -67,22 +68,27 @@ class PolicyPrompt:
 
     @classmethod
     def load(
-        cls, name: str, options: PolicyOptions | None = None, *, max_length: int | None = None
+        cls,
+        checkpoint: str | Source,
+        options: PolicyOptions | None = None,
+        *,
+        max_length: int | None = None,
     ) -> PolicyPrompt:
         """Read tokenizer, end-of-sequence ids and context length of a checkpoint.
 
         `max_length` can only lower the context length that the checkpoint states.
         """
-        config = load_config(name)
+        source = Source.of(checkpoint)
+        config = load_config(source)
         text = config.get_text_config()
         limit = getattr(text, "max_position_embeddings", None) or _NO_LIMIT
-        tokenizer = load_tokenizer(name)
+        tokenizer = load_tokenizer(source)
         return cls(
             tokenizer,
             options or PolicyOptions(),
-            end_ids=end_ids(name, tokenizer, text),
+            end_ids=end_ids(source, tokenizer, text),
             max_length=min(limit, max_length or limit),
-            name=name,
+            name=source.name,
         )
 
     def start(self, problem: str) -> Prefix:

@@ -11,6 +11,7 @@ from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
+    keyword_names,
     need_torch,
     one_line,
     pick_device,
@@ -21,6 +22,7 @@ from ets.loading import (
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
+from ets.source import Source
 from ets.step import Prefix, Step
 from ets.tokenizer import load_config
 
@@ -48,6 +50,11 @@ class TransformersPolicy:
         Tokens of recent prefixes whose keys and values are kept between calls; 0 for none.
     max_length
         Lowers the context length that the checkpoint states.
+    revision
+        A branch, a tag or a commit of a checkpoint on the hub.
+    trust_remote_code
+        Whether code that comes with the checkpoint may run, for models that transformers does not
+        know.
     lora
         Folder or hub name of a LoRA adapter, which is merged into the weights; needs `peft`.
     options
@@ -71,6 +78,8 @@ class TransformersPolicy:
         prefill_tokens: int = 8192,
         cache_tokens: int = 32768,
         max_length: int | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
         lora: str | PathLike[str] | None = None,
         **options: Any,
     ) -> None:
@@ -85,13 +94,14 @@ class TransformersPolicy:
         prompt_options = _prompt_options(options)
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
-        self._prompt = PolicyPrompt.load(name, prompt_options, max_length=max_length)
+        source = Source.of(name, {"revision": revision, "trust_remote_code": trust_remote_code})
+        self._prompt = PolicyPrompt.load(source, prompt_options, max_length=max_length)
 
         from ets.policy.decoder import Decoder
         from ets.slots import SlotModel
 
         adapter = None if lora is None else Adapter.read(lora)
-        self._model = _load_model(name, adapter, picked, precision)
+        self._model = _load_model(source, adapter, picked, precision)
         model = SlotModel(
             self._model,
             max_length=self._prompt.max_length,
@@ -164,30 +174,35 @@ def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
     if unknown:
         raise InputError(
             f"unknown option {unknown[0]!r} of a transformers policy; its options are device, "
-            f"dtype, max_batch, prefill_tokens, cache_tokens, max_length, lora, {', '.join(known)}"
+            f"{', '.join((*keyword_names(TransformersPolicy)[1:], *known))}"
         )
     return PolicyOptions(**options)
 
 
 def _load_model(
-    name: str, adapter: Adapter | None, device: torch.device, dtype: torch.dtype
+    source: Source, adapter: Adapter | None, device: torch.device, dtype: torch.dtype
 ) -> Any:
     with needs("transformers", "torch"):
         from transformers import AutoModelForCausalLM
 
     try:
-        with without_load_report(name):
+        with without_load_report(source.path):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                name, dtype=dtype, attn_implementation="sdpa", output_loading_info=True
+                source.path,
+                dtype=dtype,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+                trust_remote_code=source.trust_remote_code,
+                **source.where("config.json"),
             )
     except Exception as error:
-        raise EngineError(f"cannot load the policy {name!r}: {one_line(error)}") from error
+        raise EngineError(f"cannot load the policy {source.name!r}: {one_line(error)}") from error
     model, report = loaded
     # What is missing was made up at random: a PRM, say, has no language model's head.
     if missing := sorted(report["missing_keys"]):
-        stated = list(load_config(name).architectures or ())
+        stated = list(load_config(source).architectures or ())
         raise EngineError(
-            f"cannot load the policy {name!r}: its weights lack {missing[0]} ({len(missing)} "
-            f"missing); its config states {stated}"
+            f"cannot load the policy {source.name!r}: its weights lack {missing[0]} "
+            f"({len(missing)} missing); its config states {stated}"
         )
     return (model if adapter is None else adapter.merged(model)).to(device).eval()

@@ -11,6 +11,7 @@ from ets.kv_space import KVSpace
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
+from ets.source import SOURCE_OPTIONS, Source
 from ets.step import Prefix, Step
 from ets.vllm_engine import VLLMEngine, rendered
 
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 _SEEDS = 1 << 63
 """vLLM takes seeds below this."""
 _ALSO_FOR_EMBEDDING = (
+    "device_ids",
     "dtype",
     "enforce_eager",
     "hf_overrides",
     "max_model_len",
     "quantization",
-    "revision",
     "tensor_parallel_size",
-    "trust_remote_code",
+    *SOURCE_OPTIONS,
 )
 """Options of a policy's engine that its embedder's engine has too."""
 
@@ -83,7 +84,7 @@ class VLLMPolicy:
             lora=self._lora,
         )
         self._prompt = PolicyPrompt.load(
-            self._name, prompting, max_length=self.engine.max_model_len
+            Source.of(self._name, options), prompting, max_length=self.engine.max_model_len
         )
         _ = self._prompt.engine_stops  # reads the vocabulary while the engine starts
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ets.prm.weights import Weights
+from ets.source import Source
 from ets.tokenizer import load_config, load_tokenizer
 
 if TYPE_CHECKING:
@@ -16,25 +17,26 @@ _NO_LIMIT = 1 << 30
 
 
 class Checkpoint:
-    """A checkpoint folder or hub name.
+    """A checkpoint: a folder, a hub name or a `Source`.
 
     # Errors
     `EngineError` of one line, from each attribute, for a file that is missing or cannot be read.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.weights = Weights(name)
+    def __init__(self, checkpoint: str | Source) -> None:
+        self.source = Source.of(checkpoint)
+        self.name = self.source.name
+        self.weights = Weights(self.source)
 
     @cached_property
     def config(self) -> Any:
         """The model's configuration."""
-        return load_config(self.name)
+        return load_config(self.source)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The model's own tokenizer, proven against `tokenizer.json`."""
-        return load_tokenizer(self.name)
+        return load_tokenizer(self.source)
 
     @property
     def architectures(self) -> tuple[str, ...]:

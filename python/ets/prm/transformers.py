@@ -19,6 +19,7 @@ from ets.loading import (
     without_load_report,
 )
 from ets.prm.formats import PRMFormat, format_options, load_format
+from ets.source import Source
 from ets.step import Prefix, Score
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class TransformersPRM:
         Tokens of recent solutions whose keys and values are kept between calls; 0 for none.
     max_length
         Lowers the context length that the checkpoint states.
+    revision
+        A branch, a tag or a commit of a checkpoint on the hub.
+    trust_remote_code
+        Whether code that comes with the checkpoint may run, for models that transformers does not
+        know.
     incremental
         False reads every solution from its first token, for comparison. May be changed at any time.
     format
@@ -69,6 +75,8 @@ class TransformersPRM:
         prefill_tokens: int = 8192,
         cache_tokens: int = 32768,
         max_length: int | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
         incremental: bool = True,
         format: str | None = None,  # noqa: A002  what users call it
         **options: Any,
@@ -84,7 +92,10 @@ class TransformersPRM:
         self.incremental = incremental
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
-        self._format = load_format(self._name, format, options, max_length=max_length)
+        source = Source.of(
+            self._name, {"revision": revision, "trust_remote_code": trust_remote_code}
+        )
+        self._format = load_format(source, format, options, max_length=max_length)
         if options:
             known = (*keyword_names(type(self)), *format_options(type(self._format)))
             raise InputError(
@@ -208,17 +219,21 @@ class TransformersPRM:
 def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) -> Any:
     """The model without its head, every weight accounted for."""
     with needs("transformers", "torch"):
-        from transformers import AutoModel
+        from transformers import CONFIG_MAPPING, AutoModel
 
-    name = form.checkpoint.name
+    source = form.checkpoint.source
+    name = source.name
+    # Where transformers has a class only heads need code of their own, and ours is here.
+    known = form.checkpoint.config.model_type in CONFIG_MAPPING
     try:
-        with without_load_report(name):
+        with without_load_report(source.path):
             loaded: Any = AutoModel.from_pretrained(
-                name,
+                source.path,
                 dtype=dtype,
                 attn_implementation="sdpa",
                 output_loading_info=True,
-                trust_remote_code=False,  # only heads need code of their own, and ours is here
+                trust_remote_code=source.trust_remote_code and not known,
+                **source.where("config.json"),
             )
     except Exception as error:
         raise EngineError(f"cannot load the PRM {name!r}: {one_line(error)}") from error

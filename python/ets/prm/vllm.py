@@ -11,6 +11,7 @@ from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.prm.formats import PRMFormat, load_format
 from ets.prm.vllm_reading import reading_of
+from ets.source import Source
 from ets.step import Prefix, Score
 from ets.vllm_engine import VLLMEngine, rendered
 from ets.vllm_options import TESTED_VERSION
@@ -60,7 +61,7 @@ class VLLMPRM:
         **options: Any,
     ) -> None:
         self._name = fspath(path)
-        self._format = load_format(self._name, format, options)
+        self._format = load_format(Source.of(self._name, options), format, options)
         if why := self._format.not_on_vllm:
             raise EngineError(f"the PRM {self._name!r} ({self._format.name}) cannot run: {why}")
         self._reading = reading_of(self._format)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ets.errors import EngineError
+from ets.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -20,23 +20,24 @@ _SCALES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 class Weights:
-    """The weights of a checkpoint folder or hub name; nothing is read before it is asked for.
+    """The weights of a checkpoint; nothing is read before it is asked for.
 
     # Errors
     `EngineError` of one line for files and tensors that are missing.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, checkpoint: str | Source) -> None:
+        self._source = Source.of(checkpoint)
+        self._name = self._source.name
 
     @cached_property
     def files(self) -> dict[str, str]:
         """Each tensor's name, and the file that holds it."""
         for file in _FILES:
-            if index := self._find(f"{file}.index.json"):
+            if index := self._source.file(f"{file}.index.json"):
                 with open(index, encoding="utf-8") as text:
                     return dict(json.load(text)["weight_map"])
-            if path := self._find(file):
+            if path := self._source.file(file):
                 with _Tensors(path) as tensors:
                     return dict.fromkeys(tensors.names(), file)
         raise EngineError(f"{self._name!r} lacks its weights: no {', no '.join(_FILES)}")
@@ -71,22 +72,11 @@ class Weights:
         file = self.files.get(name)
         if file is None:
             raise EngineError(f"the weights of {self._name!r} lack {name}")
-        path = self._find(file)
+        path = self._source.file(file)
         if path is None:
             raise EngineError(f"{self._name!r} lacks its weights: no {file}")
         with _Tensors(path) as tensors:
             return tensors.rows(name, ids)
-
-    def _find(self, file: str) -> str | None:
-        from transformers.utils.hub import cached_file
-
-        name = os.path.expanduser(self._name)
-        try:
-            path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise EngineError(f"cannot read {file} of {self._name!r}: {reason}") from error
-        return None if path is None else str(path)
 
 
 class _Tensors:

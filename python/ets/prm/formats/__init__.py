@@ -14,6 +14,7 @@ from ets.prm.formats.math_shepherd import MathShepherdFormat
 from ets.prm.formats.qwen import QwenFormat
 from ets.prm.formats.rlhflow import RLHFlowFormat
 from ets.prm.formats.skywork import SkyworkFormat
+from ets.source import Source
 
 FORMATS: dict[str, type[PRMFormat]] = {
     kind.name: kind
@@ -62,20 +63,25 @@ def format_options(kind: type[PRMFormat]) -> tuple[str, ...]:
 
 
 def load_format(
-    name: str, kind_name: str | None, options: dict[str, Any], *, max_length: int | None = None
+    checkpoint: str | Source,
+    kind_name: str | None,
+    options: dict[str, Any],
+    *,
+    max_length: int | None = None,
 ) -> PRMFormat:
-    """The format of a checkpoint folder or hub name, made with those of `options` that are its.
+    """The format of a checkpoint (a folder, a hub name, a `Source`).
 
-    `options` loses what the format took. `max_length` can only lower what the model states.
+    It is made with those of `options` that are its, which `options` then loses. `max_length`
+    can only lower what the model states.
 
     # Errors
     `InputError` for an unknown format name; `EngineError` for an unknown checkpoint, and one that
     is not of the format that was asked for.
     """
-    checkpoint = Checkpoint(name)
-    kind = find_format(checkpoint, kind_name)
+    read = Checkpoint(checkpoint)
+    kind = find_format(read, kind_name)
     own = {key: options.pop(key) for key in format_options(kind) if key in options}
-    made = kind(checkpoint, **own)
+    made = kind(read, **own)
     if max_length is not None:
         made.max_length = min(made.max_length, max_length)
     return made
