@@ -14,7 +14,7 @@ from conftest import SAID
 from ets.tree_search import Child, TreeSearch
 from ets.view import Decision, View
 from scripted import World, play
-from test_tree_page import HOSTILE, hostile_search, page_of
+from test_tree_page import HOSTILE, hostile_search, page_of, told
 
 
 @pytest.fixture
@@ -103,6 +103,15 @@ def test_a_second_finger_that_does_not_move_chooses_nothing(small: Page) -> None
     small.touch("end")
     assert small.js("chosen") == 0
     assert small.errors() == []
+
+
+def test_a_page_opens_at_the_answer_not_at_an_outvoted_solution(
+    browser: Any, tmp_path: Path
+) -> None:
+    samples = [(0.9, "The answer is 7"), (0.5, "The answer is 8"), (0.6, "So the answer is 8")]
+    search = told(ets.BestOfN(width=3), [(reward, None, True, text) for reward, text in samples])
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    assert page.text("#detail .text") == "So the answer is 8"
 
 
 def test_time_goes_back_to_what_the_search_knew(small: Page) -> None:
