@@ -202,7 +202,9 @@ class VLLMEngine:
         codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
         if not codes and not getattr(llm, "errored", False):
             return f"the vLLM engine of {self.model!r} failed: {gist(error.__cause__ or error)}"
-        how = f" (exit code {codes[0]})" if codes else ""
+        # Nobody but the system kills an engine, and its log says nothing of that.
+        killed = ", killed: as a rule by a system that is out of memory"
+        how = f" (exit code {codes[0]}{killed * (codes[0] == -signal.SIGKILL)})" if codes else ""
         return f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
 
 
