@@ -114,6 +114,12 @@ def test_a_page_opens_at_the_answer_not_at_an_outvoted_solution(
     assert page.text("#detail .text") == "So the answer is 8"
 
 
+def test_rebase_keeps_as_much_as_rebase(browser: Any, tmp_path: Path) -> None:
+    search = play(TreeSearch(ets.REBASE(width=8), 20, max_depth=6), World(finish=0.2))
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    assert "(as much)" in page.text("header")
+
+
 def test_time_goes_back_to_what_the_search_knew(small: Page) -> None:
     last = small.js("last")
     whole = small.picture()

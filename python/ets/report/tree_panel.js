@@ -105,7 +105,7 @@ function fact(name, value, strong) {
 const sum = (column) => data.kv.reduce((total, step) => total + step[column], 0);
 function less(kept, rebase) {
   const part = Math.round(100 * (1 - kept / rebase));
-  return part < 0 ? -part + "% more" : part + "% less";
+  return part === 0 ? "as much" : part < 0 ? -part + "% more" : part + "% less";
 }
 el("problem").textContent = data.problem || "Search tree";
 fact("answer", data.answer === null ? "none" : clip(data.answer, 120), data.answer !== null);
