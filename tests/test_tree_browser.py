@@ -114,6 +114,13 @@ def test_a_page_opens_at_the_answer_not_at_an_outvoted_solution(
     assert page.text("#detail .text") == "So the answer is 8"
 
 
+def test_reward_and_score_are_rounded_alike(browser: Any, tmp_path: Path) -> None:
+    samples = [(0.595487, None, True, "The answer is 7")] * 2
+    page = Page(browser, tmp_path / "tree.html", page_of(told(ets.BestOfN(width=2), samples)))
+    assert page.text("#detail").count("0.595") == 3
+    assert "0.596" not in page.text("#detail")
+
+
 def test_rebase_keeps_as_much_as_rebase(browser: Any, tmp_path: Path) -> None:
     search = play(TreeSearch(ets.REBASE(width=8), 20, max_depth=6), World(finish=0.2))
     page = Page(browser, tmp_path / "tree.html", page_of(search))
