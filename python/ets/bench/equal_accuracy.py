@@ -53,7 +53,8 @@ class EqualAccuracy:
         line = self.line
         if line is None or line.against is None or line.against.low != 0:
             return False
-        return 1 - 0.05 ** (1 / line.problems) > self.loss
+        most: float = 1 - 0.05 ** (1 / line.problems)
+        return most > self.loss
 
     @property
     def reduction_is_borne(self) -> bool:
