@@ -440,6 +440,8 @@ def test_independent_samples_are_shown_by_every_vote() -> None:
         ("best", 1.0),
     ]
     assert {line.kv_ratio for line in lines} == {None}
+    unscored = Grid(strategies=("best-of-n",), widths=(4,), search={"prm": "none"})
+    assert [line.vote for line in summarise(unscored, rows)] == ["majority"]
     one, two = lines[0].at_k
     assert (one.k, one.passed, one.majority, one.weighted) == (1, 0.5, one.weighted, one.majority)
     assert one.majority == pytest.approx(0.5, abs=0.1)
