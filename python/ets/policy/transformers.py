@@ -164,7 +164,7 @@ class TransformersPolicy:
         )
 
     async def forget_prefixes(self) -> None:
-        """Have the next batch compute every prefix anew; for measurements."""
+        """Have what is asked once nothing is running compute every prefix anew."""
         self._slots.forget_prefixes()
 
     async def aclose(self) -> None:
