@@ -28,6 +28,7 @@ from ets.loop_thread import LoopClosedError, LoopThread
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_files import EngineFiles
 from ets.vllm_options import configure, gist, kv_space, on_cpu
+from ets.vllm_phases import StartPhases
 from ets.vllm_start import STARTS
 
 _SHUTDOWN_SECONDS = 2.0
@@ -226,10 +227,12 @@ def _start(
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    phases = StartPhases(model, files.log)
     try:
         with (
             STARTS.running(cpu=cpu, argv=files.argv),
             contextlib.nullcontext() if cpu else STARTS.one_by_one,
+            phases,
         ):
             llm = AsyncLLM.from_vllm_config(
                 config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
@@ -250,7 +253,16 @@ def _start(
         # fed, and finds nothing among the modules.
         gc.collect()
         gc.freeze()
+        phases.started(_kv_tokens(config))
         future.set_result([llm])
+
+
+def _kv_tokens(config: Any) -> int | None:
+    """None for an engine without a KV cache."""
+    try:
+        return kv_space(config).tokens
+    except EngineError:
+        return None
 
 
 def _shut_down(future: Future[list[Any]], files: EngineFiles, loop: LoopThread) -> None:

@@ -12,6 +12,10 @@ import sys
 import threading
 import time
 import warnings
+from multiprocessing import resource_tracker
+from typing import Any
+
+_ENGINE, _WORKER = "ets-engine", "ets-engine-worker"
 
 
 def _print_to(path: str) -> None:
@@ -19,6 +23,15 @@ def _print_to(path: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+
+
+def _track_apart() -> None:
+    """What this process and its workers share has a tracker of its own, started when it is needed.
+
+    The parent's would say on the user's terminal, at the very end, what an engine left behind.
+    """
+    tracker: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    tracker._fd = tracker._pid = None
 
 
 def _end_with(parent: int) -> None:
@@ -36,6 +49,11 @@ if __name__ == "__mp_main__":
             ids.write(f"{os.getpid()}\n")
     if len(sys.argv) > 2:
         _print_to(sys.argv[2])
+        # For the file, where `ets.vllm_phases` reads what goes on.
+        os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
+    if sys.argv[0] == _ENGINE:
+        _track_apart()
+        sys.argv[0] = _WORKER  # what the processes are told that this one starts
     warnings.simplefilter("ignore", FutureWarning)
     # Speaks before vLLM has read its own logging level.
     logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
