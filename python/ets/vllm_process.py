@@ -30,7 +30,7 @@ def _track_apart() -> None:
 
     The parent's would say on the user's terminal, at the very end, what an engine left behind.
     """
-    tracker: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    tracker: Any = resource_tracker._resource_tracker
     tracker._fd = tracker._pid = None
 
 
