@@ -234,6 +234,9 @@ def _start(
             contextlib.nullcontext() if cpu else STARTS.one_by_one,
             phases,
         ):
+            if files.log and config.logging_config.pylogging_config_file is None:
+                # Else its processes take the level of this one, not that of their environment.
+                config.logging_config.configure_logging = False
             llm = AsyncLLM.from_vllm_config(
                 config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
             )
