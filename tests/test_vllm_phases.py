@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 import subprocess
@@ -144,6 +145,40 @@ def test_last_words_amid_information() -> None:
     files.remove()
 
 
+def test_what_is_not_here_is_downloaded(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="ets"):
+        StartPhases("m", None, downloads=True).line("INFO [x.py:1] Starting to load model m...")
+    assert messages(caplog) == ["vllm:m: downloading and loading the model"]
+
+
+SAID_BY_VLLM = (
+    "Initializing a V1 LLM engine ",
+    "Starting to load model ",
+    "Loading model from scratch...",
+    "Time spent downloading weights for ",
+    "Loading weights took ",
+    "Starting torch.compile",
+    "Warming up model for the compilation...",
+    "torch.compile took ",
+    "Available KV cache memory: ",
+    "Capturing CUDA graphs",
+    "Graph capturing finished in ",
+    "init engine (",
+)
+
+
+def test_the_installed_vllm_says_so() -> None:
+    """A line that a version words otherwise is a phase that nobody sees."""
+    found = importlib.util.find_spec("vllm")
+    if found is None or found.origin is None:
+        pytest.skip("vLLM is not installed")
+    files = ("v1/engine", "v1/worker", "compilation", "model_executor/model_loader")
+    root = Path(found.origin).parent
+    sources = [path.read_text("utf-8") for at in files for path in (root / at).rglob("*.py")]
+    missing = [words for words in SAID_BY_VLLM if not any(words in text for text in sources)]
+    assert missing == []
+
+
 @pytest.mark.vllm
 @pytest.mark.parametrize("options", [[], ["--policy-option", "tensor_parallel_size=2"]])
 def test_a_command_says_phases_and_nothing_else(options: list[str]) -> None:
@@ -163,7 +198,7 @@ def test_a_command_says_phases_and_nothing_else(options: list[str]) -> None:
     lines = done.stderr.splitlines()
     assert [line for line in lines if not re.match(r"\[\d+ s\] vllm:", line)] == []
     of_engine = [line.partition(f"vllm:{demo.policy_path()}")[2] for line in lines]
-    assert of_engine[0] == ": starting its processes"
+    assert of_engine[:2] == [": importing vLLM", ": starting its processes"]
     assert re.fullmatch(
         r" started in [\d.]+ s: processes [\d.]+ s, loading weights [\d.]+ s, "
         r"KV cache [\d.]+ s, [\d,]+ KV tokens",

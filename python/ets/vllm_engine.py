@@ -25,6 +25,7 @@ from typing import Any
 from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
+from ets.source import Source
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_files import EngineFiles
 from ets.vllm_options import configure, gist, kv_space, on_cpu
@@ -83,7 +84,17 @@ class VLLMEngine:
         atexit.register(self._close)
         threading.Thread(
             target=_start,
-            args=(model, self._config, cpu, self._book, self._files, self._loop, lora, self._llm),
+            args=(
+                model,
+                self._config,
+                cpu,
+                Source.of(model, options).to_download,
+                self._book,
+                self._files,
+                self._loop,
+                lora,
+                self._llm,
+            ),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
         ).start()
@@ -218,6 +229,7 @@ def _start(
     model: str,
     config: Any,
     cpu: bool,
+    downloads: bool,
     book: CounterBook,
     files: EngineFiles,
     loop: LoopThread,
@@ -227,7 +239,7 @@ def _start(
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
 
-    phases = StartPhases(model, files.log)
+    phases = StartPhases(model, files.log, downloads=downloads)
     try:
         with (
             STARTS.running(cpu=cpu, argv=files.argv),

@@ -14,9 +14,10 @@ _POLL_SECONDS = 0.1
 _SHORT_SECONDS = 10.0
 """Below it a tenth of a second is said too."""
 
+_LOADING = "loading the model"
 # The lines of vLLM 0.32. A version that words them otherwise only loses what they say.
 _BEGINS = {
-    "loading the model": re.compile(r"Starting to load model |Loading model from scratch\.\.\."),
+    _LOADING: re.compile(r"Starting to load model |Loading model from scratch\.\.\."),
     "compiling": re.compile(r"Starting torch\.compile|Warming up model for the compilation\.\.\."),
     "making room for the KV cache": re.compile(r"Available KV cache memory: "),
     "capturing CUDA graphs": re.compile(r"Capturing CUDA graphs"),
@@ -40,11 +41,13 @@ class StartPhases:
     """Inside, what an engine's log says of its start becomes records of the logger `ets.vllm`.
 
     A record, at level INFO, for what begins, and for each phase with its seconds. `path` is the log
-    that the engine's processes write; without one there is nothing to follow.
+    that the engine's processes write; without one there is nothing to follow. With `downloads` the
+    model comes from the hub first, of which vLLM says nothing before it is done.
     """
 
-    def __init__(self, name: str, path: Path | None) -> None:
+    def __init__(self, name: str, path: Path | None, *, downloads: bool = False) -> None:
         self._name = name
+        self._downloads = downloads
         self._path = path
         self._read = 0
         self._part = b""
@@ -86,7 +89,8 @@ class StartPhases:
         for phase, pattern in _BEGINS.items():
             if phase not in self._said and pattern.search(text):
                 self._said.add(phase)
-                _LOG.info("vllm:%s: %s", self._name, phase)
+                first = self._downloads and phase == _LOADING
+                _LOG.info("vllm:%s: %s%s", self._name, "downloading and " if first else "", phase)
         if found := _REST.search(text):
             inside = sum(self.seconds.get(phase, 0.0) for phase in _INSIDE_REST)
             self._took("KV cache", max(float(found.group(1)) - inside, 0.0), who)

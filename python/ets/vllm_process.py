@@ -16,6 +16,10 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 _ENGINE, _WORKER = "ets-engine", "ets-engine-worker"
+_LINE = (
+    "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] "
+    "%(message)s"
+)
 
 
 def _print_to(path: str) -> None:
@@ -23,6 +27,20 @@ def _print_to(path: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+
+
+def _log_what_goes_on() -> None:
+    """vLLM's lines of information too, for the file: `ets.vllm_phases` reads them there.
+
+    vLLM itself would take the level of the user's process, and leaves this handler alone where its
+    configuration says not to configure logging.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(_LINE, "%m-%d %H:%M:%S"))
+    logger = logging.getLogger("vllm")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def _track_apart() -> None:
@@ -49,8 +67,7 @@ if __name__ == "__mp_main__":
             ids.write(f"{os.getpid()}\n")
     if len(sys.argv) > 2:
         _print_to(sys.argv[2])
-        # For the file, where `ets.vllm_phases` reads what goes on.
-        os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
+        _log_what_goes_on()
     if sys.argv[0] == _ENGINE:
         _track_apart()
         sys.argv[0] = _WORKER  # what the processes are told that this one starts
