@@ -15,7 +15,8 @@ import warnings
 from multiprocessing import resource_tracker
 from typing import Any
 
-_ENGINE, _WORKER = "ets-engine", "ets-engine-worker"
+_WORKER = "--worker"
+"""Added to what the processes are told that this one starts."""
 _LINE = (
     "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] "
     "%(message)s"
@@ -62,15 +63,16 @@ def _end_with(parent: int) -> None:
 if __name__ == "__mp_main__":
     # An interrupt from the keyboard is for the program, which then ends its engines in good order.
     os.setpgid(0, 0)
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], "a", encoding="ascii") as ids:
+    files = [word for word in sys.argv[1:] if word != _WORKER]
+    if files:
+        with open(files[0], "a", encoding="ascii") as ids:
             ids.write(f"{os.getpid()}\n")
-    if len(sys.argv) > 2:
-        _print_to(sys.argv[2])
+    if len(files) > 1:
+        _print_to(files[1])
         _log_what_goes_on()
-    if sys.argv[0] == _ENGINE:
+    if _WORKER not in sys.argv:
         _track_apart()
-        sys.argv[0] = _WORKER  # what the processes are told that this one starts
+        sys.argv.append(_WORKER)
     warnings.simplefilter("ignore", FutureWarning)
     # Speaks before vLLM has read its own logging level.
     logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)
