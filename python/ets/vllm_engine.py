@@ -25,9 +25,11 @@ from typing import Any
 from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
+from ets.source import Source
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_files import EngineFiles
 from ets.vllm_options import configure, gist, kv_space, on_cpu
+from ets.vllm_phases import StartPhases
 from ets.vllm_start import STARTS
 
 _SHUTDOWN_SECONDS = 2.0
@@ -82,7 +84,17 @@ class VLLMEngine:
         atexit.register(self._close)
         threading.Thread(
             target=_start,
-            args=(model, self._config, cpu, self._book, self._files, self._loop, lora, self._llm),
+            args=(
+                model,
+                self._config,
+                cpu,
+                Source.of(model, options).to_download,
+                self._book,
+                self._files,
+                self._loop,
+                lora,
+                self._llm,
+            ),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
         ).start()
@@ -217,6 +229,7 @@ def _start(
     model: str,
     config: Any,
     cpu: bool,
+    downloads: bool,
     book: CounterBook,
     files: EngineFiles,
     loop: LoopThread,
@@ -226,11 +239,16 @@ def _start(
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    phases = StartPhases(model, files.log, downloads=downloads)
     try:
         with (
             STARTS.running(cpu=cpu, argv=files.argv),
             contextlib.nullcontext() if cpu else STARTS.one_by_one,
+            phases,
         ):
+            if files.log and config.logging_config.pylogging_config_file is None:
+                # Else its processes take the level of this one, not that of their environment.
+                config.logging_config.configure_logging = False
             llm = AsyncLLM.from_vllm_config(
                 config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
             )
@@ -250,7 +268,16 @@ def _start(
         # fed, and finds nothing among the modules.
         gc.collect()
         gc.freeze()
+        phases.started(_kv_tokens(config))
         future.set_result([llm])
+
+
+def _kv_tokens(config: Any) -> int | None:
+    """None for an engine without a KV cache."""
+    try:
+        return kv_space(config).tokens
+    except EngineError:
+        return None
 
 
 def _shut_down(future: Future[list[Any]], files: EngineFiles, loop: LoopThread) -> None:

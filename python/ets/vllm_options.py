@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,8 @@ from ets.kv_space import KVSpace
 from ets.source import Source
 from ets.tokenizer import load_config
 from ets.vllm_start import STARTS, in_process_worker
+
+_LOG = logging.getLogger("ets.vllm")
 
 TESTED_VERSION = "0.32.0"
 _CPU_CONTEXT = 4096
@@ -35,6 +38,8 @@ def on_cpu() -> bool:
 
 def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     """vLLM's configuration of one engine; every mistake in `options` shows here."""
+    if "vllm.engine.arg_utils" not in sys.modules:
+        _LOG.info("vllm:%s: importing vLLM", model)
     # The first is for the PRM, which would otherwise import it while a thread imports the rest of
     # vLLM: two threads in modules that import each other can see half of one.
     with needs("vllm", "vllm"):

@@ -12,12 +12,12 @@ from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     keyword_names,
+    loading,
     need_torch,
     one_line,
     pick_device,
     pick_dtype,
     positive,
-    without_load_report,
 )
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
@@ -186,7 +186,7 @@ def _load_model(
         from transformers import AutoModelForCausalLM
 
     try:
-        with without_load_report(source.path):
+        with loading(source):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source.path,
                 dtype=dtype,

@@ -11,12 +11,12 @@ from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     keyword_names,
+    loading,
     need_torch,
     one_line,
     pick_device,
     pick_dtype,
     positive,
-    without_load_report,
 )
 from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.source import Source
@@ -226,7 +226,7 @@ def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) ->
     # Where transformers has a class only heads need code of their own, and ours is here.
     known = form.checkpoint.config.model_type in CONFIG_MAPPING
     try:
-        with without_load_report(source.path):
+        with loading(source):
             loaded: Any = AutoModel.from_pretrained(
                 source.path,
                 dtype=dtype,
