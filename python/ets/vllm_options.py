@@ -13,15 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ets.errors import EngineError, InputError
-from ets.extras import needs
+from ets.extras import TESTED, needs
 from ets.kv_space import KVSpace
 from ets.source import Source
 from ets.tokenizer import load_config
 from ets.vllm_start import STARTS, in_process_worker
 
 _LOG = logging.getLogger("ets.vllm")
-
-TESTED_VERSION = "0.32.0"
 _CPU_CONTEXT = 4096
 _CPU_KV_BYTES = 1 << 30
 
@@ -75,7 +73,7 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
         except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
             raise EngineError(
                 f"vLLM cannot serve {model!r}: {gist(error)} "
-                f"(vLLM {_version()}, tested with {TESTED_VERSION})"
+                f"(vLLM {_version()}, tested up to {TESTED['vllm']})"
             ) from error
     if not STARTS.users("VLLM_LOGGING_LEVEL"):
         # It prints a trace for an engine that ends, where our error is enough. Not set before now,

@@ -8,13 +8,13 @@ from os import PathLike, fspath
 from typing import Any
 
 from ets.errors import EngineError
+from ets.extras import TESTED
 from ets.kv_space import KVSpace
 from ets.prm.formats import PRMFormat, load_format
 from ets.prm.vllm_reading import reading_of
 from ets.source import Source
 from ets.step import Prefix, Score
 from ets.vllm_engine import VLLMEngine, rendered
-from ets.vllm_options import TESTED_VERSION
 
 _SKIP = "skip_reading_prefix_cache"
 
@@ -132,7 +132,7 @@ class VLLMPRM:
         if not self.engine.caches_prefixes:
             return "its engine has no prefix cache (enable_prefix_caching=False)"
         if not self._can_skip:
-            return f"this vLLM's PoolingParams have no {_SKIP} (vLLM {TESTED_VERSION} has it)"
+            return f"this vLLM's PoolingParams have no {_SKIP} (vLLM {TESTED['vllm']} has it)"
         return None
 
     def _pooling(self) -> Any:
