@@ -22,7 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from ets.errors import EngineError
+from ets.errors import EngineError, EngineLostError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
 from ets.source import Source
@@ -149,7 +149,8 @@ class VLLMEngine:
         When the call is cancelled, the request is aborted in the engine.
 
         # Errors
-        `EngineError` of one line if the engine refuses the request, fails or dies.
+        `EngineError` of one line if the engine refuses the request or fails, `EngineLostError` if
+        it has died.
         """
         llm = await self.ready()
         try:
@@ -192,7 +193,7 @@ class VLLMEngine:
             await llm.abort(request_id)
             raise
         except Exception as error:
-            raise EngineError(self._describe(llm, error)) from error
+            raise self._failure(llm, error) from error
         finally:
             self._book.forget(request_id)
         if output is None:
@@ -209,13 +210,17 @@ class VLLMEngine:
     def _closed(self) -> EngineError:
         return EngineError(f"the vLLM engine of {self.model!r} is closed")
 
-    def _describe(self, llm: Any, error: Exception) -> str:
-        """One line about a failed request: of the request itself, or of an engine that died."""
+    def _failure(self, llm: Any, error: Exception) -> EngineError:
+        """What a failed request raises: of the request itself, or of an engine that died."""
+        cause = error.__cause__ or error
         codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
-        if not codes and not getattr(llm, "errored", False):
-            return f"the vLLM engine of {self.model!r} failed: {gist(error.__cause__ or error)}"
+        died = bool(codes) or bool(getattr(llm, "errored", False))
+        if not died or isinstance(cause, EngineError):  # the latter of `_fail_waiting`
+            return EngineError(f"the vLLM engine of {self.model!r} failed: {gist(cause)}")
         how = f" (exit code {codes[0]})" if codes else ""
-        return f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
+        return EngineLostError(
+            f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
+        )
 
 
 def rendered(ids: Sequence[int]) -> Any:
