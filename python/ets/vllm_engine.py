@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from ets.context_need import ContextNeed
 from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
@@ -63,11 +64,12 @@ class VLLMEngine:
         *,
         defaults: Mapping[str, Any],
         options: Mapping[str, Any],
+        need: ContextNeed | None = None,
         lora: Any = None,
     ) -> None:
         self.model = model
         cpu = on_cpu()
-        self._config = configure(model, {**defaults, **options}, cpu=cpu)
+        self._config = configure(model, {**defaults, **options}, cpu=cpu, need=need)
         self._request_numbers = itertools.count()
         self._book = CounterBook()
         # In a list that is emptied at the end: vLLM's destructor must not run when the interpreter
@@ -91,6 +93,12 @@ class VLLMEngine:
     def max_model_len(self) -> int:
         """Tokens of prompt and output together that a request may have."""
         return int(self._config.model_config.max_model_len)
+
+    @property
+    def checkpoint_len(self) -> int | None:
+        """Tokens that the checkpoint states it can read, of which a start takes what it needs."""
+        stated = getattr(self._config.model_config.hf_text_config, "max_position_embeddings", None)
+        return None if stated is None else int(stated)
 
     @property
     def max_num_seqs(self) -> int:
