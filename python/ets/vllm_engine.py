@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ets.context_need import ContextNeed
+from ets.device_start import one_start
 from ets.errors import EngineError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
@@ -50,7 +51,8 @@ class VLLMEngine:
 
     The constructor raises what can be known without starting (no vLLM, no such checkpoint, an
     unknown option or a value that vLLM refuses); the first request raises what the start showed.
-    Engines that are constructed one after the other start at the same time.
+    Engines that are constructed one after the other start at the same time on a CPU, and one after
+    the other on GPUs (`ets.device_start`).
 
     Requests may come from any event loop, and from several at once: vLLM itself wants one, which
     the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
@@ -235,10 +237,7 @@ def _start(
     from vllm.v1.engine.async_llm import AsyncLLM
 
     try:
-        with (
-            STARTS.running(cpu=cpu, argv=files.argv),
-            contextlib.nullcontext() if cpu else STARTS.one_by_one,
-        ):
+        with STARTS.running(cpu=cpu, argv=files.argv), one_start(cpu=cpu):
             llm = AsyncLLM.from_vllm_config(
                 config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
             )
