@@ -16,7 +16,10 @@ from ets.limits import Limits
 from ets.memory import Engine, EngineNeed, needs_of, plan_engines, plan_memory, planned_tokens
 from ets.memory.engine_shares import with_shares
 from ets.policy.named_prompt import named_prompt
+from ets.prm.formats import load_format
+from ets.step import Prefix, Step
 from model_configs import BY_NAME
+from prm_cases import CASES, Case
 from thinking_model import TEMPLATES
 
 GIB = 1 << 30
@@ -84,6 +87,20 @@ def test_a_long_system_prompt_has_room(plain: Path) -> None:
     prompt = named_prompt(f"vllm:{plain}", {"system_prompt": "apples " * 700})
     assert prompt is not None
     assert prompt.own_tokens > 700
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.format)
+def test_what_a_prm_reads_beside_the_steps(tmp_path: Path, case: Case) -> None:
+    folder = tmp_path / case.folder
+    folder.mkdir()
+    case.make(folder)
+    options = {"format": case.format, **case.options}
+    form = load_format(str(folder), options.pop("format"), options)
+    ids = form.ids(Prefix("1", 0, (), (Step("1", (1,), "step"),)))
+    assert ids is not None
+    assert form.own_tokens == len(ids)
+    form.max_length = 1
+    assert form.own_tokens == len(ids), "a context that is too short shows later"
 
 
 def test_a_checkpoint_of_131072_tokens_gets_what_is_needed(folder: Path) -> None:
