@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ets.device_start import one_start
 from ets.errors import InputError
 from ets.extras import needs
 from ets.source import Source
@@ -47,7 +48,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         picked = torch.device(device)
-        torch.empty(1, device=picked)
+        with one_start(cpu=picked.type == "cpu"):  # the first touch makes a context there
+            torch.empty(1, device=picked)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"device {str(device)!r} cannot be used: {reason}") from error

@@ -22,6 +22,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from ets.context_need import ContextNeed
+from ets.device_start import one_start
 from ets.errors import EngineError, EngineLostError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
@@ -51,7 +53,8 @@ class VLLMEngine:
 
     The constructor raises what can be known without starting (no vLLM, no such checkpoint, an
     unknown option or a value that vLLM refuses); the first request raises what the start showed.
-    Engines that are constructed one after the other start at the same time.
+    Engines that are constructed one after the other start at the same time on a CPU, and one after
+    the other on GPUs (`ets.device_start`).
 
     Requests may come from any event loop, and from several at once: vLLM itself wants one, which
     the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
@@ -65,11 +68,12 @@ class VLLMEngine:
         *,
         defaults: Mapping[str, Any],
         options: Mapping[str, Any],
+        need: ContextNeed | None = None,
         lora: Any = None,
     ) -> None:
         self.model = model
         cpu = on_cpu()
-        self._config = configure(model, {**defaults, **options}, cpu=cpu)
+        self._config = configure(model, {**defaults, **options}, cpu=cpu, need=need)
         self._request_numbers = itertools.count()
         self._book = CounterBook()
         # In a list that is emptied at the end: vLLM's destructor must not run when the interpreter
@@ -103,6 +107,12 @@ class VLLMEngine:
     def max_model_len(self) -> int:
         """Tokens of prompt and output together that a request may have."""
         return int(self._config.model_config.max_model_len)
+
+    @property
+    def checkpoint_len(self) -> int | None:
+        """Tokens that the checkpoint states it can read, of which a start takes what it needs."""
+        stated = getattr(self._config.model_config.hf_text_config, "max_position_embeddings", None)
+        return None if stated is None else int(stated)
 
     @property
     def max_num_seqs(self) -> int:
@@ -246,11 +256,7 @@ def _start(
 
     phases = StartPhases(model, files.log, downloads=downloads)
     try:
-        with (
-            STARTS.running(cpu=cpu, argv=files.argv),
-            contextlib.nullcontext() if cpu else STARTS.one_by_one,
-            phases,
-        ):
+        with STARTS.running(cpu=cpu, argv=files.argv), one_start(cpu=cpu), phases:
             if files.log and config.logging_config.pylogging_config_file is None:
                 # Else its processes take the level of this one, not that of their environment.
                 config.logging_config.configure_logging = False

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.device_start import one_start
 from ets.errors import EngineError
 from ets.extras import needs
 from ets.loading import loading, need_torch, one_line, pick_device, positive
@@ -48,7 +49,9 @@ class SentenceTransformersEmbedder:
         positive(max_batch=max_batch)
         self._name = fspath(name_or_path)
         self._max_batch = max_batch
-        self._model = _load(self._name, str(pick_device(device)))
+        picked = pick_device(device)
+        with one_start(cpu=picked.type == "cpu"):
+            self._model = _load(self._name, str(picked))
         self._batcher: Batcher[str, Vector] = Batcher(self._run, name=f"embedder {self._name!r}")
 
     async def embed(self, text: str) -> Vector:

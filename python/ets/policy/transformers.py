@@ -7,6 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batcher
+from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
@@ -101,7 +102,8 @@ class TransformersPolicy:
         from ets.slots import SlotModel
 
         adapter = None if lora is None else Adapter.read(lora)
-        self._model = _load_model(source, adapter, picked, precision)
+        with one_start(cpu=picked.type == "cpu"):
+            self._model = _load_model(source, adapter, picked, precision)
         model = SlotModel(
             self._model,
             max_length=self._prompt.max_length,

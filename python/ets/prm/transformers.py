@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
@@ -102,11 +103,13 @@ class TransformersPRM:
                 f"unknown option {min(options)!r} of a transformers PRM of the format "
                 f"{self._format.name}; its options are {', '.join(known)}"
             )
-        self._head = self._format.head().to(picked, precision)
         from ets.slots import SlotModel
 
+        with one_start(cpu=picked.type == "cpu"):
+            self._head = self._format.head().to(picked, precision)
+            backbone = _load_backbone(self._format, picked, precision)
         self._model = SlotModel(
-            _load_backbone(self._format, picked, precision),
+            backbone,
             max_length=self._format.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
