@@ -50,6 +50,7 @@ THOUGHTS = [
     "The answer is\\boxed{####}",
     "The answer is\\boxed{\\boxed{}}",
     "The answer is}\\boxed{",
+    "The answer is:\n\\[\n",
 ]
 ANSWERS = [
     "Thus, \\boxed{42}\n\n",
@@ -88,6 +89,7 @@ ANSWERS = [
     "The answer is 5 + 3 = 8.",
     "\\boxed{\\frac{1}{2}}",
     "\\boxed{ ... \\boxed{3}",
+    "The answer is:\n\\[\n18\n\\]",
 ]
 
 

@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 
+import ets.bench.engines
 from ets.bench.dataset import load_dataset
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval
 from ets.bench.summary import summarise
-from ets.errors import InputError
+from ets.errors import EngineError, InputError
 from ets.problems import Problem
+from scripted_engines import ScriptedPolicy
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
 TIMES = ("seconds", "policy_seconds", "prm_seconds", "cluster_seconds", "select_seconds")
@@ -154,6 +156,32 @@ def test_the_command_sweeps(tmp_path: Path) -> None:
     cells = ["rebase width=4", *(f"ets width=4 cluster_threshold={x}" for x in ("0.01", "1"))]
     assert sorted({row["cell"] for row in run.rows()}) == sorted(cells)
     assert run.config["configuration"]["sweep"] == {"cluster_threshold": [0.01, 1]}
+
+
+class Forgetful(ScriptedPolicy):
+    """Has a prefix cache to empty, which is in use at the first try."""
+
+    def __init__(self) -> None:
+        super().__init__(slow=False)
+        self.tries: list[int] = []
+        """How many searches had begun at each."""
+
+    async def forget_prefixes(self) -> None:
+        self.tries.append(len(self.started))
+        if len(self.tries) == 1:
+            raise EngineError("in use")
+
+
+def test_each_strategy_finds_the_prefix_caches_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the last of them is spared what the first one read."""
+    policy = Forgetful()
+    monkeypatch.setattr(ets.bench.engines, "load_policy", lambda name, **options: policy)
+    grid = Grid(problems=2, widths=(4,), strategies=("beam", "dvts", "rebase"), trees=False)
+    problems = [Problem("a?", "1", "a"), Problem("b?", "2", "b")]
+    todo = {(cell, 0): problems for cell in grid.cells()}
+    with ets.bench.engines.Engines(grid, todo) as engines:
+        assert len(list(engines.found())) == 6
+    assert policy.tries == [2, 2, 4]
 
 
 def test_a_row_has_its_tree_if_trees_are_kept(tmp_path: Path) -> None:
@@ -429,6 +457,8 @@ def test_independent_samples_are_shown_by_every_vote() -> None:
         ("best", 1.0),
     ]
     assert {line.kv_ratio for line in lines} == {None}
+    unscored = Grid(strategies=("best-of-n",), widths=(4,), search={"prm": "none"})
+    assert [line.vote for line in summarise(unscored, rows)] == ["majority"]
     one, two = lines[0].at_k
     assert (one.k, one.passed, one.majority, one.weighted) == (1, 0.5, one.weighted, one.majority)
     assert one.majority == pytest.approx(0.5, abs=0.1)

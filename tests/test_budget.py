@@ -109,6 +109,29 @@ def test_seconds_end_a_search_in_the_middle_of_a_step() -> None:
     assert result.usage.given_up + len(result.tree.nodes) - 1 == 8 + 8
 
 
+class StartsSlowly(ScriptedPolicy):
+    """Is there a second after it was made, as an engine on vLLM is minutes after."""
+
+    def __init__(self) -> None:
+        super().__init__(slow=False)
+        self.begin = time.monotonic()
+
+    async def ready(self) -> None:
+        await asyncio.sleep(max(0.0, self.begin + 1 - time.monotonic()))
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        await self.ready()
+        return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
+
+
+def test_the_start_of_an_engine_is_no_time_of_a_problem() -> None:
+    policy = StartsSlowly()
+    with search(ets.REBASE(width=4), policy=policy, budget=ets.Budget(seconds=0.9)) as s:
+        result = s.solve("p")
+    assert result.end == "width_used_up"
+    assert result.usage.seconds < 0.9
+
+
 def test_no_time_at_all_is_no_answer_and_no_hang() -> None:
     with search(budget=ets.Budget(seconds=1e-9)) as s:
         result = s.solve("p")

@@ -82,10 +82,30 @@ def test_of_equal_settings_the_smaller_price() -> None:
 def test_more_kv_is_no_saving() -> None:
     (claim,) = claims(
         {"rebase width=4": (lambda p: True, 300), "beam width=4": (lambda p: True, 400)},
-        problems=20,
+        problems=2000,
     )
     assert (claim.accuracy_is_borne, claim.reduction_is_borne) == (True, False)
     assert describe(claim).endswith("equal accuracy is borne, a saving is not")
+
+
+def test_three_problems_alike_bear_nothing() -> None:
+    """A bootstrap of three differences of 0 ends at 0, on both sides."""
+    cells: Cells = {
+        "rebase width=4": (lambda p: p < 1, 300),
+        "ets width=4": (lambda p: p < 1, 200),
+    }
+    (claim,) = claims(cells, problems=3)
+    assert (claim.accuracy_is_borne, claim.reduction_is_borne) == (False, True)
+    assert describe(claim).endswith(
+        "the saving is borne, equal accuracy is not (3 problems are too few to show a loss)"
+    )
+    (claim,) = claims(cells, problems=3, loss=0.7)  # up to 63% could be lost
+    assert claim.accuracy_is_borne
+    (claim,) = claims(
+        {"rebase width=4": (lambda p: p < 5, 300), "ets width=4": (lambda p: p < 15, 200)},
+        problems=20,
+    )
+    assert claim.accuracy_is_borne, "far better, whatever was drawn"
 
 
 def test_without_rebase_there_is_no_claim() -> None:

@@ -157,6 +157,10 @@ def test_what_was_computed_is_reported(folder: Path) -> None:
         ]
         again = await policy.sample(root, seed=0, max_tokens=8)
         assert (again.token_ids, again.cached_tokens) == (steps[0].token_ids, n - 1)
+        await policy.forget_prefixes()
+        for known in (0, n - 1):
+            again = await policy.sample(root, seed=0, max_tokens=8)
+            assert (again.token_ids, again.cached_tokens) == (steps[0].token_ids, known)
         await policy.aclose()
 
     run(check())

@@ -111,6 +111,10 @@ def test_only_new_tokens_are_computed(folder: Path) -> None:
             assert score.cached_tokens == known
             assert score.reward == pytest.approx(plain(folder, problem, texts[:k]), abs=1e-5)
             known = score.prompt_tokens
+        await prm.forget_prefixes()
+        anew = await prm.score(prefix)
+        assert anew.cached_tokens == 0
+        assert anew.reward == pytest.approx(score.reward, abs=1e-5)
         await prm.aclose()
 
     run(check())

@@ -14,7 +14,7 @@ from conftest import SAID
 from ets.tree_search import Child, TreeSearch
 from ets.view import Decision, View
 from scripted import World, play
-from test_tree_page import HOSTILE, hostile_search, page_of
+from test_tree_page import HOSTILE, hostile_search, page_of, told
 
 
 @pytest.fixture
@@ -103,6 +103,28 @@ def test_a_second_finger_that_does_not_move_chooses_nothing(small: Page) -> None
     small.touch("end")
     assert small.js("chosen") == 0
     assert small.errors() == []
+
+
+def test_a_page_opens_at_the_answer_not_at_an_outvoted_solution(
+    browser: Any, tmp_path: Path
+) -> None:
+    samples = [(0.9, "The answer is 7"), (0.5, "The answer is 8"), (0.6, "So the answer is 8")]
+    search = told(ets.BestOfN(width=3), [(reward, None, True, text) for reward, text in samples])
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    assert page.text("#detail .text") == "So the answer is 8"
+
+
+def test_reward_and_score_are_rounded_alike(browser: Any, tmp_path: Path) -> None:
+    samples = [(0.595487, None, True, "The answer is 7")] * 2
+    page = Page(browser, tmp_path / "tree.html", page_of(told(ets.BestOfN(width=2), samples)))
+    assert page.text("#detail").count("0.595") == 3
+    assert "0.596" not in page.text("#detail")
+
+
+def test_rebase_keeps_as_much_as_rebase(browser: Any, tmp_path: Path) -> None:
+    search = play(TreeSearch(ets.REBASE(width=8), 20, max_depth=6), World(finish=0.2))
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    assert "(as much)" in page.text("header")
 
 
 def test_time_goes_back_to_what_the_search_knew(small: Page) -> None:

@@ -474,7 +474,7 @@ def test_a_plain_script_a_dead_engine_and_no_aclose(
     for line in lines[3:]:
         assert f"the vLLM engine of {policy!r}" in line
         shutil.rmtree(Path(line.rpartition("its log is ")[2]).parent)
-    assert "died (exit code -9)" in lines[3]
+    assert "died (exit code -9, killed: " in lines[3]
     assert "did not start: ValueError: " in lines[4]
     for pid in map(int, lines[2].split()[1:]):
         assert _gone(pid)

@@ -100,7 +100,7 @@ def searched(vllm_pair: VLLMPair, engine_loop: LoopThread) -> Iterator[Searched]
             return policy.engine.counters()
 
         async def empty() -> EngineCounters:
-            await policy.engine.forget_prefixes()
+            await policy.forget_prefixes()
             return await settled()
 
         before = engine_loop.run(empty())

@@ -11,13 +11,15 @@ import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import ets.vllm_engine
 from ets.errors import EngineError
 from ets.loop_thread import LoopThread
-from ets.vllm_engine import _shut_down
+from ets.vllm_engine import VLLMEngine, _shut_down
 from ets.vllm_files import EngineFiles
 from ets.vllm_start import STARTS
 
@@ -48,6 +50,24 @@ def running(process_id: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, " (exit code -9, killed: as a rule by a system that is out of memory)"),
+        (1, " (exit code 1)"),
+    ],
+)
+def test_an_engine_that_was_killed_most_likely_took_too_much_memory(
+    monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    processes = [SimpleNamespace(exitcode=code)]
+    monkeypatch.setattr(ets.vllm_engine, "_processes", lambda llm: processes)
+    files = SimpleNamespace(last_words=lambda: "; its log is L")
+    engine: Any = SimpleNamespace(model="m", _files=files)
+    found = VLLMEngine._describe(engine, None, RuntimeError("x"))
+    assert found == f"the vLLM engine of 'm' died{said}; its log is L"
 
 
 def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

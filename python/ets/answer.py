@@ -191,10 +191,14 @@ _LEADING = re.compile(
 _MATH = re.compile(r"\$\$(.+?)\$\$|\$([^$]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]")
 _SENTENCE_END = re.compile(r"[.!?]\s")
 _PROSE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} ")
+_FENCE = re.compile(r"\\[\[(]|\$\$|`{3,}\w*|\\begin\{\w+\*?\}")
+"""A line that only opens what the next one holds: mathematics set apart, or a block of code."""
 
 
 def _clause(line: str) -> str | None:
     """The answer at the start of a line: mathematics, a number without its unit, or words."""
+    if _FENCE.fullmatch(line.strip()):
+        return None
     line = line.replace("**", "").strip().strip("\"'`").strip().removesuffix("\u043a\u0438").strip()
     if not line:
         return None
@@ -232,7 +236,8 @@ def reads_as_answer(text: str, *, whole: bool = False) -> bool:
     `seven`): not the rest of a thought, as `not simply 12` or `correct` are, and not a question.
     With `whole` the text must be a short answer and nothing else.
     """
-    line = next((ln for ln in text.lstrip(" \t:*").splitlines() if ln.strip(" *\"'`")), "")
+    lines = (ln for ln in text.lstrip(" \t:*").splitlines() if ln.strip(" *\"'`"))
+    line = next((ln for ln in lines if not _FENCE.fullmatch(ln.strip())), "")
     line = line.replace("**", "").strip().strip("\"'`").strip()
     if not line or (not whole and _QUESTION.match(line)):
         return False

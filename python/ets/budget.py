@@ -27,7 +27,7 @@ class Budget:
     tokens: int | None = None
     """Tokens that the policy samples, >= 1; the sample that reaches it is kept."""
     seconds: float | None = None
-    """Wall time of the problem, > 0, waiting for shared engines included."""
+    """Wall time of the problem, > 0, waiting for shared engines included; their start is not."""
     prm_calls: int | None = None
     """Steps that the PRM scores, >= 1; never exceeded."""
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 Data = TypeVar("Data")
+
+
+@runtime_checkable
+class ForgetsPrefixes(Protocol):
+    """A backend whose prefix cache can be emptied, so that a measurement begins without it."""
+
+    async def forget_prefixes(self) -> None:
+        """Empty it, as if the engine had just started.
+
+        # Errors
+        `EngineError` if requests are running.
+        """
+        ...
 
 
 @dataclass(eq=False, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -53,6 +54,17 @@ class Engines:
     policy: Policy
     prm: PRM
     embedder: Embedder | None
+
+    async def started(self) -> None:
+        """Wait for those that start in the background, as ours on vLLM do.
+
+        # Errors
+        `EngineError` of one that does not start.
+        """
+        for engine in (self.policy, self.prm, self.embedder):
+            ready = getattr(engine, "ready", None)
+            if inspect.iscoroutinefunction(ready):  # any object can be an engine here
+                await ready()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

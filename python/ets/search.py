@@ -247,8 +247,10 @@ class Search:
         raise RuntimeError("a search ended without an answer event")
 
     async def _events(self, problem: str) -> AsyncGenerator[Event | Answered, None]:
-        begin = time.perf_counter()
         root = await asyncio.to_thread(self._engines.policy.start, problem)
+        # Before the clock: a start takes minutes, and is neither this problem's nor its strategy's.
+        await self._engines.started()
+        begin = time.perf_counter()
         tree = TreeSearch(
             self.strategy,
             prompt_tokens=root.prompt_tokens,

@@ -7,6 +7,7 @@ left padding, rows come and go while others decode, and a row's state can be sto
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,12 +77,23 @@ class SlotModel:
         self.device: torch.device = model.device
         self.max_rows = max_rows
         self.prefixes: PrefixCache[torch.Tensor] = PrefixCache(cache_tokens)
+        self._forget = threading.Event()
         self._shape = (config.num_hidden_layers, 2, kv_heads, head_size)
         self._data = self._allocate(1, 1)
         self._is_lm = model.get_output_embeddings() is not None
         # Renamed after transformers 5.19; the old name goes in 5.40.
         named = inspect.signature(model.forward).parameters
         self._cache_name = "cache" if "cache" in named else "past_key_values"
+
+    def forget_prefixes(self) -> None:
+        """Have the next batch begin with no prefix known; safe in any thread."""
+        self._forget.set()
+
+    def begin(self) -> None:
+        """To be called where a batch begins, while nobody holds a segment."""
+        if self._forget.is_set():
+            self._forget.clear()
+            self.prefixes = PrefixCache(self.prefixes.max_tokens)
 
     def reserve(self, rows: int, span: int) -> None:
         """Make room for `rows` rows of `span` tokens, keeping what is there."""

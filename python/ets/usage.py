@@ -95,7 +95,7 @@ class Usage:
     given_up: int = 0
     """Continuations asked for that were aborted or thrown away, by a budget or as stragglers."""
     seconds: float = 0.0
-    """Wall time of this problem, waiting for shared engines included."""
+    """Wall time of this problem, waiting for shared engines included; their start is not."""
     policy_seconds: float = 0.0
     """Of that, the time in which at least one sample was in flight."""
     prm_seconds: float = 0.0

@@ -227,7 +227,9 @@ class VLLMEngine:
         died = bool(codes) or bool(getattr(llm, "errored", False))
         if not died or isinstance(cause, EngineError):  # the latter of `_fail_waiting`
             return EngineError(f"the vLLM engine of {self.model!r} failed: {gist(cause)}")
-        how = f" (exit code {codes[0]})" if codes else ""
+        # Nobody but the system kills an engine, and its log says nothing of that.
+        killed = ", killed: as a rule by a system that is out of memory"
+        how = f" (exit code {codes[0]}{killed * (codes[0] == -signal.SIGKILL)})" if codes else ""
         return EngineLostError(
             f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
         )

@@ -16,9 +16,10 @@ from ets.bench.packed_tree import pack_tree
 from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
 from ets.engine_load import EngineLoad
-from ets.errors import EngineLostError
+from ets.errors import EngineError, EngineLostError
 from ets.memory import shared_options
 from ets.policy import Policy, load_policy
+from ets.prefix_cache import ForgetsPrefixes
 from ets.prm import PRM, load_prm
 from ets.problems import Problem
 from ets.search import Search
@@ -28,6 +29,8 @@ Todo = dict[tuple[Cell, int], list[Problem]]
 """[cell, seed]: the problems that are still to be searched."""
 Found = tuple[Row, bytes | None]
 """The row of a search, and its tree, packed, where trees are kept."""
+_WAITS = (0.1, 0.5, 2.0, 10.0)
+"""Seconds between the tries to empty a cache: aborted requests leave an engine a moment later."""
 
 
 class Engines:
@@ -86,8 +89,30 @@ class Engines:
 
     def found(self) -> Iterator[Found]:
         """What comes of each search, as it is finished."""
-        for (cell, seed), problems in self._todo.items():
+        for number, ((cell, seed), problems) in enumerate(self._todo.items()):
+            if number:
+                asyncio.run(self._forget_prefixes())
             yield from self._search(cell, seed, problems)
+
+    async def _forget_prefixes(self) -> None:
+        """Empty the prefix caches: the cell before has left the same problems' prefixes there, and
+        which cell reads them first must not show in anyone's tokens and times. A server's cannot
+        be emptied from here.
+
+        # Errors
+        `EngineError` if an engine still works on what the cell before has given up.
+        """
+        for part in self._parts.values():
+            if not isinstance(part, ForgetsPrefixes):
+                continue
+            for wait in (*_WAITS, None):
+                try:
+                    await part.forget_prefixes()
+                    break
+                except EngineError:
+                    if wait is None:
+                        raise
+                    await asyncio.sleep(wait)
 
     def _search(self, cell: Cell, seed: int, problems: list[Problem]) -> Iterator[Found]:
         waiting: dict[str, list[Problem]] = {}

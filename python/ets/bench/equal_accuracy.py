@@ -35,9 +35,26 @@ class EqualAccuracy:
 
     @property
     def accuracy_is_borne(self) -> bool:
-        """Whether the whole interval of the difference in accuracy lies within the loss."""
+        """Whether the whole interval of the difference in accuracy lies within the loss, and is not
+        empty for want of problems."""
         against = None if self.line is None else self.line.against
-        return against is not None and against.low >= -self.loss - _ROUNDING
+        if against is None or against.low < -self.loss - _ROUNDING:
+            return False
+        return not self.too_few
+
+    @property
+    def too_few(self) -> bool:
+        """Whether equal accuracy only seems borne, since so few problems could not show a loss.
+
+        A bootstrap of differences of which none is a loss has nothing to draw a loss from, however
+        few they are: its interval ends at 0. Then the exact bound counts that n problems without a
+        loss put on the share that would be lost: 95% of the time less than 1 - 0.05^(1/n).
+        """
+        line = self.line
+        if line is None or line.against is None or line.against.low != 0:
+            return False
+        most: float = 1 - 0.05 ** (1 / line.problems)
+        return most > self.loss
 
     @property
     def reduction_is_borne(self) -> bool:
@@ -101,7 +118,8 @@ def describe(claim: EqualAccuracy) -> str:
         f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f}) less KV at "
         f"{100 * against.value:+.1f} points ({100 * against.low:+.1f} to {100 * against.high:+.1f})"
     )
-    return f"{head}{figures}; {verdict(claim)}"
+    few = f" ({line.problems} problems are too few to show a loss)" if claim.too_few else ""
+    return f"{head}{figures}; {verdict(claim)}{few}"
 
 
 def verdict(claim: EqualAccuracy) -> str:

@@ -97,7 +97,8 @@ def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
     """The lines of a run, in the order of the grid; cells without a finished problem are left out.
 
     A problem counts for a cell once all seeds are there; comparisons are over problems that both
-    cells have. The search's own vote decides; independent samples are also shown by the other two.
+    cells have. The search's own vote decides; independent samples are also shown by the other two,
+    unless there is no PRM, without which there is only the majority.
     """
     whole = whole_problems(grid, rows)
     lines = []
@@ -129,6 +130,8 @@ def _is_baseline(cell: Cell, width: int) -> bool:
 
 def _votes(grid: Grid, cell: Cell) -> list[VoteMethod]:
     own: VoteMethod = grid.search.get("vote", "weighted")
+    if grid.search.get("prm") == "none":  # all weights are 1, and no sample is the best
+        return ["majority" if own == "weighted" and cell.name == INDEPENDENT else own]
     others: tuple[VoteMethod, ...] = ("majority", "weighted", "best")
     return [own, *(how for how in others if how != own)] if cell.name == INDEPENDENT else [own]
 

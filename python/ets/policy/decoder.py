@@ -63,6 +63,7 @@ class Decoder:
     @torch.inference_mode()
     def run(self, batch: Batch[Request, Step]) -> None:
         """Sample until no request is left, taking in new ones between passes."""
+        self._model.begin()
         rows: list[_Row] = []
         while not batch.closing:
             for i in reversed(range(len(rows))):

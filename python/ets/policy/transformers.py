@@ -104,14 +104,14 @@ class TransformersPolicy:
         adapter = None if lora is None else Adapter.read(lora)
         with one_start(cpu=picked.type == "cpu"):
             self._model = _load_model(source, adapter, picked, precision)
-        model = SlotModel(
+        self._slots = SlotModel(
             self._model,
             max_length=self._prompt.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
             name=name,
         )
-        decoder = Decoder(model, self._prompt, prefill_tokens=prefill_tokens, name=name)
+        decoder = Decoder(self._slots, self._prompt, prefill_tokens=prefill_tokens, name=name)
         self._batcher: Batcher[Request, Step] = Batcher(decoder.run, name=f"policy {name!r}")
 
     @property
@@ -164,6 +164,10 @@ class TransformersPolicy:
             name=self._name,
             **options,
         )
+
+    async def forget_prefixes(self) -> None:
+        """Have the next batch compute every prefix anew; for measurements."""
+        self._slots.forget_prefixes()
 
     async def aclose(self) -> None:
         """Stop the worker; calls that still wait get an `EngineError`."""

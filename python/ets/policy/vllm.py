@@ -168,6 +168,14 @@ class VLLMPolicy:
         same = {key: self._options[key] for key in _ALSO_FOR_EMBEDDING if key in self._options}
         return VLLMEmbedder(self._name, **{"pooling": "mean", **same, **options})
 
+    async def forget_prefixes(self) -> None:
+        """Empty the engine's prefix cache; for measurements.
+
+        # Errors
+        `EngineError` if requests are running.
+        """
+        await self.engine.forget_prefixes()
+
     async def aclose(self) -> None:
         """End the engine; calls that still wait get an `EngineError`."""
         await self.engine.aclose()

@@ -147,6 +147,10 @@ class TransformersPRM:
             cuts = cuts[-1:]
         return await self._batcher.submit(Tokens(tuple(ids), tuple(cuts)))
 
+    async def forget_prefixes(self) -> None:
+        """Have the next batch read every solution in full; for measurements."""
+        self._model.forget_prefixes()
+
     async def aclose(self) -> None:
         """Stop the worker; calls that still wait get an `EngineError`."""
         await self._batcher.aclose()
@@ -155,6 +159,7 @@ class TransformersPRM:
         """Score everything that waits, equal solutions once."""
         import torch
 
+        self._model.begin()
         waiting: dict[Tokens, list[Ticket[Tokens, Score]]] = {}
         for ticket in batch.take():
             waiting.setdefault(ticket.item, []).append(ticket)

@@ -138,6 +138,14 @@ class VLLMPRM:
             preemptions=reply.preemptions,
         )
 
+    async def forget_prefixes(self) -> None:
+        """Empty the engine's prefix cache; for measurements.
+
+        # Errors
+        `EngineError` if requests are running.
+        """
+        await self.engine.forget_prefixes()
+
     async def aclose(self) -> None:
         """End the engine; calls that still wait get an `EngineError`."""
         await self.engine.aclose()

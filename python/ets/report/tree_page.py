@@ -108,8 +108,9 @@ def _data(result: SearchResult) -> dict[str, Any]:
             "depth": nodes.depth,
             "tokens": nodes.tokens,
             "total": nodes.total,
-            "reward": [round(reward, 4) for reward in nodes.reward],
-            "path_reward": [float(f"{reward:.4g}") for reward in column],
+            # More digits than the page shows: what is rounded twice is not what is rounded once.
+            "reward": [round(reward, 6) for reward in nodes.reward],
+            "path_reward": [float(f"{reward:.6g}") for reward in column],
             "text": nodes.text,
             "cluster": nodes.cluster,
             "fate": nodes.fate,

@@ -105,7 +105,7 @@ function fact(name, value, strong) {
 const sum = (column) => data.kv.reduce((total, step) => total + step[column], 0);
 function less(kept, rebase) {
   const part = Math.round(100 * (1 - kept / rebase));
-  return part < 0 ? -part + "% more" : part + "% less";
+  return part === 0 ? "as much" : part < 0 ? -part + "% more" : part + "% less";
 }
 el("problem").textContent = data.problem || "Search tree";
 fact("answer", data.answer === null ? "none" : clip(data.answer, 120), data.answer !== null);
@@ -184,9 +184,10 @@ new ResizeObserver(() => { if (fitted) fit(); dirty = true; }).observe(canvas);
 
 paint();
 fit();
-// The solution with the strongest vote, or the problem where none is complete.
+// Of the solutions that gave the answer the best: one with a higher score may have been outvoted. The
+// problem, where there is no answer.
 for (let v = 1; v < count; v++) {
-  if (N.answer[v] !== null && (chosen === 0 || N.score[v] > N.score[chosen])) chosen = v;
+  if (N.vote[v] === 0 && (chosen === 0 || N.score[v] > N.score[chosen])) chosen = v;
 }
 setTime(last);
 loop();
