@@ -28,6 +28,7 @@ NOT_VLLM_S = {
     "cancel",  # of an asyncio task
     "float",  # of a tensor
     "max_position_embeddings",  # of a configuration of transformers
+    "prompt",  # of a policy
 }
 
 
