@@ -121,6 +121,12 @@ def test_reward_and_score_are_rounded_alike(browser: Any, tmp_path: Path) -> Non
     assert "0.596" not in page.text("#detail")
 
 
+def test_bars_have_one_scale(small: Page) -> None:
+    """A bar that is cut to its room says of a good solution that it is a bad one."""
+    assert small.js("[barLength(1, 26), barLength(0.5, 26), barLength(0.5, 13)]") == [26, 13, 13]
+    assert small.js("[barLength(1, 25), barLength(0.5, 12), barLength(0.1, -30)]") == [0, 0, 0]
+
+
 def test_rebase_keeps_as_much_as_rebase(browser: Any, tmp_path: Path) -> None:
     search = play(TreeSearch(ets.REBASE(width=8), 20, max_depth=6), World(finish=0.2))
     page = Page(browser, tmp_path / "tree.html", page_of(search))

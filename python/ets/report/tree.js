@@ -43,7 +43,7 @@ for (let v = 1; v < count; v++) {
 }
 
 // Rows: nodes without children one below the other, those that end early closer together.
-const COLUMN = 150, ROW = 22, TIGHT = 13;
+const COLUMN = 150, ROW = 22, TIGHT = 13, BAR = 26; // BAR: of a score of 1
 const X = new Float64Array(count), Y = new Float64Array(count);
 let floor = 0;
 (function place() {
@@ -203,8 +203,8 @@ function draw() {
         pen.fillText(text, x + r + 8, y);
         pen.globalAlpha = .45;
         const bar = x + r + 14 + pen.measureText(text).width;
-        const room = d === last ? 26 : Math.min(26, x + COLUMN * zoomX() - bar - 16);
-        if (room > 6) pen.fillRect(bar, y - 1.5, room * N.score[v], 3);
+        const room = d === last ? BAR : x + COLUMN * zoomX() - bar - 16;
+        pen.fillRect(bar, y - 1.5, barLength(N.score[v], room), 3);
         pen.globalAlpha = 1;
         labelled = y;
       }
@@ -221,6 +221,9 @@ function draw() {
   }
   pen.textAlign = "left";
 }
+
+// Of one scale for all, or bars could not be compared; none where it would reach the next level.
+function barLength(score, room) { return BAR * score <= room ? BAR * score : 0; }
 
 function loop() {
   if (dirty) { dirty = false; draw(); }
