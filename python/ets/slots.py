@@ -90,7 +90,7 @@ class SlotModel:
         self._forget.set()
 
     def begin(self) -> None:
-        """To be called where a batch begins, while nobody holds a segment."""
+        """To be called before requests are taken, while nobody holds a segment."""
         if self._forget.is_set():
             self._forget.clear()
             self.prefixes = PrefixCache(self.prefixes.max_tokens)

@@ -63,12 +63,13 @@ class Decoder:
     @torch.inference_mode()
     def run(self, batch: Batch[Request, Step]) -> None:
         """Sample until no request is left, taking in new ones between passes."""
-        self._model.begin()
         rows: list[_Row] = []
         while not batch.closing:
             for i in reversed(range(len(rows))):
                 if rows[i].ticket.aborted:
                     self._leave(rows, i)
+            if not rows:
+                self._model.begin()
             if len(rows) < self._model.max_rows:
                 self._join(rows, batch.take(self._model.max_rows - len(rows)))
             if not rows:

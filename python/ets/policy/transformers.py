@@ -166,7 +166,7 @@ class TransformersPolicy:
         )
 
     async def forget_prefixes(self) -> None:
-        """Have the next batch compute every prefix anew; for measurements."""
+        """Have every prefix computed anew, once no request is running; for measurements."""
         self._slots.forget_prefixes()
 
     async def aclose(self) -> None:
