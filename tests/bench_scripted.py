@@ -2,18 +2,21 @@
 
 Answers come from seeds alone, so an undisturbed run and one that was killed many times must have
 the same rows. A sample takes about a millisecond, so that there is a moment to kill it in.
+
+With a problem in `SCRIPTED_LOSS` the policy is lost behind the third step of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import zlib
 from typing import Any
 
 import ets.bench.engines
 from ets.cli import main
-from ets.errors import EngineError
+from ets.errors import EngineError, EngineLostError
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy
 
@@ -22,6 +25,8 @@ class Policy(ScriptedPolicy):
     """Takes a moment for every step, the longer the later."""
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        if prefix.problem == os.environ.get("SCRIPTED_LOSS") and len(prefix.steps) >= 3:
+            raise EngineLostError("the server has gone")
         await asyncio.sleep(random.random() * 0.002)
         return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 

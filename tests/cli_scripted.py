@@ -4,7 +4,8 @@ With `--serve` it imports everything once and then forks a process for each comm
 reads (a JSON object a line: arguments, and files for the three streams), answering its exit code.
 
 The policy `slow` takes half a second a step, `stdout` prints where an engine must not, `broken`
-fails, `child` starts a process of its own as a serving engine does.
+fails, `child` starts a process of its own as a serving engine does, `lost` answers no more behind
+the third step, `gone` never.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 import ets.search
 from ets.cli import main
-from ets.errors import EngineError
+from ets.errors import EngineError, EngineLostError
 from ets.step import Prefix, Step
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 
@@ -38,6 +39,8 @@ class Policy(ScriptedPolicy):
             subprocess.run(["echo", "an engine talks"], check=True)
         if self.kind == "broken":
             raise EngineError("the engine died\nof old age")
+        if self.kind == "gone" or (self.kind == "lost" and len(prefix.steps) >= 3):
+            raise EngineLostError("the server has gone")
         return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 
     async def aclose(self) -> None:

@@ -319,6 +319,23 @@ def test_a_process_of_several_that_dies_is_told_and_its_work_is_done_again(tmp_p
     assert len(rows_of(tmp_path / "run")) == 120
 
 
+def test_a_search_that_lost_its_engine_has_no_row_and_is_searched_again(tmp_path: Path) -> None:
+    """What was found by then is no measurement of the strategy."""
+    problems = write_problems(tmp_path / "problems.jsonl", 5)
+    options = ["--dataset", str(problems), "--strategies", "rebase", "--concurrency", "1"]
+    command = [*SCRIPTED, str(tmp_path / "run"), *options]
+    loss = {**os.environ, "SCRIPTED_LOSS": "Problem 3?"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=loss)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "ets: the server has gone"
+    assert [row["id"] for row in rows_of(tmp_path / "run")] == ["p0", "p1", "p2"]
+    subprocess.run(command, check=True, capture_output=True)
+    whole = [*SCRIPTED, str(tmp_path / "whole"), *options]
+    subprocess.run(whole, check=True, capture_output=True)
+    assert len(rows_of(tmp_path / "run")) == 5
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+
+
 def test_an_error_in_one_of_several_processes_is_the_error_of_the_run(tmp_path: Path) -> None:
     problems = write_problems(tmp_path / "problems.jsonl", 4)
     command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--workers", "3"]

@@ -19,6 +19,7 @@ from ets.cli.output import open_output
 from ets.cli.tune import run_tune
 from ets.config import read_config, search_arguments
 from ets.errors import InputError, MissingExtraError
+from ets.presets import find
 from test_bench_run import row, write_problems
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "tune"]
@@ -141,3 +142,25 @@ def test_the_command_writes_a_file_for_each_width(tmp_path: Path) -> None:
         assert type(strategy).__name__.lower() == options.pop("name")
         assert options.items() <= {k: getattr(strategy, k) for k in options}.items()
         assert choice["confidence"] == 1.0
+
+
+def test_a_preset_counts_for_the_searches_and_for_the_file(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 3)
+    command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--widths", "3"]
+    command += ["--lambda-b", "1", "--preset", "search-and-learn", "--policy-option", "top_p=0.9"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    preset = find("search-and-learn").arguments
+    options = {**preset["policy_options"], "top_p": 0.9}
+    searched = json.loads((tmp_path / "run" / "run.json").read_text())["configuration"]["search"]
+    chosen = read_config(json.loads(done.stdout)["file"])
+    for found in (searched, chosen):
+        assert found["policy_options"] == options
+        assert {**preset, "policy_options": options}.items() <= found.items()
+
+
+def test_a_preset_that_there_is_not(tmp_path: Path) -> None:
+    command = [*SCRIPTED, str(tmp_path / "run"), "--preset", "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ets: there is no preset 'nonsense'")
+    assert not (tmp_path / "run").exists()

@@ -164,6 +164,44 @@ def test_unknown_engine_is_one_line() -> None:
     assert_fails_in_one_line(done, "nonsense:x", "transformers:PATH")
 
 
+LOST = "ets: the server has gone; the result is of the solutions so far"
+
+
+def test_a_lost_engine_leaves_the_answer_so_far(run: Run) -> None:
+    arguments = ("solve", "How many?", "--policy", "lost", "--prm", "x", "--width", "8")
+    shown = run(*arguments)
+    assert shown.returncode == 2
+    assert shown.stderr.splitlines()[-1] == LOST
+    assert re.search(r"^ended +early: an engine was lost *$", shown.stdout, re.MULTILINE)
+    done = run(*arguments, "--json")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == LOST
+    record = json.loads(done.stdout)
+    assert (record["end"], record["lost"]) == ("engine_lost", "the server has gone")
+    assert 0 < len(record["trajectories"]) < 8
+    assert f"Answer  {record['answer']} " in shown.stdout
+
+
+def test_a_lost_engine_among_many_problems(run: Run, tmp_path: Path) -> None:
+    """Each has its answer so far; the sum and the error come behind them."""
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "How many?"}\n{"problem": "How much?"}\n')
+    arguments = ("solve", str(problems), "--policy", "lost", "--prm", "x", "--width", "8")
+    shown = run(*arguments)
+    assert shown.returncode == 2
+    assert shown.stderr.splitlines()[-1] == LOST
+    assert "How many?" in shown.stdout
+    assert "How much?" in shown.stdout
+    done = run(*arguments, "--json")
+    assert done.returncode == 2
+    assert [json.loads(line)["end"] for line in done.stdout.splitlines()] == ["engine_lost"] * 2
+
+
+def test_an_engine_lost_before_any_answer_is_an_error(run: Run) -> None:
+    done = run("solve", "How many?", "--policy", "gone", "--prm", "x")
+    assert_fails_in_one_line(done, "ets: the server has gone\n")
+
+
 def test_debug_shows_the_trace(run: Run) -> None:
     done = run("solve", "x", "--policy", "broken", "--debug")
     assert done.returncode == 2

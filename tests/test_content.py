@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,58 @@ def test_ordinary_ids_are_those_of_the_whole_text(tokenizer: PreTrainedTokenizer
         )
 
     check()
+
+
+def copied(tokenizer: PreTrainedTokenizerFast, control: Collection[int], secret: str) -> Any:
+    """A tokenizer read anew from its JSON, without the control tokens if there is a `secret`."""
+    from tokenizers import AddedToken, Tokenizer
+
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state |= {"truncation": None, "padding": None, "post_processor": None}
+    if secret:
+        vocab = state["model"]["vocab"]
+        state["added_tokens"] = [
+            token if token["id"] not in control else token | {"content": f"{secret}{token['id']}"}
+            for token in state["added_tokens"]
+            if token["id"] not in control or token["content"] not in vocab
+        ]
+    made = Tokenizer.from_str(json.dumps(state))
+    if secret:
+        made.add_special_tokens([AddedToken(secret, special=True, normalized=False)])
+    return made
+
+
+def test_ids_are_those_of_copies_of_the_whole_tokenizer(tokenizer: PreTrainedTokenizerFast) -> None:
+    word = tokenizer.convert_tokens_to_ids("user")
+    encoder = ContentEncoder(tokenizer, name="x", forbidden=[word])
+    slow = ContentEncoder(tokenizer, name="x", forbidden=[word])
+    slow._known = copied(tokenizer, slow.control_ids, "")
+    slow._plain = (copied(tokenizer, slow.control_ids, "0123456789abcdef"), "0123456789abcdef")
+    turn, end = (control_of(tokenizer) * 2)[:2]
+
+    @settings(deadline=None, max_examples=40)
+    @given(HOSTILE, HOSTILE, HOSTILE)
+    def check(first: str, between: str, second: str) -> None:
+        for pieces in (
+            [turn, "user\n", Content(first), between, Content(second), end, "\n"],
+            [Content(first), between, Content(second)],
+        ):
+            assert encoder.encode(pieces) == slow.encode(pieces)
+
+    check()
+
+
+def test_an_encoder_shares_the_vocabulary(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Who copies it takes seconds for 150,000 tokens."""
+    encoder = ContentEncoder(tokenizer, name="x")
+    plain, _ = encoder._plain_copy()
+    model: Any = tokenizer.backend_tokenizer.model
+    assert model.dropout is None
+    model.dropout = 0.5
+    try:
+        assert [own.model.dropout for own in (encoder._known, plain)] == [0.5, 0.5]
+    finally:
+        model.dropout = None
 
 
 def test_a_forged_text_keeps_the_ids_around_it(tokenizer: PreTrainedTokenizerFast) -> None:

@@ -411,18 +411,19 @@ def test_options_get_shares_on_a_gpu_only(folder: Path, monkeypatch: pytest.Monk
     policy = engine(folder, "Qwen2.5-Math-1.5B-Instruct", temperature=0.7)
     prm = engine(folder, "Qwen2.5-Math-PRM-7B", gpu_memory_utilization=0.6)
     monkeypatch.setattr(module, "gpu_bytes", lambda: None)
-    unchanged = with_shares(policy, prm, NONE, width=8, max_tokens=512)
-    assert unchanged == ({"temperature": 0.7}, {"gpu_memory_utilization": 0.6}, {})
+    told = {"max_tokens": 512}
+    without = with_shares(policy, prm, NONE, width=8, max_tokens=512)
+    assert without == ({"temperature": 0.7, **told}, {"gpu_memory_utilization": 0.6, **told}, {})
     monkeypatch.setattr(module, "gpu_bytes", lambda: 40 * GIB)
     of_policy, of_prm, _ = with_shares(policy, prm, NONE, width=8, max_tokens=512)
     assert of_policy["temperature"] == 0.7
     assert of_policy["gpu_memory_utilization"] == pytest.approx(0.92 - 0.6 - 0.5 / 40, abs=1e-3)
-    assert of_prm == {"gpu_memory_utilization": 0.6}
+    assert of_prm == {"gpu_memory_utilization": 0.6, **told}
     in_name = Engine(f"{prm.name}?gpu_memory_utilization=0.6")
     _, of_prm, _ = with_shares(policy, in_name, NONE, width=8, max_tokens=512)
-    assert of_prm == {}, "given twice is an error"
+    assert of_prm == told, "given twice is an error"
     absent = Engine("vllm:/absent/checkpoint")
-    assert with_shares(absent, prm, NONE, width=8, max_tokens=512)[0] == {}
+    assert with_shares(absent, prm, NONE, width=8, max_tokens=512)[0] == told
     monkeypatch.setattr(module, "gpu_bytes", lambda: 12 * GIB)
     with pytest.warns(UserWarning, match="do not seem to fit on one GPU of 12.0 GiB"):
         with_shares(policy, Engine(prm.name), NONE, width=8, max_tokens=512)

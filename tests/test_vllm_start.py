@@ -162,3 +162,44 @@ def test_the_last_words_of_an_engine(log: str, words: str) -> None:
     Path(files.argv[1]).write_text(log)
     assert files.last_words(otherwise="from vLLM").startswith(words)
     files.remove()
+
+
+LEAKY = """
+import multiprocessing, os
+from multiprocessing.shared_memory import SharedMemory
+
+def engine():
+    worker = multiprocessing.get_context("spawn").Process(target=leak)
+    worker.start()
+    worker.join()
+
+def leak():
+    SharedMemory(create=True, size=100)
+    os._exit(1)
+"""
+USES_LEAKY = """
+import multiprocessing, sys
+import leaky
+from ets.vllm_start import STARTS
+
+with STARTS.running(cpu=True, argv=tuple(sys.argv[1:])):
+    process = multiprocessing.get_context("spawn").Process(target=leaky.engine)
+    process.start()
+process.join()
+"""
+
+
+def test_what_an_engines_workers_leave_behind_is_told_in_its_log(tmp_path: Path) -> None:
+    (tmp_path / "leaky.py").write_text(LEAKY)
+    (tmp_path / "script.py").write_text(USES_LEAKY)
+    ids, log = tmp_path / "ids", tmp_path / "engine.log"
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), str(ids), str(log)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert len(ids.read_text().split()) == 2
+    assert wait_until(lambda: "1 leaked shared_memory objects" in log.read_text())

@@ -11,7 +11,8 @@ the end of a turn.
 
 from __future__ import annotations
 
-import json
+import copy
+import itertools
 import secrets
 import threading
 from bisect import bisect_right
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ets.errors import EngineError
 
 if TYPE_CHECKING:
+    from tokenizers import AddedToken, Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 
@@ -77,6 +79,9 @@ class _Token:
 class ContentEncoder:
     """Encodes pieces with a fast tokenizer, whose settings it neither changes nor follows later.
 
+    Its own tokenizers share the model, which is vocabulary and merges, with the one that is given:
+    a copy of 150,000 tokens takes a second or more.
+
     Control tokens are the added tokens that are flagged special and those that look like markup
     (`<think>`, `<tool_call>`, `[INST]`: in angle or square brackets). Added white space and words,
     which some vocabularies need for plain text, are none. `forbidden` are further ids that no
@@ -103,13 +108,16 @@ class ContentEncoder:
         if not tokenizer.is_fast:
             raise EngineError(f"the tokenizer of {name!r} is no fast one: it has no tokenizer.json")
         self._name = name
-        self._state: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
-        self._known = _tokenizer(self._state)
-        self._front = _front(tokenizer.backend_tokenizer)
-        added = self._state["added_tokens"]
-        self.control_ids = frozenset(token["id"] for token in added if _is_control(token))
+        backend = tokenizer.backend_tokenizer
+        self._added: dict[int, AddedToken] = dict(
+            sorted(backend.get_added_tokens_decoder().items())
+        )
+        self._known = self._sharing(backend, self._added)
+        self._front = _front(backend)
+        self.control_ids = frozenset(
+            own for own, token in self._added.items() if _is_control(token)
+        )
         """Ids that no content produces."""
-        self._strips = {token["id"]: (token["lstrip"], token["rstrip"]) for token in added}
         self._forbidden = frozenset(forbidden)
         self._unknown = tokenizer.unk_token_id
         self._unknown_text = tokenizer.unk_token
@@ -163,10 +171,9 @@ class ContentEncoder:
                     if token.id not in self.control_ids or token.id == self._unknown:
                         continue
                     start, end = position + token.start, position + token.end
-                    left, right = self._strips[token.id]
-                    if left:
+                    if self._added[token.id].lstrip:
                         start = len(text[:start].rstrip())
-                    if right:
+                    if self._added[token.id].rstrip:
                         end = len(text) - len(text[end:].lstrip())
                     found.append(_Token(token.id, start, end))
             position += len(stretch)
@@ -210,25 +217,45 @@ class ContentEncoder:
         with self._lock:
             if self._plain is None:
                 secret = secrets.token_hex(16)
-                known = self._state["model"]["vocab"]
-                words = set(known) if isinstance(known, dict) else {word for word, _ in known}
-                added = []
-                for token in self._state["added_tokens"]:
+                added: dict[int, AddedToken] = {}
+                for own, token in self._added.items():
                     if not _is_control(token):
-                        added.append(token)
-                    elif token["content"] not in words:
+                        added[own] = token
+                    elif self._known.model.token_to_id(token.content) is None:
                         # Left out, it would shift the ids of those behind it.
-                        added.append(token | {"content": f"{secret}-{token['id']}"})
-                made = _tokenizer(self._state | {"added_tokens": added})
-                for token in added:
-                    if made.token_to_id(token["content"]) != token["id"]:
-                        raise EngineError(
-                            f"the tokenizer of {self._name!r} cannot be copied: its token "
-                            f"{token['content']!r} gets another id than {token['id']}"
-                        )
+                        added[own] = _renamed(token, f"{secret}-{own}")
+                made = self._sharing(self._known, added)
                 made.add_special_tokens([AddedToken(secret, special=True, normalized=False)])
                 self._plain = (made, secret)
             return self._plain
+
+    def _sharing(self, backend: Tokenizer, added: dict[int, AddedToken]) -> Any:
+        """A tokenizer over the same vocabulary, which is not copied, with these added tokens.
+
+        It has no truncation, no padding, and no post-processor, which would trim offsets.
+
+        # Errors
+        `EngineError` if a token gets another id there.
+        """
+        from tokenizers import Tokenizer
+
+        made = Tokenizer(backend.model)
+        # Copies, or who sets an option of theirs later would set it here. Before the tokens are
+        # added, since those may be normalised.
+        if backend.normalizer is not None:
+            made.normalizer = copy.deepcopy(backend.normalizer)
+        if backend.pre_tokenizer is not None:
+            made.pre_tokenizer = copy.deepcopy(backend.pre_tokenizer)
+        # An id follows from the order; one call for neighbours of a kind, since each takes a while.
+        for special, group in itertools.groupby(added.values(), lambda token: token.special):
+            (made.add_special_tokens if special else made.add_tokens)(list(group))
+        for own, token in added.items():
+            if made.token_to_id(token.content) != own:
+                raise EngineError(
+                    f"the tokenizer of {self._name!r} cannot be copied: its token "
+                    f"{token.content!r} gets another id than {own}"
+                )
+        return made
 
     def _broken(self, token: _Token) -> list[_Token]:
         """A token as those of its characters."""
@@ -252,12 +279,16 @@ class ContentEncoder:
         return [_Token(own, token.start, token.end) for own in ids]
 
 
-def _tokenizer(state: dict[str, Any]) -> Any:
-    """A tokenizer of its own, without truncation, padding and what trims offsets."""
-    from tokenizers import Tokenizer
+def _renamed(token: AddedToken, content: str) -> AddedToken:
+    from tokenizers import AddedToken
 
-    return Tokenizer.from_str(
-        json.dumps(state | {"truncation": None, "padding": None, "post_processor": None})
+    return AddedToken(
+        content,
+        single_word=token.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        normalized=token.normalized,
+        special=token.special,
     )
 
 
@@ -272,9 +303,9 @@ def _front(backend: Any) -> tuple[int, ...]:
     return tuple(front)
 
 
-def _is_control(token: dict[str, Any]) -> bool:
-    content = token["content"].strip()
-    return bool(token["special"]) or (content[:1], content[-1:]) in (("<", ">"), ("[", "]"))
+def _is_control(token: AddedToken) -> bool:
+    content = token.content.strip()
+    return bool(token.special) or (content[:1], content[-1:]) in (("<", ">"), ("[", "]"))
 
 
 def _tokens(encoding: Any) -> list[_Token]:

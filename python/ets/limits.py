@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+from ets.context_need import context_need
 from ets.policy.thinking import MAX_DEPTH, MAX_STEP_TOKENS, MAX_TOKENS, Thinking
 
 PRMThinking = Literal["read", "skip"]
@@ -47,7 +48,7 @@ class Limits:
         steps, tokens, depth = (
             default if value is None else value for value, default in zip(given, usual, strict=True)
         )
-        tokens = _within("policy", context_of(policy), tokens)
+        tokens = _within("policy", policy, tokens)
         most = context_of(prm)
         reads = prm_thinking != "skip"
         if thinks and prm_thinking is None and most is not None and most < tokens:
@@ -59,7 +60,7 @@ class Limits:
                 tokens,
             )
         if reads:
-            tokens = _within("PRM", most, tokens)
+            tokens = _within("PRM", prm, tokens)
         return cls(steps, tokens, depth, reads)
 
 
@@ -69,6 +70,11 @@ def thinking_of(policy: object) -> Thinking | None:
     return found if isinstance(found, Thinking) else None
 
 
+def usual_max_tokens(policy: object) -> int:
+    """Tokens of a solution that a search allows a policy unless told otherwise."""
+    return (PLAIN if thinking_of(policy) is None else THINKING)[1]
+
+
 def context_of(engine: object) -> int | None:
     """Tokens of prompt and solution that a policy or PRM of ours reads; None where not known."""
     texts = getattr(engine, "prompt", None) or getattr(engine, "format", None)
@@ -76,14 +82,27 @@ def context_of(engine: object) -> int | None:
     return length if isinstance(length, int) else None
 
 
-def _within(who: str, context: int | None, tokens: int) -> int:
+def _within(who: Literal["policy", "PRM"], engine: object, tokens: int) -> int:
+    context = context_of(engine)
     if context is None or context >= tokens:
         return tokens
     _LOG.warning(
         "max_tokens is %d, but the %s reads at most %d tokens, its prompt included: what is longer "
-        "is cut there",
+        "is cut there%s",
         tokens,
         who,
         context,
+        _what_would_help(who, engine, tokens),
     )
     return context
+
+
+def _what_would_help(who: Literal["policy", "PRM"], engine: object, tokens: int) -> str:
+    """Of an engine of ours on vLLM, which was started with less than its checkpoint reads."""
+    started = getattr(engine, "engine", None)
+    length = getattr(started, "max_model_len", None)
+    most = getattr(started, "checkpoint_len", None)
+    if not isinstance(length, int) or not isinstance(most, int) or most <= length:
+        return ""
+    wanted = min(most, context_need(who, tokens).tokens)
+    return f"; load it with max_model_len={wanted} (its checkpoint reads {most})"

@@ -5,18 +5,24 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ets.device_start import one_start
 from ets.errors import InputError
 from ets.extras import needs
+from ets.source import Source
 
 if TYPE_CHECKING:
     import torch
 
+_LOG = logging.getLogger("ets.transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
+_SMALL_BYTES = 1 << 30
+"""A checkpoint below it loads before one could read that it does."""
 
 
 def need_torch() -> None:
@@ -42,7 +48,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         picked = torch.device(device)
-        torch.empty(1, device=picked)
+        with one_start(cpu=picked.type == "cpu"):  # the first touch makes a context there
+            torch.empty(1, device=picked)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"device {str(device)!r} cannot be used: {reason}") from error
@@ -67,12 +74,19 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 
 
 @contextmanager
-def without_load_report(name: str) -> Iterator[None]:
-    """Keep quiet what transformers says of the weights of `name` while it loads them.
+def loading(source: Source) -> Iterator[None]:
+    """Inside, transformers loads a checkpoint; the log says so, and how long it took.
 
-    What it logs of them is read as data. Its bar stays where `name` is no folder, since the switch
-    turns off those of downloads too.
+    What transformers says of the weights is kept quiet, since it is read as data. Its bar stays
+    where `source` is no folder, as the switch turns off those of downloads too.
     """
+    name = source.path
+    size = source.weights_bytes()
+    known = "" if size is None else f" ({size / 1e9:.1f} GB)"
+    level_said = logging.DEBUG if size is not None and size < _SMALL_BYTES else logging.INFO
+    first = "downloading and " if source.to_download else ""
+    begin = time.perf_counter()
+    _LOG.log(level_said, "%s: %sloading the model%s", source.name, first, known)
     from transformers.utils import logging as of_transformers
 
     logger = logging.getLogger("transformers")
@@ -87,6 +101,7 @@ def without_load_report(name: str) -> Iterator[None]:
         logger.setLevel(level)
         if bars:
             of_transformers.enable_progress_bar()
+    _LOG.log(level_said, "%s: loaded in %.1f s", source.name, time.perf_counter() - begin)
 
 
 def one_line(error: BaseException) -> str:

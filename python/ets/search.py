@@ -20,7 +20,7 @@ from ets.errors import InputError
 from ets.in_flight import in_flight
 from ets.kv_share import KVShares
 from ets.kv_space import HasKVSpace
-from ets.limits import PLAIN, Limits, PRMThinking, thinking_of
+from ets.limits import Limits, PRMThinking, thinking_of
 from ets.loop_thread import LoopThread, Stream
 from ets.memory import Engine, with_shares
 from ets.policy import Policy, load_policy
@@ -141,7 +141,7 @@ class Search:
             Engine(prm, prm_options or {}),
             Engine(embedder if embedding else None, embedder_options or {}),
             width=self.strategy.width,
-            max_tokens=max_tokens or PLAIN[1],
+            max_tokens=max_tokens,
         )
         try:
             writer = self._own(policy, load_policy(policy, **of_policy))

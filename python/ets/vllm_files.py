@@ -29,6 +29,11 @@ class EngineFiles:
         """The arguments of `ets.vllm_process`."""
         return tuple(str(path) for path in (self._ids, self._log) if path)
 
+    @property
+    def log(self) -> Path | None:
+        """What the processes print; None where that goes to the terminal."""
+        return self._log
+
     def process_ids(self) -> list[int]:
         """The processes that have come up so far."""
         return [int(line) for line in self._ids.read_text().split()] if self._ids.exists() else []

@@ -8,17 +8,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ets.context_need import ContextNeed
 from ets.errors import EngineError, InputError
-from ets.extras import needs
+from ets.extras import TESTED, needs
 from ets.kv_space import KVSpace
 from ets.source import Source
 from ets.tokenizer import load_config
 from ets.vllm_start import STARTS, in_process_worker
 
-TESTED_VERSION = "0.32.0"
+_LOG = logging.getLogger("ets.vllm")
 _CPU_CONTEXT = 4096
 _CPU_KV_BYTES = 1 << 30
 
@@ -33,8 +35,15 @@ def on_cpu() -> bool:
     return bool(current_platform.is_cpu())
 
 
-def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
-    """vLLM's configuration of one engine; every mistake in `options` shows here."""
+def configure(
+    model: str, options: dict[str, Any], *, cpu: bool, need: ContextNeed | None = None
+) -> Any:
+    """vLLM's configuration of one engine; every mistake in `options` shows here.
+
+    `need` limits the context where `options` do not say `max_model_len`.
+    """
+    if "vllm.engine.arg_utils" not in sys.modules:
+        _LOG.info("vllm:%s: importing vLLM", model)
     # The first is for the PRM, which would otherwise import it while a thread imports the rest of
     # vLLM: two threads in modules that import each other can see half of one.
     with needs("vllm", "vllm"):
@@ -47,14 +56,16 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
     if unknown := sorted(set(options) - known):
         raise InputError(f"unknown option {unknown[0]!r} for the vLLM engine of {model!r}")
     source = Source.of(model, options)
-    checkpoint = load_config(source)
+    stated = getattr(load_config(source).get_text_config(), "max_position_embeddings", None)
+    if options.get("max_model_len") is None:
+        options = {**options, "max_model_len": _context(model, stated, need, cpu=cpu)}
     always: dict[str, Any] = {
         "enable_prefix_caching": True,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
     if cpu:
-        always |= _cpu_defaults(checkpoint, options)
+        always |= _cpu_defaults(options)
     # Offline, vLLM looks for models in the usual cache only.
     path = (source.folder() if is_offline_mode() else None) or source.path
     options = {**always, **options, "model": path}
@@ -70,7 +81,7 @@ def configure(model: str, options: dict[str, Any], *, cpu: bool) -> Any:
         except (ValueError, TypeError, OSError, RuntimeError, NotImplementedError) as error:
             raise EngineError(
                 f"vLLM cannot serve {model!r}: {gist(error)} "
-                f"(vLLM {_version()}, tested with {TESTED_VERSION})"
+                f"(vLLM {_version()}, tested up to {TESTED['vllm']})"
             ) from error
     if not STARTS.users("VLLM_LOGGING_LEVEL"):
         # It prints a trace for an engine that ends, where our error is enough. Not set before now,
@@ -106,19 +117,33 @@ def kv_space(config: Any) -> KVSpace:
     return KVSpace(tokens=tokens * engines, block_size=size)
 
 
-def _cpu_defaults(checkpoint: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def _context(model: str, stated: int | None, need: ContextNeed | None, *, cpu: bool) -> int | None:
+    """The context that is chosen here; None for the checkpoint's own, which vLLM knows best."""
+    limits = [] if need is None else [(need.tokens, need.why)]
+    if cpu:
+        limits.append((_CPU_CONTEXT, "the most that is taken on a CPU unless told otherwise"))
+    tokens, why = min(limits, default=(stated, ""))
+    if tokens is None or (stated is not None and stated <= tokens):
+        return None
+    _LOG.info(
+        "vllm:%s: max_model_len %s (%s); the checkpoint has %s",
+        model,
+        f"{tokens:,}",
+        why,
+        "no limit" if stated is None else f"{stated:,}",
+    )
+    return tokens
+
+
+def _cpu_defaults(options: Mapping[str, Any]) -> dict[str, Any]:
     """What vLLM needs on a CPU so that seeds, the prefix cache and two engines work."""
-    limit = getattr(checkpoint.get_text_config(), "max_position_embeddings", None)
-    context = options.get("max_model_len")
-    if context is None and (limit is None or limit > _CPU_CONTEXT):
-        context = _CPU_CONTEXT  # else what the checkpoint states, which vLLM knows best
+    context = options["max_model_len"]
     defaults: dict[str, Any] = {
         "dtype": "float32",  # without AVX512-BF16, bf16 takes several times as long
         "enforce_eager": True,
         "block_size": 32,  # 16 fails; the default of 128 makes prefix hits rare
         # A request with a seed kills the engine when its prefill comes in chunks.
         "enable_chunked_prefill": False,
-        **({"max_model_len": context} if context else {}),
         "max_num_batched_tokens": max(context, _CPU_CONTEXT) if context else _CPU_CONTEXT,
     }
     if all(

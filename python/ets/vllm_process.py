@@ -12,6 +12,15 @@ import sys
 import threading
 import time
 import warnings
+from multiprocessing import resource_tracker
+from typing import Any
+
+_WORKER = "--worker"
+"""Added to what the processes are told that this one starts."""
+_LINE = (
+    "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] "
+    "%(message)s"
+)
 
 
 def _print_to(path: str) -> None:
@@ -19,6 +28,29 @@ def _print_to(path: str) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+
+
+def _log_what_goes_on() -> None:
+    """vLLM's lines of information too, for the file: `ets.vllm_phases` reads them there.
+
+    vLLM itself would take the level of the user's process, and leaves this handler alone where its
+    configuration says not to configure logging.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(_LINE, "%m-%d %H:%M:%S"))
+    logger = logging.getLogger("vllm")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _track_apart() -> None:
+    """What this process and its workers share has a tracker of its own, started when it is needed.
+
+    The parent's would say on the user's terminal, at the very end, what an engine left behind.
+    """
+    tracker: Any = resource_tracker._resource_tracker
+    tracker._fd = tracker._pid = None
 
 
 def _end_with(parent: int) -> None:
@@ -31,11 +63,16 @@ def _end_with(parent: int) -> None:
 if __name__ == "__mp_main__":
     # An interrupt from the keyboard is for the program, which then ends its engines in good order.
     os.setpgid(0, 0)
-    if len(sys.argv) > 1:
-        with open(sys.argv[1], "a", encoding="ascii") as ids:
+    files = [word for word in sys.argv[1:] if word != _WORKER]
+    if files:
+        with open(files[0], "a", encoding="ascii") as ids:
             ids.write(f"{os.getpid()}\n")
-    if len(sys.argv) > 2:
-        _print_to(sys.argv[2])
+    if len(files) > 1:
+        _print_to(files[1])
+        _log_what_goes_on()
+    if _WORKER not in sys.argv:
+        _track_apart()
+        sys.argv.append(_WORKER)
     warnings.simplefilter("ignore", FutureWarning)
     # Speaks before vLLM has read its own logging level.
     logging.getLogger("vllm.triton_utils.importing").setLevel(logging.ERROR)

@@ -53,8 +53,6 @@ class _Starts:
         self._environment: dict[str, str | None] = {}
         self._preparation: Any = None
         self._starters = threading.local()
-        self.one_by_one = threading.Lock()
-        """Held by starts that measure the free memory of a GPU, which others must not change."""
 
     @contextmanager
     def running(self, *, cpu: bool, argv: tuple[str, ...] = ()) -> Iterator[None]:

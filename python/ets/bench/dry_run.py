@@ -25,7 +25,7 @@ from ets.doctor.prm import examine_prm
 from ets.doctor.report import Report
 from ets.embed import Embedder
 from ets.errors import EngineError, InputError, MissingExtraError
-from ets.memory import shared_options
+from ets.memory import Engine, planned_tokens, shared_options
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.problems import Problem
@@ -149,7 +149,8 @@ def _load(grid: Grid) -> _Engines:
 
 async def _examined(grid: Grid, engines: _Engines) -> list[Report]:
     said, (writer, judge, embedder) = grid.search, engines
-    load = Load(max(grid.widths), said.get("max_tokens", 1024))
+    engine = Engine(said.get("policy", "demo"), said.get("policy_options", {}))
+    load = Load(max(grid.widths), planned_tokens(engine, said.get("max_tokens")))
     reports = [
         writer
         if isinstance(writer, Report)

@@ -17,6 +17,7 @@ from ets.bench.statistics import Interval
 from ets.bench.summary import Line, summarise
 from ets.cli.output import Output
 from ets.cli.summary import print_notes
+from ets.cli.waiting import Waiting
 from ets.engine_load import EngineLoad
 
 
@@ -59,7 +60,7 @@ def _engine_loads(rows: Sequence[dict[str, Any]]) -> dict[str, EngineLoad]:
 
 def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
     """Search what is missing in the folder, with a bar; all of its rows."""
-    with Progress(
+    progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -68,7 +69,8 @@ def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
         console=output.progress,
         transient=True,
         disable=not output.live,
-    ) as progress:
+    )
+    with progress, Waiting(output, clock=False):
         return run(grid, folder, _Watch(progress, grid.search.get("vote", "weighted")))
 
 

@@ -15,11 +15,9 @@ from ets.cli.output import Output
 from ets.cli.waiting import Waiting
 from ets.doctor import Engines, Load, Report, Shown, examinations, examine_memory
 from ets.errors import InputError
-from ets.memory import Engine
+from ets.memory import Engine, planned_tokens
 from ets.strategy_names import DEFAULT_WIDTH
 
-_MAX_TOKENS = 1024
-"""As `Search` has it."""
 _GIB = 1 << 30
 _SAME = 0.1
 """How far a GPU may be from the size that is said: a 4090 \"of 24 GB\" has 23.5 GiB."""
@@ -41,11 +39,13 @@ def run_doctor(
     policy, prm = said.get("policy"), said.get("prm")
     if policy is None and prm is None:
         policy, prm = "demo", "demo"
+    writer = Engine(policy, said.get("policy_options", {}))
     load = Load(
-        said.get("strategy", {}).get("width", DEFAULT_WIDTH), said.get("max_tokens", _MAX_TOKENS)
+        said.get("strategy", {}).get("width", DEFAULT_WIDTH),
+        planned_tokens(writer, said.get("max_tokens")),
     )
     engines = Engines(
-        Engine(policy, said.get("policy_options", {})),
+        writer,
         Engine(prm, said.get("prm_options", {})),
         Engine(said.get("embedder"), said.get("embedder_options", {})),
     )

@@ -29,6 +29,7 @@ from ets.cli.summary import (
     print_votes,
     result_line,
 )
+from ets.cli.waiting import Waiting
 from ets.cli.watch import Watch
 from ets.errors import EngineLostError, InputError
 from ets.problems import Problem
@@ -64,7 +65,7 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
     view = LiveView(setup.title, problem.text, watch, output.progress.height)
     try:
         live = Live(view, console=output.progress, refresh_per_second=8)
-        with live if output.live else nullcontext():
+        with live if output.live else nullcontext(), Waiting(output, clock=False):
             try:
                 result = _watched(setup.with_strategy(watch), problem)
                 watch.end(result.tree.nodes)
@@ -152,7 +153,7 @@ def solve_many(
     # a second console on the same terminal would write into the progress bar
     console = output.progress if output.live and output.console.is_terminal else output.console
     try:
-        with progress, setup.open() as search:
+        with progress, Waiting(output, clock=False), setup.open() as search:
             task = progress.add_task(setup.title, total=len(problems), right="")
             texts = (problem.text for problem in problems)
             stream = search.map(texts, concurrency=concurrency)

@@ -19,12 +19,14 @@ _LOGGER = "ets"
 class Waiting(logging.Handler):
     """Inside, records of the logger `ets` show on standard error, with the seconds since the start.
 
-    On a terminal the last one stands beside a clock; elsewhere each is a line.
+    On a terminal the last one stands beside a clock; elsewhere each is a line, and so it is with
+    `clock=False`, for where a live view of another kind is shown: the lines go above it.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, clock: bool = True) -> None:
         super().__init__(logging.INFO)
         self._output = output
+        self._clock = clock and output.live
         self._begin = time.perf_counter()
         self._said = "starting"
         self._spinner = Spinner("dots")
@@ -39,19 +41,21 @@ class Waiting(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Show one record."""
         self._said = " ".join(record.getMessage().split())
-        if not self._output.live:
+        if record.levelno >= logging.WARNING:
+            self._output.note(self._said)
+        elif not self._clock:
             self._output.progress.print(
                 f"[{self._seconds()}] {self._said}", style="dim", markup=False, soft_wrap=True
             )
 
     def pause(self) -> None:
         """Clear the line, so that something else can be printed."""
-        if self._output.live:
+        if self._clock:
             self._live.stop()
 
     def resume(self) -> None:
         """Show the line again."""
-        if self._output.live:
+        if self._clock:
             self._live.start()
 
     def __enter__(self) -> Waiting:

@@ -63,10 +63,16 @@ def _report(plan: MemoryPlan, engines: Engines, load: Load) -> Report:
             report.find("note", f"{part.part}: {note}")
     if not plan.fits:
         held = sum(part.weight_bytes + part.overhead_bytes for part in plan.parts)
+        contexts = " and ".join(
+            f"of a context of {part.context:,} tokens in the {part.part}"
+            for part in plan.parts
+            if part.share is not None and part.solutions >= 1 and part.kv_tokens < part.context
+        )
+        lacking = contexts or f"of a solution of {load.max_tokens} tokens in each"
         report.find(
             "bad",
             f"it does not fit: weights and what is needed beside them come to {_gib(held)}, and "
-            f"there is no room for the KV cache of a solution of {load.max_tokens} tokens in each",
+            f"there is no room for the KV cache {lacking}",
             _what_helps(plan, engines, load),
         )
         return report
@@ -132,6 +138,8 @@ def _what_helps(plan: MemoryPlan, engines: Engines, load: Load) -> str:
             found.append(f"{what} ({most} solution{'s' * (most > 1)})")
     if plan.fits:
         found.append("a smaller max_tokens; kv_budget='auto' keeps a search within the cache")
+    elif any(part.solutions >= 1 and part.kv_tokens < part.context for part in plan.parts):
+        found.append("a smaller max_model_len")
     elif not found:
         found.append("a smaller PRM or policy, or a larger GPU")
     return "; ".join(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.device_start import one_start
 from ets.errors import EngineError
 from ets.extras import needs
-from ets.loading import need_torch, one_line, pick_device, positive, without_load_report
+from ets.loading import loading, need_torch, one_line, pick_device, positive
+from ets.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +49,9 @@ class SentenceTransformersEmbedder:
         positive(max_batch=max_batch)
         self._name = fspath(name_or_path)
         self._max_batch = max_batch
-        self._model = _load(self._name, str(pick_device(device)))
+        picked = pick_device(device)
+        with one_start(cpu=picked.type == "cpu"):
+            self._model = _load(self._name, str(picked))
         self._batcher: Batcher[str, Vector] = Batcher(self._run, name=f"embedder {self._name!r}")
 
     async def embed(self, text: str) -> Vector:
@@ -87,8 +92,11 @@ def _load(name: str, device: str) -> Any:
     with needs("sentence_transformers", "torch"):
         from sentence_transformers import SentenceTransformer
 
+    # A bare name is one of the library's own models.
+    ours = "/" in name or os.path.isdir(name)
+    source = Source.of(name if ours else f"sentence-transformers/{name}")
     try:
-        with without_load_report(name):
+        with loading(source):
             return SentenceTransformer(name, device=device)
     except Exception as error:
         raise EngineError(f"cannot load the embedder {name!r}: {one_line(error)}") from error

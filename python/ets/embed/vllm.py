@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.checks import check_choice
+from ets.context_need import EMBEDDING
 from ets.errors import EngineError
 from ets.source import Source
 from ets.tokenizer import load_tokenizer
@@ -33,7 +34,8 @@ class VLLMEmbedder:
     engine_options
         As those of `VLLMPolicy`; on a GPU it takes 5% of the memory unless told otherwise.
 
-    A text that is longer than the model reads is cut off there, as sentence-transformers does.
+    A text that is longer than the model reads, or than 8,192 tokens unless `max_model_len` says
+    otherwise, is cut off there, as sentence-transformers does.
 
     # Errors
     `MissingExtraError` without vLLM, `EngineError` if the model cannot be loaded (what shows only
@@ -59,6 +61,7 @@ class VLLMEmbedder:
                 "skip_tokenizer_init": True,
             },
             options=engine_options,
+            need=EMBEDDING,
         )
         self._tokenizer = load_tokenizer(Source.of(self._name, engine_options))
 

@@ -3,32 +3,30 @@
 What an engine takes beside weights and KV cache shows only when it runs, so it is assumed here, on
 the high side. Tokens that are read at once (`max_num_batched_tokens`) take up four hidden states
 and three feed-forward ones each, in half precision; a policy's samples (`max_num_seqs`) the
-vocabulary three times in float32; CUDA graphs and what libraries allocate 1 GiB. For Llama-3.1-8B
-at 8,192 tokens and 256 samples that comes to 1.4 GiB of activations, where vLLM's own logs of such
-models say 1.2 to 1.45 ("PyTorch activation peak memory takes").
+vocabulary three times in float32; CUDA graphs and what libraries allocate 1 GiB. No run of ours has
+measured it. For Llama-3.1-8B at 8,192 tokens and 256 samples it comes to 1.4 GiB of activations;
+what vLLM logs of its own profiling ("PyTorch activation peak memory takes"), in logs that people
+have made public, lies anywhere between 0.22 and 2.02 GiB, of other versions, models and options.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from ets.context_need import EMBEDDING, PROMPT_TOKENS, Part, context_need, solution_tokens
 from ets.engine_name import EngineName
 from ets.errors import InputError
 from ets.memory.model_size import ModelSize, model_size
 from ets.source import Source
 
-Part = Literal["policy", "PRM", "embedder"]
-PROMPT_TOKENS = 512
-"""Of a problem with its system prompt; search-and-learn's alone has about 250."""
 _GIB = 1 << 30
 _FIXED = _GIB
 _LARGE = 70 * _GIB
 """From here on vLLM reads 16,384 tokens and 1,024 samples at once, below 8,192 and 256."""
 _CACHE_TOKENS, _PREFILL_TOKENS, _ROWS = 32768, 8192, 64
 """The defaults of the transformers backends."""
-_EMBEDDED_TOKENS = 8192
 _BLOCK = 16
 
 
@@ -46,6 +44,8 @@ class EngineNeed:
     """Shared by all solutions of a problem."""
     solution_tokens: int
     """What one solution adds, in whole blocks."""
+    context: int = 0
+    """The longest request, which vLLM's cache has to hold or it does not start."""
     kv_fixed: int | None = None
     """The bytes of its KV cache where they do not follow from a share of the GPU."""
     share: float | None = None
@@ -73,8 +73,10 @@ def needs_of(
 ) -> EngineNeed | None:
     """What the engine of a name needs; None for one that is not on a GPU of this process.
 
-    A policy's solution takes `max_tokens`; a PRM's an eighth more, for step tags and turns. With
-    several GPUs (`tensor_parallel_size`, `pipeline_parallel_size`) it is what one of them holds.
+    A policy's solution takes `max_tokens`; a PRM's an eighth more, for step tags and turns; neither
+    more than its context leaves. The context is the option `max_model_len`, else what
+    `ets.context_need` says of the option `max_tokens` or of the argument. With several GPUs
+    (`tensor_parallel_size`, `pipeline_parallel_size`) it is what one of them holds.
 
     # Errors
     `InputError` for a name that is none, `EngineError` for a checkpoint whose size cannot be told.
@@ -107,10 +109,11 @@ def _vllm(
     kv_bytes = max(1, -(-size.kv_bytes // (min(tensor, size.kv_heads) * pipeline)))
     fixed = options.get("kv_cache_memory_bytes")
     if fixed is None and part == "embedder":
-        fixed = _EMBEDDED_TOKENS * kv_bytes
+        fixed = EMBEDDING.tokens * kv_bytes
     share = options.get("gpu_memory_utilization")
     if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
         raise InputError(f"gpu_memory_utilization must lie in (0, 1], got {share!r}")
+    context = _context(part, size, options, max_tokens, prompt_tokens)
     ids = options.get("device_ids")
     return EngineNeed(
         part=part,
@@ -121,7 +124,8 @@ def _vllm(
         + (min(samples, batched) * size.vocabulary * 12 if part == "policy" else 0),
         kv_bytes=kv_bytes,
         prompt_tokens=0 if part == "embedder" else _blocks(prompt_tokens),
-        solution_tokens=_solution(part, max_tokens),
+        solution_tokens=_solution(part, max_tokens, prompt_tokens, context),
+        context=context,
         kv_fixed=None if fixed is None else int(fixed),
         share=None if share is None else float(share),
         devices=frozenset(map(int, ids)) if ids else frozenset(range(tensor * pipeline)),
@@ -154,7 +158,7 @@ def _transformers(
         + (rows * size.vocabulary * 12 if writes else 0),
         kv_bytes=max(1, size.kv_bytes),
         prompt_tokens=prompt_tokens,
-        solution_tokens=_solution(part, max_tokens),
+        solution_tokens=_solution(part, max_tokens, prompt_tokens, size.context),
         kv_fixed=kept * size.kv_bytes,
         divides=False,
         devices=frozenset({int(device) if device.isdecimal() else 0}),
@@ -166,10 +170,25 @@ def _activations(size: ModelSize, tokens: int, tensor: int) -> int:
     return tokens * 2 * (4 * size.hidden + size.widest // tensor)
 
 
-def _solution(part: Part, max_tokens: int) -> int:
+def _context(
+    part: Part, size: ModelSize, options: Mapping[str, Any], max_tokens: int, prompt_tokens: int
+) -> int:
+    given = options.get("max_model_len")
+    if isinstance(given, int) and given > 0:
+        return given
+    if part == "embedder":
+        wanted = EMBEDDING.tokens
+    else:
+        tokens = _count(options, "max_tokens", max_tokens)
+        wanted = context_need(part, tokens, prompt_tokens=prompt_tokens).tokens
+    return min(size.context or wanted, wanted)
+
+
+def _solution(part: Part, max_tokens: int, prompt_tokens: int, context: int | None) -> int:
     if part == "embedder":  # it reads steps, and keeps none of them
         return _BLOCK
-    return _blocks(max_tokens if part != "PRM" else max_tokens + max_tokens // 8)
+    whole = solution_tokens(part, max_tokens)
+    return _blocks(whole if context is None else max(1, min(whole, context - prompt_tokens)))
 
 
 def _blocks(tokens: int) -> int:

@@ -1,4 +1,4 @@
-"""The share of a GPU that each engine is started with, where the user does not say."""
+"""The share of a GPU and the length of solutions that engines on vLLM are started with."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ets.context_need import PROMPT_TOKENS, Part, prompt_room
 from ets.engine_name import EngineName
 from ets.errors import EngineError, InputError, MissingExtraError
-from ets.memory.engine_need import PROMPT_TOKENS, EngineNeed, Part, needs_of
+from ets.limits import PLAIN, THINKING, usual_max_tokens
+from ets.memory.engine_need import EngineNeed, needs_of
 from ets.memory.memory_plan import MemoryPlan, plan_memory
+from ets.policy.named_prompt import named_prompt
+from ets.policy.prompt import PolicyPrompt
 
 _SHARE = "gpu_memory_utilization"
 _NOT_ITS = (_SHARE, "kv_cache_memory_bytes")
@@ -87,23 +91,39 @@ def shares(
 
 
 def with_shares(
-    policy: Engine, prm: Engine, embedder: Engine, *, width: int, max_tokens: int
+    policy: Engine, prm: Engine, embedder: Engine, *, width: int, max_tokens: int | None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The options of the three engines, with a share where vLLM is to run on a GPU.
+    """The options of the three engines, with what vLLM is to be started with.
 
-    What the user says stays. Nothing changes without a GPU, or where a size cannot be told: the
-    engine that is loaded next says what is wrong with its checkpoint. Engines that do not seem to
-    fit are started all the same, after a `UserWarning`.
+    Policy and PRM are told the length of the solutions, which decides their contexts; on a GPU each
+    engine gets its share. What the user says stays. Nothing changes without vLLM, and no share is
+    set where a size cannot be told: the engine that is loaded next says what is wrong with its
+    checkpoint. Engines that do not seem to fit are started all the same, after a `UserWarning`.
     """
-    engines = (policy, prm, embedder)
     options = dict(policy.options), dict(prm.options), dict(embedder.options)
-    if not any(map(_is_vllm, engines)):
+    if not any(map(_is_vllm, (policy, prm, embedder))):
         return options
+    prompt = _prompt_of(policy)
+    # Not known of a policy on a server: then what any policy may need.
+    longest = max_tokens or _usual_tokens(policy, prompt) or THINKING[1]
+    # Other policies do not set space aside for the longest solution.
+    planned = longest if max_tokens or _is_vllm(policy) else PLAIN[1]
     try:
+        for who, engine, chosen in zip(_PARTS[:2], (policy, prm), options[:2], strict=True):
+            if _is_vllm(engine) and "max_tokens" not in _all_options(who, engine):
+                chosen["max_tokens"] = longest
         size = gpu_bytes()
         if size is None:
             return options
-        plans = plan_engines(*engines, gpu_bytes=size, width=width, max_tokens=max_tokens)
+        plans = plan_engines(
+            Engine(policy.name, options[0]),
+            Engine(prm.name, options[1]),
+            embedder,
+            gpu_bytes=size,
+            width=width,
+            max_tokens=planned,
+            prompt_tokens=PROMPT_TOKENS if prompt is None else prompt_room(prompt.own_tokens),
+        )
     except (EngineError, InputError, MissingExtraError):
         return options
     for plan in plans:
@@ -131,8 +151,36 @@ def shared_options(
             said.get("embedder", "lexical") if embeds else None, said.get("embedder_options", {})
         ),
         width=width,
-        max_tokens=said.get("max_tokens", 1024),
+        max_tokens=said.get("max_tokens"),
     )
+
+
+def planned_tokens(policy: Engine, max_tokens: int | None) -> int:
+    """Tokens of a solution: what was asked for, or what a search allows such a policy.
+
+    That of a policy which cannot be told before it is loaded is taken as one that does not think.
+    """
+    return max_tokens or _usual_tokens(policy, _prompt_of(policy)) or PLAIN[1]
+
+
+def _prompt_of(policy: Engine) -> PolicyPrompt | None:
+    """The prompt of a policy, loaded or not; None where it cannot be told."""
+    if not isinstance(policy.name, str):
+        found = getattr(policy.name, "prompt", None)
+        return found if isinstance(found, PolicyPrompt) else None
+    try:
+        prompt = named_prompt(policy.name, policy.options)
+        if prompt is not None:
+            _ = prompt.own_tokens  # a template that refuses is told of when the policy is loaded
+    except (EngineError, MissingExtraError, ValueError, TypeError):
+        return None
+    return prompt
+
+
+def _usual_tokens(policy: Engine, prompt: PolicyPrompt | None) -> int | None:
+    if prompt is not None:
+        return (PLAIN if prompt.thinking is None else THINKING)[1]
+    return None if isinstance(policy.name, str) else usual_max_tokens(policy.name)
 
 
 def gpu_bytes() -> int | None:
@@ -155,6 +203,10 @@ def gpu_bytes() -> int | None:
 
 def _is_vllm(engine: Engine) -> bool:
     return isinstance(engine.name, str) and engine.name.startswith("vllm:")
+
+
+def _all_options(part: Part, engine: Engine) -> Mapping[str, Any]:
+    return EngineName.parse(part.lower(), str(engine.name), engine.options).options
 
 
 def _second_copy(policy: Engine, embedder: Engine) -> Engine:

@@ -33,6 +33,8 @@ class PartPlan:
     kv_bytes: int
     """Negative where weights and overhead alone are more than the part gets."""
     kv_tokens: int
+    context: int
+    """Tokens of its longest request."""
     solutions: int
     """Solutions of the planned length whose KV it holds at once; they share the prompt only."""
     share: float | None
@@ -75,12 +77,12 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether there is room for all weights, and in each engine for one solution."""
+        """Whether there is room for all weights, and in each cache for a solution and a context."""
         shared = [part for part in self.parts if part.share is not None]
         return (
             self.free_bytes >= 0
             and sum(part.share or 0.0 for part in shared) <= 1
-            and all(part.solutions >= 1 for part in shared)
+            and all(part.solutions >= 1 and part.kv_tokens >= part.context for part in shared)
         )
 
     @property
@@ -100,8 +102,9 @@ def plan_memory(
     """Divide one GPU among the engines that are to run on it.
 
     Each gets its weights and its overhead. Of the rest, those whose cache is not set by the user
-    get as much as the same number of solutions takes in each. Where the engines do not fit, they
-    get shares in proportion to their weights and overhead, and the plan says that it does not fit.
+    get as much as the same number of solutions takes in each, and at least their context. Where the
+    engines do not fit, they get shares in proportion to their weights and overhead, and the plan
+    says that it does not fit.
 
     # Errors
     `InputError` if a number is not positive.
@@ -117,7 +120,7 @@ def plan_memory(
         for i, need in enumerate(needs)
         if i not in open_ones
     )
-    room = _divided([needs[i] for i in open_ones], max(0, usable - taken))
+    room = _divided([needs[i] for i in open_ones], max(0, usable - taken), gpu_bytes)
     for i, size in zip(open_ones, room, strict=True):
         units[i] = size * _UNITS // gpu_bytes
     parts = tuple(_part(need, gpu_bytes, units[i]) for i, need in enumerate(needs))
@@ -135,18 +138,41 @@ def _said(need: EngineNeed, gpu_bytes: int) -> int | None:
     return None
 
 
-def _divided(needs: Sequence[EngineNeed], room: int) -> list[int]:
+def _divided(needs: Sequence[EngineNeed], room: int, gpu_bytes: int) -> list[int]:
     """The bytes of each, together at most `room`."""
     held = [need.weight_bytes + need.overhead_bytes for need in needs]
-    prompts = [need.prompt_tokens * need.kv_bytes for need in needs]
-    each = [need.solution_tokens * need.kv_bytes for need in needs]
-    rest = room - sum(held) - sum(prompts)
-    if rest < sum(each):
-        return [room * part // sum(held) for part in held]
-    return [
-        mine + prompt + rest * one // sum(each)
-        for mine, prompt, one in zip(held, prompts, each, strict=True)
+    empty = [
+        mine + need.prompt_tokens * need.kv_bytes for mine, need in zip(held, needs, strict=True)
     ]
+    each = [need.solution_tokens * need.kv_bytes for need in needs]
+    least = [
+        _whole_units(mine + need.context * need.kv_bytes, gpu_bytes)
+        for mine, need in zip(held, needs, strict=True)
+    ]
+    if room < sum(map(max, least, map(sum, zip(empty, each, strict=True)))):
+        return [room * part // sum(held) for part in held]
+    found = list(least)
+    # Those whose context is more than their part get just that, and the others divide the rest.
+    evenly = list(range(len(needs)))
+    while evenly:
+        rest = room - sum(least[i] for i in range(len(needs)) if i not in evenly)
+        rest -= sum(empty[i] for i in evenly)
+        a_round = sum(each[i] for i in evenly)
+        for i in evenly:
+            found[i] = empty[i] + rest * each[i] // a_round
+        short = [i for i in evenly if found[i] < least[i]]
+        if not short:
+            break
+        for i in short:
+            found[i] = least[i]
+        evenly = [i for i in evenly if i not in short]
+    return found
+
+
+def _whole_units(size: int, gpu_bytes: int) -> int:
+    """The least bytes that are a share of four decimals and not less than `size`."""
+    units = -(-size * _UNITS // gpu_bytes)
+    return -(-units * gpu_bytes // _UNITS)
 
 
 def _part(need: EngineNeed, gpu_bytes: int, units: int | None) -> PartPlan:
@@ -161,6 +187,7 @@ def _part(need: EngineNeed, gpu_bytes: int, units: int | None) -> PartPlan:
         overhead_bytes=need.overhead_bytes,
         kv_bytes=kv,
         kv_tokens=tokens,
+        context=need.context,
         solutions=max(0, tokens - need.prompt_tokens) // need.solution_tokens,
         share=None if units is None else units / _UNITS,
         chosen=units is not None and need.share is None,

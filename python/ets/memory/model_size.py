@@ -6,8 +6,6 @@ memory, so the count is that of the class itself: mixtures of experts and tied e
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +14,6 @@ from ets.loading import need_torch
 from ets.source import Source
 from ets.tokenizer import load_config
 
-_STORED = ("model.safetensors", "pytorch_model.bin")
 _DTYPE_BYTES = {"float64": 8, "float32": 4, "float": 4}
 _HALF = 2
 _LINEAR, _CHUNKED, _SLIDING = "linear_attention", "chunked_attention", "sliding_attention"
@@ -77,7 +74,7 @@ def model_size(
     notes: list[str] = []
     shapes = _shapes(config, writes=writes)
     stated = getattr(config, "quantization_config", None)
-    stored = _stored_bytes(source) if stated is not None or shapes is None else None
+    stored = source.weights_bytes() if stated is not None or shapes is None else None
     if shapes is None and stored is None:
         raise EngineError(
             f"the size of {source.name!r} cannot be told: transformers has no class for "
@@ -208,23 +205,3 @@ def _widest(text: Any) -> int:
     expert = getattr(text, "moe_intermediate_size", None)
     sent_to = getattr(text, "num_experts_per_tok", None) or 1
     return 3 * (int(expert) * int(sent_to) if expert else dense * int(sent_to))
-
-
-def _stored_bytes(source: Source) -> int | None:
-    """What the weights on disk come to; None where they are not on disk."""
-    for file in _STORED:
-        if index := _local(source, f"{file}.index.json"):
-            with open(index, encoding="utf-8") as text:
-                total = json.load(text).get("metadata", {}).get("total_size")
-            if total:
-                return int(total)
-        if path := _local(source, file):
-            return os.path.getsize(path)
-    return None
-
-
-def _local(source: Source, file: str) -> str | None:
-    try:
-        return source.file(file, local=True)
-    except EngineError:
-        return None

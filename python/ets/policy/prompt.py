@@ -246,6 +246,15 @@ class PolicyPrompt:
         last = max(i for i, piece in enumerate(pieces) if isinstance(piece, Content))
         return text_of(pieces[last + 1 :])
 
+    @property
+    def own_tokens(self) -> int:
+        """Tokens of a prompt beside its problem: system message, examples, turns.
+
+        # Errors
+        `EngineError` as `text`.
+        """
+        return len(self._encode("1"))
+
     def thoughts(self, prefix: Prefix) -> Thoughts | None:
         """How much of the step behind `prefix` is thought; None where nothing can be."""
         return None if self.thinking is None else self.thinking.behind(prefix)

@@ -7,17 +7,18 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batcher
+from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     keyword_names,
+    loading,
     need_torch,
     one_line,
     pick_device,
     pick_dtype,
     positive,
-    without_load_report,
 )
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
@@ -101,7 +102,8 @@ class TransformersPolicy:
         from ets.slots import SlotModel
 
         adapter = None if lora is None else Adapter.read(lora)
-        self._model = _load_model(source, adapter, picked, precision)
+        with one_start(cpu=picked.type == "cpu"):
+            self._model = _load_model(source, adapter, picked, precision)
         self._slots = SlotModel(
             self._model,
             max_length=self._prompt.max_length,
@@ -164,7 +166,7 @@ class TransformersPolicy:
         )
 
     async def forget_prefixes(self) -> None:
-        """Have what is asked once nothing is running compute every prefix anew."""
+        """Have every prefix computed anew, once no request is running; for measurements."""
         self._slots.forget_prefixes()
 
     async def aclose(self) -> None:
@@ -190,7 +192,7 @@ def _load_model(
         from transformers import AutoModelForCausalLM
 
     try:
-        with without_load_report(source.path):
+        with loading(source):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source.path,
                 dtype=dtype,

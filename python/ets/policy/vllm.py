@@ -6,8 +6,11 @@ from dataclasses import fields, replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
+from ets.context_need import context_need, prompt_room
 from ets.errors import InputError
 from ets.kv_space import KVSpace
+from ets.limits import usual_max_tokens
+from ets.loading import positive
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
@@ -42,6 +45,10 @@ class VLLMPolicy:
         A checkpoint folder or a hub name.
     lora
         Folder or hub name of a LoRA adapter that all requests use.
+    max_tokens
+        Tokens of the longest solution that is to be written, by default what a `Search` allows such
+        a policy. With room for the prompt they are the context that the engine is started with,
+        unless `max_model_len` is given or the checkpoint reads less.
     options
         The fields of `PolicyOptions`, which say how the model is prompted and sampled, and any
         option of vLLM's engine (`max_model_len`, `gpu_memory_utilization`,
@@ -65,14 +72,18 @@ class VLLMPolicy:
         path: str | PathLike[str],
         *,
         lora: str | PathLike[str] | None = None,
+        max_tokens: int | None = None,
         **options: Any,
     ) -> None:
+        if max_tokens is not None:
+            positive(max_tokens=max_tokens)
         names = {field.name for field in fields(PolicyOptions)}
         self._name = fspath(path)
         self._options = dict(options)
         prompting = PolicyOptions(**{k: v for k, v in options.items() if k in names})
         adapter = None if lora is None else Adapter.read(lora)
         self._lora = None if adapter is None else adapter.request()
+        self._prompt = PolicyPrompt.load(Source.of(self._name, options), prompting)
         self.engine = VLLMEngine(
             self._name,
             defaults={
@@ -81,11 +92,14 @@ class VLLMPolicy:
                 **({} if adapter is None else adapter.engine_options),
             },
             options={k: v for k, v in options.items() if k not in names},
+            need=context_need(
+                "policy",
+                max_tokens or usual_max_tokens(self),
+                prompt_tokens=prompt_room(self._prompt.own_tokens),
+            ),
             lora=self._lora,
         )
-        self._prompt = PolicyPrompt.load(
-            Source.of(self._name, options), prompting, max_length=self.engine.max_model_len
-        )
+        self._prompt.max_length = min(self._prompt.max_length, self.engine.max_model_len)
         _ = self._prompt.engine_stops  # reads the vocabulary while the engine starts
 
     @property

@@ -6,17 +6,18 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     keyword_names,
+    loading,
     need_torch,
     one_line,
     pick_device,
     pick_dtype,
     positive,
-    without_load_report,
 )
 from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.source import Source
@@ -102,11 +103,13 @@ class TransformersPRM:
                 f"unknown option {min(options)!r} of a transformers PRM of the format "
                 f"{self._format.name}; its options are {', '.join(known)}"
             )
-        self._head = self._format.head().to(picked, precision)
         from ets.slots import SlotModel
 
+        with one_start(cpu=picked.type == "cpu"):
+            self._head = self._format.head().to(picked, precision)
+            backbone = _load_backbone(self._format, picked, precision)
         self._model = SlotModel(
-            _load_backbone(self._format, picked, precision),
+            backbone,
             max_length=self._format.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
@@ -232,7 +235,7 @@ def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) ->
     # Where transformers has a class only heads need code of their own, and ours is here.
     known = form.checkpoint.config.model_type in CONFIG_MAPPING
     try:
-        with without_load_report(source.path):
+        with loading(source):
             loaded: Any = AutoModel.from_pretrained(
                 source.path,
                 dtype=dtype,

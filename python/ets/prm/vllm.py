@@ -7,14 +7,17 @@ import warnings
 from os import PathLike, fspath
 from typing import Any
 
+from ets.context_need import context_need, prompt_room
 from ets.errors import EngineError
+from ets.extras import TESTED
 from ets.kv_space import KVSpace
+from ets.limits import PLAIN
+from ets.loading import positive
 from ets.prm.formats import PRMFormat, load_format
 from ets.prm.vllm_reading import reading_of
 from ets.source import Source
 from ets.step import Prefix, Score
 from ets.vllm_engine import VLLMEngine, rendered
-from ets.vllm_options import TESTED_VERSION
 
 _SKIP = "skip_reading_prefix_cache"
 
@@ -40,6 +43,10 @@ class VLLMPRM:
     format
         How the PRM is read, a name of `ets.prm.formats.FORMATS`; by default what its config and
         name say.
+    max_tokens
+        Tokens of the policy's longest solution, by default 1,024. With room for the prompt, and an
+        eighth more for step tags and turns, they are the context that the engine is started with,
+        unless `max_model_len` is given or the checkpoint reads less.
     options
         What the format takes, such as the `system_prompt` of `qwen`, and engine options as those of
         `VLLMPolicy`.
@@ -58,8 +65,11 @@ class VLLMPRM:
         *,
         incremental: bool = True,
         format: str | None = None,  # noqa: A002  what users call it
+        max_tokens: int | None = None,
         **options: Any,
     ) -> None:
+        if max_tokens is not None:
+            positive(max_tokens=max_tokens)
         self._name = fspath(path)
         self._format = load_format(Source.of(self._name, options), format, options)
         if why := self._format.not_on_vllm:
@@ -76,6 +86,11 @@ class VLLMPRM:
                 **self._reading.engine_options,
             },
             options=options,
+            need=context_need(
+                "PRM",
+                max_tokens or PLAIN[1],
+                prompt_tokens=prompt_room(self._format.own_tokens),
+            ),
         )
         self._format.max_length = min(self._format.max_length, self.engine.max_model_len)
         self._can_skip = _SKIP in inspect.signature(_pooling_params()).parameters
@@ -140,7 +155,7 @@ class VLLMPRM:
         if not self.engine.caches_prefixes:
             return "its engine has no prefix cache (enable_prefix_caching=False)"
         if not self._can_skip:
-            return f"this vLLM's PoolingParams have no {_SKIP} (vLLM {TESTED_VERSION} has it)"
+            return f"this vLLM's PoolingParams have no {_SKIP} (vLLM {TESTED['vllm']} has it)"
         return None
 
     def _pooling(self) -> Any:

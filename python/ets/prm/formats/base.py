@@ -75,6 +75,12 @@ class PRMFormat(ABC):
         parts = self.parts(prefix)
         return None if parts is None else tuple(token for part in parts for token in part)
 
+    @property
+    def own_tokens(self) -> int:
+        """Tokens of what is read beside problem and steps: system message, examples, turns."""
+        with self._lock:
+            return sum(map(len, self._encode("1", ["1"])))
+
     def parts(self, prefix: Prefix) -> list[tuple[int, ...]] | None:
         """The same, cut at the places up to which other solutions may begin alike."""
         steps = [text for step in prefix.steps if (text := step.text.strip())]
