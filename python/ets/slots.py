@@ -86,11 +86,13 @@ class SlotModel:
         self._cache_name = "cache" if "cache" in named else "past_key_values"
 
     def forget_prefixes(self) -> None:
-        """Have the next batch begin with no prefix known; safe in any thread."""
+        """Have what is asked from now on begin with no prefix known, once what was asked before is
+        done; safe in any thread."""
         self._forget.set()
 
     def begin(self) -> None:
-        """To be called before requests are taken, while nobody holds a segment."""
+        """To be called where nobody holds a segment, behind the taking of requests: what was asked
+        after `forget_prefixes` then finds nothing."""
         if self._forget.is_set():
             self._forget.clear()
             self.prefixes = PrefixCache(self.prefixes.max_tokens)

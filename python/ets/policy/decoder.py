@@ -68,10 +68,11 @@ class Decoder:
             for i in reversed(range(len(rows))):
                 if rows[i].ticket.aborted:
                     self._leave(rows, i)
-            if not rows:
-                self._model.begin()
             if len(rows) < self._model.max_rows:
-                self._join(rows, batch.take(self._model.max_rows - len(rows)))
+                tickets = batch.take(self._model.max_rows - len(rows))
+                if not rows:
+                    self._model.begin()
+                self._join(rows, tickets)
             if not rows:
                 return
             self._pass(rows)

@@ -148,7 +148,7 @@ class TransformersPRM:
         return await self._batcher.submit(Tokens(tuple(ids), tuple(cuts)))
 
     async def forget_prefixes(self) -> None:
-        """Have the next batch read every solution in full; for measurements."""
+        """Have what is asked once nothing is running compute every prefix anew."""
         self._model.forget_prefixes()
 
     async def aclose(self) -> None:
@@ -159,9 +159,10 @@ class TransformersPRM:
         """Score everything that waits, equal solutions once."""
         import torch
 
-        self._model.begin()
         waiting: dict[Tokens, list[Ticket[Tokens, Score]]] = {}
-        for ticket in batch.take():
+        tickets = batch.take()
+        self._model.begin()
+        for ticket in tickets:
             waiting.setdefault(ticket.item, []).append(ticket)
         with torch.inference_mode():
             charged = self._share(list(waiting))
