@@ -29,8 +29,9 @@ from transformers import AutoModel
 from ets.bench.run_folder import RunFolder
 from ets.demo.evaluate import auroc
 from ets.errors import InputError
-from ets.loading import without_load_report
+from ets.loading import loading
 from ets.prm.formats import load_format
+from ets.source import Source
 from ets.step import Prefix, Step
 
 EPOCHS = 60
@@ -100,7 +101,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._format = load_format(str(path), "qwen", {})
-        with without_load_report(str(path)):
+        with loading(Source.of(str(path))):
             self._layers: Any = AutoModel.from_pretrained(path, dtype="auto").eval()
 
     @torch.inference_mode()

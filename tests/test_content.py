@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import unicodedata
 from collections.abc import Callable, Collection
@@ -282,10 +283,14 @@ GEMMA = (
 THINKS = CHAT.replace("{{ m.content }}", "{{ m.content.split('</think>')[-1] | trim }}")
 
 
+@functools.cache
+def qwen_tokenizer() -> Any:
+    return load_tokenizer(str(qwen_tokenizer_path()))
+
+
 def said(template: str, *messages: tuple[Any, list[str | Content]], **options: Any) -> str:
-    tokenizer: Any = load_tokenizer(str(qwen_tokenizer_path()))
     made = [Message(role, pieces) for role, pieces in messages]
-    return text_of(render_chat(tokenizer, made, name="m", chat_template=template, **options))
+    return text_of(render_chat(qwen_tokenizer(), made, name="m", chat_template=template, **options))
 
 
 @settings(deadline=None, max_examples=50)

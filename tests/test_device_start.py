@@ -76,15 +76,16 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     )
     monkeypatch.setattr(ets.vllm_engine, "stat_logger", lambda book: None)
     monkeypatch.setattr(ets.vllm_engine.gc, "freeze", lambda: None)
+    monkeypatch.setattr(ets.vllm_engine, "_kv_tokens", lambda config: None)
     return found
 
 
 def start_vllm(*, cpu: bool) -> Future[list[Any]]:
     """What the thread of a vLLM engine does."""
     done: Future[list[Any]] = Future()
-    files: Any = SimpleNamespace(argv=(), last_words=lambda otherwise: f": {otherwise}")
+    files: Any = SimpleNamespace(argv=(), log=None, last_words=lambda otherwise: f": {otherwise}")
     nothing: Any = None
-    ets.vllm_engine._start("m", nothing, cpu, nothing, files, nothing, None, done)
+    ets.vllm_engine._start("m", nothing, cpu, False, nothing, files, nothing, None, done)
     return done
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from checkpoints import make_llama_policy, make_qwen2_prm
 from ets import demo
@@ -142,6 +143,20 @@ def test_the_batch_does_not_change_a_step(folder: Path) -> None:
     assert run(steps(32, max_batch=3, prefill_tokens=16)) == expected
     assert run(steps(32, cache_tokens=0)) == expected
     assert run(steps(32, cache_tokens=20)) == expected
+
+
+def test_many_may_load_at_once(folder: Path) -> None:
+    """transformers patches its classes while it loads; a patch left behind fails later loads."""
+    before = PreTrainedModel.tie_weights
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(lambda _: TransformersPolicy(folder, device="cpu"), range(16)))
+    assert PreTrainedModel.tie_weights is before
+
+    async def close() -> None:
+        for policy in loaded:
+            await policy.aclose()
+
+    run(close())
 
 
 def test_what_was_computed_is_reported(folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_search_ends_with_its_answer_so_far(
     assert (result.end, result.answer) == ("engine_lost", "7")
     assert len(result.trajectories) == 1
     assert result.lost is not None
-    assert "died (exit code -9)" in result.lost
+    assert "died (exit code -9, killed: " in result.lost
     assert "\n" not in result.lost
     log = Path(result.lost.rpartition("its log is ")[2])
     # Whoever asks later is told the same, at once.

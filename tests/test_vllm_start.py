@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import ets.vllm_engine
-from ets.errors import EngineError
+from ets.errors import EngineError, EngineLostError
 from ets.loop_thread import LoopThread
 from ets.vllm_engine import VLLMEngine, _shut_down
 from ets.vllm_files import EngineFiles
@@ -66,8 +66,9 @@ def test_an_engine_that_was_killed_most_likely_took_too_much_memory(
     monkeypatch.setattr(ets.vllm_engine, "_processes", lambda llm: processes)
     files = SimpleNamespace(last_words=lambda: "; its log is L")
     engine: Any = SimpleNamespace(model="m", _files=files)
-    found = VLLMEngine._describe(engine, None, RuntimeError("x"))
-    assert found == f"the vLLM engine of 'm' died{said}; its log is L"
+    found = VLLMEngine._failure(engine, None, RuntimeError("x"))
+    assert isinstance(found, EngineLostError)
+    assert str(found) == f"the vLLM engine of 'm' died{said}; its log is L"
 
 
 def test_the_environment_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from ets.source import Source
 if TYPE_CHECKING:
     import torch
 
+_LOADS = threading.Lock()
 _LOG = logging.getLogger("ets.transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _SMALL_BYTES = 1 << 30
@@ -77,16 +79,31 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 def loading(source: Source) -> Iterator[None]:
     """Inside, transformers loads a checkpoint; the log says so, and how long it took.
 
-    What transformers says of the weights is kept quiet, since it is read as data. Its bar stays
-    where `source` is no folder, as the switch turns off those of downloads too.
+    One at a time: transformers patches its own classes while it loads, and two loads that end in
+    another order than they began leave the patch behind, after which no tied weights are found.
     """
-    name = source.path
+    with _LOADS, _told(source), _without_report(source.path):
+        yield
+
+
+@contextmanager
+def _told(source: Source) -> Iterator[None]:
     size = source.weights_bytes()
     known = "" if size is None else f" ({size / 1e9:.1f} GB)"
-    level_said = logging.DEBUG if size is not None and size < _SMALL_BYTES else logging.INFO
+    level = logging.DEBUG if size is not None and size < _SMALL_BYTES else logging.INFO
     first = "downloading and " if source.to_download else ""
     begin = time.perf_counter()
-    _LOG.log(level_said, "%s: %sloading the model%s", source.name, first, known)
+    _LOG.log(level, "%s: %sloading the model%s", source.name, first, known)
+    yield
+    _LOG.log(level, "%s: loaded in %.1f s", source.name, time.perf_counter() - begin)
+
+
+@contextmanager
+def _without_report(name: str) -> Iterator[None]:
+    """Keep quiet what transformers says of the weights, since it is read as data.
+
+    Its bar stays where `name` is no folder, as the switch turns off those of downloads too.
+    """
     from transformers.utils import logging as of_transformers
 
     logger = logging.getLogger("transformers")
@@ -101,7 +118,6 @@ def loading(source: Source) -> Iterator[None]:
         logger.setLevel(level)
         if bars:
             of_transformers.enable_progress_bar()
-    _LOG.log(level_said, "%s: loaded in %.1f s", source.name, time.perf_counter() - begin)
 
 
 def one_line(error: BaseException) -> str:

@@ -281,8 +281,8 @@ def _start(
         # fed, and finds nothing among the modules.
         gc.collect()
         gc.freeze()
-        phases.started(_kv_tokens(config))
         future.set_result([llm])
+        phases.started(_kv_tokens(config))
 
 
 def _kv_tokens(config: Any) -> int | None:
