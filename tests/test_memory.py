@@ -434,7 +434,7 @@ def test_vllm_reads_the_same_cache_from_the_configs(folder: Path) -> None:
     from ets.vllm_options import configure, on_cpu
 
     # One of an architecture: vLLM looks into each in a process of its own.
-    for facts in {facts.architecture: facts for facts in MODELS}.values():
+    for facts in {(facts.kind, facts.architecture): facts for facts in MODELS}.values():
         if facts.architecture == "Qwen2ForPrmModel":  # vLLM has no class for it
             continue
         options = {"skip_tokenizer_init": True, "max_model_len": 2048, "enforce_eager": True}
