@@ -78,7 +78,8 @@ canary-vllm: $(UV)
 	$(UV) pip install --quiet --python $(CANARY)-vllm/bin/python --no-deps --target build/canary vllm
 	find build/canary -name '*.so' -delete
 	# Not through the hard links that uv makes: other environments hold the same files.
-	cp -r --remove-destination build/canary/vllm $(CANARY)-vllm/lib/python3*/site-packages/
+	cp -r --remove-destination build/canary/vllm build/canary/vllm-*.dist-info \
+	    $(CANARY)-vllm/lib/python3*/site-packages/
 	$(CANARY)-vllm/bin/python -c 'import vllm; print("vllm", vllm.__version__)'
 	VLLM_TARGET_DEVICE=cpu $(CANARY)-vllm/bin/python -m pytest -m vllm
 
