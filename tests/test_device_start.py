@@ -69,11 +69,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     embedder = found.watched("embedder", lambda name, device: object())
     monkeypatch.setattr(ets.embed.sentence_transformers, "_load", embedder)
     engine = SimpleNamespace(from_vllm_config=found.watched("vllm", lambda *_, **__: object()))
-    monkeypatch.setitem(
-        sys.modules,
-        "vllm.v1.engine.async_llm",
-        SimpleNamespace(AsyncLLM=engine),  # type: ignore[arg-type]
-    )
+    stand_in: Any = SimpleNamespace(AsyncLLM=engine)
+    monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", stand_in)
     monkeypatch.setattr(ets.vllm_engine, "stat_logger", lambda book: None)
     monkeypatch.setattr(ets.vllm_engine.gc, "freeze", lambda: None)
     monkeypatch.setattr(ets.vllm_engine, "_kv_tokens", lambda config: None)

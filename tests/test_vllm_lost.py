@@ -96,7 +96,8 @@ def test_an_engine_that_is_closed_is_not_lost(policy: VLLMPolicy, engine_loop: L
         while not await policy.engine.unfinished():
             await asyncio.sleep(0.001)
         await policy.aclose()
-        return (await asyncio.gather(asked, return_exceptions=True))[0]  # type: ignore[return-value]
+        await asyncio.wait([asked])
+        return asked.exception()
 
     failed = engine_loop.run(close_amid())
     assert type(failed) is EngineError
