@@ -137,13 +137,13 @@ def counted(server: VLLMServer, metric: str) -> float:
 def test_cancelling_aborts_the_request(
     server: VLLMServer, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Then the server writes tokens that no request that came to its end has got."""
     policy = OpenAIPolicy("tiny", server.url)
     root = policy.start(PROBLEM)
     # As long as the context allows, and one after the other, so that some surely are under way.
     endless = {"ignore_eos": True, "stop": [], "stop_token_ids": []}
     ask = policy._steps.request
     monkeypatch.setattr(policy._steps, "request", lambda *given: {**ask(*given), **endless})
-    names = ("request_success_total", "generation_tokens_total")
 
     async def sample(seed: int) -> None:
         while True:
@@ -157,23 +157,27 @@ def test_cancelling_aborts_the_request(
             await asyncio.sleep(0.02)
         raise TimeoutError
 
-    async def cancel() -> list[float]:
+    async def cancel() -> None:
         tasks = [asyncio.create_task(sample(i)) for i in range(8)]
         await until(running=True)
-        before = [counted(server, name) for name in names]
         for task in tasks:
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(end, asyncio.CancelledError) for end in ends)
         await until(running=False)
-        return before
 
-    before = engine_loop.run(cancel())
-    ended, written = (
-        counted(server, name) - count for name, count in zip(names, before, strict=True)
-    )
-    assert ended < 8
-    assert written < 8 * (policy.prompt.max_length - root.prompt_tokens)
+    def unfinished_tokens() -> float:
+        return counted(server, "generation_tokens_total") - counted(
+            server, "request_generation_tokens_sum"
+        )
+
+    before = unfinished_tokens()
+    for _ in range(20):  # On a slow machine all eight may end before they are cancelled.
+        engine_loop.run(cancel())
+        if unfinished_tokens() > before:
+            break
+    else:
+        pytest.fail("every request that was cancelled was written to its end")
     monkeypatch.undo()
     assert engine_loop.run(policy.sample(root, seed=1, max_tokens=8)).prompt_tokens
     engine_loop.run(policy.aclose())
