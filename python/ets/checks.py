@@ -45,3 +45,16 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     """Refuse what is not one of the values of the `Literal` type `choices`, with `InputError`."""
     if value not in get_args(choices):
         raise InputError(f"{name} must be one of {list(get_args(choices))}, got {value!r}")
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is no text, or none that can be written as UTF-8, with `InputError`."""
+    if not isinstance(value, str):
+        raise InputError(f"{name} must be a text, got {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name} must be a text without lone surrogates, got {value[error.start]!r} at "
+            f"character {error.start}"
+        ) from None

@@ -26,7 +26,8 @@ from ets.context_need import ContextNeed
 from ets.device_start import one_start
 from ets.errors import EngineError, EngineLostError
 from ets.kv_space import KVSpace
-from ets.loop_thread import LoopClosedError, LoopThread
+from ets.loop_call import LoopClosedError
+from ets.loop_thread import LoopThread
 from ets.source import Source
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_files import EngineFiles

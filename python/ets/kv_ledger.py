@@ -1,0 +1,66 @@
+"""What all searches on one engine know of its KV cache."""
+
+from __future__ import annotations
+
+import threading
+from weakref import WeakKeyDictionary
+
+from ets.kv_room import KVRoom
+from ets.kv_space import HasKVSpace, KVSpace
+
+
+class KVLedger:
+    """Counts the problems in flight on an engine, and what those before them needed.
+
+    Safe to use from several threads: every search has an event loop of its own.
+    """
+
+    def __init__(self, space: KVSpace) -> None:
+        self.space = space
+        """The engine's KV cache."""
+        self.room = KVRoom(space.tokens)
+        """What is taken of the cache now, for samples that wait for room."""
+        self.door = KVRoom(space.tokens)
+        """What the problems in flight might need at most, for problems that wait to begin."""
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._ended = 0
+        self._needed = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Problems that are searched now."""
+        return self._in_flight
+
+    def enter(self) -> None:
+        """A problem begins."""
+        with self._lock:
+            self._in_flight += 1
+
+    def leave(self, needed: int | None) -> None:
+        """A problem has ended; it needed so many KV tokens, or nobody knows."""
+        with self._lock:
+            self._in_flight -= 1
+            if needed is not None:
+                self._ended += 1
+                self._needed += needed
+
+    def mean_need(self) -> float | None:
+        """KV tokens that a problem needed, in the mean; None before the first has ended."""
+        with self._lock:
+            return self._needed / self._ended if self._ended else None
+
+
+_LEDGERS: WeakKeyDictionary[HasKVSpace, KVLedger] = WeakKeyDictionary()
+"""A property of the engines, which are objects of anybody's: it goes with them."""
+_LOCK = threading.Lock()
+
+
+async def ledger_of(policy: HasKVSpace) -> KVLedger:
+    """The one ledger of a policy's engine; waits until the engine has started."""
+    space = await policy.kv_space()
+    try:
+        with _LOCK:
+            return _LEDGERS.setdefault(policy, KVLedger(space))
+    except TypeError:  # an object without hash or weak references has a ledger for each search
+        return KVLedger(space)
