@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from weakref import WeakKeyDictionary
+import weakref
 
 from ets.kv_room import KVRoom
 from ets.kv_space import HasKVSpace, KVSpace
@@ -51,16 +51,21 @@ class KVLedger:
             return self._needed / self._ended if self._ended else None
 
 
-_LEDGERS: WeakKeyDictionary[HasKVSpace, KVLedger] = WeakKeyDictionary()
-"""A property of the engines, which are objects of anybody's: it goes with them."""
+_LEDGERS: dict[int, KVLedger] = {}
+"""By the identity of the policy: a property of an object that is anybody's, and goes with it."""
 _LOCK = threading.Lock()
 
 
 async def ledger_of(policy: HasKVSpace) -> KVLedger:
     """The one ledger of a policy's engine; waits until the engine has started."""
     space = await policy.kv_space()
-    try:
-        with _LOCK:
-            return _LEDGERS.setdefault(policy, KVLedger(space))
-    except TypeError:  # an object without hash or weak references has a ledger for each search
-        return KVLedger(space)
+    with _LOCK:
+        ledger = _LEDGERS.get(id(policy))
+        if ledger is None:
+            ledger = KVLedger(space)
+            try:
+                weakref.finalize(policy, _LEDGERS.pop, id(policy), None)
+            except TypeError:  # nobody can tell when it goes: a ledger for each search
+                return ledger
+            _LEDGERS[id(policy)] = ledger
+        return ledger
