@@ -220,6 +220,34 @@ def test_a_program_ends_though_a_model_computes() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@LINUX
+def test_without_descriptors_it_says_so_and_with_them_it_works() -> None:
+    done = script(
+        """
+        import os, resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        held = []
+        try:
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            pass
+        try:
+            search()
+        except ets.EngineError as error:
+            print(error)
+        for descriptor in held:
+            os.close(descriptor)
+        with search() as s:
+            print(s.solve("p").answer is not None)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    told, works = done.stdout.splitlines()
+    assert "the search could not be made: [Errno 24]" in told
+    assert works == "True"
+
+
 # -- forks -----------------------------------------------------------------------------------------
 
 

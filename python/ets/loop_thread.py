@@ -44,7 +44,10 @@ class LoopThread:
         """Of the engine calls that this loop waits for, see `ets.engine_call`."""
         self._owner = owner or f"the event loop {name!r}"
         self._process = os.getpid()
-        self._loop = asyncio.new_event_loop()
+        try:
+            self._loop = asyncio.new_event_loop()
+        except OSError as error:  # out of file descriptors, as a rule
+            raise EngineError(f"{self._owner} could not be made: {error}") from error
         self._begun = Mailbox(self._loop)
         self._answers: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -56,9 +59,9 @@ class LoopThread:
         )
         try:
             self._thread.start()
-        except RuntimeError:  # no more threads to be had
+        except RuntimeError as error:  # no more threads to be had
             self._loop.close()
-            raise
+            raise EngineError(f"{self._owner} could not be made: {error}") from error
 
     @property
     def closed(self) -> bool:
