@@ -352,6 +352,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    # A program that a shell has put into the background is not told of interrupts otherwise.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.dump_traceback_later(HANG, exit=True)
     soak = Soak(arguments.seed)
     rounds = kinds(soak)
     for each in rounds:  # what is loaded at the first use is no leak
