@@ -53,14 +53,14 @@ def test_parquet(tmp_path: Path) -> None:
     ("rows", "words"),
     [
         ([], "holds no problems"),
-        ([{"problem": " ", "answer": "1"}], r"\[0\] is empty"),
-        ([{"problem": "x"}], r"\[0\] has no answer; its fields are problem"),
-        ([{"answer": "1"}], r"\[0\]: no field problem or question or input"),
-        ([[1]], r"\[0\] must be an object with fields, got \[1\]"),
-        ([{"problem": "x", "answer": True}], "has no answer"),
+        ([{"problem": " ", "answer": "1"}], r"a\.jsonl:1 is empty"),
+        ([{"problem": "x"}], r"a\.jsonl:1 has no answer; its fields are problem"),
+        ([{"answer": "1"}], r"a\.jsonl:1: no field problem or question or input"),
+        ([[1]], r"a\.jsonl\[0\] must be an object with fields, got 1"),
+        ([{"problem": "x", "answer": True}], "the answer must be a text, .* got bool True"),
         (
             [{"problem": "x", "answer": 1, "id": 5}, {"problem": "y", "answer": 1, "id": 5}],
-            r"\[1\] has the key 5, as a row before it",
+            r"a\.jsonl:2 has the key 5, as a row before it",
         ),
     ],
 )

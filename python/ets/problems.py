@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from ets.answer import extract_answer
+from ets.checks import check_text
 from ets.errors import InputError
 
 PROBLEM_FIELDS = ("problem", "question", "input")
@@ -39,19 +42,21 @@ class Fields:
         An answer that is a whole solution, as in GSM8K, counts by what it ends in.
 
         # Errors
-        `InputError` if there is no problem, or a field that was named is not there.
+        `InputError` if there is no problem, a field that was named is not there, or an answer is
+        neither a text nor a finite number, or a list of one of these.
         """
         names = (self.problem,) if self.problem else PROBLEM_FIELDS
-        text = next((row[name] for name in names if name in row), None)
+        text = _first(row, names)
         if not isinstance(text, str):
-            raise InputError(f"{where}: no field {' or '.join(names)} with a text")
+            got = "" if text is None else f", got {_shown(text)}"
+            raise InputError(f"{where}: no field {' or '.join(names)} with a text{got}")
         for name in (self.answer, self.key):
             if name is not None and name not in row:
                 raise InputError(f"{where}: no field {name}; there are {', '.join(row)}")
         key = _first(row, (self.key,) if self.key else KEY_FIELDS)
         return Problem(
             checked(text, where),
-            _expected(_first(row, (self.answer,) if self.answer else ANSWER_FIELDS)),
+            _expected(_first(row, (self.answer,) if self.answer else ANSWER_FIELDS), where),
             key if isinstance(key, str | int) and not isinstance(key, bool) else None,
         )
 
@@ -60,16 +65,32 @@ def checked(text: str, where: str) -> str:
     """A problem's text without white space around it; `InputError` if nothing is left."""
     if not text.strip():
         raise InputError(f"{where} is empty")
+    check_text(where, text)
     return text.strip()
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    return next((row[name] for name in names if name in row), None)
+    """The first of the fields that is there and not null."""
+    return next((row[name] for name in names if row.get(name) is not None), None)
 
 
-def _expected(answer: object) -> str | None:
-    if isinstance(answer, bool) or not isinstance(answer, str | int | float):
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '...'}"
+
+
+def _expected(answer: object, where: str) -> str | None:
+    if answer is None:
         return None
+    if isinstance(answer, list | tuple) and len(answer) == 1:
+        return _expected(answer[0], where)
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float | Decimal):
+        raise InputError(
+            f"{where}: the answer must be a text, a number or a list of one, got {_shown(answer)}"
+        )
+    if not isinstance(answer, str) and not math.isfinite(answer):
+        raise InputError(f"{where}: the answer must be a finite number, got {answer}")
     text = str(answer).strip()
+    check_text(f"{where}: the answer", text)
     whole = "####" in text or "\\boxed" in text
     return (extract_answer(text) if whole else text) or None

@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ets.errors import EngineError, InputError
 from ets.extras import needs
+from ets.problem_file import FILES, Row, is_file_of_problems, rows_of_file
 from ets.problems import Fields, Problem
 
 
@@ -31,7 +31,6 @@ PRESETS: Mapping[str, _OnHub] = {
     "aime25": _OnHub("math-ai/aime25", "test", None, Fields("problem", "answer")),
     "amc23": _OnHub("math-ai/amc23", "test", None, Fields("question", "answer")),
 }
-_FILES = (".jsonl", ".parquet")
 
 
 def load_dataset(
@@ -40,13 +39,14 @@ def load_dataset(
     """All problems of a data set, each with an answer and a key of its own.
 
     `demo` (the bundled problems, split `test` or `dev`), a preset (`math500`, `gsm8k`, `aime24`,
-    `aime25`, `amc23`, from the hub), a `.jsonl` or `.parquet` file, or `hf:NAME` of the hub, whose
-    `split` is `test` unless given. Rows without a key are numbered from 0.
+    `aime25`, `amc23`, from the hub), a file (`.jsonl`, `.ndjson` or `.json`, also with `.gz`, or
+    `.parquet`), or `hf:NAME` of the hub, whose `split` is `test` unless given. Rows without a key
+    are numbered from 0.
 
     # Errors
     `InputError` for an unknown name, a row without a problem or an answer, or a key that comes
-    twice; `OSError` for a file that cannot be read; `MissingExtraError` without `datasets`, for all
-    but `demo` and `.jsonl`; `EngineError` if the hub does not give the data set.
+    twice, and for damaged files; `OSError` for a file that cannot be read; `MissingExtraError`
+    without `datasets`, for the hub and Parquet; `EngineError` if the hub does not give it.
     """
     usual = fields or Fields()
     if name == "demo":
@@ -54,26 +54,21 @@ def load_dataset(
         from ets.demo.splits import split_rows
 
         # As shipped, so that results and package cannot part.
-        shipped = split in (None, "test")
-        return _checked(demo.problems() if shipped else split_rows(split), usual, name)
-    if split is not None and name.endswith(_FILES):
+        shipped = demo.problems() if split in (None, "test") else split_rows(split)
+        return _checked(_numbered(shipped, name), usual, name)
+    if split is not None and is_file_of_problems(name):
         raise InputError(
             f"split goes with demo and data sets of the hub, got {split!r} with {name}"
         )
-    if name.endswith(".jsonl"):
-        return _checked(_lines(Path(name).expanduser()), usual, name)
-    if name.endswith(".parquet"):
-        if not Path(name).expanduser().is_file():
-            raise FileNotFoundError(2, "No such file or directory", name)
-        files = str(Path(name).expanduser())
-        return _checked(_load("parquet", data_files=files, split="train"), usual, name)
+    if is_file_of_problems(name):
+        return _checked(rows_of_file(name), usual, name)
     if preset := PRESETS.get(name):
         rows = _load(preset.name, preset.config, split=split or preset.split)
-        return _checked(rows, fields or preset.fields, name)
+        return _checked(_numbered(rows, name), fields or preset.fields, name)
     if name.startswith("hf:") and len(name) > 3:
-        return _checked(_load(name[3:], split=split or "test"), usual, name)
+        return _checked(_numbered(_load(name[3:], split=split or "test"), name), usual, name)
     raise InputError(
-        f"dataset must be demo, {', '.join(PRESETS)}, a file ({' or '.join(_FILES)}) or hf:NAME, "
+        f"dataset must be demo, {', '.join(PRESETS)}, a file ({', '.join(FILES)}) or hf:NAME, "
         f"got {name!r}"
     )
 
@@ -86,13 +81,8 @@ def fingerprint(problems: Iterable[Problem]) -> str:
     return digest.hexdigest()
 
 
-def _lines(path: Path) -> Iterable[Any]:
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}:{number}: not a JSON object: {error}") from error
+def _numbered(rows: Iterable[Any], name: str) -> Iterable[Row]:
+    return ((f"{name}[{number}]", row) for number, row in enumerate(rows))
 
 
 def _load(*names: str | None, **options: Any) -> Iterable[Any]:
@@ -109,13 +99,10 @@ def _load(*names: str | None, **options: Any) -> Iterable[Any]:
     return rows
 
 
-def _checked(rows: Iterable[Any], fields: Fields, name: str) -> list[Problem]:
+def _checked(rows: Iterable[Row], fields: Fields, name: str) -> list[Problem]:
     problems: list[Problem] = []
     seen: set[str | int] = set()
-    for number, row in enumerate(rows):
-        where = f"{name}[{number}]"
-        if not isinstance(row, Mapping):
-            raise InputError(f"{where} must be an object with fields, got {row!r}")
+    for number, (where, row) in enumerate(rows):
         problem = fields.read(row, where)
         key = number if problem.key is None else problem.key
         if problem.expected is None:

@@ -22,7 +22,7 @@ from ets.cli.setup import (
 from ets.presets import with_preset
 
 app = typer.Typer(
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -38,6 +38,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def ets(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
@@ -47,6 +48,8 @@ def ets(
 
     Try [bold]ets demo[/bold] first: it needs no download.
     """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()

@@ -25,7 +25,7 @@ Dataset = Annotated[
     str | None,
     option(
         _GRID,
-        "demo, math500, gsm8k, aime24, aime25, amc23, a .jsonl or .parquet file, or hf:NAME. "
+        "demo, math500, gsm8k, aime24, aime25, amc23, a JSONL or Parquet file, or hf:NAME. "
         "\\[default: demo]",
     ),
 ]

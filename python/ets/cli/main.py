@@ -39,7 +39,9 @@ def _run(arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _broken_pipe()
-    except SystemExit:
+    except SystemExit as ending:
+        if isinstance(ending.__context__, BrokenPipeError):  # how rich puts it
+            return _broken_pipe()
         raise
     except BaseException as error:  # noqa: BLE001 - the last resort; a Rust panic is no Exception
         if debug:

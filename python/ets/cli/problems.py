@@ -1,58 +1,50 @@
-"""The problems that a command is given: typed in, piped in, or a JSONL file."""
+"""The problems that a command is given: typed in, piped in, or a file."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ets.errors import InputError
+from ets.problem_file import FILES, Row, is_file_of_problems, rows_of_file, rows_of_json, text_of
 from ets.problems import Fields, Problem, checked
+
+_ROWS = re.compile(r'\s*(\{\s*["}]|\[\s*\{)')
+"""How JSON objects begin, and no problem does."""
 
 
 def read_problems(source: str) -> tuple[list[Problem], bool]:
-    """The problems that `source` stands for, and whether they are a list (a JSONL file).
+    """The problems that `source` stands for, and whether they are a list.
 
-    `-` is standard input, which may hold one problem or JSONL; a name that ends in `.jsonl` is a
-    file; all else is the problem itself.
+    `-` is standard input, which may hold one problem, JSON lines or a JSON list; a name that ends
+    as those of `ets.problem_file.FILES` is a file; all else is the problem itself.
 
-    Raises `InputError` for an empty problem or a line that holds none.
+    Raises `InputError` for an empty problem, a row that holds none, a damaged file, and another
+    file that is there: its name is hardly a problem.
     """
     if source == "-":
-        text = sys.stdin.read()
-        first = text.lstrip().splitlines()[:1]
-        if first and _is_object(first[0]):
-            return _jsonl(text, "standard input"), True
+        text = text_of(sys.stdin.buffer.read(), "standard input")
+        if _ROWS.match(text):
+            return _problems(rows_of_json(text, "standard input"), "standard input"), True
         return [Problem(checked(text, "standard input"))], False
-    if source.endswith(".jsonl"):
-        return _jsonl(Path(source).read_text(encoding="utf-8"), source), True
+    if is_file_of_problems(source):
+        return _problems(rows_of_file(source), source), True
+    if _is_there(source):
+        raise InputError(f"{source} is a file; those that end in {', '.join(FILES)} can be read")
     return [Problem(checked(source, "the problem"))], False
 
 
-def _is_object(line: str) -> bool:
+def _is_there(name: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
+        return bool(re.search(r"[./\\]", name)) and Path(name).is_file()
+    except (OSError, ValueError):  # longer than a name can be, or with a zero in it
         return False
 
 
-def _jsonl(text: str, name: str) -> list[Problem]:
-    problems = [
-        _problem(line, f"{name}:{number}")
-        for number, line in enumerate(text.split("\n"), start=1)
-        if line.strip()
-    ]
+def _problems(rows: Iterable[Row], name: str) -> list[Problem]:
+    problems = [Fields().read(row, where) for where, row in rows]
     if not problems:
         raise InputError(f"{name} holds no problems")
     return problems
-
-
-def _problem(line: str, where: str) -> Problem:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where}: not a JSON object: {error}") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: not a JSON object")
-    return Fields().read(row, where)
