@@ -435,6 +435,44 @@ def test_broken_pipe_is_quiet(tmp_path: Path) -> None:
         process.wait(WAIT)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["solve", "--help"], []])
+def test_a_reader_that_has_gone_before_the_help(arguments: list[str]) -> None:
+    """`rich` leaves with status 1 there, which elsewhere says that something is wrong."""
+    with subprocess.Popen(
+        [*ETS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(WAIT) == 141
+
+
+def test_ets_alone_shows_its_help() -> None:
+    done = run_process(ETS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: ets [OPTIONS] COMMAND" in done.stdout
+
+
+def test_an_interrupt_of_many_problems_is_quiet(tmp_path: Path) -> None:
+    path = tmp_path / "problems.jsonl"
+    path.write_text('{"problem": "x"}\n' * 4000)
+    with subprocess.Popen(
+        [*SCRIPTED, "solve", str(path), "--json", "--width", "4", "--concurrency", "8"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["answer"]
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=WAIT)
+    assert process.returncode == 130
+    assert said == ""
+    assert all(json.loads(line)["answer"] for line in rest.splitlines())
+
+
 class InTerminal:
     """A command whose standard error is a terminal, in a process group of its own."""
 
