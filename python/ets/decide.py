@@ -9,10 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import rebase_weights
-from ets.checks import integer
+from ets.checks import integer, shown
 from ets.errors import InputError
 from ets.events import KVStep, Pruned, Timing
 from ets.view import Decision, Strategy, View
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuse what is no strategy, with `InputError`."""
+    if not isinstance(strategy, Strategy) or isinstance(strategy, type):
+        raise InputError(
+            "strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
+            f"got {shown(strategy)}"
+        )
 
 
 def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
@@ -22,7 +31,7 @@ def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
     tokens = integer("kv_budget", budget, 1, ", or None")
     if not getattr(strategy, "obeys_kv_budget", False):
         raise InputError(
-            f"kv_budget goes with a strategy that prunes to it (ETS), got {strategy!r} "
+            f"kv_budget goes with a strategy that prunes to it (ETS), got {shown(strategy)} "
             f"with kv_budget={tokens}"
         )
     return tokens
@@ -52,6 +61,8 @@ def decide(strategy: Strategy, view: View) -> Outcome:
     start = perf_counter_ns()
     decision = strategy.decide(view)
     took = (perf_counter_ns() - start) / 1e3
+    if not isinstance(decision, Decision):
+        raise InputError(f"the strategy's decide must return a Decision, got {shown(decision)}")
     ids, tree = view.nodes, view.tree
     order, counts = _check_decision(decision, len(ids))
     kept = np.zeros(len(ids), dtype=np.bool_)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ets import snapshot
 from ets._core import Tree
 from ets.checks import integer
-from ets.decide import check_kv_budget, decide
+from ets.decide import check_kv_budget, check_strategy, decide
 from ets.errors import InputError
 from ets.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
 from ets.nodes import Nodes
@@ -71,11 +71,7 @@ class TreeSearch:
         self.seed = integer("seed", seed, None)
         self.max_tokens = integer("max_tokens", max_tokens, 1)
         self.max_depth = integer("max_depth", max_depth, 1)
-        if not isinstance(strategy, Strategy):
-            raise InputError(
-                f"strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
-                f"got {strategy!r}"
-            )
+        check_strategy(strategy)
         self.kv_budget = kv_budget
         self.tree = Tree(self.prompt_tokens)
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""

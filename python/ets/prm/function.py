@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ets.engine_values import checked_reward
 from ets.step import Prefix, Score
 
 
@@ -20,7 +21,8 @@ class FunctionPRM:
     async def score(self, prefix: Prefix) -> Score:
         """The function's verdict."""
         steps = [step.text.strip() for step in prefix.steps]
-        return Score(float(await asyncio.to_thread(self._function, prefix.problem, steps)))
+        given = await asyncio.to_thread(self._function, prefix.problem, steps)
+        return Score(checked_reward(given, self))
 
     async def aclose(self) -> None:
         """Nothing to free."""
