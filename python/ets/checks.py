@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import index as as_index
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from ets.errors import InputError
+
+T = TypeVar("T")
 
 MOST = 2**63 - 1
 """The largest integer that arrays, engines and TOML files hold."""
@@ -40,7 +42,7 @@ def integer(name: str, value: object, low: int | None, note: str = "") -> int:
     return number
 
 
-def count(name: str, value: object, low: int = 1, note: str = "") -> int:
+def checked_count(name: str, value: object, low: int = 1, note: str = "") -> int:
     """The same for a setting that engines and arrays must hold: at most 64 bits."""
     number = integer(name, value, low, note)
     if number > MOST:
@@ -117,9 +119,11 @@ def path_text(name: str, value: object) -> str:
     return text
 
 
-def check_problems(problems: object) -> None:
-    """Refuse what is no iterable of problems, with `InputError`."""
-    if isinstance(problems, str):
-        raise InputError("problems must be an iterable of problems, got one string; use solve")
-    if isinstance(problems, bytes | bytearray) or not isinstance(problems, Iterable):
-        raise InputError(f"problems must be an iterable of problems, got {shown(problems)}")
+def iterated(name: str, value: Iterable[T]) -> Iterator[T]:
+    """An iterator over what can be iterated and is no text; `InputError` for all else."""
+    try:
+        if isinstance(value, str | bytes | bytearray):
+            raise TypeError
+        return iter(value)
+    except TypeError:
+        raise InputError(f"{name} must be an iterable, got {shown(value)}") from None

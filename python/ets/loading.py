@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ets.checks import MOST, shown
 from ets.device_start import one_start
 from ets.errors import InputError
 from ets.extras import needs
@@ -48,6 +49,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"device must be a name such as 'cuda:0', got {shown(device)}")
     try:
         picked = torch.device(device)
         with one_start(cpu=picked.type == "cpu"):  # the first touch makes a context there
@@ -68,9 +71,10 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 
     if dtype is None:
         return torch.float32 if device.type == "cpu" else torch.bfloat16
-    name = str(dtype).removeprefix("torch.")
+    known = isinstance(dtype, str | torch.dtype)
+    name = str(dtype).removeprefix("torch.") if known else ""
     if name not in _DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
+        raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, got {shown(dtype)}")
     picked: torch.dtype = getattr(torch, name)
     return picked
 
@@ -135,5 +139,5 @@ def keyword_names(kind: type) -> tuple[str, ...]:
 def positive(**values: Any) -> None:
     """Check that options are positive integers."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{name} must be a positive integer, got {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+            raise InputError(f"{name} must be a positive integer, got {shown(value)}")

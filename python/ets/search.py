@@ -18,10 +18,10 @@ from ets.checks import (
     check_flag,
     check_number,
     check_options,
-    check_problems,
     check_text,
-    count,
+    checked_count,
     integer,
+    iterated,
     shown,
 )
 from ets.config import read_config, search_arguments
@@ -139,12 +139,12 @@ class Search:
         check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
         auto = isinstance(kv_budget, str) and kv_budget == "auto"
         if kv_budget is not None and not auto:
-            kv_budget = count("kv_budget", kv_budget, note=", 'auto', or None")
+            kv_budget = checked_count("kv_budget", kv_budget, note=", 'auto', or None")
         if budget is not None and not isinstance(budget, Budget):
-            raise InputError(f"budget must be an ets.Budget or None, got {budget!r}")
+            raise InputError(f"budget must be an ets.Budget or None, got {shown(budget)}")
         if strategy is not None:
             check_strategy(strategy)
-        if not isinstance(embedder, str | Embedder):
+        if not isinstance(embedder, str | Embedder) or isinstance(embedder, type):
             raise InputError(f"embedder must be a name or an ets Embedder, got {shown(embedder)}")
         self.strategy: Strategy = ETS(width=16) if strategy is None else strategy
         check_kv_budget(self.strategy, 1 if auto else kv_budget)
@@ -234,10 +234,12 @@ class Search:
         the map.
         """
         if not (isinstance(concurrency, str) and concurrency == "auto"):
-            concurrency = count("concurrency", concurrency, note=", or 'auto'")
-        check_problems(problems)
+            concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
         check_flag("ordered", ordered)
-        return Stream(self._loop, self._map(iter(problems), concurrency, ordered))
+        if isinstance(problems, str):
+            raise InputError("problems must be an iterable of problems, got one string; use solve")
+        source = iterated("problems", problems)
+        return Stream(self._loop, self._map(source, concurrency, ordered))
 
     def stream(self, problem: str) -> Stream[Event | Answered]:
         """The events of one search as they happen, for `for` and for `async for`.
@@ -346,4 +348,4 @@ class Search:
 
 def _limit(name: str, value: int | None) -> int | None:
     """A limit of the search, >= 1 or None."""
-    return None if value is None else count(name, value)
+    return None if value is None else checked_count(name, value)

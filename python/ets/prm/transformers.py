@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.checks import check_flag, checked_count, path_text
 from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
@@ -84,11 +85,11 @@ class TransformersPRM:
     ) -> None:
         need_torch()
         positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        if cache_tokens < 0:
-            raise InputError(f"cache_tokens must be >= 0, got {cache_tokens}")
+        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
         if max_length is not None:
             positive(max_length=max_length)
-        self._name = fspath(path)
+        self._name = path_text("path", path)
+        check_flag("incremental", incremental)
         self._cache_tokens = cache_tokens
         self.incremental = incremental
         picked = pick_device(device)
