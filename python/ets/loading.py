@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ets.checks import MOST, shown
 from ets.device_start import one_start
-from ets.errors import InputError
+from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.source import Source
 
@@ -88,6 +88,19 @@ def loading(source: Source) -> Iterator[None]:
     """
     with _LOADS, _told(source), _without_report(source.path):
         yield
+
+
+def check_loaded(model: Any, dtype: torch.dtype, what: str) -> None:
+    """Check that transformers has loaded a model as it was asked to: what it does not know by the
+    name that is used here, it ignores.
+
+    # Errors
+    `EngineError`.
+    """
+    attention = getattr(model.config, "_attn_implementation", "sdpa")
+    for part, found, asked in (("dtype", model.dtype, dtype), ("attention", attention, "sdpa")):
+        if found != asked:
+            raise EngineError(f"cannot load {what}: its {part} is {found}, not {asked} as asked")
 
 
 @contextmanager

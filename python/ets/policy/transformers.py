@@ -13,6 +13,7 @@ from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
+    check_loaded,
     keyword_names,
     loading,
     need_torch,
@@ -202,6 +203,7 @@ def _load_model(
     except Exception as error:
         raise EngineError(f"cannot load the policy {source.name!r}: {one_line(error)}") from error
     model, report = loaded
+    check_loaded(model, dtype, f"the policy {source.name!r}")
     # What is missing was made up at random: a PRM, say, has no language model's head.
     if missing := sorted(report["missing_keys"]):
         stated = list(load_config(source).architectures or ())

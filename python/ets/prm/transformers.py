@@ -12,6 +12,7 @@ from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
+    check_loaded,
     keyword_names,
     loading,
     need_torch,
@@ -248,6 +249,7 @@ def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) ->
     except Exception as error:
         raise EngineError(f"cannot load the PRM {name!r}: {one_line(error)}") from error
     model, report = loaded
+    check_loaded(model, dtype, f"the PRM {name!r}")
     lacking = sorted(report["missing_keys"])
     beyond = sorted(set(report["unexpected_keys"]) - form.head_weights)
     for what, keys in (("lack", lacking), ("hold more than a model of its kind has:", beyond)):
