@@ -15,6 +15,7 @@ import ets
 from conftest import DEMO
 from ets import presets
 from ets._core import beam_weights, dora_weights, dvts_weights, particle_weights
+from ets.bench.grid import Grid
 from ets.checks import shown
 from ets.config import read_toml
 from ets.demo.blurred_checker import BlurredChecker
@@ -30,6 +31,7 @@ from ets.prm.vllm import VLLMPRM
 from ets.seeds import child_seed, problem_seed, root_seed
 from ets.strategy_names import strategy_by_name
 from ets.tally import Tally
+from ets.vllm_options import check_kind
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 Target = tuple[Callable[..., Any], dict[str, str]]
@@ -79,6 +81,7 @@ BESIDE: dict[str, list[Any]] = {
     "engine": [1, 1.5, True, None, ScriptedPolicy],
     "prm": [1, 1.5, True, None, ScriptedPRM],
     "children": [1, None, "x"],
+    "values": [1, None, "x", ["x"], [True], [math.nan], [{}], [object()], [np.ones(2)]],
     "pattern": [1, True, "(", b"x", "a{99999999999999}"],
     "budget": [1, "x", 1.5, {"tokens": 3}],
     "problems": [1, 1.5, None, "a problem", b"x"],
@@ -94,6 +97,7 @@ TAKEN: dict[str, tuple[type, ...]] = {
     "problems": (list, dict, set, np.ndarray, Iterator),
     "real": (Decimal,),
     "texts": (list, dict, set, Iterator),
+    "values": (list,),
 }
 """Of the odd values, what is taken or refused elsewhere, if with other things in it."""
 
@@ -301,6 +305,29 @@ TARGETS: dict[str, Target] = {
         {"path": "path", "max_tokens": "count?", "incremental": "flag", "format": "choice?"},
     ),
     "VLLMEmbedder": (partial(VLLMEmbedder, path=PATH), {"path": "path", "pooling": "choice?"}),
+    "Grid": (
+        Grid,
+        {
+            "dataset": "text",
+            "split": "text?",
+            "fields": "options",
+            "skip": "count",
+            "problems": "count?",
+            "strategies": "values",
+            "widths": "values",
+            "seeds": "values",
+            "lambda_b": "values",
+            "lambda_d": "values",
+            "sweep": "options",
+            "concurrency": "count",
+            "workers": "count",
+            "trees": "flag",
+            "bank": "text?",
+            "bank_read_only": "flag",
+            "bank_gib": "number",
+            "search": "options",
+        },
+    ),
     "rebase_weights": (
         partial(ets.rebase_weights, rewards=REWARDS, width=3),
         {"rewards": "array", "width": "count", "temperature": "real?"},
@@ -355,13 +382,7 @@ TARGETS: dict[str, Target] = {
     ),
     "Tree": (ets.Tree, {"prompt_tokens": "count"}),
 }
-SAID = {
-    "children": "child",
-    "data": "TreeSearch",
-    "format": "format",
-    "model": "",
-    "name": "strategy",
-}
+SAID = {"data": "TreeSearch", "model": "", "name": "strategy", "widths": "width"}
 """What an error calls an argument, where that is not its name."""
 CASES = [
     pytest.param(name, argument, kind, id=f"{name}-{argument}")
@@ -418,6 +439,42 @@ def test_an_option_that_there_is_not(
     with pytest.raises(InputError, match=r"colour|path|url|self") as error:
         load(name, **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("no", bool),
+        (1, bool),
+        ([True], bool),
+        ("2", int),
+        (True, int),
+        (1.5, int),
+        ("0.5", float),
+        (True, float),
+        (math.nan, float),
+        (object(), float),
+    ],
+)
+def test_options_of_vllm_are_of_its_kind(value: Any, kind: Any) -> None:
+    with pytest.raises(InputError, match="some_option must be"):
+        check_kind("some_option", value, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (False, bool),
+        (2, int),
+        (1, float),
+        (0.5, float),
+        (None, int),
+        ("4k", int | None),
+        (1, "int"),
+    ],
+)
+def test_other_options_of_vllm_are_left_to_it(value: Any, kind: Any) -> None:
+    check_kind("some_option", value, kind)
 
 
 @pytest.mark.parametrize("value", [3, None, b"x", ["x"], "half \ud83d a sign"])
