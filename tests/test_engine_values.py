@@ -282,6 +282,16 @@ def test_an_embedder_may_use_its_array_again() -> None:
     assert one.tree.to_json() == other.tree.to_json()
 
 
+def test_a_kv_space_that_is_none_is_named() -> None:
+    class Vague(ScriptedPolicy):
+        async def kv_space(self) -> Any:
+            return 4096
+
+    refused(
+        "Vague gave kv_space() 4096", policy=Vague(), kv_budget="auto", strategy=ets.ETS(width=2)
+    )
+
+
 class Text(str):
     """A text of another class, as libraries have them."""
 

@@ -180,7 +180,7 @@ def test_a_search_from_a_file_is_the_search_of_its_arguments(tmp_path: Path) -> 
         ("max_tokens = true", ["max_tokens must be an integer", "True"]),
         ("max_depth = inf", ["max_depth must be an integer", "inf"]),
         ("kv_budget = true", ["kv_budget must be an integer", "True"]),
-        ("kv_budget = 99999999999999999999", ["kv_budget must be at most 2**63 - 1"]),
+        ("kv_budget = 99999999999999999999", ["kv_budget must be an integer from 1 to"]),
         ("straggler = true", ["straggler must be a number", "True"]),
         ("vote = []", ["vote must be one of", "[]"]),
         ("answer_pattern = 5", ["answer_pattern must be a regular expression", "5"]),

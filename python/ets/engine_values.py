@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from ets.checks import MOST, as_integer, shown
 from ets.errors import EngineError
+from ets.kv_space import KVSpace
 from ets.step import Finish, Prefix, Score, Step
 
 T = TypeVar("T")
@@ -104,6 +105,13 @@ def checked_reward(reward: object, prm: object) -> float:
     if not -_TOLERANCE <= number <= 1 + _TOLERANCE:  # NaN is not
         _refuse(prm, "the reward", "lie in [0, 1]", reward)
     return min(1.0, max(0.0, round(number, REWARD_DECIMALS)))
+
+
+def checked_space(space: object, engine: object) -> KVSpace:
+    """What `HasKVSpace.kv_space` gave."""
+    if not isinstance(space, KVSpace):
+        _refuse(engine, "kv_space()", "be an ets.kv_space.KVSpace", space)
+    return space
 
 
 def checked_embedding(vector: object, embedder: object, length: int | None) -> NDArray[np.float32]:

@@ -14,8 +14,10 @@ from ets.answer import Aggregation, VoteMethod
 from ets.budget import Budget
 from ets.checks import (
     MOST,
+    as_integer,
     check_choice,
     check_flag,
+    check_int,
     check_number,
     check_options,
     check_text,
@@ -27,7 +29,7 @@ from ets.checks import (
 from ets.config import read_config, search_arguments
 from ets.decide import check_kv_budget, check_strategy
 from ets.embed import Embedder, load_embedder
-from ets.engine_values import checked_root
+from ets.engine_values import awaitable, checked_root, checked_space
 from ets.errors import InputError
 from ets.in_flight import in_flight
 from ets.kv_share import KVShares
@@ -139,7 +141,10 @@ class Search:
         check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
         auto = isinstance(kv_budget, str) and kv_budget == "auto"
         if kv_budget is not None and not auto:
-            kv_budget = checked_count("kv_budget", kv_budget, note=", 'auto', or None")
+            tokens = as_integer(kv_budget)
+            check_int(
+                "kv_budget", kv_budget if tokens is None else tokens, 1, MOST, ", 'auto', or None"
+            )
         if budget is not None and not isinstance(budget, Budget):
             raise InputError(f"budget must be an ets.Budget or None, got {shown(budget)}")
         if strategy is not None:
@@ -327,7 +332,7 @@ class Search:
                     "'auto' needs a policy whose KV cache is known, as that of vllm:PATH is, "
                     f"got {type(policy).__name__}; give numbers as kv_budget and concurrency"
                 )
-            space = await policy.kv_space()
+            space = checked_space(await awaitable(policy.kv_space(), policy, "kv_space"), policy)
             self._kv_shares = self._kv_shares or KVShares(
                 space,
                 max_tokens=self._limits.max_tokens,
