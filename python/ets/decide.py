@@ -8,7 +8,7 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from ets._core import rebase_weights
+from ets._core import Selection, rebase_weights
 from ets.checks import checked_count, shown
 from ets.errors import InputError
 from ets.events import KVStep, Pruned, Timing
@@ -114,8 +114,7 @@ def decide(strategy: Strategy, view: View) -> Outcome:
 
 def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The order and counts of a decision over `n` candidates; `InputError` if they are wrong."""
-    order = np.asarray(decision.order)
-    counts = np.asarray(decision.counts)
+    order, counts = _array("order", decision.order), _array("counts", decision.counts)
     for name, array in (("order", order), ("counts", counts)):
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise InputError(
@@ -134,12 +133,32 @@ def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDAr
                 f"the strategy's {name}[{bad[0]}] must lie in [{low}, {high}), got {array[bad[0]]}"
             )
     for name, extra in (("clusters", decision.clusters), ("rebase", decision.rebase)):
-        if extra is not None and extra.shape != (n,):
+        if extra is None:
+            continue
+        if not isinstance(extra, np.ndarray) or extra.dtype.kind not in "iu":
+            raise InputError(
+                f"the strategy's {name} must be an array of integers or None, got {shown(extra)}"
+            )
+        if extra.shape != (n,):
             raise InputError(
                 f"the strategy's {name} must have one entry for each of the {n} candidates, "
                 f"got shape {extra.shape}"
             )
+    if decision.selection is not None and not isinstance(decision.selection, Selection):
+        raise InputError(
+            f"the strategy's selection must be an ets.Selection or None, got "
+            f"{shown(decision.selection)}"
+        )
     return order, counts
+
+
+def _array(name: str, value: object) -> NDArray[np.int64]:
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of several lengths
+        raise InputError(
+            f"the strategy's {name} must be a 1-dimensional array of integers, got {shown(value)}"
+        ) from None
 
 
 def _finite(value: float) -> float | None:

@@ -104,7 +104,8 @@ def checked_reward(reward: object, prm: object) -> float:
         _refuse(prm, "the reward", "be a number in [0, 1]", reward)
     if not -_TOLERANCE <= number <= 1 + _TOLERANCE:  # NaN is not
         _refuse(prm, "the reward", "lie in [0, 1]", reward)
-    return min(1.0, max(0.0, round(number, REWARD_DECIMALS)))
+    rounded = min(1.0, max(0.0, round(number, REWARD_DECIMALS)))
+    return number if rounded == number > 0 else rounded
 
 
 def checked_space(space: object, engine: object) -> KVSpace:
@@ -173,14 +174,18 @@ def _ids(ids: object, engine: object, field: str) -> tuple[int, ...]:
 
 
 def _costs(made: Step | Score, engine: object) -> dict[str, Any]:
-    """What both say of their requests."""
+    """What both say of their requests; nothing where it is plain and right, as nearly always."""
+    counts = (made.prompt_tokens, made.cached_tokens, made.preemptions)
+    plain = type(counts[0]) is type(counts[1]) is type(counts[2]) is int
+    if plain and min(counts) >= 0 and max(counts) <= MOST and type(made.banked) is bool:
+        return {}
     if not isinstance(made.banked, bool | np.bool_):
         _refuse(engine, f"{type(made).__name__}.banked", "be True or False", made.banked)
-    counts = {
+    checked = {
         name: _count(getattr(made, name), engine, f"{type(made).__name__}.{name}")
         for name in ("prompt_tokens", "cached_tokens", "preemptions")
     }
-    return {**counts, "banked": bool(made.banked)}
+    return {**checked, "banked": bool(made.banked)}
 
 
 def _count(value: object, engine: object, field: str, most: int = MOST) -> int:

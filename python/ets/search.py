@@ -141,10 +141,8 @@ class Search:
         check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
         auto = isinstance(kv_budget, str) and kv_budget == "auto"
         if kv_budget is not None and not auto:
-            tokens = as_integer(kv_budget)
-            check_int(
-                "kv_budget", kv_budget if tokens is None else tokens, 1, MOST, ", 'auto', or None"
-            )
+            right = as_integer(kv_budget) or kv_budget
+            check_int("kv_budget", right, 1, MOST, ", 'auto', or None")
         if budget is not None and not isinstance(budget, Budget):
             raise InputError(f"budget must be an ets.Budget or None, got {shown(budget)}")
         if strategy is not None:

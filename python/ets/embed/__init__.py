@@ -7,7 +7,7 @@ from typing import Any
 from ets.checks import shown
 from ets.embed.base import Embedder, HasEmbedder, InstantEmbedder
 from ets.engine_name import EngineName
-from ets.errors import InputError
+from ets.errors import EngineError, InputError
 
 
 def load_embedder(embedder: str | Embedder, *, policy: object = None, **options: Any) -> Embedder:
@@ -53,7 +53,13 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
                     f"(demo, transformers:PATH or vllm:PATH), got {type(policy).__name__}; "
                     "use lexical, sentence-transformers:NAME or vllm:NAME"
                 )
-            return policy.embedder(**name.options)
+            own = policy.embedder(**name.options)
+            if not isinstance(own, Embedder):
+                raise EngineError(
+                    f"{type(policy).__name__} gave embedder() {shown(own)}; it must have embed and "
+                    "aclose"
+                )
+            return own
     raise InputError(
         "embedder must be lexical, demo, policy, sentence-transformers:NAME or vllm:NAME, "
         f"got {shown(embedder)}"
