@@ -132,6 +132,12 @@ def of_tree(method: str, **options: Any) -> object:
     return getattr(tree(), method)(**options)
 
 
+def of_arena(method: str, **options: Any) -> object:
+    arena = ets.Tree(3)
+    arena.extend(np.array([0, 0]), np.array([1, 1]))
+    return getattr(arena, method)(**options)
+
+
 def transformers_policy(**options: Any) -> object:
     from ets.policy.transformers import TransformersPolicy
 
@@ -381,6 +387,33 @@ TARGETS: dict[str, Target] = {
         },
     ),
     "Tree": (ets.Tree, {"prompt_tokens": "count"}),
+    "Tree.add": (
+        partial(of_arena, "add", parent=0, tokens=1),
+        {"parent": "int", "tokens": "count"},
+    ),
+    "Tree.extend": (
+        partial(of_arena, "extend", parents=np.array([0]), tokens=np.array([1])),
+        {"parents": "ids", "tokens": "ids"},
+    ),
+    "Tree.path": (partial(of_arena, "path"), {"node": "count"}),
+    "Tree.kv_tokens": (partial(of_arena, "kv_tokens"), {"leaves": "ids"}),
+    "Tree.held": (partial(of_arena, "held"), {"leaves": "ids"}),
+    "Tree.select": (
+        partial(
+            of_arena, "select", leaves=np.array([1, 2]), weights=np.array([2.0, 1.0]), lambda_b=1.0
+        ),
+        {
+            "leaves": "ids",
+            "weights": "array",
+            "clusters": "ids?",
+            "lambda_b": "real",
+            "lambda_d": "real?",
+            "node_cost": "choice?",
+            "kv_budget": "count?",
+            "solver": "choice?",
+            "time_limit": "real?",
+        },
+    ),
 }
 SAID = {"data": "TreeSearch", "model": "", "name": "strategy", "widths": "width"}
 """What an error calls an argument, where that is not its name."""
