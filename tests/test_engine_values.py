@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import ets
 from ets.engine_values import checked_reward, checked_root, checked_score, checked_step
@@ -316,6 +319,58 @@ def test_values_come_out_as_plain_python(ids: Any) -> None:
     root = checked_root(Prefix("p", np.int64(2), ids), "anybody")  # type: ignore[arg-type]
     assert root.extend(step).token_ids == (7, 8, 7, 8)
     assert json.dumps([root.token_ids, root.prompt_tokens]) == "[[7, 8], 2]"
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.complex_numbers(),
+    st.decimals(),
+    st.fractions(),
+    st.text(st.characters(codec=None)),
+    st.binary(),
+    st.lists(st.integers() | st.floats() | st.booleans()),
+    st.tuples(st.integers()),
+    st.dictionaries(st.integers(), st.integers()),
+    st.sets(st.integers()),
+    hnp.arrays(hnp.scalar_dtypes(), hnp.array_shapes(min_dims=0, max_dims=2, min_side=0)),
+    st.sampled_from(["step", "answer", "end", len, int, object(), range(3)]),
+)
+
+
+def is_plain(record: Step | Score | Prefix) -> bool:
+    """Whether JSON and UTF-8 hold it, and it comes back as it was."""
+    values = [getattr(record, f.name) for f in fields(record)]
+    text = json.dumps(values, allow_nan=False, ensure_ascii=False)
+    text.encode()
+    kinds = (str, int, float, bool, tuple)
+    return all(type(value) in kinds for value in values) and json.loads(text) == [
+        list(value) if type(value) is tuple else value for value in values
+    ]
+
+
+@given(st.data())
+def test_whatever_comes_back_is_plain_or_refused(data: st.DataObject) -> None:
+    records: list[tuple[Any, Callable[[object, object], Any]]] = [
+        (answer(), checked_step),
+        (Score(0.5), checked_score),
+        (Prefix("p", 1, (1,)), checked_root),
+    ]
+    record, checked = data.draw(st.sampled_from(records))
+    names = [f.name for f in fields(record)]
+    wrong = data.draw(st.dictionaries(st.sampled_from(names), ANYTHING))
+    made, said = None, ""
+    try:
+        made = checked(replace(record, **wrong), "anybody")
+    except ets.EngineError as error:
+        said = str(error)
+    if made is not None:
+        assert is_plain(made)
+    else:
+        assert any(name in said for name in [*wrong, "token_ids", "thinking"])
+        assert "\n" not in said
 
 
 def test_a_search_of_numpy_ids_is_the_search_of_plain_ones() -> None:

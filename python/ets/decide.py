@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Selection, rebase_weights
-from ets.checks import checked_count, shown
+from ets.checks import integer, shown
 from ets.errors import InputError
 from ets.events import KVStep, Pruned, Timing
 from ets.view import Decision, Strategy, View
@@ -28,7 +28,7 @@ def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
     """`budget`, None or an integer >= 1, for a strategy that keeps to it; else `InputError`."""
     if budget is None:
         return None
-    tokens = checked_count("kv_budget", budget, note=", or None")
+    tokens = integer("kv_budget", budget, 1, ", or None")
     if not getattr(strategy, "obeys_kv_budget", False):
         raise InputError(
             f"kv_budget goes with a strategy that prunes to it (ETS), got {shown(strategy)} "

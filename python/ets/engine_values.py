@@ -63,7 +63,8 @@ def checked_root(root: object, policy: object) -> Prefix:
         _refuse(policy, "Prefix.steps", "be (), as nothing is written yet", root.steps)
     prompt_tokens = _count(root.prompt_tokens, policy, "Prefix.prompt_tokens", 2**32 - 1)
     token_ids = _ids(root.token_ids, policy, "Prefix.token_ids")
-    return _with(root, prompt_tokens=prompt_tokens, token_ids=token_ids)
+    problem = _whole(str(root.problem))
+    return _with(root, problem=problem, prompt_tokens=prompt_tokens, token_ids=token_ids)
 
 
 def checked_step(step: object, policy: object) -> Step:

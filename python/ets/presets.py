@@ -83,6 +83,7 @@ def with_preset(said: Mapping[str, Any]) -> dict[str, Any]:
     # Errors
     `InputError` for a preset that there is not.
     """
+    check_options("arguments", said)
     arguments = dict(said)
     if (given := arguments.get(_OPTIONS)) is not None:
         check_options(_OPTIONS, given)

@@ -46,10 +46,16 @@ class LexicalEmbedder:
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """The text's vector: float32, of length 1, read-only."""
-        return self._vector(text)
+        return self.vector(text)
 
     def vector(self, text: str) -> NDArray[np.float32]:
-        """The same, without awaiting."""
+        """The same, without awaiting.
+
+        # Errors
+        `InputError` for what is no text.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"text must be a text, got {shown(text)}")
         return self._vector(text)
 
     async def aclose(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -89,7 +90,9 @@ class PolicyOptions:
         check_choice("step", self.step, ThinkingStep)
         object.__setattr__(self, "thinking", check_thinking(self.thinking))
         check_number("temperature", self.temperature, ">= 0", lambda value: value >= 0)
-        check_number("top_p", self.top_p, "in (0, 1]", lambda value: 0 < value <= 1)
+        check_number("top_p", self.top_p, "in (0, 1]", math.isfinite)
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p must lie in (0, 1], got {self.top_p}")
         for name in ("delimiter", "user_template", "answer_start"):
             check_text(name, getattr(self, name))
         for name in ("system_prompt", "chat_template"):
