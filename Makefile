@@ -10,13 +10,14 @@ RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) Cargo.toml Cargo.lock
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 FUZZ_SECONDS ?= 1800
+SOAK_SECONDS ?= 3600
 # evaluation/data/mawps/singleop.jsonl of QwenLM/Qwen2.5-Math
 SINGLEOP ?= ../shared/data/mawps_singleop.jsonl
 CANARY := .venv-canary
 CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py tests/test_lora.py \
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_pooling_prm.py
 
-.PHONY: help demo test test-rust test-highs test-python canary canary-torch canary-vllm fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
+.PHONY: help demo test test-rust test-highs test-python canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -88,6 +89,10 @@ fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_
 	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none select -- \
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=60 -max_len=512 -len_control=0 -print_final_stats=1
+
+# Started, cancelled, closed, interrupted, forked, dropped and failing searches, at random.
+soak: $(VENV)/.demo ## look for hangs, leaks and wrong results for an hour (SOAK_SECONDS=3600)
+	$(BIN)/python benches/soak.py --seconds $(SOAK_SECONDS)
 
 lint: $(VENV)/.dev ## check format, lints, types and the extension's stub
 	cargo fmt --all --check

@@ -13,7 +13,7 @@ def test_one_may_always_run() -> None:
     room.keep(100)
 
     async def run() -> None:
-        async with room.sample(50):
+        async with room.take(50):
             pass
 
     asyncio.run(asyncio.wait_for(run(), 5))
@@ -27,7 +27,7 @@ def test_first_come_first_served() -> None:
         room = KVRoom(10)
 
         async def sample(name: str, tokens: int) -> None:
-            async with room.sample(tokens):
+            async with room.take(tokens):
                 order.append(name)
                 await asyncio.sleep(0.02)
 
@@ -41,11 +41,11 @@ def test_what_is_kept_no_longer_lets_the_next_in() -> None:
     async def main() -> None:
         room = KVRoom(10)
         room.keep(6)
-        async with room.sample(4):
+        async with room.take(4):
             entered = asyncio.Event()
 
             async def next_one() -> None:
-                async with room.sample(4):
+                async with room.take(4):
                     entered.set()
 
             task = asyncio.create_task(next_one())
@@ -63,7 +63,7 @@ def test_never_more_than_fits_whatever_is_cancelled() -> None:
 
     async def sample(tokens: int) -> None:
         nonlocal running, most
-        async with room.sample(tokens):
+        async with room.take(tokens):
             running += tokens
             most = max(most, running)
             try:

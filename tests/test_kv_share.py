@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ets
+from ets.kv_ledger import KVLedger
 from ets.kv_share import KVShares
 from ets.kv_space import HasKVSpace, KVSpace
 from ets.step import Prefix, Step
@@ -131,7 +132,7 @@ def test_concurrency_auto_follows_what_problems_need() -> None:
 
 def test_samples_run_in_the_room_that_all_trees_leave() -> None:
     """The second tree's samples may take what the first does not use of its share."""
-    shares = KVShares(KVSpace(1000, 10), max_tokens=100, max_step_tokens=20)
+    shares = KVShares(KVLedger(KVSpace(1000, 10)), max_tokens=100, max_step_tokens=20)
     trees = [TreeSearch(ets.ETS(width=40, lambda_d=0.0), prompt_tokens=50) for _ in range(2)]
     gates = [shares.share().gate(tree) for tree in trees]
 
@@ -157,7 +158,7 @@ def test_samples_run_in_the_room_that_all_trees_leave() -> None:
 
 
 def test_shares_count_those_in_flight() -> None:
-    shares = KVShares(KVSpace(1000, 10), max_tokens=100, max_step_tokens=20)
+    shares = KVShares(KVLedger(KVSpace(1000, 10)), max_tokens=100, max_step_tokens=20)
     first, second = shares.share(), shares.share()
     assert (shares.tokens, shares.most_problems) == (500, 5)
     tree = TreeSearch(ets.ETS(width=8, lambda_d=0.0), prompt_tokens=50)
@@ -246,7 +247,7 @@ def test_a_cancelled_problem_gives_its_share_back() -> None:
             return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 
     def wait_for_its_end() -> None:
-        with pytest.raises(RuntimeError, match="closed while a call waited"):
+        with pytest.raises(RuntimeError, match="closed during a call"):
             list(stream)
 
     started = threading.Event()

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -629,9 +630,10 @@ def test_one_policy_serves_several_loops() -> None:
 
         other = LoopThread("other")
         try:
-            for _ in range(2):
-                waiting = other.submit(some())
-                assert len(asyncio.run(some())) == len(waiting.result()) == 6
+            with ThreadPoolExecutor(1) as pool:
+                for _ in range(2):
+                    waiting = pool.submit(lambda: other.run(some()))
+                    assert len(asyncio.run(some())) == len(waiting.result()) == 6
             run(policy, some)
             with pytest.raises(ets.EngineError, match="is closed"):
                 other.run(some())

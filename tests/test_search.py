@@ -173,7 +173,7 @@ def test_close_cancels_what_runs() -> None:
         waiting = pool.submit(s.solve, "p")
         _wait_for(lambda: policy.running == 8)
         s.close()
-        with pytest.raises(RuntimeError, match="the search was closed while a call waited"):
+        with pytest.raises(RuntimeError, match="the search was closed during a call"):
             waiting.result(20)
     assert policy.running == 0
     s.close()  # a second time does nothing

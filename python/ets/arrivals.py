@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ets.errors import EngineError, EngineLostError
+from ets.loop_call import cancel
 
 T = TypeVar("T")
 
@@ -47,6 +48,7 @@ class Arrivals(Generic[T]):
         self._counted = 0
         self._end = len(samples)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._given_up = False
         self._tasks: list[asyncio.Task[None]] = []
         for position in start_order:
             self._tasks.append(asyncio.create_task(self._run(position, samples[position])))
@@ -55,7 +57,11 @@ class Arrivals(Generic[T]):
         """The results by position, in order, once the step is over or the time is.
 
         The first failure of a sample is raised, but for a lost engine's: that is kept in `lost`,
-        and what came before it counts. Whatever happens, no sample runs any more when this returns.
+        and what came before it counts. Whatever happens, no sample runs any more when this returns,
+        but for those that do not end when they are cancelled.
+
+        # Errors
+        `EngineError` for such samples, where nothing else is raised.
         """
         try:
             timeout = None if seconds == math.inf else max(0.0, seconds)
@@ -65,17 +71,26 @@ class Arrivals(Generic[T]):
         except EngineLostError as error:
             self.lost = error
         finally:
+            self._given_up = True
             self._over.cancel()
-            await cancel(self._tasks)
+            ended = await cancel(self._tasks)
+        if not ended:
+            raise EngineError(
+                "a sample does not end when it is cancelled: its policy, PRM or embedder swallows "
+                "asyncio.CancelledError; it is left running"
+            )
         return {at: self._results[at] for at in sorted(self._results) if at < self._end}
 
     async def _run(self, position: int, sample: Callable[[], Awaitable[T]]) -> None:
         try:
             result = await sample()
         except asyncio.CancelledError:
-            if self._over.done():  # cancelled by `wait`
+            if self._given_up:
                 raise
-            self._over.set_exception(EngineError("a sample was cancelled"))
+            if not self._over.done():
+                self._over.set_exception(
+                    EngineError("a policy, PRM or embedder raised CancelledError by itself")
+                )
         except Exception as error:  # noqa: BLE001 - whatever it is, `wait` raises it
             if not self._over.done():
                 self._over.set_exception(error)
@@ -93,11 +108,3 @@ class Arrivals(Generic[T]):
             self._end = self._counted
         if spent or len(self._results) >= self._enough:
             self._over.set_result(None)
-
-
-async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel what still runs of `tasks` and wait until it has stopped."""
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from ets.engine_call import described
 from ets.errors import EngineError
+
+_LOOK = 0.01
+"""Seconds between two looks whether the thread has ended."""
+_LAST_BATCH = 10.0
+"""Seconds that a batch is waited for at the interpreter's end."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,8 +57,8 @@ class Ticket(Generic[Item, Result]):
 class Batch(Generic[Item, Result]):
     """What the worker's function sees of the queue while it runs."""
 
-    def __init__(self, batcher: Batcher[Item, Result]) -> None:
-        self._batcher = batcher
+    def __init__(self, queue: _Queue[Item, Result]) -> None:
+        self._queue = queue
         self._taken: list[Ticket[Item, Result]] = []
 
     def take(self, limit: int | None = None) -> list[Ticket[Item, Result]]:
@@ -58,14 +66,14 @@ class Batch(Generic[Item, Result]):
 
         May be called again while the batch runs, so that new requests join it.
         """
-        tickets = self._batcher._pop(limit)
+        tickets = self._queue.pop(limit)
         self._taken = [t for t in self._taken if not t.done] + tickets
         return tickets
 
     @property
     def closing(self) -> bool:
         """The batcher is being closed: return soon, callers without a result get an error."""
-        return self._batcher._closed
+        return self._queue.closed
 
     def _end(self, error: Exception) -> None:
         for ticket in self._taken:
@@ -79,32 +87,44 @@ class Batcher(Generic[Item, Result]):
     takes tickets and resolves them; an exception in it reaches the callers of that batch that have
     no result yet, and nobody else. A cancelled call leaves the queue, or is marked `aborted` if it
     has been taken.
+
+    The thread ends with `aclose`, when nobody refers to this object any more, or with the
+    interpreter, which waits for the batch that is running.
     """
 
     def __init__(self, run: Callable[[Batch[Item, Result]], None], *, name: str) -> None:
         self._run = run
         self._name = name
-        self._condition = threading.Condition()
-        self._arriving: list[Ticket[Item, Result]] = []
-        self._waiting: deque[Ticket[Item, Result]] = deque()
+        self._queue: _Queue[Item, Result] = _Queue()
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._process = os.getpid()
+        weakref.finalize(self, self._queue.end)
 
     async def submit(self, item: Item) -> Result:
         """The result for one item.
 
         # Errors
-        `EngineError` if the batcher is closed or `run` failed.
+        `EngineError` if the batcher is closed, belongs to the process that this one was forked
+        from, or `run` failed.
         """
+        if self._process != os.getpid():
+            raise EngineError(
+                f"{self._name} belongs to the process that this one was forked from; load it anew "
+                "after the fork, or start processes by 'spawn'"
+            )
         ticket: Ticket[Item, Result] = Ticket(item)
-        with self._condition:
-            if self._closed:
+        queue = self._queue
+        with queue.changed:
+            if queue.closed:
                 raise EngineError(f"{self._name} is closed")
-            self._arriving.append(ticket)
+            queue.arriving.append(ticket)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread = threading.Thread(
+                    target=_work, args=(queue, weakref.ref(self)), name=self._name, daemon=True
+                )
+                queue.thread = self._thread
                 self._thread.start()
-        asyncio.get_running_loop().call_soon(self._release)
+        asyncio.get_running_loop().call_soon(queue.release)
         try:
             return await asyncio.wrap_future(ticket._future)
         except asyncio.CancelledError:
@@ -112,52 +132,87 @@ class Batcher(Generic[Item, Result]):
             raise
 
     async def aclose(self) -> None:
-        """Fail what is waiting, let the running batch return, and join the thread."""
-        with self._condition:
-            self._closed = True
-            left = [*self._waiting, *self._arriving]
-            self._waiting.clear()
-            self._arriving.clear()
-            self._condition.notify_all()
-        for ticket in left:
+        """Fail what is waiting, let the running batch return, and wait for the thread to end."""
+        for ticket in self._queue.close():
             if ticket._claim():
                 ticket.fail(self._closed_error())
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+        # No thread that joins: at the interpreter's end none can be started.
+        while self._thread is not None and self._thread.is_alive():
+            await asyncio.sleep(_LOOK)
 
-    def _release(self) -> None:
-        with self._condition:
-            self._waiting.extend(self._arriving)
-            self._arriving.clear()
-            self._condition.notify_all()
+    def _serve(self) -> None:
+        batch: Batch[Item, Result] = Batch(self._queue)
+        try:
+            self._run(batch)
+        except EngineError as error:
+            batch._end(error)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
+            failure = EngineError(f"{self._name} failed: {described(error)}")
+            failure.__cause__ = error
+            batch._end(failure)
+        else:
+            batch._end(self._closed_error())
 
-    def _pop(self, limit: int | None) -> list[Ticket[Item, Result]]:
+    def _closed_error(self) -> EngineError:
+        return EngineError(f"{self._name} was closed before it had a result")
+
+
+class _Queue(Generic[Item, Result]):
+    """What the thread holds while nothing waits: not the batcher, nor the model behind it."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.arriving: list[Ticket[Item, Result]] = []
+        self.closed = False
+        self.thread: threading.Thread | None = None
+        self._waiting: deque[Ticket[Item, Result]] = deque()
+
+    def release(self) -> None:
+        """Let the thread have what has arrived."""
+        with self.changed:
+            self._waiting.extend(self.arriving)
+            self.arriving.clear()
+            self.changed.notify_all()
+
+    def pop(self, limit: int | None) -> list[Ticket[Item, Result]]:
+        """What waits, at most `limit` of it."""
         tickets: list[Ticket[Item, Result]] = []
-        with self._condition:
+        with self.changed:
             while self._waiting and (limit is None or len(tickets) < limit):
                 ticket = self._waiting.popleft()
                 if ticket._claim():
                     tickets.append(ticket)
         return tickets
 
-    def _work(self) -> None:
-        while True:
-            with self._condition:
-                while not self._waiting and not self._closed:
-                    self._condition.wait()
-                if self._closed:
-                    return
-            batch: Batch[Item, Result] = Batch(self)
-            try:
-                self._run(batch)
-            except EngineError as error:
-                batch._end(error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
-                failure = EngineError(f"{self._name} failed: {type(error).__name__}: {error}")
-                failure.__cause__ = error
-                batch._end(failure)
-            else:
-                batch._end(self._closed_error())
+    def filled(self) -> bool:
+        """Wait until something waits; False once the queue is closed."""
+        with self.changed:
+            while not self._waiting and not self.closed:
+                self.changed.wait()
+            return not self.closed
 
-    def _closed_error(self) -> EngineError:
-        return EngineError(f"{self._name} was closed before it had a result")
+    def close(self) -> list[Ticket[Item, Result]]:
+        """Take nothing more; what was waiting."""
+        with self.changed:
+            self.closed = True
+            left = [*self._waiting, *self.arriving]
+            self._waiting.clear()
+            self.arriving.clear()
+            self.changed.notify_all()
+        return left
+
+    def end(self) -> None:
+        """Close for good. An interpreter that ends amid a computation of torch's would abort."""
+        self.close()
+        thread = self.thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_LAST_BATCH)
+
+
+def _work(queue: _Queue[Item, Result], owner: weakref.ref[Batcher[Item, Result]]) -> None:
+    while queue.filled():
+        batcher = owner()
+        if batcher is None:
+            return
+        batcher._serve()
+        del batcher

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from ets.kv_room import KVRoom
-from ets.kv_space import KVSpace
+from ets.kv_ledger import KVLedger
 from ets.tree_search import Child, TreeSearch
 
 _MOST = 256
@@ -15,35 +14,36 @@ _MOST = 256
 
 
 class KVShares:
-    """Divides an engine's KV cache evenly among the problems in flight.
+    """Divides an engine's KV cache evenly among the problems in flight, of whichever search.
 
     Parameters
     ----------
-    space
-        The engine's KV cache.
+    ledger
+        Of the engine.
     max_tokens, max_step_tokens
-        As those of `ets.Search`.
+        As those of the `ets.Search` whose problems ask here.
     """
 
-    def __init__(self, space: KVSpace, *, max_tokens: int, max_step_tokens: int) -> None:
-        self.space = space
+    def __init__(self, ledger: KVLedger, *, max_tokens: int, max_step_tokens: int) -> None:
+        self.space = ledger.space
         self.max_tokens = max_tokens
         self.max_step_tokens = max_step_tokens
-        self.room = KVRoom(space.tokens)
-        """What is taken of the cache now, for samples that wait for room."""
-        self._in_flight = 0
-        self._ended = 0
-        self._needed = 0
+        self.room = ledger.room
+        self._ledger = ledger
 
     def share(self) -> KVShare:
         """A part for one problem more, until its `leave`."""
-        self._in_flight += 1
+        self._ledger.enter()
         return KVShare(self)
+
+    def admitted(self) -> AbstractAsyncContextManager[None]:
+        """The context in which a problem may be in flight: each has room for two trajectories."""
+        return self._ledger.door.take(2 * self.max_tokens)
 
     @property
     def tokens(self) -> int:
         """KV tokens for each problem in flight."""
-        return self.space.tokens // max(1, self._in_flight)
+        return self.space.tokens // max(1, self._ledger.in_flight)
 
     @property
     def most_problems(self) -> int:
@@ -56,17 +56,21 @@ class KVShares:
         A problem's need is the most KV that its candidates took before a selection, and a block for
         each, since an engine shares whole blocks only. Before the first has ended: `most_problems`.
         """
-        if not self._ended:
+        need = self._ledger.mean_need()
+        if need is None:
             return min(_MOST, self.most_problems)
-        return max(1, min(_MOST, self.space.tokens * self._ended // self._needed))
+        return max(1, min(_MOST, int(self.space.tokens / need)))
+
+    @property
+    def _in_flight(self) -> int:
+        return self._ledger.in_flight
 
     def _left(self, tree: TreeSearch) -> None:
-        self._in_flight -= 1
         if tree.end is None:  # given up half way: what it would have needed is not known
+            self._ledger.leave(None)
             return
-        self._ended += 1
         needs = [kv.kv_before + kv.candidates * self.space.block_size for kv in tree.kv]
-        self._needed += max(needs, default=1)
+        self._ledger.leave(max(needs, default=1))
 
 
 class KVShare:
@@ -99,7 +103,7 @@ class KVShare:
     def gate(self, tree: TreeSearch) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Contexts in which a sample of the step that is asked for has room beside all trees."""
         self._keep(tree.kv[-1].kv_after if len(tree.kv) else tree.prompt_tokens)
-        return partial(self._shares.room.sample, self._sample_tokens(tree.nodes.tokens[1:]))
+        return partial(self._shares.room.take, self._sample_tokens(tree.nodes.tokens[1:]))
 
     def _keep(self, tokens: int) -> None:
         self._shares.room.keep(tokens - self._kept)

@@ -15,17 +15,20 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.arrivals import Arrivals, cancel
+from ets.arrivals import Arrivals
 from ets.budget import Budget, Spent
 from ets.busy import BusyTime
 from ets.embed import Embedder, InstantEmbedder
+from ets.engine_call import EngineCall
 from ets.engine_values import awaitable, checked_embedding, checked_score, checked_step
 from ets.errors import ContextError, EngineLostError
 from ets.kv_share import KVShare
+from ets.loop_call import cancel
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.seeds import child_seed
 from ets.step import Prefix, Score, Step
+from ets.threads import Threads
 from ets.trajectory import Limit
 from ets.tree_search import Ask, Child, Event, TreeSearch
 from ets.usage import StepUsage, Usage
@@ -61,7 +64,8 @@ class Engines:
         for engine in (self.policy, self.prm, self.embedder):
             ready = getattr(engine, "ready", None)
             if inspect.iscoroutinefunction(ready):  # any object can be an engine here
-                await ready()
+                with EngineCall(engine):
+                    await ready()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +107,10 @@ class _Spend:
 
 
 class Rollout:
-    """One problem's search: drives a `TreeSearch` until it ends."""
+    """One problem's search: drives a `TreeSearch` until it ends.
+
+    Decisions are made in `threads`; `mark` is that of the loop which this runs on.
+    """
 
     def __init__(
         self,
@@ -111,7 +118,10 @@ class Rollout:
         tree: TreeSearch,
         root: Prefix,
         pace: Pace,
+        threads: Threads,
         kv_share: KVShare | None = None,
+        *,
+        mark: object = None,
     ) -> None:
         self.tree = tree
         self.usage = Usage()
@@ -119,6 +129,8 @@ class Rollout:
         """The loss of an engine that ended the search, with what was completed by then."""
         self._engines = engines
         self._pace = pace
+        self._threads = threads
+        self._mark = mark
         self._kv_share = kv_share
         embedder = engines.embedder
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
@@ -130,19 +142,26 @@ class Rollout:
         self._begin = time.perf_counter()
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Search to the end, yielding each event once the step it belongs to is decided.
+        """Search to the end, yielding what a decision brought before its samples are begun.
 
         # Errors
         Those of the engines; `EngineLostError` only where no trajectory is completed by then.
         """
         shown = 0
-        while asks := self.tree.ask():
+        while True:
+            while shown < len(self.tree.events):
+                yield self.tree.events[shown]
+                shown += 1
+            asks = self.tree.ask()
+            if not asks:
+                return
             spent: Spent | EngineLost | None = self._spent()
             if spent is None:
                 made, spent = await self._expand(asks)
                 # Selection and clustering release the GIL: other problems' engines stay fed.
                 asked = sum(ask.n for ask in asks)
-                await asyncio.to_thread(self._tell, made, spent, cut=len(made) < asked)
+                with EngineCall(self.tree.strategy, self._mark):
+                    await self._threads.run(self._tell, made, spent, len(made) < asked)
                 if made:
                     nodes, prefixes = self.tree.nodes.levels[-1], (m.prefix for m in made)
                     self._prefixes = dict(zip(nodes, prefixes, strict=True))
@@ -150,9 +169,6 @@ class Rollout:
                     raise self.lost
             else:
                 self.tree.stop(spent)
-            while shown < len(self.tree.events):
-                yield self.tree.events[shown]
-                shown += 1
 
     def _spent(self) -> Spent | None:
         """The budget that is used up."""
@@ -161,9 +177,10 @@ class Rollout:
             return "token_budget"
         if budget.prm_calls is not None and self._scored >= budget.prm_calls:
             return "prm_budget"
-        return "time_budget" if self._seconds_left() <= 0 else None
+        return "time_budget" if self.seconds_left() <= 0 else None
 
-    def _seconds_left(self) -> float:
+    def seconds_left(self) -> float:
+        """Of the budget; infinite without one."""
         seconds = self._pace.budget.seconds
         return math.inf if seconds is None else self._begin + seconds - time.perf_counter()
 
@@ -188,7 +205,7 @@ class Rollout:
             enough=math.ceil((1 - self._pace.straggler) * len(wanted) - 1e-9),
             spend=_Spend(left),
         )
-        made = list((await arrivals.wait(self._seconds_left())).values())
+        made = list((await arrivals.wait(self.seconds_left())).values())
         self._sampled += sum(m.child.tokens for m in made)
         self._scored += len(made)
         self.usage.given_up += len(wanted) - len(made)
@@ -206,7 +223,7 @@ class Rollout:
         paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
         return sorted(positions, key=lambda at: paths[wanted[at].parent])
 
-    def _tell(self, made: list[Made], spent: Spent | EngineLost | None, *, cut: bool) -> None:
+    def _tell(self, made: list[Made], spent: Spent | EngineLost | None, cut: bool) -> None:
         """Decide the step; `cut` if not all of its children came."""
         if self._kv_share is not None:
             self.tree.kv_budget = self._kv_share.tree_tokens(self.tree, [m.child for m in made])
@@ -275,7 +292,7 @@ class Rollout:
 
     async def _sample_one(self, prefix: Prefix, seed: int) -> Step:
         """What the policy writes; nothing where the solution is longer than it can read."""
-        with self._sampling:
+        with self._sampling, EngineCall(self._engines.policy, self._mark):
             try:
                 policy = self._engines.policy
                 asked = policy.sample(prefix, seed=seed, max_tokens=self._pace.max_step_tokens)
@@ -285,7 +302,7 @@ class Rollout:
 
     async def _score(self, prefix: Prefix) -> Score | None:
         """The verdict; None where the solution is longer than the PRM can read."""
-        with self._scoring:
+        with self._scoring, EngineCall(self._engines.prm, self._mark):
             try:
                 read = prefix if self._pace.reads_thoughts else prefix.without_thoughts()
                 prm = self._engines.prm
@@ -294,7 +311,8 @@ class Rollout:
                 return None
 
     async def _embed(self, embedder: Embedder, text: str) -> NDArray[np.float32]:
-        return self._embedding(await awaitable(embedder.embed(text), embedder, "embed"))
+        with EngineCall(embedder, self._mark):
+            return self._embedding(await awaitable(embedder.embed(text), embedder, "embed"))
 
     def _embedding(self, given: object) -> NDArray[np.float32]:
         vector = checked_embedding(given, self._engines.embedder, self._embedding_length)
@@ -302,12 +320,14 @@ class Rollout:
         return vector
 
 
-async def _both(beside: Coroutine[Any, Any, T], here: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Both results; one task cheaper than `gather`, and the first failure ends the other one."""
-    task = asyncio.create_task(beside)
+async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Both results; the first failure ends the other one."""
+    first, second = asyncio.create_task(one), asyncio.create_task(other)
     try:
-        result = await here
-        return await task, result
+        await asyncio.wait([first, second], return_when=asyncio.FIRST_EXCEPTION)
+        for task in (first, second):
+            if task.done():
+                task.result()
+        return first.result(), second.result()
     finally:
-        if not task.done():
-            await cancel([task])
+        await cancel([first, second])

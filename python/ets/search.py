@@ -6,11 +6,14 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from ets.answer import Aggregation, VoteMethod
+from ets.belongings import Belongings
 from ets.budget import Budget
 from ets.checks import (
     MOST,
@@ -29,16 +32,19 @@ from ets.checks import (
 from ets.config import read_config, search_arguments
 from ets.decide import check_kv_budget, check_strategy
 from ets.embed import Embedder, load_embedder
-from ets.engine_values import awaitable, checked_root, checked_space
+from ets.engine_call import EngineCall
+from ets.engine_values import checked_root
 from ets.errors import InputError
 from ets.in_flight import in_flight
+from ets.kv_ledger import ledger_of
 from ets.kv_share import KVShares
 from ets.kv_space import HasKVSpace
 from ets.limits import Limits, PRMThinking, thinking_of
-from ets.loop_thread import LoopThread, Stream
+from ets.loop_thread import Stream
 from ets.memory import Engine, with_shares
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
+from ets.problem_stream import ProblemStream
 from ets.results import Answered, SearchResult
 from ets.rollout import Engines, Pace, RequestOrder, Rollout
 from ets.seeds import problem_seed
@@ -99,7 +105,12 @@ class Search:
         engine's cache is used before it is evicted; `best_first`: the best leaf's first.
 
     A search owns the engines that it loaded by name and closes them in `close`, which a `with`
-    block calls; objects that were passed in stay their owner's.
+    block calls; objects that were passed in stay their owner's. One that is never closed is closed
+    when nobody refers to it any more, or at the interpreter's end.
+
+    Any number of threads and event loops may call one search at once. In a forked process it
+    refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
+    that is an `EngineError`, as is anything it raises that is no `Exception`.
     """
 
     def __init__(
@@ -157,9 +168,10 @@ class Search:
         self._kv_budget = kv_budget
         self._kv_shares: KVShares | None = None
         self._tally = Tally(vote, score, answer_pattern)
-        self._loop = LoopThread("ets-search")
-        self._owned: list[Policy | PRM | Embedder] = []
-        self._closed = False
+        self._belongings = Belongings()
+        self._loop = self._belongings.loop
+        self._owned = self._belongings.engines
+        weakref.finalize(self, self._belongings.abandon).atexit = False
         embedding = self.strategy.needs_embeddings
         of_policy, of_prm, of_embedder = with_shares(
             Engine(policy, policy_options or {}),
@@ -186,7 +198,7 @@ class Search:
                 prm_thinking=prm_thinking,
             )
         except BaseException:
-            self.close()
+            self._belongings.close_quietly()
             raise
         self._tally = self._tally.reading(thinking_of(writer))
         self._pace = Pace(
@@ -212,12 +224,19 @@ class Search:
         return cls(**{**search_arguments(read_config(path)), **arguments})
 
     def solve(self, problem: str) -> SearchResult:
-        """Search one problem and wait for the result."""
+        """Search one problem and wait for the result.
+
+        An interrupt (Ctrl-C) ends it within a second, whatever an engine is doing.
+
+        # Errors
+        `InputError` for a problem that is no text; those of the engines; `EngineError` if the
+        search is closed, before or meanwhile.
+        """
         return self._loop.run(self._solve(problem))
 
     async def asolve(self, problem: str) -> SearchResult:
         """`solve` for asynchronous callers, on whatever loop they run."""
-        return await asyncio.wrap_future(self._loop.submit(self._solve(problem)))
+        return await self._loop.call(self._solve(problem))
 
     def map(
         self,
@@ -234,7 +253,8 @@ class Search:
         Lazy: a problem is taken from `problems` only when there is room for it. With `ordered`,
         results come in the order of the problems (at most 4 * `concurrency` wait for an earlier
         one), otherwise as they are completed. An error of a problem is raised in its place and ends
-        the map.
+        the map; one of `problems` itself is raised behind the results of the problems before it.
+        `problems` is read in a thread of its own, and may wait for a result of this very map.
         """
         if not (isinstance(concurrency, str) and concurrency == "auto"):
             concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
@@ -244,22 +264,30 @@ class Search:
         source = iterated("problems", problems)
         return Stream(self._loop, self._map(source, concurrency, ordered))
 
-    def stream(self, problem: str) -> Stream[Event | Answered]:
+    def stream(self, problem: str) -> ProblemStream:
         """The events of one search as they happen, for `for` and for `async for`.
 
-        The last one is `Answered`, which carries the result.
+        It begins with the first event that is asked for, and then goes on whether or not anybody
+        reads. The last event is `Answered`, which carries the result. `ProblemStream.tree` is the
+        tree as it grows.
         """
-        return Stream(self._loop, self._events(problem))
+        return ProblemStream(self._loop, lambda seen: self._events(problem, seen=seen))
 
     def close(self) -> None:
-        """Abort what still runs and free the engines that this search loaded."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            self._loop.run(self._close_engines())
-        finally:
-            self._loop.close()
+        """Abort what still runs and free the engines that this search loaded.
+
+        What others still wait for is an `EngineError`. What does not end when it is told to (an
+        engine that swallows its cancellation, a function that never returns) is left behind after
+        some seconds, with a line in the log.
+
+        # Errors
+        That of the first engine that fails to close, when all have been closed.
+        """
+        self._belongings.close(self._owned)
+
+    async def aclose(self) -> None:
+        """`close` for asynchronous callers: their event loop goes on meanwhile."""
+        await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def __enter__(self) -> Search:
         return self
@@ -267,50 +295,83 @@ class Search:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    async def _solve(self, problem: str) -> SearchResult:
-        async for event in self._events(problem):
-            if isinstance(event, Answered):
-                return event.result
+    async def __aenter__(self) -> Search:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def _solve(self, problem: str, name: str = "problem") -> SearchResult:
+        async with aclosing(self._events(problem, name)) as events:
+            async for event in events:
+                if isinstance(event, Answered):
+                    return event.result
         raise RuntimeError("a search ended without an answer event")
 
-    async def _events(self, problem: str) -> AsyncGenerator[Event | Answered, None]:
-        check_text("problem", problem)
+    async def _events(
+        self,
+        problem: str,
+        name: str = "problem",
+        seen: Callable[[TreeSearch], None] = lambda tree: None,
+    ) -> AsyncGenerator[Event | Answered, None]:
+        check_text(name, problem)
+        has = self._belongings
         policy = self._engines.policy
-        root = checked_root(await asyncio.to_thread(policy.start, problem), policy)
+        with EngineCall(policy, self._loop.mark):
+            root = checked_root(await has.prompts.run(policy.start, problem), policy)
         # Before the clock: a start takes minutes, and is neither this problem's nor its strategy's.
         await self._engines.started()
-        begin = time.perf_counter()
-        tree = TreeSearch(
-            self.strategy,
-            prompt_tokens=root.prompt_tokens,
-            seed=problem_seed(self._seed, problem),
-            max_tokens=self._limits.max_tokens,
-            max_depth=self._limits.max_depth,
-            kv_budget=None if self._kv_budget == "auto" else self._kv_budget,
-        )
-        shares = await self._shares() if self._kv_budget == "auto" else self._kv_shares
-        share = None if shares is None else shares.share()
-        rollout = Rollout(
-            self._engines, tree, root, self._pace, share if self._kv_budget == "auto" else None
-        )
-        try:
-            async for event in rollout.events():
-                yield event
-        finally:
-            if share is not None:
-                share.leave(tree)
-        result = await asyncio.to_thread(self._tally.result, problem, tree, rollout.usage)
+        auto = self._kv_budget == "auto"
+        shares = await self._shares() if auto else self._kv_shares
+        async with shares.admitted() if auto and shares is not None else nullcontext():
+            begin = time.perf_counter()
+            with EngineCall(self.strategy, self._loop.mark):
+                tree = await has.deciding.run(self._tree, problem, root.prompt_tokens)
+            seen(tree)
+            share = None if shares is None else shares.share()
+            rollout = Rollout(
+                self._engines,
+                tree,
+                root,
+                self._pace,
+                has.deciding,
+                share if auto else None,
+                mark=self._loop.mark,
+            )
+            try:
+                async with aclosing(rollout.events()) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                if share is not None:
+                    share.leave(tree)
+        result = await has.voting.run(self._tally.result, problem, tree, rollout.usage)
         result.usage.seconds = time.perf_counter() - begin
         if rollout.lost is not None:
             result = replace(result, lost=str(rollout.lost))
         yield Answered(result)
 
+    def _tree(self, problem: str, prompt_tokens: int) -> TreeSearch:
+        return TreeSearch(
+            self.strategy,
+            prompt_tokens=prompt_tokens,
+            seed=problem_seed(self._seed, problem),
+            max_tokens=self._limits.max_tokens,
+            max_depth=self._limits.max_depth,
+            kv_budget=None if self._kv_budget == "auto" else self._kv_budget,
+        )
+
     async def _map(
         self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool
     ) -> AsyncGenerator[SearchResult, None]:
         limit = await self._limit(concurrency)
-        async for result in in_flight(problems, self._solve, limit, ordered=ordered):
-            yield result
+
+        def solve(index: int, problem: str) -> Coroutine[Any, Any, SearchResult]:
+            return self._solve(problem, f"problems[{index}]")
+
+        async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
+            async for result in results:
+                yield result
 
     async def _limit(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
         """How many problems may be in flight, asked anew for each."""
@@ -330,9 +391,10 @@ class Search:
                     "'auto' needs a policy whose KV cache is known, as that of vllm:PATH is, "
                     f"got {type(policy).__name__}; give numbers as kv_budget and concurrency"
                 )
-            space = checked_space(await awaitable(policy.kv_space(), policy, "kv_space"), policy)
+            with EngineCall(policy, self._loop.mark):
+                ledger = await ledger_of(policy)
             self._kv_shares = self._kv_shares or KVShares(
-                space,
+                ledger,
                 max_tokens=self._limits.max_tokens,
                 max_step_tokens=self._pace.max_step_tokens,
             )
@@ -343,10 +405,6 @@ class Search:
         if engine is not given:
             self._owned.append(engine)
         return engine
-
-    async def _close_engines(self) -> None:
-        for engine in reversed(self._owned):
-            await engine.aclose()
 
 
 def _limit(name: str, value: int | None) -> int | None:

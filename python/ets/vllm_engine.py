@@ -26,7 +26,8 @@ from ets.context_need import ContextNeed
 from ets.device_start import one_start
 from ets.errors import EngineError, EngineLostError
 from ets.kv_space import KVSpace
-from ets.loop_thread import LoopClosedError, LoopThread
+from ets.loop_call import LoopClosedError
+from ets.loop_thread import LoopThread
 from ets.source import Source
 from ets.vllm_counters import CounterBook, EngineCounters, stat_logger
 from ets.vllm_files import EngineFiles
@@ -58,8 +59,9 @@ class VLLMEngine:
 
     Requests may come from any event loop, and from several at once: vLLM itself wants one, which
     the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
-    the interpreter. A start ends with `gc.freeze`: what this process holds by then, vLLM's modules
-    above all, is left out of later garbage collections.
+    the interpreter. A start ends with `gc.freeze`, unless somebody has frozen already: what this
+    process holds by then, vLLM's modules above all, is left out of garbage collections until the
+    engine is closed.
     """
 
     def __init__(
@@ -81,8 +83,11 @@ class VLLMEngine:
         self._llm: Future[list[Any]] = Future()
         self._llm.set_running_or_notify_cancel()  # one cancelled waiter must not cancel the start
         self._files = EngineFiles()
-        self._loop = LoopThread(f"vllm-{model}")
-        self._close = weakref.finalize(self, _shut_down, self._llm, self._files, self._loop)
+        self._loop = LoopThread(f"vllm-{model}", f"the vLLM engine of {model!r}")
+        frozen = threading.Event()
+        self._close = weakref.finalize(
+            self, _shut_down, self._llm, self._files, self._loop, frozen, os.getpid()
+        )
         # Besides its own turn at exit, which may come after multiprocessing's, which would wait
         # for the engine's processes.
         atexit.register(self._close)
@@ -98,6 +103,7 @@ class VLLMEngine:
                 self._loop,
                 lora,
                 self._llm,
+                frozen,
             ),
             name=f"vllm-start-{model}",
             daemon=True,  # an interpreter that ends must not wait for a start
@@ -252,6 +258,7 @@ def _start(
     loop: LoopThread,
     lora: Any,
     future: Future[list[Any]],
+    frozen: threading.Event,
 ) -> None:
     """Start the engine's processes and wait for them; the result or the error goes to `future`."""
     from vllm.v1.engine.async_llm import AsyncLLM
@@ -279,8 +286,10 @@ def _start(
     else:
         # As vLLM's own server does: a full collection takes half a second, in which no engine is
         # fed, and finds nothing among the modules.
-        gc.collect()
-        gc.freeze()
+        if gc.get_freeze_count() == 0:  # else somebody has done so, and may undo it
+            gc.collect()
+            gc.freeze()
+            frozen.set()
         future.set_result([llm])
         phases.started(_kv_tokens(config))
 
@@ -293,12 +302,22 @@ def _kv_tokens(config: Any) -> int | None:
         return None
 
 
-def _shut_down(future: Future[list[Any]], files: EngineFiles, loop: LoopThread) -> None:
+def _shut_down(
+    future: Future[list[Any]],
+    files: EngineFiles,
+    loop: LoopThread,
+    frozen: threading.Event,
+    process: int,
+) -> None:
     """End an engine, also one that is only just starting, and its event loop."""
+    if process != os.getpid():  # in a forked process: it is the parent's
+        return
     try:
         _end_processes(future, files)
     finally:
         loop.close()
+        if frozen.is_set():
+            gc.unfreeze()
 
 
 def _end_processes(future: Future[list[Any]], files: EngineFiles) -> None:

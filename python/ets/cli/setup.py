@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from ets.bench.grid import Grid
@@ -48,10 +48,6 @@ class Setup:
         """The strategy, or what stands in its place."""
         strategy: Strategy = self.arguments["strategy"]
         return strategy
-
-    def with_strategy(self, strategy: Strategy) -> Setup:
-        """The same with another strategy."""
-        return replace(self, arguments={**self.arguments, "strategy": strategy})
 
     @property
     def title(self) -> str:

@@ -61,14 +61,13 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
     # Errors
     `EngineLostError` behind the answer so far, where the loss of an engine ended the search.
     """
-    watch = Watch(setup.strategy)
+    watch = Watch(setup.strategy.width)
     view = LiveView(setup.title, problem.text, watch, output.progress.height)
     try:
         live = Live(view, console=output.progress, refresh_per_second=8)
         with live if output.live else nullcontext(), Waiting(output, clock=False):
             try:
-                result = _watched(setup.with_strategy(watch), problem)
-                watch.end(result.tree.nodes)
+                result = _watched(setup, problem, watch)
             finally:
                 view.running = False
     except KeyboardInterrupt:
@@ -80,16 +79,17 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
         print_result(output.console, result)
     if page is not None:
         # Behind the answer, so that a full disk does not cost it.
-        result.tree.strategy = setup.strategy  # in place of who watched it
         result.save_tree(page)
         if not output.as_json:
             output.console.print(f"\nThe tree: {page}", markup=False, soft_wrap=True)
     _raise_if_lost([result])
 
 
-def _watched(setup: Setup, problem: Problem) -> SearchResult:
+def _watched(setup: Setup, problem: Problem, watch: Watch) -> SearchResult:
     with setup.open() as search:  # which, when it closes, ends an interrupted stream too
-        for event in search.stream(problem.text):
+        stream = search.stream(problem.text)
+        for event in stream:
+            watch.note(event, stream.tree)
             if isinstance(event, Answered):
                 return event.result
     raise RuntimeError("the search ended without an answer")

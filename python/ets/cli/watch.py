@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from ets.answer import Vote, VoteMethod, extract_answer, vote
+from ets.events import Ended, Event, Expanded, Finished, Pruned
 from ets.nodes import Nodes
-from ets.strategy import Strategy
+from ets.results import Answered
 from ets.thoughts import behind_thoughts
-from ets.view import Decision, View
+from ets.tree_search import TreeSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,101 +25,73 @@ class Row:
     kv: int | None
     """KV tokens of the leaves kept; None after the last selection."""
     rebase: int | None
-    """KV tokens that REBASE would have kept; None where the strategy does not say."""
+    """KV tokens that REBASE would have kept; None after the last selection."""
     best: str
     """The text of the best node's step."""
     reward: float
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True)
 class Watch:
-    """A strategy that decides as `inner` does and notes down what it saw.
+    """What a live view shows of a search, noted down event by event.
 
-    A strategy's view is the one place where a search shows its tree while it runs; the notes are
-    made in the search's own thread and only read by the live view.
+    `note` is called by whoever reads the stream, the rest by the view, which draws in a thread.
     """
 
-    inner: Strategy
+    width: int
+    """The strategy's."""
     rows: list[Row] = field(default_factory=list)
     wanted: int = 0
     """Continuations asked for by the last decision."""
-    _nodes: Nodes | None = None
-    _completed: tuple[int, ...] = ()
+    _done: int = 0
+    """Trajectories completed by the step that is not noted yet."""
+    _tree: TreeSearch | None = None
 
-    @property
-    def width(self) -> int:
-        """That of the strategy watched."""
-        return self.inner.width
+    def note(self, event: Event | Answered, tree: TreeSearch | None) -> None:
+        """Take the stream's next event; `tree` is the stream's, and holds what the event names."""
+        self._tree = tree
+        if isinstance(event, Expanded):
+            self.wanted = sum(event.counts)
+        elif isinstance(event, Finished):
+            self._done += 1
+        elif isinstance(event, Pruned) and event.step > 0 and tree is not None:
+            self._selected(event, tree)
+        elif isinstance(event, Ended) and tree is not None:
+            self._ended(event.step, tree)
 
-    @property
-    def needs_embeddings(self) -> bool:
-        """That of the strategy watched."""
-        return self.inner.needs_embeddings
-
-    def __repr__(self) -> str:
-        return repr(self.inner)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def decide(self, view: View) -> Decision:
-        """The decision of the strategy watched."""
-        decision = self.inner.decide(view)
-        kept = np.zeros(len(view.nodes), dtype=np.bool_)
-        kept[decision.order[decision.counts > 0]] = True
-        done = len(view.completed) - len(self._completed)
-        self._nodes, self._completed = view.columns, view.completed
-        self.wanted = int(decision.counts.sum())
-        if view.depth > 0:
-            rewards = view.rewards()
-            best = int(rewards.argmax())
-            rebase = decision.rebase
-            self.rows.append(
-                Row(
-                    step=view.depth,
-                    kept=int(kept.sum()),
-                    pruned=int((~kept).sum()),
-                    done=done,
-                    kv=view.tree.kv_tokens(view.nodes[kept]),
-                    rebase=None if rebase is None else view.tree.kv_tokens(view.nodes[rebase > 0]),
-                    best=view.columns.text[int(view.nodes[best])] or "",
-                    reward=float(rewards[best]),
-                )
-            )
-        return decision
-
-    def end(self, nodes: Nodes) -> None:
-        """Note the last step, whose nodes are all complete, so that nothing was decided."""
-        level = nodes.levels[-1]
-        if not level or (self.rows and self.rows[-1].step >= len(nodes.levels) - 1):
-            return
-        best = max(level, key=lambda node: nodes.reward[node])
-        done = sum(nodes.fate[node] == "done" for node in level)
-        self.rows.append(
-            Row(
-                step=len(nodes.levels) - 1,
-                kept=0,
-                pruned=len(level) - done,
-                done=done,
-                kv=None,
-                rebase=None,
-                best=nodes.text[best] or "",
-                reward=nodes.reward[best],
-            )
+    def _selected(self, event: Pruned, tree: TreeSearch) -> None:
+        kv = next(step for step in reversed(tree.kv.steps) if step.depth == event.step)
+        self._add(
+            tree.nodes,
+            (*event.kept, *event.dropped),
+            step=event.step,
+            kept=len(event.kept),
+            pruned=len(event.dropped),
+            kv=kv.kv_after,
+            rebase=kv.kv_rebase,
         )
+
+    def _ended(self, step: int, tree: TreeSearch) -> None:
+        """Note the last step where nothing was decided any more."""
+        level = tree.nodes.levels[step]
+        if step > 0 and level and not (self.rows and self.rows[-1].step >= step):
+            pruned = len(level) - self._done
+            self._add(tree.nodes, level, step=step, kept=0, pruned=pruned, kv=None, rebase=None)
+
+    def _add(self, nodes: Nodes, among: Sequence[int], **counts: Any) -> None:
+        best = max(among, key=lambda node: nodes.reward[node])
+        self.rows.append(
+            Row(done=self._done, best=nodes.text[best] or "", reward=nodes.reward[best], **counts)
+        )
+        self._done = 0
 
     def votes_so_far(self, method: VoteMethod, pattern: str | None) -> list[Vote]:
         """The votes of the trajectories completed so far, each scored by its last reward."""
-        if self._nodes is None:
-            return []
-        nodes = self._nodes
-        texts = [
-            "".join(nodes.text[step] or "" for step in nodes.path(node)) for node in self._completed
-        ]
-        said = [behind_thoughts(text) for text in texts]
+        done = [] if self._tree is None else list(self._tree.trajectories)
+        said = [behind_thoughts("".join(text or "" for text in path.texts)) for path in done]
         return vote(
             [None if text is None else extract_answer(text, pattern) for text in said],
-            [nodes.reward[node] for node in self._completed],
+            [path.rewards[-1] for path in done],
             method,
         )
 
