@@ -135,9 +135,12 @@ train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 
 # --- packaging ----------------------------------------------------------------------------------
 
+# Linked by zig against glibc 2.17, or the wheel would need the glibc of the machine that builds it.
+OLD_GLIBC := $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
+
 wheel: $(VENV)/.dev ## build the wheel into dist/
 	rm -rf dist
-	$(BIN)/maturin build --release --out dist
+	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release $(OLD_GLIBC) --out dist
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) $(CANARY) $(CANARY)-vllm target tests/fuzz/target dist .cache build/canary

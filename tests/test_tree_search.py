@@ -661,6 +661,34 @@ def test_a_senseless_decision_is_refused(fields: dict[str, Any], message: str) -
         begin(_decides(**fields))
 
 
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (None, "decide must return a Decision, got None"),
+        ((0, 1), r"decide must return a Decision, got \(0, 1\)"),
+        ({"order": None}, "order must be a 1-dimensional array"),
+        ({"order": [[0], [0, 0]]}, "order must be a 1-dimensional array"),
+        ({"counts": "2"}, "counts must be a 1-dimensional array"),
+        ({"clusters": [1]}, r"clusters must be an array of integers or None, got \[1\]"),
+        ({"rebase": np.array([0.5])}, "rebase must be an array of integers or None"),
+        ({"selection": "all"}, "selection must be an ets.Selection or None, got 'all'"),
+    ],
+)
+def test_what_is_no_decision_is_refused(decision: Any, message: str) -> None:
+    class Own:
+        width = 2
+        needs_embeddings = False
+
+        def decide(self, view: View) -> Any:
+            if not isinstance(decision, dict):
+                return decision
+            right: dict[str, Any] = {"order": np.array([0]), "counts": np.array([2])}
+            return Decision(**{**right, **decision})
+
+    with pytest.raises(InputError, match=message):
+        begin(Own())
+
+
 def test_a_strategy_may_keep_none() -> None:
     none = np.array([], dtype=np.int64)
     search = begin(_decides(order=none, counts=none))

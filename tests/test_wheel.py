@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,17 @@ def test_wheel_holds_the_bundled_pair_and_the_stub() -> None:
 
 def test_wheel_serves_every_python_from_3_10() -> None:
     assert "-cp310-abi3-" in wheel().name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a glibc")
+def test_wheel_runs_on_old_linux() -> None:
+    """RHEL 7 has glibc 2.17; Debian 11, Ubuntu 20.04 and RHEL 8 are newer."""
+    assert "manylinux_2_17" in wheel().name
+    with zipfile.ZipFile(wheel()) as archive:
+        [extension] = [name for name in archive.namelist() if name.endswith(".so")]
+        needed = re.findall(rb"\0GLIBC_(\d+)\.(\d+)", archive.read(extension))
+    assert needed
+    assert max((int(major), int(minor)) for major, minor in needed) <= (2, 17)
 
 
 def test_base_install_prunes_and_names_the_missing_extra(clean: Path) -> None:

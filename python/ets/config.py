@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ets.budget import Budget
+from ets.checks import path_text, shown
 from ets.errors import InputError
 from ets.presets import with_preset
 from ets.strategy_names import strategy_by_name
@@ -30,10 +31,12 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     # Errors
     `InputError` if it is no TOML, `OSError` if it cannot be read.
     """
+    name = path_text("path", path)
+    text = Path(os.path.expanduser(name)).read_bytes()
     try:
-        config: dict[str, Any] = tomllib.loads(Path(path).expanduser().read_text("utf-8"))
-    except ValueError as error:  # no TOML, or no UTF-8
-        raise InputError(f"{os.fspath(path)}: not a TOML file: {error}") from error
+        config: dict[str, Any] = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or nested for ever
+        raise InputError(f"{name}: not a TOML file: {error}") from error
     return config
 
 
@@ -61,9 +64,9 @@ def check_arguments(config: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: unknown key {key!r}; the keys are {', '.join(known)}")
         if isinstance(value, dict) != (key in TABLES):
             wanted = f"a table, [{key}]" if key in TABLES else "a plain value"
-            raise InputError(f"{where}: {key} must be {wanted}, got {value!r}")
+            raise InputError(f"{where}: {key} must be {wanted}, got {shown(value)}")
         if key in (*_ENGINES, "preset") and not isinstance(value, str):
-            raise InputError(f"{where}: {key} must be a name, got {value!r}")
+            raise InputError(f"{where}: {key} must be a name, got {shown(value)}")
 
 
 def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from ets.checks import check_int, check_number
+from ets.checks import check_int, check_number, check_text
 from ets.errors import ContextError, EngineError, EngineLostError, InputError
 from ets.extras import needs
 from ets.outage import Outage, Waiting
@@ -88,6 +88,9 @@ class Connection:
         check_int("max_retries", max_retries, 0, 100)
         check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
         check_number("patience", patience, "at least 0", lambda value: value >= 0)
+        check_text("url", url)
+        if api_key is not None and not isinstance(api_key, str):
+            raise InputError(f"api_key must be a text or None, got a {type(api_key).__name__}")
         with needs("openai", "openai"):
             import openai
         _check_url(url)

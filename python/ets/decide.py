@@ -8,11 +8,20 @@ from time import perf_counter_ns
 import numpy as np
 from numpy.typing import NDArray
 
-from ets._core import rebase_weights
-from ets.checks import integer
+from ets._core import Selection, rebase_weights
+from ets.checks import integer, shown
 from ets.errors import InputError
 from ets.events import KVStep, Pruned, Timing
 from ets.view import Decision, Strategy, View
+
+
+def check_strategy(strategy: object) -> None:
+    """Refuse what is no strategy, with `InputError`."""
+    if not isinstance(strategy, Strategy) or isinstance(strategy, type):
+        raise InputError(
+            "strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
+            f"got {shown(strategy)}"
+        )
 
 
 def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
@@ -22,7 +31,7 @@ def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
     tokens = integer("kv_budget", budget, 1, ", or None")
     if not getattr(strategy, "obeys_kv_budget", False):
         raise InputError(
-            f"kv_budget goes with a strategy that prunes to it (ETS), got {strategy!r} "
+            f"kv_budget goes with a strategy that prunes to it (ETS), got {shown(strategy)} "
             f"with kv_budget={tokens}"
         )
     return tokens
@@ -52,6 +61,8 @@ def decide(strategy: Strategy, view: View) -> Outcome:
     start = perf_counter_ns()
     decision = strategy.decide(view)
     took = (perf_counter_ns() - start) / 1e3
+    if not isinstance(decision, Decision):
+        raise InputError(f"the strategy's decide must return a Decision, got {shown(decision)}")
     ids, tree = view.nodes, view.tree
     order, counts = _check_decision(decision, len(ids))
     kept = np.zeros(len(ids), dtype=np.bool_)
@@ -103,8 +114,7 @@ def decide(strategy: Strategy, view: View) -> Outcome:
 
 def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The order and counts of a decision over `n` candidates; `InputError` if they are wrong."""
-    order = np.asarray(decision.order)
-    counts = np.asarray(decision.counts)
+    order, counts = _array("order", decision.order), _array("counts", decision.counts)
     for name, array in (("order", order), ("counts", counts)):
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise InputError(
@@ -123,12 +133,32 @@ def _check_decision(decision: Decision, n: int) -> tuple[NDArray[np.int64], NDAr
                 f"the strategy's {name}[{bad[0]}] must lie in [{low}, {high}), got {array[bad[0]]}"
             )
     for name, extra in (("clusters", decision.clusters), ("rebase", decision.rebase)):
-        if extra is not None and extra.shape != (n,):
+        if extra is None:
+            continue
+        if not isinstance(extra, np.ndarray) or extra.dtype.kind not in "iu":
+            raise InputError(
+                f"the strategy's {name} must be an array of integers or None, got {shown(extra)}"
+            )
+        if extra.shape != (n,):
             raise InputError(
                 f"the strategy's {name} must have one entry for each of the {n} candidates, "
                 f"got shape {extra.shape}"
             )
+    if decision.selection is not None and not isinstance(decision.selection, Selection):
+        raise InputError(
+            f"the strategy's selection must be an ets.Selection or None, got "
+            f"{shown(decision.selection)}"
+        )
     return order, counts
+
+
+def _array(name: str, value: object) -> NDArray[np.int64]:
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of several lengths
+        raise InputError(
+            f"the strategy's {name} must be a 1-dimensional array of integers, got {shown(value)}"
+        ) from None
 
 
 def _finite(value: float) -> float | None:

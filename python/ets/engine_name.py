@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from ets.errors import InputError
+
+_IN_NAME = frozenset({"model", "name_or_path", "path", "self", "url"})
+"""Arguments of backends that a name gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,23 @@ class EngineName:
                 beside = " and beside it" if key in more else ""
                 raise InputError(f"{part} has the option {key!r} twice, in {name!r}{beside}")
             options[key] = read_value(unquote(value))
+        if of_name := sorted(_IN_NAME.intersection(options)):
+            raise InputError(f"{part} has no option {of_name[0]!r}: it is part of {name!r}")
         return cls(backend, path, options)
+
+    def only(self, part: str, kind: type) -> dict[str, Any]:
+        """The options, for a backend that takes none but its constructor's.
+
+        # Errors
+        `InputError` for an unknown one.
+        """
+        known = tuple(inspect.signature(kind).parameters)
+        if unknown := sorted(set(self.options) - set(known)):
+            has = ", ".join(name for name in known if name not in _IN_NAME) or "no options"
+            raise InputError(
+                f"unknown option {unknown[0]!r} of the {part} {self.backend}; it has {has}"
+            )
+        return self.options
 
 
 def read_value(text: str) -> Any:

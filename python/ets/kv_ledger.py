@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 
+from ets.engine_values import awaitable, checked_space
 from ets.kv_room import KVRoom
 from ets.kv_space import HasKVSpace, KVSpace
 
@@ -58,7 +59,7 @@ _LOCK = threading.Lock()
 
 async def ledger_of(policy: HasKVSpace) -> KVLedger:
     """The one ledger of a policy's engine; waits until the engine has started."""
-    space = await policy.kv_space()
+    space = checked_space(await awaitable(policy.kv_space(), policy, "kv_space"), policy)
     with _LOCK:
         ledger = _LEDGERS.get(id(policy))
         if ledger is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ets.checks import integer
 from ets.errors import InputError
 
 
@@ -13,7 +14,7 @@ class KVSpace:
     """The KV cache of one engine, which running requests and kept prefixes share.
 
     # Errors
-    `ValueError` if `tokens` is negative or `block_size` is not positive.
+    `InputError` if `tokens` is negative or `block_size` is not positive.
     """
 
     tokens: int
@@ -22,10 +23,9 @@ class KVSpace:
     """Tokens in the unit that the engine hands out and caches; 1 where it has no such unit."""
 
     def __post_init__(self) -> None:
-        if self.tokens < 0:
-            raise ValueError(f"tokens must be >= 0, got {self.tokens}")
-        if self.block_size < 1:
-            raise ValueError(f"block_size must be at least 1, got {self.block_size}")
+        if integer("tokens", self.tokens, None) < 0:
+            raise InputError(f"tokens must be >= 0, got {self.tokens}")
+        integer("block_size", self.block_size, 1)
 
     @property
     def blocks(self) -> int:

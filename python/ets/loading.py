@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ets.checks import MOST, shown
 from ets.device_start import one_start
-from ets.errors import InputError
+from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.source import Source
 
@@ -48,6 +49,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
 
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, str | torch.device):
+        raise InputError(f"device must be a name such as 'cuda:0', got {shown(device)}")
     try:
         picked = torch.device(device)
         with one_start(cpu=picked.type == "cpu"):  # the first touch makes a context there
@@ -68,9 +71,10 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 
     if dtype is None:
         return torch.float32 if device.type == "cpu" else torch.bfloat16
-    name = str(dtype).removeprefix("torch.")
+    known = isinstance(dtype, str | torch.dtype)
+    name = str(dtype).removeprefix("torch.") if known else ""
     if name not in _DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}")
+        raise InputError(f"dtype must be one of {', '.join(_DTYPES)}, got {shown(dtype)}")
     picked: torch.dtype = getattr(torch, name)
     return picked
 
@@ -84,6 +88,19 @@ def loading(source: Source) -> Iterator[None]:
     """
     with _LOADS, _told(source), _without_report(source.path):
         yield
+
+
+def check_loaded(model: Any, dtype: torch.dtype, what: str) -> None:
+    """Check that transformers has loaded a model as it was asked to: what it does not know by the
+    name that is used here, it ignores.
+
+    # Errors
+    `EngineError`.
+    """
+    attention = getattr(model.config, "_attn_implementation", "sdpa")
+    for part, found, asked in (("dtype", model.dtype, dtype), ("attention", attention, "sdpa")):
+        if found != asked:
+            raise EngineError(f"cannot load {what}: its {part} is {found}, not {asked} as asked")
 
 
 @contextmanager
@@ -135,5 +152,5 @@ def keyword_names(kind: type) -> tuple[str, ...]:
 def positive(**values: Any) -> None:
     """Check that options are positive integers."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InputError(f"{name} must be a positive integer, got {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+            raise InputError(f"{name} must be a positive integer, got {shown(value)}")

@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from ets.checks import check_options, check_text, shown
 from ets.engine_name import EngineName
 from ets.errors import InputError
 
@@ -58,6 +59,7 @@ def find(model: str) -> Preset:
     # Errors
     `InputError` if there is none; it lists those there are.
     """
+    check_text("preset", model)
     known = all_presets()
     if model in known:
         return known[model]
@@ -81,12 +83,15 @@ def with_preset(said: Mapping[str, Any]) -> dict[str, Any]:
     # Errors
     `InputError` for a preset that there is not.
     """
+    check_options("arguments", said)
     arguments = dict(said)
+    if (given := arguments.get(_OPTIONS)) is not None:
+        check_options(_OPTIONS, given)
     name = arguments.pop("preset", None)
     if name is None:
         return arguments
     if not isinstance(name, str):
-        raise InputError(f"preset must be the name of a preset, or {AUTO!r}, got {name!r}")
+        raise InputError(f"preset must be the name of a preset, or {AUTO!r}, got {shown(name)}")
     policy = arguments.get("policy", "demo")
     preset = find(policy if name == AUTO and isinstance(policy, str) else name)
     in_name = EngineName.parse("policy", policy, {}).options if isinstance(policy, str) else {}
@@ -94,5 +99,5 @@ def with_preset(said: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **preset.arguments,
         **arguments,
-        _OPTIONS: {**options, **arguments.get(_OPTIONS, {})},
+        _OPTIONS: {**options, **(given or {})},
     }

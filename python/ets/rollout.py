@@ -20,7 +20,8 @@ from ets.budget import Budget, Spent
 from ets.busy import BusyTime
 from ets.embed import Embedder, InstantEmbedder
 from ets.engine_call import EngineCall
-from ets.errors import ContextError, EngineError, EngineLostError
+from ets.engine_values import awaitable, checked_embedding, checked_score, checked_step
+from ets.errors import ContextError, EngineLostError
 from ets.kv_share import KVShare
 from ets.loop_call import cancel
 from ets.policy import Policy
@@ -44,10 +45,6 @@ Gate = Callable[[], AbstractAsyncContextManager[None]]
 RequestOrder = Literal["tree", "best_first"]
 """In which order a step's requests go out: siblings and cousins together, or the best leaf's first.
 It changes no result, only what an engine short of KV space still has in its cache."""
-
-REWARD_DECIMALS = 6
-"""Rewards are rounded to this many decimals: far below what a PRM means, far above what the make-up
-of a batch changes in fp32, so that equal texts tie and a search does not depend on its company."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +134,7 @@ class Rollout:
         self._kv_share = kv_share
         embedder = engines.embedder
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
+        self._embedding_length: int | None = None
         self._prefixes = {0: root}
         self._sampled = 0
         self._scored = 0
@@ -253,7 +251,7 @@ class Rollout:
         if embedder is None or not self.tree.needs_embedding(want.parent, tokens, ends):
             score = await self._score(prefix)
         elif self._vector is not None:
-            embedding = self._vector(step.text)
+            embedding = self._embedding(self._vector(step.text))
             score = await self._score(prefix)
         else:
             embedding, score = await _both(self._embed(embedder, step.text), self._score(prefix))
@@ -265,7 +263,7 @@ class Rollout:
             parent=want.parent,
             index=want.index,
             tokens=tokens,
-            reward=0.0 if score is None else _checked(score, self._engines.prm),
+            reward=0.0 if score is None else score.reward,
             finished=finished,
             cut=cut,
             text=step.text,
@@ -296,24 +294,30 @@ class Rollout:
         """What the policy writes; nothing where the solution is longer than it can read."""
         with self._sampling, EngineCall(self._engines.policy, self._mark):
             try:
-                return await self._engines.policy.sample(
-                    prefix, seed=seed, max_tokens=self._pace.max_step_tokens
-                )
+                policy = self._engines.policy
+                asked = policy.sample(prefix, seed=seed, max_tokens=self._pace.max_step_tokens)
+                return checked_step(await awaitable(asked, policy, "sample"), policy)
             except ContextError:
                 return Step("", (), "context")
-
-    async def _embed(self, embedder: Embedder, text: str) -> NDArray[np.float32]:
-        with EngineCall(embedder, self._mark):
-            return await embedder.embed(text)
 
     async def _score(self, prefix: Prefix) -> Score | None:
         """The verdict; None where the solution is longer than the PRM can read."""
         with self._scoring, EngineCall(self._engines.prm, self._mark):
             try:
                 read = prefix if self._pace.reads_thoughts else prefix.without_thoughts()
-                return await self._engines.prm.score(read)
+                prm = self._engines.prm
+                return checked_score(await awaitable(prm.score(read), prm, "score"), prm)
             except ContextError:
                 return None
+
+    async def _embed(self, embedder: Embedder, text: str) -> NDArray[np.float32]:
+        with EngineCall(embedder, self._mark):
+            return self._embedding(await awaitable(embedder.embed(text), embedder, "embed"))
+
+    def _embedding(self, given: object) -> NDArray[np.float32]:
+        vector = checked_embedding(given, self._engines.embedder, self._embedding_length)
+        self._embedding_length = len(vector)
+        return vector
 
 
 async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
@@ -327,10 +331,3 @@ async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> t
         return first.result(), second.result()
     finally:
         await cancel([first, second])
-
-
-def _checked(score: Score, prm: PRM) -> float:
-    reward = score.reward
-    if not (math.isfinite(reward) and -1e-6 <= reward <= 1 + 1e-6):
-        raise EngineError(f"{type(prm).__name__} gave the reward {reward}; it must lie in [0, 1]")
-    return min(1.0, max(0.0, round(reward, REWARD_DECIMALS)))

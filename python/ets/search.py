@@ -15,11 +15,25 @@ from typing import Any, Literal, TypeVar
 from ets.answer import Aggregation, VoteMethod
 from ets.belongings import Belongings
 from ets.budget import Budget
-from ets.checks import check_choice, check_int, check_number, check_text
+from ets.checks import (
+    MOST,
+    as_integer,
+    check_choice,
+    check_flag,
+    check_int,
+    check_number,
+    check_options,
+    check_text,
+    checked_count,
+    integer,
+    iterated,
+    shown,
+)
 from ets.config import read_config, search_arguments
-from ets.decide import check_kv_budget
+from ets.decide import check_kv_budget, check_strategy
 from ets.embed import Embedder, load_embedder
 from ets.engine_call import EngineCall
+from ets.engine_values import checked_root
 from ets.errors import InputError
 from ets.in_flight import in_flight
 from ets.kv_ledger import ledger_of
@@ -122,24 +136,35 @@ class Search:
         straggler: float = 0.0,
         request_order: RequestOrder = "tree",
     ) -> None:
-        for name, value in (
-            ("max_step_tokens", max_step_tokens),
-            ("max_tokens", max_tokens),
-            ("max_depth", max_depth),
+        max_step_tokens = _limit("max_step_tokens", max_step_tokens)
+        max_tokens = _limit("max_tokens", max_tokens)
+        max_depth = _limit("max_depth", max_depth)
+        for name, options in (
+            ("policy_options", policy_options),
+            ("prm_options", prm_options),
+            ("embedder_options", embedder_options),
         ):
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}")
+            if options is not None:
+                check_options(name, options)
         if prm_thinking is not None:
             check_choice("prm_thinking", prm_thinking, PRMThinking)
         check_choice("request_order", request_order, RequestOrder)
         check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
-        if kv_budget is not None and kv_budget != "auto":
-            check_int("kv_budget", kv_budget, 1, 2**63 - 1, ", 'auto', or None")
+        auto = isinstance(kv_budget, str) and kv_budget == "auto"
+        if kv_budget is not None and not auto:
+            right = as_integer(kv_budget) or kv_budget
+            check_int("kv_budget", right, 1, MOST, ", 'auto', or None")
         if budget is not None and not isinstance(budget, Budget):
-            raise InputError(f"budget must be an ets.Budget or None, got {budget!r}")
+            raise InputError(f"budget must be an ets.Budget or None, got {shown(budget)}")
+        if strategy is not None:
+            check_strategy(strategy)
+        if not isinstance(embedder, str | Embedder) or isinstance(embedder, type):
+            raise InputError(f"embedder must be a name or an ets Embedder, got {shown(embedder)}")
         self.strategy: Strategy = ETS(width=16) if strategy is None else strategy
-        check_kv_budget(self.strategy, 1 if kv_budget == "auto" else kv_budget)
-        self._seed = seed
+        check_kv_budget(self.strategy, 1 if auto else kv_budget)
+        self._seed = integer("seed", seed, None)
+        if not -MOST <= self._seed <= MOST:
+            raise InputError(f"seed must be an integer of 64 bits, got {shown(seed)}")
         self._kv_budget = kv_budget
         self._kv_shares: KVShares | None = None
         self._tally = Tally(vote, score, answer_pattern)
@@ -231,11 +256,13 @@ class Search:
         the map; one of `problems` itself is raised behind the results of the problems before it.
         `problems` is read in a thread of its own, and may wait for a result of this very map.
         """
-        if concurrency != "auto" and not (isinstance(concurrency, int) and concurrency >= 1):
-            raise InputError(f"concurrency must be at least 1, or 'auto', got {concurrency!r}")
+        if not (isinstance(concurrency, str) and concurrency == "auto"):
+            concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
+        check_flag("ordered", ordered)
         if isinstance(problems, str):
             raise InputError("problems must be an iterable of problems, got one string; use solve")
-        return Stream(self._loop, self._map(iter(problems), concurrency, ordered))
+        source = iterated("problems", problems)
+        return Stream(self._loop, self._map(source, concurrency, ordered))
 
     def stream(self, problem: str) -> ProblemStream:
         """The events of one search as they happen, for `for` and for `async for`.
@@ -291,7 +318,7 @@ class Search:
         has = self._belongings
         policy = self._engines.policy
         with EngineCall(policy, self._loop.mark):
-            root = await has.prompts.run(policy.start, problem)
+            root = checked_root(await has.prompts.run(policy.start, problem), policy)
         # Before the clock: a start takes minutes, and is neither this problem's nor its strategy's.
         await self._engines.started()
         auto = self._kv_budget == "auto"
@@ -378,3 +405,8 @@ class Search:
         if engine is not given:
             self._owned.append(engine)
         return engine
+
+
+def _limit(name: str, value: int | None) -> int | None:
+    """A limit of the search, >= 1 or None."""
+    return None if value is None else checked_count(name, value)

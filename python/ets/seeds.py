@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from ets.errors import InputError
+from ets.checks import check_text, checked_count, integer
 
 
 def problem_seed(seed: int, problem: str) -> int:
     """The seed of one problem's `TreeSearch` within a run over many: 63 bits, never negative."""
-    return _hash(b"problem", str(int(seed)).encode(), problem.encode())
+    check_text("problem", problem)
+    return _hash(b"problem", str(integer("seed", seed, None)).encode(), problem.encode())
 
 
 def root_seed(seed: int) -> int:
     """The seed of a tree's root: 63 bits, never negative."""
-    return _hash(b"root", str(int(seed)).encode())
+    return _hash(b"root", str(integer("seed", seed, None)).encode())
 
 
 def child_seed(parent: int, index: int) -> int:
@@ -23,8 +24,7 @@ def child_seed(parent: int, index: int) -> int:
     `parent` is the node's own seed, as this function or `root_seed` gave it. 63 bits, so that it
     fits the signed 64-bit seeds of engines; two continuations share one by chance only.
     """
-    if parent < 0 or index < 0:
-        raise InputError(f"parent and index must be >= 0, got {parent} and {index}")
+    parent, index = checked_count("parent", parent, 0), checked_count("index", index, 0)
     return _hash(b"child", parent.to_bytes(8, "little"), index.to_bytes(8, "little"))
 
 

@@ -38,6 +38,8 @@ class _Window(Cache):
         rows = torch.arange(first, first + len(positions), device=positions.device)
         self._data, self._positions, self._rows = data, positions, rows[:, None]
         self._first, self._last, self._span = first, first + len(positions), span
+        self.written: set[int] = set()
+        """The layers whose keys and values went through here."""
 
     def update(
         self,
@@ -47,6 +49,7 @@ class _Window(Cache):
         *_: Any,
         **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.written.add(layer_idx)
         views = []
         for kv, new in enumerate((key_states, value_states)):
             slots = self._data[layer_idx, kv]  # rows, heads, slots, head size
@@ -81,9 +84,19 @@ class SlotModel:
         self._shape = (config.num_hidden_layers, 2, kv_heads, head_size)
         self._data = self._allocate(1, 1)
         self._is_lm = model.get_output_embeddings() is not None
-        # Renamed after transformers 5.19; the old name goes in 5.40.
+        self._name = name
+        # What `forward` does not name falls into its **kwargs, and is ignored in silence.
         named = inspect.signature(model.forward).parameters
-        self._cache_name = "cache" if "cache" in named else "past_key_values"
+        # Renamed after transformers 5.19; the old name goes in 5.40.
+        found = [known for known in ("cache", "past_key_values") if known in named]
+        lacking = [known for known in ("attention_mask", "position_ids") if known not in named]
+        if lacking or not found:
+            raise EngineError(
+                f"{name!r} cannot run on the transformers backend: its forward takes no "
+                f"{(lacking or ['cache'])[0]} (it takes {', '.join(named)}); use vllm"
+            )
+        self._cache_name = found[0]
+        self._keeps_last = self._is_lm and "logits_to_keep" in named
 
     def forget_prefixes(self) -> None:
         """Have what is asked from now on begin with no prefix known, once what was asked before is
@@ -128,15 +141,21 @@ class SlotModel:
         self.reserve(first + len(ids), span)
         mask = torch.arange(span)[None, None, None, :] <= positions[:, None, :, None]
         positions = positions.to(self.device)
-        extra: dict[str, Any] = {"logits_to_keep": 1} if self._is_lm else {}
-        extra[self._cache_name] = _Window(self._data, positions, first, span)
+        window = _Window(self._data, positions, first, span)
+        extra: dict[str, Any] = {"logits_to_keep": 1} if self._keeps_last else {}
         output = self.model(
             input_ids=tokens.to(self.device),
             attention_mask=mask.to(self.device),
             position_ids=positions,
             use_cache=True,
+            **{self._cache_name: window},
             **extra,
         )
+        if len(window.written) != len(self._data):
+            raise EngineError(
+                f"{self._name!r} cannot run on the transformers backend: {len(window.written)} of "
+                f"its {len(self._data)} layers use the cache that they are given; use vllm"
+            )
         states: torch.Tensor = output[0]
         if self._is_lm:
             return states[:, -1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ets.checks import path_text, shown
 from ets.errors import EngineError, InputError
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -42,6 +43,7 @@ class Source:
         """
         if isinstance(name, Source):
             return name
+        name = path_text("path", name)
         found: dict[str, Any] = {}
         for key in _TEXTS:
             if (value := (options or {}).get(key)) is None:
@@ -49,11 +51,11 @@ class Source:
             if key in ("tokenizer", "download_dir") and isinstance(value, os.PathLike):
                 value = os.fspath(value)
             if not isinstance(value, str) or not value:
-                raise InputError(f"{key} must be a text, got {value!r}")
+                raise InputError(f"{key} must be a text, got {shown(value)}")
             found[key] = value
         trusts = (options or {}).get("trust_remote_code", False)
         if not isinstance(trusts, bool):
-            raise InputError(f"trust_remote_code must be true or false, got {trusts!r}")
+            raise InputError(f"trust_remote_code must be true or false, got {shown(trusts)}")
         return cls(name, trust_remote_code=trusts, **found)
 
     @property

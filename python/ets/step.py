@@ -47,7 +47,7 @@ class Step:
         """The step that this one and the one after it make together."""
         return Step(
             text=self.text + more.text,
-            token_ids=self.token_ids + more.token_ids,
+            token_ids=(*self.token_ids, *more.token_ids),  # `+` of arrays would add them up
             finish=more.finish,
             prompt_tokens=self.prompt_tokens + more.prompt_tokens,
             cached_tokens=self.cached_tokens + more.cached_tokens,
@@ -76,7 +76,7 @@ class Prefix:
 
     def extend(self, step: Step) -> Prefix:
         """The prefix with one step more; its ids extend this one's exactly."""
-        ids = self.token_ids + step.token_ids
+        ids = (*self.token_ids, *step.token_ids)  # `+` of arrays would add them up
         return Prefix(self.problem, self.prompt_tokens, ids, (*self.steps, step))
 
     def without_thoughts(self) -> Prefix:

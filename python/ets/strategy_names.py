@@ -7,6 +7,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Literal
 
+from ets.checks import shown
 from ets.errors import InputError
 from ets.strategy import (
     DORA,
@@ -46,9 +47,9 @@ def strategy_by_name(name: str, **options: Any) -> Strategy:
     # Errors
     `InputError` for an unknown name, and for an option that the strategy does not have.
     """
-    kind = STRATEGIES.get(name)
+    kind = STRATEGIES.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, got {name!r}")
+        raise InputError(f"strategy must be one of {', '.join(STRATEGIES)}, got {shown(name)}")
     known = strategy_options(name)
     if unknown := [key for key in options if key not in known]:
         raise InputError(

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
-from ets.checks import check_choice
+from ets.checks import check_choice, shown
+from ets.errors import InputError
 from ets.policy.thinking import Thinking
 from ets.results import SearchResult, Solution
 from ets.thoughts import behind_thoughts
@@ -22,8 +23,8 @@ class Tally:
     """How answers are read and votes are weighed.
 
     Parameters as those of `ets.Search`; `thinking` is how the policy thinks, if it does: answers
-    are read behind its thoughts. Raises `InputError` for an unknown `vote` or `score`,
-    `re.error` for a pattern that is none.
+    are read behind its thoughts. Raises `InputError` for an unknown `vote` or `score`
+    and for a pattern that is none.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Tally:
         self._vote: VoteMethod = vote
         self._score: Aggregation = score
         self._thinking = thinking
-        self._pattern = re.compile(answer_pattern) if answer_pattern is not None else None
+        self._pattern = None if answer_pattern is None else _compiled(answer_pattern)
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Tally:
@@ -86,3 +87,17 @@ class Tally:
         how = self._thinking
         said = behind_thoughts(text) if how is None else how.answer_of(text)
         return None if said is None else extract_answer(said, self._pattern)
+
+
+def _compiled(pattern: object) -> re.Pattern[str]:
+    if not isinstance(pattern, str | re.Pattern):
+        raise InputError(f"answer_pattern must be a regular expression, got {shown(pattern)}")
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(
+            f"answer_pattern must be a regular expression, got {shown(pattern)}: {error}"
+        ) from error
+    if not isinstance(compiled.pattern, str):
+        raise InputError(f"answer_pattern must be for texts, got {shown(compiled)}")
+    return compiled

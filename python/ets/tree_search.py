@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ets import snapshot
 from ets._core import Tree
-from ets.checks import integer
-from ets.decide import check_kv_budget, decide
+from ets.checks import check_text, checked_count, integer, iterated, shown
+from ets.decide import check_kv_budget, check_strategy, decide
 from ets.errors import InputError
 from ets.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
 from ets.nodes import Nodes
@@ -69,13 +69,9 @@ class TreeSearch:
         self.strategy = strategy
         self.prompt_tokens = integer("prompt_tokens", prompt_tokens, 0)
         self.seed = integer("seed", seed, None)
-        self.max_tokens = integer("max_tokens", max_tokens, 1)
-        self.max_depth = integer("max_depth", max_depth, 1)
-        if not isinstance(strategy, Strategy):
-            raise InputError(
-                f"strategy must have width, needs_embeddings and decide (see ets.view.Strategy), "
-                f"got {strategy!r}"
-            )
+        self.max_tokens = checked_count("max_tokens", max_tokens)
+        self.max_depth = checked_count("max_depth", max_depth)
+        check_strategy(strategy)
         self.kv_budget = kv_budget
         self.tree = Tree(self.prompt_tokens)
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
@@ -140,6 +136,7 @@ class TreeSearch:
         missing. A child without an embedding but with a text may share the embedding of one with
         the same text; where all texts are equal none is needed.
         """
+        children = iterated("children", children)
         if self.end is not None and (children := list(children)):
             raise InputError(f"children[0]: nothing is asked for, the search is over ({self.end})")
         accepted = self._pending.check(children, self.needs_embedding)
@@ -170,7 +167,7 @@ class TreeSearch:
         the search is over. Raises `InputError` for a reason that is no text or empty.
         """
         if not isinstance(reason, str) or not reason:
-            raise InputError(f"reason must be a text that says why, got {reason!r}")
+            raise InputError(f"reason must be a text that says why, got {shown(reason)}")
         if self.end is not None:
             return
         if self._pending.told:
@@ -214,9 +211,10 @@ class TreeSearch:
     @classmethod
     def from_json(cls, text: str, *, strategy: Strategy | None = None) -> TreeSearch:
         """The search that `to_json` described; see `from_dict`."""
+        check_text("text", text)
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"not a saved TreeSearch: no JSON ({error})") from error
         return cls.from_dict(data, strategy=strategy)
 

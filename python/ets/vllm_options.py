@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from ets.checks import check_flag, check_number, integer
 from ets.context_need import ContextNeed
 from ets.errors import EngineError, InputError
 from ets.extras import TESTED, needs
@@ -52,9 +53,11 @@ def configure(
     from huggingface_hub import is_offline_mode
     from vllm.usage.usage_lib import UsageContext
 
-    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
-    if unknown := sorted(set(options) - known):
+    known = {field.name: field.type for field in dataclasses.fields(AsyncEngineArgs)}
+    if unknown := sorted(set(options) - set(known)):
         raise InputError(f"unknown option {unknown[0]!r} for the vLLM engine of {model!r}")
+    for name, value in options.items():
+        check_kind(name, value, known[name])
     source = Source.of(model, options)
     stated = getattr(load_config(source).get_text_config(), "max_position_embeddings", None)
     if options.get("max_model_len") is None:
@@ -88,6 +91,20 @@ def configure(
         # since every configuration resets the levels.
         logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
     return config
+
+
+def check_kind(name: str, value: object, kind: object) -> None:
+    """Refuse a value that is no `kind` where that is bool, int or float, with `InputError`: vLLM
+    takes the text "no" for yes. Other kinds, and None, are vLLM's to judge.
+    """
+    if value is None:
+        return
+    if kind is bool:
+        check_flag(name, value)
+    elif kind is int:
+        integer(name, value, None)
+    elif kind is float:
+        check_number(name, value, "within the floats", lambda number: True)
 
 
 def kv_space(config: Any) -> KVSpace:

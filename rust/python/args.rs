@@ -4,7 +4,7 @@ use numpy::{
     Element, Ix1, Ix2, PyArray, PyArrayMethods, PyReadonlyArray, PyUntypedArray,
     PyUntypedArrayMethods, ndarray::Dimension,
 };
-use pyo3::prelude::*;
+use pyo3::{exceptions::PyTypeError, prelude::*};
 
 use super::InputError;
 
@@ -88,16 +88,16 @@ pub(super) fn matrix<'py>(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Ma
     }
 }
 
-/// Reads an integer; also numpy's, but no float and no string.
+/// Reads an integer; also numpy's, but no float, no bool and no string.
 pub(super) fn int(name: &str, object: &Bound<'_, PyAny>) -> PyResult<i64> {
-    object.extract().map_err(|_| {
+    number(object).map_err(|_| {
         InputError::new_err(format!("{name} is {}: it must be an int of 64 bits", shown(object)))
     })
 }
 
 /// Reads an integer that is at least 0, up to the largest of 64 bits.
 pub(super) fn unsigned(name: &str, object: &Bound<'_, PyAny>) -> PyResult<u64> {
-    object.extract().map_err(|_| {
+    number(object).map_err(|_| {
         let shown = shown(object);
         InputError::new_err(format!("{name} is {shown}: it must be an int from 0 to 2**64 - 1"))
     })
@@ -105,9 +105,20 @@ pub(super) fn unsigned(name: &str, object: &Bound<'_, PyAny>) -> PyResult<u64> {
 
 /// Reads a float, or an integer as one.
 pub(super) fn float(name: &str, object: &Bound<'_, PyAny>) -> PyResult<f64> {
-    object.extract().map_err(|_| {
+    number(object).map_err(|_| {
         InputError::new_err(format!("{name} is {}: it must be a float", shown(object)))
     })
+}
+
+/// Reads a number, which no bool and no array is.
+fn number<'py, T: FromPyObjectOwned<'py, Error = PyErr>>(
+    object: &Bound<'py, PyAny>,
+) -> PyResult<T> {
+    let kind = object.get_type().name()?.to_string();
+    if kind.starts_with("bool") || object.cast::<PyUntypedArray>().is_ok() {
+        return Err(PyTypeError::new_err(kind));
+    }
+    object.extract()
 }
 
 /// Reads one of a few strings.
@@ -138,9 +149,10 @@ fn refused(name: &str, dtype: &str, shape: &str, object: &Bound<'_, PyAny>) -> P
     ))
 }
 
-/// Shows a value in a message, shortened.
+/// Shows a value in a message, on one line and shortened.
 fn shown(object: &Bound<'_, PyAny>) -> String {
     let text = object.repr().map_or_else(|_| "not printable".to_owned(), |text| text.to_string());
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= 60 {
         text
     } else {

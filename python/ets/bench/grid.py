@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ets.checks import check_int, check_number
+from ets.checks import (
+    check_flag,
+    check_int,
+    check_number,
+    check_options,
+    check_text,
+    shown,
+)
 from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
 from ets.presets import with_preset
@@ -89,11 +96,21 @@ class Grid:
     """The arguments of `ets.Search`, but `strategy` and `seed`, as a TOML file holds them."""
 
     def __post_init__(self) -> None:
+        check_text("dataset", self.dataset)
+        for name in ("split", "bank"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name))
+        for name in ("trees", "bank_read_only"):
+            check_flag(name, getattr(self, name))
+        for name in ("fields", "search"):
+            check_options(name, getattr(self, name))
         for name in ("strategies", "widths", "seeds", "lambda_b", "lambda_d"):
             object.__setattr__(self, name, _values(name, getattr(self, name)))
         for name in self.strategies:
             if not isinstance(name, str) or name not in STRATEGIES:
-                raise InputError(f"strategies must be among {', '.join(STRATEGIES)}, got {name!r}")
+                raise InputError(
+                    f"strategies must be among {', '.join(STRATEGIES)}, got {shown(name)}"
+                )
         object.__setattr__(self, "sweep", self._checked_sweep())
         check_int("skip", self.skip, 0, 2**31)
         if self.problems is not None:
@@ -163,7 +180,9 @@ class Grid:
 
     def _checked_sweep(self) -> dict[str, tuple[Any, ...]]:
         if not isinstance(self.sweep, Mapping):
-            raise InputError(f"sweep must be a table of options and values, got {self.sweep!r}")
+            raise InputError(
+                f"sweep must be a table of options and values, got {shown(self.sweep)}"
+            )
         known = sorted({key for name in STRATEGIES for key in strategy_options(name)} - {*_AXES})
         found = {}
         for key, values in self.sweep.items():
@@ -181,7 +200,7 @@ class Grid:
 
 def _values(name: str, values: Any) -> tuple[Any, ...]:
     if not isinstance(values, list | tuple):
-        raise InputError(f"{name} must be a list, got {values!r}")
+        raise InputError(f"{name} must be a list, got {shown(values)}")
     if any(value in values[:at] for at, value in enumerate(values)):
-        raise InputError(f"{name} must not hold a value twice, got {list(values)}")
+        raise InputError(f"{name} must not hold a value twice, got {shown(list(values))}")
     return tuple(values)

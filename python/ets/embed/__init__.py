@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ets.checks import shown
 from ets.embed.base import Embedder, HasEmbedder, InstantEmbedder
 from ets.engine_name import EngineName
-from ets.errors import InputError
+from ets.errors import EngineError, InputError
 
 
 def load_embedder(embedder: str | Embedder, *, policy: object = None, **options: Any) -> Embedder:
@@ -17,16 +18,16 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
     own model, which needs `policy`: the loaded one. `options` go to the backend's constructor; they
     may also stand in the name: `lexical?dim=512`.
 
-    Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
+    Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded.
     """
     if not isinstance(embedder, str):
-        if not isinstance(embedder, Embedder):
-            raise ValueError(
-                f"embedder must be a name or an object with embed and aclose, got {embedder!r}"
+        if not isinstance(embedder, Embedder) or isinstance(embedder, type):
+            raise InputError(
+                f"embedder must be a name or an object with embed and aclose, got {shown(embedder)}"
             )
         if options:
-            raise ValueError(
+            raise InputError(
                 f"embedder_options go with an embedder given by name, got {sorted(options)}"
             )
         return embedder
@@ -35,11 +36,12 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
         case "lexical" | "demo" if not name.path:
             from ets.embed.lexical import LexicalEmbedder
 
-            return LexicalEmbedder(**name.options)
+            return LexicalEmbedder(**name.only("embedder", LexicalEmbedder))
         case "sentence-transformers" if name.path:
             from ets.embed.sentence_transformers import SentenceTransformersEmbedder
 
-            return SentenceTransformersEmbedder(name.path, **name.options)
+            options = name.only("embedder", SentenceTransformersEmbedder)
+            return SentenceTransformersEmbedder(name.path, **options)
         case "vllm" if name.path:
             from ets.embed.vllm import VLLMEmbedder
 
@@ -51,10 +53,16 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
                     f"(demo, transformers:PATH or vllm:PATH), got {type(policy).__name__}; "
                     "use lexical, sentence-transformers:NAME or vllm:NAME"
                 )
-            return policy.embedder(**name.options)
-    raise ValueError(
+            own = policy.embedder(**name.options)
+            if not isinstance(own, Embedder):
+                raise EngineError(
+                    f"{type(policy).__name__} gave embedder() {shown(own)}; it must have embed and "
+                    "aclose"
+                )
+            return own
+    raise InputError(
         "embedder must be lexical, demo, policy, sentence-transformers:NAME or vllm:NAME, "
-        f"got {embedder!r}"
+        f"got {shown(embedder)}"
     )
 
 

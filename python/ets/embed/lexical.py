@@ -12,12 +12,14 @@ from itertools import chain, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.checks import shown
 from ets.errors import InputError
 
 _TOKENS = re.compile(r"\d+(?:[.,/]\d+)*|[^\W\d_]+|[^\w\s]")
 _WEIGHTS = {"number": 6.0, "name": 2.0, "word": 0.5, "sign": 0.25, "pair": 0.2, "gram": 0.15}
 """Which numbers a step holds says most about what it does, punctuation the least."""
 
+_MOST_DIM = 1 << 20
 _CACHED_TEXTS = 4096
 _CACHED_FEATURES = 1 << 16
 
@@ -33,7 +35,9 @@ class LexicalEmbedder:
 
     def __init__(self, *, dim: int = 256) -> None:
         if not isinstance(dim, int) or isinstance(dim, bool) or dim < 2:
-            raise InputError(f"dim must be an integer of at least 2, got {dim!r}")
+            raise InputError(f"dim must be an integer of at least 2, got {shown(dim)}")
+        if dim > _MOST_DIM:
+            raise InputError(f"dim must be at most {_MOST_DIM}, got {shown(dim)}")
         self.dim = dim
         # Samples of one step often read alike, and use few words.
         self._vector = lru_cache(_CACHED_TEXTS)(self._embed)
@@ -42,10 +46,16 @@ class LexicalEmbedder:
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """The text's vector: float32, of length 1, read-only."""
-        return self._vector(text)
+        return self.vector(text)
 
     def vector(self, text: str) -> NDArray[np.float32]:
-        """The same, without awaiting."""
+        """The same, without awaiting.
+
+        # Errors
+        `InputError` for what is no text.
+        """
+        if not isinstance(text, str):
+            raise InputError(f"text must be a text, got {shown(text)}")
         return self._vector(text)
 
     async def aclose(self) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.checks import path_text
 from ets.device_start import one_start
 from ets.errors import EngineError
 from ets.extras import needs
@@ -47,7 +48,7 @@ class SentenceTransformersEmbedder:
     ) -> None:
         need_torch()
         positive(max_batch=max_batch)
-        self._name = fspath(name_or_path)
+        self._name = path_text("name_or_path", name_or_path)
         self._max_batch = max_batch
         picked = pick_device(device)
         with one_start(cpu=picked.type == "cpu"):

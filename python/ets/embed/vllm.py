@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.checks import check_choice
+from ets.checks import check_choice, path_text
 from ets.context_need import EMBEDDING
 from ets.errors import EngineError
 from ets.source import Source
@@ -47,7 +47,7 @@ class VLLMEmbedder:
     ) -> None:
         if pooling is not None:
             check_choice("pooling", pooling, Pooling)
-        self._name = fspath(path)
+        self._name = path_text("path", path)
         stated = {} if pooling is None else {"seq_pooling_type": pooling.upper()}
         self.engine = VLLMEngine(
             self._name,

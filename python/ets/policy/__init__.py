@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ets.checks import shown
 from ets.engine_name import EngineName
+from ets.errors import InputError
 from ets.policy.base import Policy, PolicyOptions
 
 
@@ -15,17 +17,18 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
     model on a server. `options` go to the backend's constructor: the fields of `PolicyOptions` and
     the backend's own. They may also stand in the name: `vllm:PATH?top_p=0.9&max_model_len=4096`.
 
-    Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
+    Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded or its server
     not be reached.
     """
     if not isinstance(policy, str):
-        if not isinstance(policy, Policy):
-            raise ValueError(
-                f"policy must be a name or an object with start, sample and aclose, got {policy!r}"
+        if not isinstance(policy, Policy) or isinstance(policy, type):
+            raise InputError(
+                "policy must be a name or an object with start, sample and aclose, got "
+                f"{shown(policy)}"
             )
         if options:
-            raise ValueError(
+            raise InputError(
                 f"policy_options go with a policy given by name, got {sorted(options)}"
             )
         return policy
@@ -50,8 +53,9 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
 
             model, _, url = path.rpartition("@")
             return OpenAIPolicy(model, url, **options)
-    raise ValueError(
-        f"policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got {policy!r}"
+    raise InputError(
+        "policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got "
+        f"{shown(policy)}"
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from ets.checks import check_choice
+from ets.checks import check_choice, check_flag, check_number, check_text, iterated, shown
+from ets.errors import InputError
 from ets.policy.answer_end import ANSWER_MARKERS
 from ets.policy.thinking import ThinkingStep, check_thinking
 from ets.step import Prefix, Step
@@ -88,18 +89,27 @@ class PolicyOptions:
     def __post_init__(self) -> None:
         check_choice("step", self.step, ThinkingStep)
         object.__setattr__(self, "thinking", check_thinking(self.thinking))
+        check_number("temperature", self.temperature, ">= 0", lambda value: value >= 0)
+        check_number("top_p", self.top_p, "in (0, 1]", math.isfinite)
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p must lie in (0, 1], got {self.top_p}")
+        for name in ("delimiter", "user_template", "answer_start"):
+            check_text(name, getattr(self, name))
+        for name in ("system_prompt", "chat_template"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name), ", or None")
+        check_flag("continue_final_message", self.continue_final_message)
         for name in ("stop", "answer_markers"):
             texts = getattr(self, name)
-            several = isinstance(texts, Iterable) and not isinstance(texts, str)
-            texts = tuple(texts) if several else (texts,)
+            texts = (texts,) if isinstance(texts, str) else tuple(iterated(name, texts))
             if not all(isinstance(text, str) for text in texts):
-                raise ValueError(f"{name} must be texts, got {list(texts)!r}")
+                raise InputError(f"{name} must be texts, got {shown(list(texts))}")
+            for text in texts:
+                check_text(name, text)
             object.__setattr__(self, name, texts)
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature must be >= 0, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must lie in (0, 1], got {self.top_p}")
         if not self.delimiter:
-            raise ValueError("delimiter must not be empty")
+            raise InputError("delimiter must not be empty, got ''")
         if "{problem}" not in self.user_template:
-            raise ValueError(f"user_template must hold '{{problem}}', got {self.user_template!r}")
+            raise InputError(
+                f"user_template must hold '{{problem}}', got {shown(self.user_template)}"
+            )

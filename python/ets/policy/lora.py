@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ets.checks import path_text
 from ets.errors import EngineError
 from ets.extras import needs
 from ets.loading import one_line
@@ -33,7 +34,7 @@ class Adapter:
         with needs("transformers", "torch"):
             from transformers.utils import cached_file
 
-        path = os.path.expanduser(os.fspath(path))
+        path = os.path.expanduser(path_text("lora", path))
         try:
             config = json.loads(Path(str(cached_file(path, _FILE))).read_text("utf-8"))
             kind, ranks = config["peft_type"], [config["r"], *config["rank_pattern"].values()]

@@ -6,7 +6,7 @@ import os
 from dataclasses import fields
 from typing import Any
 
-from ets.checks import check_int
+from ets.checks import check_int, integer, path_text, shown
 from ets.connection import Connection
 from ets.errors import ContextError, EngineError, InputError
 from ets.policy.base import PolicyOptions
@@ -91,8 +91,12 @@ class OpenAIPolicy:
         patience: float = 300.0,
         **options: Any,
     ) -> None:
-        if not model:
-            raise InputError("model must be the name of a model that the server has, got ''")
+        if not isinstance(model, str) or not model:
+            raise InputError(
+                f"model must be the name of a model that the server has, got {shown(model)}"
+            )
+        if tokenizer is not None:
+            tokenizer = path_text("tokenizer", tokenizer)
         if max_length is not None:
             check_int("max_length", max_length, 1, 1 << 30)
         prompting = _prompt_options(options)
@@ -146,7 +150,7 @@ class OpenAIPolicy:
         `InputError` for a bad seed or `max_tokens`, `EngineLostError` if the server has gone and
         stays away, `EngineError` for whatever it refuses.
         """
-        if not 0 <= seed < _SEEDS:
+        if not 0 <= integer("seed", seed, None) < _SEEDS:
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:

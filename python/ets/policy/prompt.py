@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.chat import Message, render_chat
+from ets.checks import check_text, integer
 from ets.content import Content, ContentEncoder, Piece, text_of
 from ets.errors import InputError
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
@@ -97,6 +98,7 @@ class PolicyPrompt:
         # Errors
         `InputError` if the problem is empty, or leaves the model no room for a single token.
         """
+        check_text("problem", problem)
         if not problem.strip():
             raise InputError("problem must not be empty")
         ids = self._encode(problem)
@@ -121,8 +123,7 @@ class PolicyPrompt:
 
     def room(self, prefix: Prefix, max_tokens: int) -> int:
         """How many tokens the next step may have: `max_tokens`, or what the context leaves."""
-        if max_tokens < 1:
-            raise InputError(f"max_tokens must be at least 1, got {max_tokens}")
+        max_tokens = integer("max_tokens", max_tokens, 1)
         return max(0, min(max_tokens, self.max_length - len(prefix.token_ids)))
 
     def exhausts(self, prefix: Prefix, max_tokens: int) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batcher
+from ets.checks import checked_count, integer, path_text
 from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
+    check_loaded,
     keyword_names,
     loading,
     need_torch,
@@ -86,11 +88,10 @@ class TransformersPolicy:
     ) -> None:
         need_torch()
         positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        if cache_tokens < 0:
-            raise InputError(f"cache_tokens must be >= 0, got {cache_tokens}")
+        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
         if max_length is not None:
             positive(max_length=max_length)
-        name = self._name = fspath(path)
+        name = self._name = path_text("path", path)
         self._cache_tokens = cache_tokens
         prompt_options = _prompt_options(options)
         picked = pick_device(device)
@@ -138,10 +139,8 @@ class TransformersPolicy:
         """
         from ets.policy.decoder import Request
 
-        if max_tokens < 1:
-            raise InputError(f"max_tokens must be at least 1, got {max_tokens}")
-        if seed < 0:
-            raise InputError(f"seed must be >= 0, got {seed}")
+        max_tokens = checked_count("max_tokens", max_tokens)
+        seed = integer("seed", seed, 0)
         return await self._batcher.submit(Request(prefix, seed, max_tokens))
 
     def embedder(self, **options: Any) -> HiddenStateEmbedder:
@@ -204,6 +203,7 @@ def _load_model(
     except Exception as error:
         raise EngineError(f"cannot load the policy {source.name!r}: {one_line(error)}") from error
     model, report = loaded
+    check_loaded(model, dtype, f"the policy {source.name!r}")
     # What is missing was made up at random: a PRM, say, has no language model's head.
     if missing := sorted(report["missing_keys"]):
         stated = list(load_config(source).architectures or ())

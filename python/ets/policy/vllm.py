@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from ets.checks import integer, path_text
 from ets.context_need import context_need, prompt_room
 from ets.errors import InputError
 from ets.kv_space import KVSpace
@@ -78,7 +79,7 @@ class VLLMPolicy:
         if max_tokens is not None:
             positive(max_tokens=max_tokens)
         names = {field.name for field in fields(PolicyOptions)}
-        self._name = fspath(path)
+        self._name = path_text("path", path)
         self._options = dict(options)
         prompting = PolicyOptions(**{k: v for k, v in options.items() if k in names})
         adapter = None if lora is None else Adapter.read(lora)
@@ -132,7 +133,7 @@ class VLLMPolicy:
         # Errors
         `InputError` for a bad seed or `max_tokens`, `EngineError` if the engine fails.
         """
-        if not 0 <= seed < _SEEDS:
+        if not 0 <= integer("seed", seed, None) < _SEEDS:
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:

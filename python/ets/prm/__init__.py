@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ets.checks import shown
 from ets.engine_name import EngineName
+from ets.errors import InputError
 from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
 
@@ -19,20 +21,20 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
     follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
     go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
 
-    Raises `ValueError` for an unknown name or an option given twice, `MissingExtraError` where the
+    Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded, is of no
     known format, or its server cannot be reached.
     """
     if not isinstance(prm, str):
         if options:
-            raise ValueError(f"prm_options go with a PRM given by name, got {sorted(options)}")
-        if isinstance(prm, PRM):
+            raise InputError(f"prm_options go with a PRM given by name, got {sorted(options)}")
+        if isinstance(prm, PRM) and not isinstance(prm, type):
             return prm
-        if callable(prm):
+        if callable(prm) and not isinstance(prm, type):
             return FunctionPRM(prm)
-        raise ValueError(
+        raise InputError(
             "prm must be a name, a function f(problem, steps), or an object with score and "
-            f"aclose, got {prm!r}"
+            f"aclose, got {shown(prm)}"
         )
     name = EngineName.parse("prm", prm, options)
     path, options = name.path, name.options
@@ -46,12 +48,12 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             return TransformersPRM(demo.prm_path(), **{"dtype": "float64", **options})
         case "none" if not path:
             if options:
-                raise ValueError(f"the PRM none takes no options, got {sorted(options)}")
+                raise InputError(f"the PRM none takes no options, got {sorted(options)}")
             return FunctionPRM(_every_step_alike)
         case "demo-checker" if not path:
             from ets.demo.blurred_checker import BlurredChecker
 
-            return BlurredChecker(**options)
+            return BlurredChecker(**name.only("PRM", BlurredChecker))
         case "transformers" if path:
             from ets.prm.transformers import TransformersPRM
 
@@ -65,8 +67,9 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
 
             model, _, url = path.rpartition("@")
             return PoolingPRM(model, url, **options)
-    raise ValueError(
-        f"prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got {prm!r}"
+    raise InputError(
+        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got "
+        f"{shown(prm)}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 
-from ets.errors import EngineError
+from ets.engine_values import checked_reward
 from ets.step import Prefix, Score
 from ets.threads import Threads
 
@@ -39,12 +39,7 @@ class FunctionPRM:
             reward = await self._threads.run(self._function, prefix.problem, steps)
         if inspect.isawaitable(reward):  # also of a plain function that returns a coroutine
             reward = await reward
-        try:
-            return Score(float(reward))
-        except (TypeError, ValueError):
-            raise EngineError(
-                f"{self.__name__} gave the reward {reward!r}; it must be a number in [0, 1]"
-            ) from None
+        return Score(checked_reward(reward, self))
 
     async def aclose(self) -> None:
         """Begin no more calls; those that run are not waited for."""

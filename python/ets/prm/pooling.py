@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ets.checks import check_int
+from ets.checks import check_int, path_text, shown
 from ets.connection import Connection
 from ets.errors import EngineError, InputError
 from ets.prm.checkpoint import Checkpoint
@@ -83,8 +83,12 @@ class PoolingPRM:
         patience: float = 300.0,
         **options: Any,
     ) -> None:
-        if not model:
-            raise InputError("model must be the name of a model that the server has, got ''")
+        if not isinstance(model, str) or not model:
+            raise InputError(
+                f"model must be the name of a model that the server has, got {shown(model)}"
+            )
+        if checkpoint is not None:
+            checkpoint = path_text("checkpoint", checkpoint)
         if max_length is not None:
             check_int("max_length", max_length, 1, 1 << 30)
         self._connection = Connection(

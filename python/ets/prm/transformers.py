@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ets.batcher import Batch, Batcher, Ticket
+from ets.checks import check_flag, checked_count, path_text
 from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
+    check_loaded,
     keyword_names,
     loading,
     need_torch,
@@ -84,11 +86,11 @@ class TransformersPRM:
     ) -> None:
         need_torch()
         positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        if cache_tokens < 0:
-            raise InputError(f"cache_tokens must be >= 0, got {cache_tokens}")
+        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
         if max_length is not None:
             positive(max_length=max_length)
-        self._name = fspath(path)
+        self._name = path_text("path", path)
+        check_flag("incremental", incremental)
         self._cache_tokens = cache_tokens
         self.incremental = incremental
         picked = pick_device(device)
@@ -247,6 +249,7 @@ def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) ->
     except Exception as error:
         raise EngineError(f"cannot load the PRM {name!r}: {one_line(error)}") from error
     model, report = loaded
+    check_loaded(model, dtype, f"the PRM {name!r}")
     lacking = sorted(report["missing_keys"])
     beyond = sorted(set(report["unexpected_keys"]) - form.head_weights)
     for what, keys in (("lack", lacking), ("hold more than a model of its kind has:", beyond)):

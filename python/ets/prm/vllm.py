@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
+from ets.checks import check_flag, path_text
 from ets.context_need import context_need, prompt_room
 from ets.errors import EngineError
 from ets.extras import TESTED
@@ -70,7 +71,8 @@ class VLLMPRM:
     ) -> None:
         if max_tokens is not None:
             positive(max_tokens=max_tokens)
-        self._name = fspath(path)
+        check_flag("incremental", incremental)
+        self._name = path_text("path", path)
         self._format = load_format(Source.of(self._name, options), format, options)
         if why := self._format.not_on_vllm:
             raise EngineError(f"the PRM {self._name!r} ({self._format.name}) cannot run: {why}")

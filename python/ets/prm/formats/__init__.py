@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
+from ets.checks import check_text, shown
 from ets.errors import EngineError, InputError
 from ets.loading import keyword_names
 from ets.prm.checkpoint import Checkpoint
@@ -39,8 +41,8 @@ def find_format(checkpoint: Checkpoint, name: str | None = None) -> type[PRMForm
     """
     known = "; ".join(f"{kind.name} ({kind.models})" for kind in FORMATS.values())
     if name is not None:
-        if name not in FORMATS:
-            raise InputError(f"unknown PRM format {name!r}; known are {known}")
+        if not isinstance(name, str) or name not in FORMATS:
+            raise InputError(f"unknown PRM format {shown(name)}; known are {known}")
         return FORMATS[name]
     for kind in FORMATS.values():
         if kind.recognises(checkpoint):
@@ -81,6 +83,9 @@ def load_format(
     read = Checkpoint(checkpoint)
     kind = find_format(read, kind_name)
     own = {key: options.pop(key) for key in format_options(kind) if key in options}
+    for key, text in own.items():  # of all formats they are texts
+        if text is not None or inspect.signature(kind).parameters[key].default is not None:
+            check_text(key, text)
     made = kind(read, **own)
     if max_length is not None:
         made.max_length = min(made.max_length, max_length)
