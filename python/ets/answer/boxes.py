@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ets.answer.reading import read
+
 _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(
     r"\\(?:boxed|fbox)[ \t]+((?:[-+]?(?:\d|\.\d)[^\s${}\\]*)|[-+]?\\[a-zA-Z]+(?:\{[^{}]*\})+|\$[^$\n]+\$)"
@@ -102,8 +104,9 @@ def boxed(text: str) -> str | None:
             break
         joined.insert(0, box)
     if len(joined) > 1:
-        contents = [text[box.content : box.stop] for box in joined]
-        return ", ".join(dict.fromkeys(contents))
+        contents = [text[box.content : box.stop].strip() for box in joined]
+        # The same in two forms is one answer, in the later of them.
+        return ", ".join({read(content).key or content: content for content in contents}.values())
     return _around(text, found)
 
 
@@ -120,7 +123,7 @@ _LEFT = re.compile(
     rf"|\\sqrt\s*\{{\s*|\(\s*)*"
 )
 _RIGHT = re.compile(
-    rf"(?:\}}|\)|\{{\s*{_NUM}\s*\}}|\^\s*(?:\{{-?\d+\}}|\d)|/\s*{_NUM}|\\?%|\\pi(?![a-z])|\\sqrt\s*\{{\d+\}}|!|\s)*"
+    rf"(?:\}}|\)|\{{\s*{_NUM}\s*\}}|\^\s*(?:\{{-?\d+\}}|\d)|/\s*{_NUM}|\\pi(?![a-z])|\\sqrt\s*\{{\d+\}}|!|\s)*"
 )
 
 
@@ -137,8 +140,7 @@ def _around(text: str, found: list[Box]) -> str:
     right = right[: closed.start()] if closed is not None else right
     if not in_span:
         sign = re.search(r"(?:^|[\s=])(-)\s?$", left)
-        percent = re.match(r"\\?%", right)
-        return ("-" if sign and not re.search(r"[\w)] - ?$", left) else "") + content + ("%" if percent else "")
+        return ("-" if sign and not re.search(r"[\w)] - ?$", left) else "") + content
     siblings = [box for box in found[:-1] if box.begin >= left_from + begin]
     pieces, at = [], left_from + begin
     for box in siblings:

@@ -19,7 +19,7 @@ _FENCE = re.compile(r"\\[\[(]|\$\$|`{3,}\w*|\\begin\{\w+\*?\}|[-*_]{3,}")
 """A line that only opens what the next one holds: mathematics set apart, or a block of code."""
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split)\*?\}")
 _TAG = re.compile(r"</?(?:b|i|u|em|strong|code|span|p|sup|sub|mark|big|answer)\s*>", re.IGNORECASE)
-_EMPTY_BOX = re.compile(r"[$\s]*\\(?:boxed|fbox)(?![a-z])")
+_EMPTY_BOX = re.compile(r"[$\s]*(?:\\\(\s*)?\\(?:boxed|fbox)(?![a-z])")
 _FILLER = re.compile(
     r"(?:(?:therefore|thus|hence|so|then|now|simply|just|clearly|indeed|actually|about|approximately"
     r"|around|roughly|nearly|almost|exactly|precisely|only|either|equal(?:s)? to|equivalent to"
@@ -81,7 +81,7 @@ def math_at_start(text: str) -> str | None:
     if match is None:
         return None
     inner = next(group for group in match.groups() if group is not None)
-    if _PROSE.search(inner.replace("\\text", "")) or is_between_prices(inner):
+    if _EMPTY_BOX.match(inner) or _PROSE.search(inner.replace("\\text", "")) or is_between_prices(inner):
         return None
     rest = text[match.end() :].split("\n", 1)[0]
     if re.match(r" ?(?:,|and|or) ?\$|\s+[^\W\d_]+ and \$|\s+(?:[^\W\d_]+ )\$", rest):

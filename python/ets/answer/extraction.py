@@ -105,13 +105,13 @@ def is_short(line: str) -> bool:
     line = line.replace("**", "").strip().strip("\"'`").strip()
     if _SHORT.fullmatch(line) or _BARE_WORD.fullmatch(line.rstrip(".")):
         return True
-    return bool(_LATEX.fullmatch(line)) and not _PROSE_WORD.search(re.sub(r"\\[a-zA-Z]+", "", line))
+    return bool(_LATEX.fullmatch(line)) and ": " not in line and not _PROSE_WORD.search(re.sub(r"\\[a-zA-Z]+", "", line))
 
 
 _PROSE_WORD = re.compile(r"[a-zA-Z]{3,}")
 _SIGNS = r"[-+\u2212]?(?:US)?(?:\\?[$\u20ac\u00a3\u00a5] ?)?[-+\u2212]?"
 _SHORT = re.compile(
-    rf"{_SIGNS}(?:{NUMBER.pattern.replace('?P<', '?P<n_')})\$?(?: ?[a-z]+){{0,2}}\.?", re.IGNORECASE
+    rf"{_SIGNS}(?:{NUMBER.pattern.replace('?P<', '?P<n_')})\$?(?-i:(?: ?[a-z]+){{0,2}})\.?", re.IGNORECASE
 )
 
 
@@ -147,16 +147,11 @@ def _last_expression(text: str) -> str | None:
     text = re.sub(r"(?<=\d),\\!\s?(?=\d{3})", ",", text)
     span = _last_span(text)
     text = re.sub(r"\\?\$ ?(?=[\d.])", "USD ", text)
-    last, fallback = None, None
-    for match in _EXPRESSION.finditer(text):
-        if not match[0].strip() or match[0].strip() in ("-", "USD"):
-            continue
-        fallback = match
-        if not _is_label(text, match):
-            last = match
+    found = [m for m in _EXPRESSION.finditer(text) if m[0].strip() not in ("", "-", "USD")]
+    last = next((match for match in reversed(found) if not _is_label(text, match)), None)
     if span is not None and (last is None or span[1] >= len(re.sub(r"[\s$.]|USD ", "", text[: last.end()])) - 1):
         return span[0]
-    last = last or fallback
+    last = last or (found[-1] if found else None)
     if last is None:
         return None
     whole = last[0].replace("USD ", "").strip()

@@ -42,7 +42,7 @@ _GROUP = (
 _INTEGER = rf"(?:{_GROUP}|\d+)"
 DIGITS = (
     rf"(?:[1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+(?![\d,])"  # 1.234,5
-    rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.\d*|\.\d+|\d+)"
+    rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.\d+|\.\d+|\d+)"
 )
 _FRAC = r"\\frac ?\{ ?(?P<over>-?\d+) ?\} ?\{ ?(?P<under>-?\d+) ?\}"
 NUMBER = re.compile(

@@ -19,7 +19,7 @@ _MAX_BRACKET_POWER = 12
 
 _EXPONENT = re.compile(r"(?:\^|\*\*) ?")
 _UNBOUNDED = re.compile(
-    r"\\(?:sum|prod|int|iint|iiint|oint|lim|limsup|liminf|binom|[dt]binom|choose|zeta|Gamma)\b"
+    r"\\(?:sum|prod|int|iint|iiint|oint|lim|limsup|liminf|binom|[dt]binom|choose|zeta|Gamma)(?![a-zA-Z])"
     r"|!\s*!|[)}\]a-zA-Z]\s*!|\d{4}\s*!|(?<!\d)[2-9]\d{2}\s*!"
 )
 _VARIABLE = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z](?![a-zA-Z])")
