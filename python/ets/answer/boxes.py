@@ -111,6 +111,7 @@ def boxed(text: str) -> str | None:
 
 
 _REACH = 200
+_SIGN_BEFORE = re.compile(r"(?:^|=\s*|:\s*|[A-Za-z]{2}\s+)-\s?$")
 _SPAN_BEGIN = re.compile(r"\$|\\\(|\\\[|\n")
 _SPAN_END = re.compile(r"\$|\\\)|\\\]|\n")
 _RELATION = re.compile(
@@ -139,8 +140,7 @@ def _around(text: str, found: list[Box]) -> str:
     begin = opened[-1].end() if opened else 0
     right = right[: closed.start()] if closed is not None else right
     if not in_span:
-        sign = re.search(r"(?:^|[\s=])(-)\s?$", left)
-        return ("-" if sign and not re.search(r"[\w)] - ?$", left) else "") + content
+        return ("-" if _SIGN_BEFORE.search(left) else "") + content
     siblings = [box for box in found[:-1] if box.begin >= left_from + begin]
     pieces, at = [], left_from + begin
     for box in siblings:

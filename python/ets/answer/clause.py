@@ -50,13 +50,14 @@ _END = re.compile(
     re.IGNORECASE,
 )
 _SPELT = (
-    (re.compile(r"(?<=\d) (?:times|multiplied by) (?=\d)"), "*"),
+    (re.compile(r"(?<=\d) (?:times|multiplied by|x) (?=\d)"), "*"),
     (re.compile(r"(?<=\d) (?:plus) (?=\d)"), "+"),
     (re.compile(r"(?<=\d) (?:minus) (?=\d)"), "-"),
     (re.compile(r"(?<=\d) (?:over|divided by) (?=\d)"), "/"),
 )
 _JOIN = re.compile(r" ?, ?(?:and |or )?| (?:and|or|to) | ")
-_PRICE = re.compile(r"(?:\bUS[ ]?)?\\?\$ ?(?=[\d.])")
+_PRICE = re.compile(r"(?:\bUS[ ]?)?\\?\$ ?(?=\.?\d)")
+_STOP = re.compile(r"\s*[.,;:!?]*\s*(?:$|(?<=[.;!?])\s)")
 _LONGEST = 2_000
 """What of a line is looked at: no answer is longer."""
 
@@ -115,13 +116,13 @@ def clause(line: str) -> str | None:
         return word[1]
     if (time := _CLOCK.match(line)) is not None:
         return time[0].rstrip(".") if not re.search(r"[ap]\.m\.$", time[0]) else time[0]
+    for spelt, sign in _SPELT:
+        line = spelt.sub(sign, line)
     return _amounts(line) or _phrase(line)
 
 
 def _amounts(line: str) -> str | None:
     """An amount or a row of them, if one begins the line and no expression goes on behind it."""
-    for spelt, sign in _SPELT:
-        line = spelt.sub(sign, line)
     priced = _PRICE.sub("USD ", line)
     if priced.count("$") == 1 and priced[-1:] != "$":
         priced = priced.replace("$", "")
@@ -140,7 +141,7 @@ def _amounts(line: str) -> str | None:
         return None
     if len(parts) > 1 and not re.search(r"\d", _sentence(priced[parts[-1][3] :])):
         end = parts[-1][3]
-        if _END.match(priced, end):
+        if _END.match(priced, end) and ("USD" not in priced or _STOP.match(priced, end)):
             return _row(priced, parts)
     number, unit, begin, end = parts[0]
     bare = read_number(priced, begin)
@@ -167,6 +168,9 @@ def _phrase(line: str) -> str | None:
     line = line if (end := _SENTENCE_END.search(line)) is None else line[: end.start()]
     if (reason := _REASON.search(line)) is not None and reason.start() > 0:
         line = line[: reason.start()]
+    sum_, equals, outcome = line.rpartition("=")
+    if equals and re.search(r"\d", sum_) and not re.search(r"[A-Za-z<>]", sum_):
+        return _amounts(outcome.strip()) or unwrap_math(outcome) or None
     return unwrap_math(line) or None
 
 

@@ -325,12 +325,13 @@ class _Reader:
             value = _log(inner, base)
         else:
             value = _called(("a" + name) if inverse else _FUNCTIONS[name], inner)
+        if power is None and self.take("^", "**"):
+            power = self.exponent()  # sin(x)^2 is the square of the sine
         return value if power is None or inverse else _binary("^", value, power)
 
     def argument(self) -> Value:
         if self.peek() in ("(", "{", "["):
-            value = self.bracket_or_group() if self.peek() != "[" else self.atom()
-            return _binary("^", value, self.exponent()) if self.take("^", "**") else value
+            return self.bracket_or_group() if self.peek() != "[" else self.atom()
         value = self.power()
         while self.begins_atom() and self.peek() not in ("(", "[", "{"):
             if self.peek().removeprefix("\\") in _FUNCTIONS:

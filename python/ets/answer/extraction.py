@@ -59,7 +59,7 @@ def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 _ANSWER_TAG = re.compile(r"<answer>\s*([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MARKER = re.compile(
-    r"\b(?:the[ \t]+(?:(?:final|correct|right)[ \t]+)?answer[ \t]+(?:is|would be|will be|must be|comes to)\b"
+    r"\b(?:the[ \t]+(?:(?:final|correct|right)[ \t]+)?(?:answer|option|choice)[ \t]+(?:is|would be|will be|must be|comes to)\b"
     r"|(?:final|correct)[ \t]+answer[ \t]+is\b"
     r"|(?:final[ \t]+)?answer[ \t]*:|\b(?:die[ \t]+)?Antwort[ \t]+ist\b|r[e\u00e9]ponse[ \t]+est\b"
     r"|respuesta[ \t]+es\b)"
@@ -122,7 +122,7 @@ _TERM = rf"(?:\\[dtc]?frac ?{_BRACES} ?{_BRACES}|\\sqrt(?:\[\d+\])? ?{_BRACES}|\
 _PLAIN_NUMBER = NUMBER.pattern.replace("?P<", "?P<q_")
 _EXPRESSION = re.compile(
     rf"(?P<sign>(?<![\w)\]}}.])-)?(?:USD )?"
-    rf"(?:(?<![A-Za-z\d^_.])(?P<number>{_PLAIN_NUMBER})(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?{_TERM}(?:\^\d)?)*"
+    rf"(?:(?<![A-Za-z\d^_.])(?P<number>{_PLAIN_NUMBER})(?: ?(?:x|\*|\\times|\\cdot) ?10(?=\^))?(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?{_TERM}(?:\^\d)?)*"
     rf"(?:(?<=[\d}}])/(?=\\)(?:{_TERM}))?",
     re.IGNORECASE,
 )
@@ -146,7 +146,7 @@ def _last_expression(text: str) -> str | None:
     text = plain_signs(text)
     text = re.sub(r"(?<=\d),\\!\s?(?=\d{3})", ",", text)
     span = _last_span(text)
-    text = re.sub(r"\\?\$ ?(?=[\d.])", "USD ", text)
+    text = re.sub(r"\\?\$ ?(?=\.?\d)", "USD ", text)
     found = [m for m in _EXPRESSION.finditer(text) if m[0].strip() not in ("", "-", "USD")]
     last = next((match for match in reversed(found) if not _is_label(text, match)), None)
     if span is not None and (last is None or span[1] >= len(re.sub(r"[\s$.]|USD ", "", text[: last.end()])) - 1):

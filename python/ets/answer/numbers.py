@@ -42,7 +42,7 @@ _GROUP = (
 _INTEGER = rf"(?:{_GROUP}|\d+)"
 DIGITS = (
     rf"(?:[1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+(?![\d,])"  # 1.234,5
-    rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.\d+|\.\d+|\d+)"
+    rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.(?:\d+|(?=\\overline))|\.\d+|\d+)"
 )
 _FRAC = r"\\frac ?\{ ?(?P<over>-?\d+) ?\} ?\{ ?(?P<under>-?\d+) ?\}"
 NUMBER = re.compile(
@@ -118,11 +118,12 @@ def _value(match: re.Match[str]) -> tuple[Fraction, int | None, str] | None:
     text = digits + (match["exp"] or "")
     if match["exp"] and abs(int(match["exp"][1:])) > _MAX_EXPONENT:
         return None
-    value = Fraction(("0" + text) if text.startswith(".") else text.replace("._", "."))
+    value = Fraction(("0" + text) if text.startswith(".") else text.rstrip("."))
     decimals = len(digits.partition(".")[2]) if "." in digits else None
     if match["exp"] and decimals is not None:
         decimals -= int(match["exp"][1:])
     if match["again"] is not None:
+        decimals = 0 if match["digits"].endswith(".") else decimals
         if decimals is None:
             return None
         repeated = Fraction(int(match["again"]), 10 ** len(match["again"]) - 1)

@@ -220,6 +220,12 @@ def read_amount(s: str, at: int = 0) -> tuple[Number, Unit | None, int] | None:
     found, end = number
     if unit is not None and sign and sign[0][0] == "-":
         found = Number(-found.value, found.decimals, found.percent, "-" + found.plain)
+    if unit is not None and re.compile(r" ?/ ?[A-Za-z]| per ").match(s, end):
+        below = read_unit(s, end)
+        if below is not None:
+            powers = dict([*below[0].powers, *unit.powers])
+            factor = unit.factor * below[0].factor
+            return found, Unit(tuple(sorted(powers.items())), factor), below[1]
     if (multiplier := _MULTIPLIER.match(s, end)) is not None and not found.percent:
         value = found.value * _MULTIPLIERS[multiplier[1].lower()]
         plain = str(value) if value.denominator == 1 else found.plain
@@ -294,22 +300,33 @@ def _expression(s: str) -> Reading | None:
     """An expression that the grammar values, with a known unit behind it or none."""
     if re.fullmatch(r"[A-Z]{2,}", s):
         return None  # a segment, an angle, a word
+    with_unit = _measured(s)
+    if with_unit is not None:
+        return with_unit
     values = fingerprint(s)
     if values is not None:
         if any(len(word) > 2 for word in _WORD.findall(s) if word.casefold() not in _KNOWN):
             return None
         return Reading("value", s, ("number", values))
+    return None
+
+
+def _measured(s: str) -> Reading | None:
+    """A constant expression in a known unit: `2\\sqrt{5} cm`."""
     for match in _UNIT_AT.finditer(s):
         begin = match.start()
+        if s[match.end()] == "\u00b0" and _TRIGONOMETRY.search(s):
+            continue
         unit = read_unit(s, match.end())
         if unit is None or unit[1] != len(s):
             continue
         values = fingerprint(s[:begin])
-        if values is not None:
+        if values is not None and values[0] == "0":
             return Reading("value", s, ("number", values, unit[0].powers, unit[0].factor), unit=unit[0])
     return None
 
 
+_TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
 _UNIT_AT = re.compile(r"(?<=[\w)}]) |(?<=[\d)}])(?=[A-Za-z]{2})|(?<=[\d)}])(?=°)")
 _WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _KNOWN = frozenset(
@@ -408,6 +425,8 @@ def _nameless(entry: Reading) -> Reading:
 
 def _bracketed(s: str, depth: int) -> Reading | None:
     is_set = s.startswith("\\{") and s.endswith("\\}")
+    if s[:1] == "{" and s[-1:] == "}":
+        s, is_set = f"\\{s[:-1]}\\}}", True
     if not is_set and not (s[:1] in ("(", "[", "\\") and s[-1:] in (")", "]", "\\")):
         return None
     begin, end = (2, -2) if is_set else (1, -1)
