@@ -9,11 +9,12 @@ from ets.answer.reading import read
 
 _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(
-    r"\\(?:boxed|fbox)[ \t]+((?:[-+]?(?:\d|\.\d)[^\s${}\\]*)|[-+]?\\[a-zA-Z]+(?:\{[^{}]*\})+|\$[^$\n]+\$)"
+    r"\\(?:boxed|fbox)[ \t]+((?:[-+]?(?:\d|\.\d)[^\s${}\\]*)"
+    r"|[-+]?\\[a-zA-Z]+(?:\{[^{}]*\})+|\$[^$\n]+\$)"
 )
 _NOTHING = re.compile(
-    r"(?:\\(?:text|mathrm|mathbf|textbf|hspace|phantom)\s*\{\s*\}|\\(?:[lcv]?dots|q?quad)\b|\\[,;:! ]"
-    r"|\.{2,}|\u2026|\?+|\s)*"
+    r"(?:\\(?:text|mathrm|mathbf|textbf|hspace|phantom)\s*\{\s*\}|\\(?:[lcv]?dots|q?quad)\b"
+    r"|\\[,;:! ]|\.{2,}|\u2026|\?+|\s)*"
 )
 _PLACEHOLDER = re.compile(
     r"(?:\\text\s*\{)?\s*(?:your |the )?(?:final )?answer(?: here)?\s*\}?", re.IGNORECASE
@@ -66,7 +67,7 @@ def _peel(text: str, box: Box, inner: dict[int, Box]) -> Box | None:
         if nested is None or nested.end != stop:
             break
         begin, stop = nested.content, nested.stop
-    if begin == stop or stop - begin < 80 and _says_nothing(text[begin:stop]):
+    if begin == stop or (stop - begin < 80 and _says_nothing(text[begin:stop])):
         return None
     return Box(box.begin, begin, stop, box.end)
 
@@ -99,7 +100,9 @@ def boxed(text: str) -> str | None:
         return bare_box(text)
     joined = [found[-1]]
     for box in reversed(found[:-1]):
-        between = text[box.end : joined[0].begin] if joined[0].begin - box.end <= _LONGEST_JOIN else "."
+        between = (
+            text[box.end : joined[0].begin] if joined[0].begin - box.end <= _LONGEST_JOIN else "."
+        )
         if not (_JOIN.fullmatch(between) and _JOINER.search(between)):
             break
         joined.insert(0, box)
@@ -134,7 +137,7 @@ def _around(text: str, found: list[Box]) -> str:
     left_from = max(0, last.begin - _REACH)
     left = text[left_from : last.begin]
     right = text[last.end : last.end + _REACH]
-    opened = [match for match in _SPAN_BEGIN.finditer(left)]
+    opened = list(_SPAN_BEGIN.finditer(left))
     closed = _SPAN_END.search(right)
     in_span = bool(opened) and closed is not None and "\n" not in (opened[-1][0], closed[0])
     begin = opened[-1].end() if opened else 0
@@ -152,9 +155,15 @@ def _around(text: str, found: list[Box]) -> str:
     relation = _RELATION.search(right)
     right = right[: relation.start()] if relation is not None else right
     right = right.rstrip().rstrip(".").rstrip()
-    if not (left.strip() or right.strip()) or not (_LEFT.fullmatch(left) and _RIGHT.fullmatch(right)):
+    if not (left.strip() or right.strip()) or not (
+        _LEFT.fullmatch(left) and _RIGHT.fullmatch(right)
+    ):
         return content
-    whole = f"{left}{{{content}}}{right}" if _raised(right) and len(content) > 1 else left + content + right
+    whole = (
+        f"{left}{{{content}}}{right}"
+        if _raised(right) and len(content) > 1
+        else left + content + right
+    )
     if whole.count("{") != whole.count("}") or whole.count("(") != whole.count(")"):
         return content
     fill = iter(text[box.content : box.stop] for box in siblings[-left.count("\0") :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ets.answer.fold import plain_signs
-from ets.answer.numbers import Number, read_number
+from ets.answer.numbers import Number
 from ets.answer.reading import read_amount
 from ets.answer.units import Unit
 
@@ -23,15 +23,18 @@ _EMPTY_BOX = re.compile(r"[$\s]*(?:\\\(\s*)?\\(?:boxed|fbox)(?![a-z])")
 _FILLER = re.compile(
     r"(?:(?:therefore|thus|hence|so|then|now|simply|just|clearly|indeed|actually|about|approximately"
     r"|around|roughly|nearly|almost|exactly|precisely|only|either|equal(?:s)? to|equivalent to"
-    r"|going to be|given by|given as|found to be|seen to be|as follows|the following|the number|the value"
-    r"|obviously|of course|certainly|in fact|always|still|be|obtained as|not .{1,30}?,? but(?: rather)?)\b"
+    r"|going to be|given by|given as|found to be|seen to be|as follows|the following|the number"
+    r"|the value|obviously|of course|certainly|in fact|always|still|be|obtained as"
+    r"|not .{1,30}?,? but(?: rather)?)\b"
     r"|[:=~\u2248,]|\\approx\b|->|\u2192)[ \t:,]*",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
     r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bProf)(?<!\bJr)(?<!\bSr)(?<!\bNo)(?<!\bvs)[.!?](?=\s)"
 )
-_REASON = re.compile(r",? (?:because|since|as (?:we|it|the))\b|:\s+(?=[A-Za-z])| [-\u2013\u2014] (?=[^\W\d_]{2})")
+_REASON = re.compile(
+    r",? (?:because|since|as (?:we|it|the))\b|:\s+(?=[A-Za-z])| [-\u2013\u2014] (?=[^\W\d_]{2})"
+)
 _YES = re.compile(r"(yes|no|true|false)\b(?=[,.;:!]|$)", re.IGNORECASE)
 _CHOICE = re.compile(
     r"(?:(?:option|choice) )?(?:\(([A-Z])\)(?=\s*[^\s.(,^+*/=-])|([A-Z])(?:[):]\s*|\.\s+)(?=\S)"
@@ -64,7 +67,6 @@ _LONGEST = 2_000
 
 def behind(text: str) -> str | None:
     """The answer that begins a text, on its first line that says something, or None."""
-    rest = text.lstrip(" \t\n:*_#-\u2013=")
     span = math_at_start(text.lstrip(" \t\r\n:*_#"))
     if span is not None:
         return span
@@ -82,7 +84,11 @@ def math_at_start(text: str) -> str | None:
     if match is None:
         return None
     inner = next(group for group in match.groups() if group is not None)
-    if _EMPTY_BOX.match(inner) or _PROSE.search(inner.replace("\\text", "")) or is_between_prices(inner):
+    if (
+        _EMPTY_BOX.match(inner)
+        or _PROSE.search(inner.replace("\\text", ""))
+        or is_between_prices(inner)
+    ):
         return None
     rest = text[match.end() :].split("\n", 1)[0]
     if re.match(r" ?(?:,|and|or) ?\$|\s+[^\W\d_]+ and \$|\s+(?:[^\W\d_]+ )\$", rest):
@@ -143,17 +149,19 @@ def _amounts(line: str) -> str | None:
         end = parts[-1][3]
         if _END.match(priced, end) and ("USD" not in priced or _STOP.match(priced, end)):
             return _row(priced, parts)
-    number, unit, begin, end = parts[0]
-    bare = read_number(priced, begin)
+    number, _, _, end = parts[0]
     if _END.match(priced, end) is None:
         return None
     if priced[end : end + 1] == "!" and re.fullmatch(r"\d", number.plain):
         return number.plain + "!"  # a longer number is called out
-    return _tidy(number)
+    return number.plain
 
 
 def _row(text: str, parts: list[tuple[Number, Unit | None, int, int]]) -> str:
-    if all(unit is None or re.match(r"[-+]?(?:USD|[^\w\s])", text[begin:end]) for _, unit, begin, end in parts):
+    if all(
+        unit is None or re.match(r"[-+]?(?:USD|[^\w\s])", text[begin:end])
+        for _, unit, begin, end in parts
+    ):
         pieces = [text[parts[0][2] : parts[-1][3]]]
         return re.sub(r"USD ", "", pieces[0])
     return text[: parts[-1][3]].replace("USD ", "$")
@@ -177,11 +185,8 @@ def _phrase(line: str) -> str | None:
 def unwrap_math(s: str) -> str:
     """`s` without the full stop and the `$` around it."""
     s = s.strip()
-    s = s.rstrip(".,;:!?" if not s.endswith(("\\,", "\\;", "\\!", "\\:")) else "").strip() if not re.search(r"[\w)}]!$", s) else s
+    if not s.endswith(("\\,", "\\;", "\\!", "\\:")) and not re.search(r"[\w)}]!$", s):
+        s = s.rstrip(".,;:!?").strip()
     if len(s) > 2 and s[0] == s[-1] == "$" and "$" not in s[1:-1]:
         s = s[1:-1].strip().rstrip(".").strip()
     return s
-
-
-def _tidy(number: Number) -> str:
-    return number.plain

@@ -8,13 +8,13 @@ from fractions import Fraction
 from functools import lru_cache
 
 from ets.answer.expression import constant
-from ets.answer.reading import Reading, as_interval, read
-from ets.answer.verifier import Verifier
+from ets.answer.reading import Reading, as_interval, read, unnamed
+from ets.answer.verifier import Verdicts, Verifier
 
 _MIN_DIGITS = 6
 """A decimal with fewer significant digits is no rounding of anything but itself."""
 
-_verifier = Verifier()
+_verdicts = Verdicts(Verifier())
 """One process for all comparisons that need math-verify; it is started by the first."""
 
 
@@ -43,7 +43,7 @@ def compare(x: Reading, y: Reading) -> bool | None:
         return True
     if not x.text or not y.text:
         return False
-    if x.kind == "open" or y.kind == "open" or _unkeyed(x) and _unkeyed(y):
+    if x.kind == "open" or y.kind == "open" or (_unkeyed(x) and _unkeyed(y)):
         return _open(x, y)
     return _settled(x, y)
 
@@ -80,7 +80,7 @@ def _settled(x: Reading, y: Reading) -> bool | None:
 def _nameless(x: Reading) -> Reading:
     if not x.name:
         return x
-    key = x.key[2] if x.key and x.key[0] == "named" else x.key
+    key = unnamed(x.key)
     text = x.text.partition("=")[2] or x.text
     return replace(x, name="", key=key, text=text)
 
@@ -124,13 +124,17 @@ def _same_value(x: Reading, y: Reading) -> bool:
     else:
         scales = [(Fraction(1), Fraction(1))]
     if x.kind == "value" and y.kind == "value":
-        return bool(scales == [(1, 1)] and x.key is not None and y.key is not None and x.key[1] == y.key[1])
+        return bool(
+            scales == [(1, 1)] and x.key is not None and y.key is not None and x.key[1] == y.key[1]
+        )
     return any(_agree(x, y, Fraction(p), Fraction(q)) for p, q in scales)
 
 
 def _agree(x: Reading, y: Reading, x_scale: Fraction, y_scale: Fraction) -> bool:
     return any(
-        _near(x, y, x_scale * p, y_scale * q) for p in _percent_scales(x, y) for q in _percent_scales(y, x)
+        _near(x, y, x_scale * p, y_scale * q)
+        for p in _percent_scales(x, y)
+        for q in _percent_scales(y, x)
     )
 
 
@@ -161,7 +165,11 @@ def _near(x: Reading, y: Reading, p: Fraction, q: Fraction) -> bool:
         number = reading.number
         if number is None or number.decimals is None or number.significant() < _MIN_DIGITS:
             continue
-        finer = other.number is None or other.number.decimals is None or other.number.decimals > number.decimals
+        finer = (
+            other.number is None
+            or other.number.decimals is None
+            or other.number.decimals > number.decimals
+        )
         if finer and abs(a - b) < scale / Fraction(10) ** number.decimals:
             return True
     return False
@@ -174,7 +182,7 @@ def _constant(s: str) -> Fraction | None:
         return None
     sign, mantissa, exponent, _ = value._mpf_
     whole = Fraction(int(mantissa)) * Fraction(2) ** exponent
-    return -whole if sign else whole
+    return Fraction(-whole if sign else whole)
 
 
 def _fraction(x: Reading) -> Fraction | None:
@@ -194,7 +202,7 @@ def compare_within(x: Reading, y: Reading, deadline: float) -> bool | None:
     if x.entries:
         return compare(x, y)
     wall = deadline - time.monotonic()
-    return _verifier.verdict(*sorted((x.text, y.text)), wall) if wall > 0 else None
+    return _verdicts.of(x.text, y.text, wall) if wall > 0 else None
 
 
 def is_rounded(decimal: Reading, exact: Reading) -> bool:
@@ -203,11 +211,10 @@ def is_rounded(decimal: Reading, exact: Reading) -> bool:
 
 
 def _open(x: Reading, y: Reading) -> bool | None:
-    """math-verify's verdict, for two that are mathematics, and of which one is beyond the grammar."""
+    """math-verify's verdict on mathematics of which one is beyond the grammar."""
     settled = ("words", "choice", "text", "clock", "base", "ratio")
     if x.kind in settled or y.kind in settled:
         return False
     if (x.kind in ("list", "set")) != (y.kind in ("list", "set")):
         return False
-    a, b = sorted((x.text, y.text))
-    return _verifier.verdict(a, b)
+    return _verdicts.of(x.text, y.text)

@@ -46,13 +46,46 @@ _FUNCTIONS = {
     "log": "log", "abs": "fabs",
 }  # fmt: skip
 _GREEK = frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta kappa lambda mu nu xi rho sigma"
-    " tau phi varphi chi psi omega Gamma Delta Theta Lambda Sigma Phi Psi Omega ell hbar".split()
+    [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+        "ell",
+        "hbar",
+    ]
 )
 Value = Callable[[MPContext, dict[str, Any]], Any]
 
 
-class _Unread(Exception):
+class _UnreadError(Exception):
     """The text is no expression of this grammar, or its value is out of bounds."""
 
 
@@ -66,7 +99,7 @@ def fingerprint(s: str) -> tuple[str, ...] | None:
     """
     try:
         value, letters = _Reader(s).whole()
-    except (_Unread, RecursionError):
+    except (_UnreadError, RecursionError):
         return None
     context = MPContext()
     context.dps = _PRECISION
@@ -77,7 +110,7 @@ def fingerprint(s: str) -> tuple[str, ...] | None:
         env["i"] = context.mpc(0, 1)
         try:
             found.append(_shown(context, value(context, env), "i" in letters))
-        except (_Unread, ValueError, OverflowError, ZeroDivisionError, TypeError):
+        except (_UnreadError, ValueError, OverflowError, ZeroDivisionError, TypeError):
             found.append("")
     if not any(found):
         return None
@@ -93,7 +126,7 @@ def constant(s: str) -> Any:
         context = MPContext()
         context.dps = _PRECISION
         got = context.mpmathify(value(context, {}))
-    except (_Unread, RecursionError, ValueError, OverflowError, ZeroDivisionError, TypeError):
+    except (_UnreadError, RecursionError, ValueError, OverflowError, ZeroDivisionError, TypeError):
         return None
     return None if isinstance(got, context.mpc) and got.imag else context.mpf(got.real)
 
@@ -112,7 +145,7 @@ def _shown(context: MPContext, value: Any, is_complex: bool) -> str:
     real, imag = (value.real, value.imag) if isinstance(value, context.mpc) else (value, 0)
     size = max(abs(real), abs(imag))
     if size > context.mpf(10) ** (_PRECISION - _DIGITS_KEPT):
-        raise _Unread  # more digits before the point than are kept
+        raise _UnreadError  # more digits before the point than are kept
     tiny = size * context.mpf(10) ** (-_DIGITS_KEPT - 10)
     real, imag = (0 if abs(part) <= tiny else part for part in (real, imag))
     if imag and not is_complex:
@@ -126,7 +159,7 @@ def _shown(context: MPContext, value: Any, is_complex: bool) -> str:
 class _Reader:
     def __init__(self, s: str) -> None:
         if len(s) > MAX_LENGTH or re.search(rf"\d{{{_MAX_RUN},}}", s):
-            raise _Unread
+            raise _UnreadError
         self.tokens: list[str] = []
         self.kinds: list[str] = []
         at = 0
@@ -134,7 +167,7 @@ class _Reader:
         while at < len(s):
             match = _TOKEN.match(s, at)
             if match is None:
-                raise _Unread
+                raise _UnreadError
             kind = match.lastgroup or ""
             self.kinds.append(kind)
             self.tokens.append(match[kind])
@@ -146,7 +179,7 @@ class _Reader:
     def whole(self) -> tuple[Value, set[str]]:
         value = self.sum()
         if self.at != len(self.tokens):
-            raise _Unread
+            raise _UnreadError
         return value, self.letters
 
     def peek(self) -> str:
@@ -164,12 +197,12 @@ class _Reader:
 
     def need(self, sign: str) -> None:
         if not self.take(sign):
-            raise _Unread
+            raise _UnreadError
 
     def sum(self) -> Value:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise _Unread
+            raise _UnreadError
         left = self.product()
         while sign := self.take("+", "-"):
             left = _binary(sign, left, self.product())
@@ -244,7 +277,7 @@ class _Reader:
             inner = self.sum()
             self.need("|")
             return lambda c, e: c.fabs(inner(c, e))
-        raise _Unread
+        raise _UnreadError
 
     def number(self, sign: str) -> Value:
         digits = re.sub(r"[, ']", "", sign)
@@ -288,9 +321,9 @@ class _Reader:
             if is_command and name in ("lvert", "vert"):
                 inner = self.sum()
                 if not self.take("\\rvert", "\\vert"):
-                    raise _Unread
+                    raise _UnreadError
                 return lambda c, e: c.fabs(inner(c, e))
-            raise _Unread
+            raise _UnreadError
         return self.function(name)
 
     def root(self) -> Value:
@@ -342,7 +375,7 @@ class _Reader:
 
 def _bounded(context: MPContext, value: Any) -> Any:
     if value and context.mag(value) > _MAX_SIZE * 3.33:
-        raise _Unread
+        raise _UnreadError
     return value
 
 
@@ -365,16 +398,16 @@ def _binary(sign: str, left: Value, right: Value) -> Value:
 def _power(c: MPContext, a: Any, b: Any) -> Any:
     if a == 0:
         if c.mpmathify(b).real <= 0:
-            raise _Unread
+            raise _UnreadError
         return c.mpf(0)
     if abs(b) * (abs(c.mag(a)) + 1) > _MAX_SIZE * 3.33:
-        raise _Unread
+        raise _UnreadError
     return a**b
 
 
 def _root(c: MPContext, value: Any, degree: Any) -> Any:
     if not c.isint(degree) or not 1 <= degree <= 100:
-        raise _Unread
+        raise _UnreadError
     if not isinstance(value, c.mpc) and value < 0 and int(degree) % 2:
         return -c.root(-value, int(degree))
     return c.root(value, int(degree))
@@ -388,7 +421,7 @@ def _postfix(sign: str, inner: Value) -> Value:
         if sign == "°":
             return got * c.pi / 180
         if not c.isint(got) or not 0 <= got <= _MAX_FACTORIAL:
-            raise _Unread
+            raise _UnreadError
         return _bounded(c, c.factorial(got))
 
     return value
@@ -398,7 +431,7 @@ def _choose(above: Value, below: Value) -> Value:
     def value(c: MPContext, e: dict[str, Any]) -> Any:
         n, k = above(c, e), below(c, e)
         if not (c.isint(n) and c.isint(k) and 0 <= k <= n <= _MAX_FACTORIAL):
-            raise _Unread
+            raise _UnreadError
         return _bounded(c, c.binomial(n, k))
 
     return value
@@ -415,9 +448,9 @@ def _called(name: str, inner: Value) -> Value:
     def value(c: MPContext, e: dict[str, Any]) -> Any:
         argument = inner(c, e)
         if argument and c.mag(argument) > 300:
-            raise _Unread
+            raise _UnreadError
         if name == "exp" and abs(argument) > 2 * _MAX_SIZE:
-            raise _Unread
+            raise _UnreadError
         return _bounded(c, getattr(c, name)(argument))
 
     return value
@@ -429,6 +462,6 @@ def fingerprint_of(value: Fraction) -> tuple[str, ...] | None:
     context.dps = _PRECISION
     try:
         shown = _shown(context, context.mpf(value.numerator) / value.denominator, False)
-    except _Unread:
+    except _UnreadError:
         return None
     return ("0", shown)

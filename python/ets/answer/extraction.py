@@ -8,10 +8,14 @@ from collections import deque
 from ets.answer.boxes import boxed, boxes
 from ets.answer.clause import MATH, behind, clause, is_between_prices, unwrap_math
 from ets.answer.fold import fold, plain_signs
+from ets.answer.matcher import Matcher
 from ets.answer.numbers import NUMBER, read_number
 from ets.answer.reading import choice_letter
 from ets.errors import InputError
 from ets.thoughts import behind_thoughts
+
+_matcher = Matcher()
+"""One process for all patterns of users; it is started by the first."""
 
 
 def extract_answer(text: str, pattern: str | re.Pattern[str] | None = None) -> str | None:
@@ -43,13 +47,11 @@ def extract_answer(text: str, pattern: str | re.Pattern[str] | None = None) -> s
 
 def _by_pattern(text: str, pattern: str | re.Pattern[str]) -> str | None:
     try:
-        last = _last_match(re.compile(pattern), text)
+        compiled = re.compile(pattern)
     except re.error as error:
         raise InputError(f"pattern is not a regular expression: {error}: {pattern!r}") from error
-    if last is None:
-        return None
-    found = last[1] if last.re.groups and last[1] is not None else last[0]
-    return found.strip() or None
+    found = _matcher.last_match(compiled, text)
+    return None if found is None else found.strip() or None
 
 
 def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
@@ -105,20 +107,27 @@ def is_short(line: str) -> bool:
     line = line.replace("**", "").strip().strip("\"'`").strip()
     if _SHORT.fullmatch(line) or _BARE_WORD.fullmatch(line.rstrip(".")):
         return True
-    return bool(_LATEX.fullmatch(line)) and ": " not in line and not _PROSE_WORD.search(re.sub(r"\\[a-zA-Z]+", "", line))
+    return (
+        bool(_LATEX.fullmatch(line))
+        and ": " not in line
+        and not _PROSE_WORD.search(re.sub(r"\\[a-zA-Z]+", "", line))
+    )
 
 
 _PROSE_WORD = re.compile(r"[a-zA-Z]{3,}")
 _SIGNS = r"[-+\u2212]?(?:US)?(?:\\?[$\u20ac\u00a3\u00a5] ?)?[-+\u2212]?"
 _SHORT = re.compile(
-    rf"{_SIGNS}(?:{NUMBER.pattern.replace('?P<', '?P<n_')})\$?(?-i:(?: ?[a-z]+){{0,2}})\.?", re.IGNORECASE
+    rf"{_SIGNS}(?:{NUMBER.pattern.replace('?P<', '?P<n_')})\$?(?-i:(?: ?[a-z]+){{0,2}})\.?",
+    re.IGNORECASE,
 )
 
 
 # --- the last expression --------------------------------------------------------------------------
 
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
-_TERM = rf"(?:\\[dtc]?frac ?{_BRACES} ?{_BRACES}|\\sqrt(?:\[\d+\])? ?{_BRACES}|\\pi(?![a-z])|\bpi\b)"
+_TERM = (
+    rf"(?:\\[dtc]?frac ?{_BRACES} ?{_BRACES}|\\sqrt(?:\[\d+\])? ?{_BRACES}|\\pi(?![a-z])|\bpi\b)"
+)
 _PLAIN_NUMBER = NUMBER.pattern.replace("?P<", "?P<q_")
 _EXPRESSION = re.compile(
     rf"(?P<sign>(?<![\w)\]}}.])-)?(?:USD )?"
@@ -132,7 +141,9 @@ _LABEL = re.compile(
     r"[ \t]*[#(]?|(?:^|\n)[ \t]*(?:[-*][ \t]*)?|\[)$",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(r"[ \t]+(?:steps?|ways?|methods?|tries|attempts?|references?)\b", re.IGNORECASE)
+_LABELLED = re.compile(
+    r"[ \t]+(?:steps?|ways?|methods?|tries|attempts?|references?)\b", re.IGNORECASE
+)
 _ENUMERATOR = re.compile(r"[.):][ \t]")
 _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
 _REMARK = re.compile(r"\n\s*(?:-{3,}|\*{3,}|_{3,})\s*\n")
@@ -149,7 +160,7 @@ def _last_expression(text: str) -> str | None:
     text = re.sub(r"\\?\$ ?(?=\.?\d)", "USD ", text)
     found = [m for m in _EXPRESSION.finditer(text) if m[0].strip() not in ("", "-", "USD")]
     last = next((match for match in reversed(found) if not _is_label(text, match)), None)
-    if span is not None and (last is None or span[1] >= len(re.sub(r"[\s$.]|USD ", "", text[: last.end()])) - 1):
+    if span is not None and (last is None or span[1] >= _inked(text[: last.end()]) - 1):
         return span[0]
     last = last or (found[-1] if found else None)
     if last is None:
@@ -173,18 +184,27 @@ def _is_label(text: str, match: re.Match[str]) -> bool:
     return _LABELLED.match(behind_it) is not None
 
 
+_STYLED = re.compile(r"\\[a-zA-Z]+\s*\{[a-zA-Z ]*\}")
+_WORDS = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,}")
+
+
 def _last_span(text: str) -> tuple[str, int] | None:
     """The last mathematics set apart in which there is a number, and where it ends."""
     last = None
     for match in MATH.finditer(text):
         inner = next(group for group in match.groups() if group is not None)
-        if re.search(r"\d|\\pi|\\sqrt", inner) and not is_between_prices(inner):
-            if not re.search(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,}", re.sub(r"\\[a-zA-Z]+\s*\{[a-zA-Z ]*\}", "", inner)):
-                last = (match, inner)
+        is_mathematics = re.search(r"\d|\\pi|\\sqrt", inner) and not is_between_prices(inner)
+        if is_mathematics and _WORDS.search(_STYLED.sub("", inner)) is None:
+            last = (match, inner)
     if last is None:
         return None
     inner = unwrap_math(last[1].rpartition("=")[2].strip()) or unwrap_math(last[1])
-    return inner, len(re.sub(r"[\s$.]|USD ", "", text[: last[0].end()]))
+    return inner, _inked(text[: last[0].end()])
+
+
+def _inked(text: str) -> int:
+    """How many signs stand in a text, whatever was made of its spaces and prices."""
+    return len(re.sub(r"[\s$.\\]|USD ", "", text))
 
 
 # --- is it one? -----------------------------------------------------------------------------------

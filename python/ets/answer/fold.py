@@ -62,7 +62,9 @@ _BARE_STYLE = re.compile(
     r"\\(?:left|right|displaystyle|textstyle|scriptstyle|limits|[bB]igg?[lr]?|bf|rm|it|boldsymbol"
     r"|mathbf|nolimits|middle)(?![a-zA-Z])"
 )
-_TAG = re.compile(r"</?(?:b|i|u|em|strong|code|span|p|sup|sub|mark|big|small|answer|br)\s*/?>", re.I)
+_TAG = re.compile(
+    r"</?(?:b|i|u|em|strong|code|span|p|sup|sub|mark|big|small|answer|br)\s*/?>", re.I
+)
 _THIN = re.compile(r"(?<!\\)\\[,;:!> ]|\\q?quad\b|~|\\(?=\n)")
 _GROUPED = re.compile(r"(?<=\d),\s*\\!\s*(?=\d)|(?<=\d)\{,\}\s*(?=\d)")
 _DEGREES = re.compile(r"\^\s*\{?\s*(?:\\circ|\\degree)\s*\}?|\\degree\b|\\textdegree\b")
@@ -130,7 +132,7 @@ def fold(answer: str) -> str:
 
 
 def _without_stop(s: str) -> str:
-    s = s.strip(" \"").rstrip(" ,;:!" if not re.search(r"[\w)}]!$", s) else " ,;:")
+    s = s.strip(' "').rstrip(" ,;:!" if not re.search(r"[\w)}]!$", s) else " ,;:")
     if s.endswith("."):
         s = s[:-1].rstrip()
     return s
@@ -151,4 +153,14 @@ def _prices(s: str) -> str:
         s = s.replace("$", "\0")
     s = s.replace("$", "")
     s = re.sub(r"\b(?:US|USD) ?\0", "\0", s)
-    return re.sub(r" ?\0 ?", lambda m: "USD " if m.end() < len(s) and m.string[m.end():].lstrip()[:1] in "0123456789.-" and m.string[m.end():].strip() else " USD ", s).strip()
+    return re.sub(
+        r" ?\0 ?",
+        lambda m: (
+            "USD "
+            if m.end() < len(s)
+            and m.string[m.end() :].lstrip()[:1] in "0123456789.-"
+            and m.string[m.end() :].strip()
+            else " USD "
+        ),
+        s,
+    ).strip()

@@ -56,11 +56,29 @@ NUMBER = re.compile(
 """A number without its sign."""
 _SIGN = re.compile(r"[-+\u2212] ?")
 
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
-    " sixteen seventeen eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 WORDS: dict[str, int] = {
     **{word: value for value, word in enumerate(_UNITS)},
     **{word: 10 * value for value, word in enumerate(_TENS, start=2)},
@@ -85,8 +103,8 @@ def read_number(s: str, at: int = 0) -> tuple[Number, int] | None:
         word = _WORD.match(s, begin)
         if word is None or s[word.end() : word.end() + 1].isalnum() or sign:
             return None
-        value = WORDS[word[0].lower()]
-        return Number(Fraction(value), plain=str(value)), word.end()
+        spelt = WORDS[word[0].lower()]
+        return Number(Fraction(spelt), plain=str(spelt)), word.end()
     if match.end() - begin > MAX_DIGITS:
         return None
     read = _value(match)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -42,9 +42,14 @@ class Reading:
         """The key without unit and name, under which one with and one without meet."""
         if self.kind == "number" and self.number is not None:
             return ("number", _value_key(self.number.scaled()))
-        if self.key is not None and self.key[:1] == ("named",):
-            return self.key[2]  # type: ignore[return-value]
-        return self.key
+        return unnamed(self.key)
+
+
+def unnamed(key: Key | None) -> Key | None:
+    """The key of what a name was given to."""
+    if key is None or key[0] != "named" or not isinstance(key[2], tuple):
+        return key
+    return key[2]
 
 
 @lru_cache(maxsize=16_384)
@@ -60,7 +65,9 @@ _NAMED = re.compile(
     r"((?:\\?[A-Za-z]+|[A-Za-z])(?:_\{?\w+\}?)?(?:\([A-Za-z\d,]*\))?)(?:=|\\in\b ?|:=)(?!=)(.+)"
 )
 _POINT = re.compile(r"[A-Z]'?(\([^()]*,[^()]*\))")
-_BUILDER = re.compile(r"\\\{ ?([a-z])(?: ?\\in ?\\mathbb\{R\})? ?(?:\\mid\b|\\vert\b|\||:|\\colon\b) ?(.*?) ?\\\}")
+_BUILDER = re.compile(
+    r"\\\{ ?([a-z])(?: ?\\in ?\\mathbb\{R\})? ?(?:\\mid\b|\\vert\b|\||:|\\colon\b) ?(.*?) ?\\\}"
+)
 _MAX_NESTED = 6
 
 
@@ -83,7 +90,9 @@ def _read(s: str, depth: int) -> Reading:
         inner = _read(named[2], depth + 1)
         name = named[1].removeprefix("\\")
         key = None if inner.key is None else ("named", name, inner.key)
-        return Reading(inner.kind, s, key, inner.number, inner.unit, name, inner.entries, inner.shape) if inner.kind not in ("open", "words") else Reading("open", s, None)
+        if inner.kind in ("open", "words"):
+            return Reading("open", s, None) if is_tame(s) else Reading("text", s, ("text", s))
+        return replace(inner, text=s, key=key, name=name)
     return _expression(s) or _words(s)
 
 
@@ -166,7 +175,9 @@ def _base(s: str) -> Reading | None:
     base = int(written) if written.isdigit() else _BASE_WORDS.get(written)
     if base is None or len(written) > 4:
         return None
-    return Reading("base", s, ("base", match[1].lstrip("0") or "0", base), shape=(match[1], str(base)))
+    return Reading(
+        "base", s, ("base", match[1].lstrip("0") or "0", base), shape=(match[1], str(base))
+    )
 
 
 _TABLE = {
@@ -186,10 +197,7 @@ MINUS_INFINITY: Key = ("word", "-infinity")
 
 
 def _word_table(s: str) -> Reading | None:
-    if s.startswith("\\"):
-        meant = _TABLE.get(s)
-    else:
-        meant = _TABLE_FOLDED.get(s.casefold())
+    meant = _TABLE.get(s) if s.startswith("\\") else _TABLE_FOLDED.get(s.casefold())
     if meant is None:
         return None
     if meant == "reals":
@@ -322,7 +330,9 @@ def _measured(s: str) -> Reading | None:
             continue
         values = fingerprint(s[:begin])
         if values is not None and values[0] == "0":
-            return Reading("value", s, ("number", values, unit[0].powers, unit[0].factor), unit=unit[0])
+            return Reading(
+                "value", s, ("number", values, unit[0].powers, unit[0].factor), unit=unit[0]
+            )
     return None
 
 
@@ -330,8 +340,30 @@ _TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
 _UNIT_AT = re.compile(r"(?<=[\w)}]) |(?<=[\d)}])(?=[A-Za-z]{2})|(?<=[\d)}])(?=°)")
 _WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _KNOWN = frozenset(
-    "sin cos tan cot sec csc log ln exp sqrt inf arcsin arccos arctan sinh cosh tanh pi abs asin acos"
-    " atan".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "sqrt",
+        "inf",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "pi",
+        "abs",
+        "asin",
+        "acos",
+        "atan",
+    ]
 )
 
 
@@ -403,7 +435,9 @@ def _list(s: str, depth: int) -> Reading | None:
         return None
     entries = tuple(_read(part, depth) for part in parts)
     names = {entry.name for entry in entries}
-    if any(entry.kind == "words" and entry.key and entry.key[0] == "text" for entry in entries) and all(len(part.split()) > 3 for part in parts):
+    if any(
+        entry.kind == "words" and entry.key and entry.key[0] == "text" for entry in entries
+    ) and all(len(part.split()) > 3 for part in parts):
         return None
     if len(names) == 1 or (entries[0].name and not any(entry.name for entry in entries[1:])):
         name = entries[0].name
@@ -419,8 +453,7 @@ def _list(s: str, depth: int) -> Reading | None:
 def _nameless(entry: Reading) -> Reading:
     if not entry.name or entry.kind == "intervals":
         return entry
-    key = entry.key[2] if entry.key and entry.key[0] == "named" else entry.key
-    return Reading(entry.kind, entry.text, key, entry.number, entry.unit, "", entry.entries, entry.shape)  # type: ignore[arg-type]
+    return replace(entry, name="", key=unnamed(entry.key))
 
 
 def _bracketed(s: str, depth: int) -> Reading | None:
@@ -460,7 +493,9 @@ def _closes_at_end(s: str) -> bool:
     return False
 
 
-_MATRIX = re.compile(r"\\begin ?\{([pbBvV]?)(?:small)?(?:matrix|array)\}(?:\{[lcr|]+\})?(.*)\\end ?\{[pbBvV]?(?:small)?(?:matrix|array)\}")
+_MATRIX = re.compile(
+    r"\\begin ?\{([pbBvV]?)(?:small)?(?:matrix|array)\}(?:\{[lcr|]+\})?(.*)\\end ?\{[pbBvV]?(?:small)?(?:matrix|array)\}"
+)
 
 
 def _matrix(s: str, depth: int) -> Reading | None:
@@ -476,7 +511,9 @@ def _matrix(s: str, depth: int) -> Reading | None:
     return Reading("matrix", s, key and (*key, *shape), entries=entries, shape=shape)
 
 
-_COMPARED = re.compile(r" ?(\\le(?![a-z])|\\ge(?![a-z])|<=|>=|=<|<|>|\\lt\b|\\gt\b|\\ne(?![a-z])|!=) ?")
+_COMPARED = re.compile(
+    r" ?(\\le(?![a-z])|\\ge(?![a-z])|<=|>=|=<|<|>|\\lt\b|\\gt\b|\\ne(?![a-z])|!=) ?"
+)
 _LETTER = re.compile(r"\\?[a-zA-Z]+(?:_\{?\w\}?)?")
 _SIGN = {"\\le": "<=", "=<": "<=", "\\ge": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!="}
 
@@ -500,7 +537,11 @@ def _relation(s: str, depth: int) -> Reading | None:
 def _one_relation(s: str, depth: int) -> tuple[str, list[tuple[object, ...]]] | None:
     parts = _COMPARED.split(s)
     operands, signs = parts[::2], [_SIGN.get(sign, sign) for sign in parts[1::2]]
-    letters = [i for i, o in enumerate(operands) if _LETTER.fullmatch(o) and o not in ("e", "\\pi", "\\infty", "pi")]
+    letters = [
+        i
+        for i, o in enumerate(operands)
+        if _LETTER.fullmatch(o) and o not in ("e", "\\pi", "\\infty", "pi")
+    ]
     if len(letters) != 1:
         return None
     at = letters[0]
@@ -542,16 +583,15 @@ def as_interval(reading: Reading) -> tuple[object, ...] | None:
 
 def _union(s: str, depth: int) -> Reading | None:
     parts = split_top(s, _CUP)
-    if len(parts) < 2 or "\\cup" not in s and " U " not in s:
+    if len(parts) < 2 or ("\\cup" not in s and " U " not in s):
         return None
     pieces: list[tuple[object, ...]] = []
     for part in parts:
         inner = _read(part, depth)
-        interval = as_interval(inner)
-        if interval is not None:
+        if (interval := as_interval(inner)) is not None:
             pieces.append(interval)
         elif inner.kind == "intervals" and inner.key is not None:
-            pieces += inner.key[1:]  # type: ignore[arg-type]
+            pieces += [piece for piece in inner.key[1:] if isinstance(piece, tuple)]
         else:
             return None
     return Reading("intervals", s, ("intervals", *sorted(pieces, key=repr)))

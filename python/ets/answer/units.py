@@ -69,9 +69,65 @@ _IRREGULAR = {
     "loaves": "loaf", "leaves": "leaf", "shelves": "shelf", "wolves": "wolf",
 }  # fmt: skip
 _NOT_UNITS = frozenset(
-    "and or to half of over times less more from plus minus divided multiplied is are was were by"
-    " if because since so as with without in at for on per which that than but not if when while"
-    " pi sqrt sin cos tan cot sec csc log ln exp mod choose where am pm a.m p.m".split()
+    [
+        "and",
+        "or",
+        "to",
+        "half",
+        "of",
+        "over",
+        "times",
+        "less",
+        "more",
+        "from",
+        "plus",
+        "minus",
+        "divided",
+        "multiplied",
+        "is",
+        "are",
+        "was",
+        "were",
+        "by",
+        "if",
+        "because",
+        "since",
+        "so",
+        "as",
+        "with",
+        "without",
+        "in",
+        "at",
+        "for",
+        "on",
+        "per",
+        "which",
+        "that",
+        "than",
+        "but",
+        "not",
+        "if",
+        "when",
+        "while",
+        "pi",
+        "sqrt",
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "mod",
+        "choose",
+        "where",
+        "am",
+        "pm",
+        "a.m",
+        "p.m",
+    ]
 )
 """Words that follow a number and name nothing that could be counted."""
 
@@ -104,7 +160,9 @@ CURRENCIES = ("USD", "EUR", "GBP", "JPY", "INR", "CNY", "Rs.", "Rs", "\u20ac", "
 CURRENCY = re.compile(
     "(?:(?:" + "|".join(re.escape(c) for c in CURRENCIES) + r")(?![A-Za-z]) ?)", re.IGNORECASE
 )
-_WORD = re.compile(r"\u00b0[CF]?|[\u20ac\u00a3\u00a5\u00a2\u20b9\u20bd\u20a9]|[^\W\d_]+(?:['.-][^\W\d_]+)*")
+_WORD = re.compile(
+    r"\u00b0[CF]?|[\u20ac\u00a3\u00a5\u00a2\u20b9\u20bd\u20a9]|[^\W\d_]+(?:['.-][^\W\d_]+)*"
+)
 _POWER = re.compile(r" ?\^ ?(?:\{ ?(-?\d) ?\}|(-?\d))|(?<=[A-Za-z])([23])(?![\d.])")
 _BY = re.compile(r" ?/ ?| per | (?:a|an) (?=day\b|week\b|hour\b|minute\b|second\b|month\b|year\b)")
 _TIMES = re.compile(r" ?(?:\\cdot|\\times|\*|\u00b7) ?|-(?=[A-Za-z])| (?=[A-Za-z\u00b0])")

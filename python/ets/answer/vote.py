@@ -162,7 +162,9 @@ def _join_open(
             if verdict is None:
                 undecided += 1
             elif verdict:
-                groups[("open", readings[first].text)] += groups.pop(("open", readings[answer].text))
+                groups[("open", readings[first].text)] += groups.pop(
+                    ("open", readings[answer].text)
+                )
                 break
         else:
             bucket.append(answer)

@@ -1,8 +1,8 @@
-"""What `ets.answer.verifier` runs: a pair of answers as a JSON line in, a verdict out.
+"""What `ets.answer.child` runs: a question as a JSON line in, an answer out.
 
-It is started by its path in isolated mode and imports nothing of `ets`. A comparison that uses up
-its CPU seconds ends the process, so none outlives the process that asked for long; and when that
-has gone, a thread ends this one.
+It is started by its path in isolated mode and imports nothing of `ets`. A question that uses up its
+CPU seconds ends the process, so none outlives the process that asked for long; and when that has
+gone, a thread ends this one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 _MEMORY = 4 << 30
@@ -23,8 +24,8 @@ _LOOK_SECONDS = 0.5
 
 
 def main() -> None:
-    """Serve comparisons until standard input ends."""
-    paths, parent = json.loads(sys.argv[1]), int(sys.argv[2])
+    """Answer questions until standard input ends."""
+    task, paths, parent = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
     # Behind the standard library, which no package may shadow.
     sys.path += [path for path in paths if path not in sys.path]
     answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is no answer
@@ -33,15 +34,19 @@ def main() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    for name in ("math_verify.parser", "math_verify.grader"):  # it warns of time-outs being off
-        logging.getLogger(name).setLevel(logging.ERROR)
-    import math_verify  # noqa: F401  2 s, before the clock of a comparison runs
+    answer: Callable[..., Any] = _last_match
+    if task == "verify":
+        answer = _verify
+        for name in ("math_verify.parser", "math_verify.grader"):  # it warns of time-outs being off
+            logging.getLogger(name).setLevel(logging.ERROR)
+        import math_verify  # noqa: F401  2 s, before the clock of a comparison runs
 
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
-        a, b, seconds = json.loads(line)
+        seconds, *question = json.loads(line)
         _limit(seconds)
-        print(json.dumps(_verify(a, b)), file=answers, flush=True)
+        print(json.dumps(answer(*question)), file=answers, flush=True)
+        _limit(0)
 
 
 def _end_with(parent: int) -> None:
@@ -57,12 +62,22 @@ def _end_with(parent: int) -> None:
 
 
 def _limit(seconds: float) -> None:
-    """End the process when this comparison has used `seconds` of CPU time."""
+    """End the process when this question has used `seconds` of CPU time."""
     import signal
 
     if hasattr(signal, "setitimer"):
         # Its default action ends the process: no handler of Python runs amid a long call in C.
         signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def _last_match(pattern: str, flags: int, text: str) -> list[str | None]:
+    """In a list, so that no match is an answer."""
+    last = None
+    for match in re.compile(pattern, flags).finditer(text):
+        last = match
+    if last is None:
+        return [None]
+    return [last[1] if last.re.groups and last[1] is not None else last[0]]
 
 
 def _verify(a: str, b: str) -> bool:
@@ -71,12 +86,7 @@ def _verify(a: str, b: str) -> bool:
     try:
         x, y = _parse(a), _parse(b)
         return bool(
-            x
-            and y
-            and (
-                verify(x, y, timeout_seconds=None)
-                or verify(y, x, timeout_seconds=None)
-            )
+            x and y and (verify(x, y, timeout_seconds=None) or verify(y, x, timeout_seconds=None))
         )
     except Exception:  # noqa: BLE001 - a parser's failure means "not equal"
         return False
