@@ -6,7 +6,7 @@ import re
 
 from ets.answer.fold import plain_signs
 from ets.answer.numbers import Number
-from ets.answer.reading import read_amount
+from ets.answer.single import read_amount
 from ets.answer.units import Unit
 
 MATH = re.compile(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
 from ets.answer.expression import constant
-from ets.answer.reading import Reading, as_interval, read, unnamed
+from ets.answer.kinds import Reading, unnamed
+from ets.answer.reading import as_interval, read
 from ets.answer.verifier import Verdicts, Verifier
 
 _MIN_DIGITS = 6
@@ -53,9 +55,9 @@ def _unkeyed(reading: Reading) -> bool:
 
 
 def _settled(x: Reading, y: Reading) -> bool | None:
-    if x.name != y.name:
-        if x.name and y.name:
-            return False
+    if x.name and y.name and x.name != y.name:
+        return False
+    if x.name or y.name:
         return compare(_nameless(x), _nameless(y))
     kinds = {x.kind, y.kind}
     if kinds <= {"number", "value"}:
@@ -81,7 +83,7 @@ def _nameless(x: Reading) -> Reading:
     if not x.name:
         return x
     key = unnamed(x.key)
-    text = x.text.partition("=")[2] or x.text
+    text = re.split(r"=|\\in(?![a-z]) ?", x.text, maxsplit=1)[-1]
     return replace(x, name="", key=key, text=text)
 
 

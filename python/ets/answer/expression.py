@@ -109,7 +109,9 @@ def fingerprint(s: str) -> tuple[str, ...] | None:
         env = {letter: _point(context, letter, point) for letter in letters}
         env["i"] = context.mpc(0, 1)
         try:
-            found.append(_shown(context, value(context, env), "i" in letters))
+            found.append(
+                _shown(context, value(context, env), not letters - {"i"} or "i" in letters)
+            )
         except (_UnreadError, ValueError, OverflowError, ZeroDivisionError, TypeError):
             found.append("")
     if not any(found):

@@ -10,7 +10,7 @@ from ets.answer.clause import MATH, behind, clause, is_between_prices, unwrap_ma
 from ets.answer.fold import fold, plain_signs
 from ets.answer.matcher import Matcher
 from ets.answer.numbers import NUMBER, read_number
-from ets.answer.reading import choice_letter
+from ets.answer.single import choice_letter
 from ets.errors import InputError
 from ets.thoughts import behind_thoughts
 

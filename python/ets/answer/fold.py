@@ -126,6 +126,7 @@ def fold(answer: str) -> str:
     s = _BARE_FRAC.sub(_whole_frac, s)
     s = re.sub(r"(?<![\\\w]){ ?(\w+) ?\\choose ?(\w+) ?}", r"\\binom{\1}{\2}", s)
     s = re.sub(r"(?<=\d) ?[xX] ?(?=10(?:\^|\*\*))", r"\\cdot ", s)
+    s = re.sub(r"\\overline ?\{ ?([A-Z]{2}) ?\}", r"\1", s)
     s = _BARE_ROOT.sub(r"\\sqrt{\1}", s)
     s = _LOOSE.sub(r"\1", " ".join(s.split())).strip()
     return s.strip(" \"'").rstrip(" ,;:") if s[-2:] == ".." else _without_stop(s)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ets.answer.equality import compare_within, is_rounded
-from ets.answer.reading import Key, Reading, read
+from ets.answer.kinds import Key, Reading
+from ets.answer.reading import read
 from ets.errors import InputError
 
 VoteMethod = Literal["weighted", "majority", "best"]
