@@ -61,11 +61,13 @@ def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 _ANSWER_TAG = re.compile(r"<answer>\s*([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MARKER = re.compile(
-    r"\b(?:the[ \t]+(?:(?:final|correct|right)[ \t]+)?(?:answer|option|choice)[ \t]+(?:is|would be|will be|must be|comes to)\b"
+    r"\b(?:the[ \t]+(?:(?:final|correct|right)[ \t]+)?(?:answer|option|choice)[ \t]+"
+    r"(?:is|would be|will be|must be|comes to)\b"
     r"|(?:final|correct)[ \t]+answer[ \t]+is\b"
     r"|(?:final[ \t]+)?answer[ \t]*:|\b(?:die[ \t]+)?Antwort[ \t]+ist\b|r[e\u00e9]ponse[ \t]+est\b"
     r"|respuesta[ \t]+es\b)"
-    r"|^[ \t]*(?:#+[ \t]*|\*\*)(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*(?:\*\*)?[ \t]*:?[ \t]*(?:\*\*)?[ \t]*$",
+    r"|^[ \t]*(?:#+[ \t]*|\*\*)(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*"
+    r"(?:\*\*)?[ \t]*:?[ \t]*(?:\*\*)?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _HASHES = re.compile(r"^[ \t]*####(?!#)[ \t]*(\S[^\n]*)$", re.MULTILINE)
@@ -131,7 +133,8 @@ _TERM = (
 _PLAIN_NUMBER = NUMBER.pattern.replace("?P<", "?P<q_")
 _EXPRESSION = re.compile(
     rf"(?P<sign>(?<![\w)\]}}.])-)?(?:USD )?"
-    rf"(?:(?<![A-Za-z\d^_.])(?P<number>{_PLAIN_NUMBER})(?: ?(?:x|\*|\\times|\\cdot) ?10(?=\^))?(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?{_TERM}(?:\^\d)?)*"
+    rf"(?:(?<![A-Za-z\d^_.])(?P<number>{_PLAIN_NUMBER})(?: ?(?:x|\*|\\times|\\cdot) ?10(?=\^))?"
+    rf"(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?{_TERM}(?:\^\d)?)*"
     rf"(?:(?<=[\d}}])/(?=\\)(?:{_TERM}))?",
     re.IGNORECASE,
 )

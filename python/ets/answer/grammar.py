@@ -21,9 +21,10 @@ _MAX_DEPTH = 24
 _MAX_RUN = 60
 
 _TOKEN = re.compile(
-    rf" *(?:(?P<number>{DIGITS}(?:[eE][+-]?\d{{1,3}}(?![\w(]))?)|(?P<command>\\[A-Za-z]+|\\[{{}}|!])"
-    r"|(?P<word>arcsin|arccos|arctan|asin|acos|atan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln|exp"
-    r"|sqrt|abs|pi(?![a-z])|infinity|inf(?![a-z]))|(?P<letter>[A-Za-z](?:_(?:\{\w+\}|\w))?)"
+    rf" *(?:(?P<number>{DIGITS}(?:[eE][+-]?\d{{1,3}}(?![\w(]))?)"
+    r"|(?P<command>\\[A-Za-z]+|\\[{}|!])"
+    r"|(?P<word>arcsin|arccos|arctan|asin|acos|atan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln"
+    r"|exp|sqrt|abs|pi(?![a-z])|infinity|inf(?![a-z]))|(?P<letter>[A-Za-z](?:_(?:\{\w+\}|\w))?)"
     r"|(?P<sign>\*\*|[-+*/^(){}\[\]|!%_°]))"
 )
 _FUNCTIONS = {

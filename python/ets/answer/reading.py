@@ -179,7 +179,8 @@ def _closes_at_end(s: str) -> bool:
 
 
 _MATRIX = re.compile(
-    r"\\begin ?\{([pbBvV]?)(?:small)?(?:matrix|array)\}(?:\{[lcr|]+\})?(.*)\\end ?\{[pbBvV]?(?:small)?(?:matrix|array)\}"
+    r"\\begin ?\{([pbBvV]?)(?:small)?(?:matrix|array)\}(?:\{[lcr|]+\})?(.*)"
+    r"\\end ?\{[pbBvV]?(?:small)?(?:matrix|array)\}"
 )
 
 
@@ -239,12 +240,12 @@ def _one_relation(s: str, depth: int) -> tuple[str, list[tuple[object, ...]]] | 
             ends[i] = end.key
     if len(operands) == 2:
         sign = signs[0] if at == 0 else _turned(signs[0])
-        end = ends[1 - at]
+        only = ends[1 - at]
         if sign == "!=":
-            return operands[at], [("(", MINUS_INFINITY, end, ")"), ("(", end, INFINITY, ")")]
+            return operands[at], [("(", MINUS_INFINITY, only, ")"), ("(", only, INFINITY, ")")]
         if sign in ("<", "<="):
-            return operands[at], [("(", MINUS_INFINITY, end, "]" if "=" in sign else ")")]
-        return operands[at], [("[" if "=" in sign else "(", end, INFINITY, ")")]
+            return operands[at], [("(", MINUS_INFINITY, only, "]" if "=" in sign else ")")]
+        return operands[at], [("[" if "=" in sign else "(", only, INFINITY, ")")]
     if len(operands) != 3 or at != 1 or {s[0] for s in signs} not in ({"<"}, {">"}):
         return None
     (low, low_sign), (high, high_sign) = (ends[0], signs[0]), (ends[2], signs[1])

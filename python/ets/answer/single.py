@@ -94,7 +94,8 @@ def read_base(s: str) -> Reading | None:
 
 
 _TABLE = {
-    "all real numbers": "reals", "all reals": "reals", "real numbers": "reals", "\\mathbb{R}": "reals",
+    "all real numbers": "reals", "all reals": "reals", "real numbers": "reals",
+    "\\mathbb{R}": "reals",
     "the real numbers": "reals", "all integers": "integers", "\\mathbb{Z}": "integers",
     "no solution": "empty", "no solutions": "empty", "empty set": "empty", "the empty set": "empty",
     "\\emptyset": "empty", "\\varnothing": "empty", "\\{\\}": "empty", "no real solution": "empty",

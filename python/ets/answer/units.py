@@ -190,7 +190,7 @@ def read_unit(s: str, at: int = 0) -> tuple[Unit, int] | None:
 def _known(s: str, at: int) -> tuple[Unit, int] | None:
     powers: dict[str, int] = {}
     factor = Fraction(1)
-    end, direction = at, 1
+    end, direction, is_owed = at, 1, False  # whether a quotient waits for what is below
     if (over := re.compile(r" ?/ ?| ?per ").match(s, at)) is not None:
         at, direction = over.end(), -1
     while (read := _factor(s, at)) is not None:
@@ -198,16 +198,16 @@ def _known(s: str, at: int) -> tuple[Unit, int] | None:
         for base, power in name_powers:
             powers[base] = powers.get(base, 0) + direction * power
         factor *= name_factor**direction
-        end = at
+        end, is_owed = at, False
         if (by := _BY.match(s, at)) is not None:
-            direction, at = -1, by.end()
+            direction, at, is_owed = -1, by.end(), True
         elif (times := _TIMES.match(s, at)) is not None:
             at = times.end()
         else:
             break
     if end == at and not powers:
         return None
-    if not powers or (direction == -1 and end < at):
+    if not powers or is_owed:
         # a quotient of a known unit and something counted: meters per student
         return None
     if s[end : end + 1].isalpha():
