@@ -95,32 +95,57 @@ def _grouped(gold: str) -> str | None:
     )
 
 
+def _spaced(gold: str) -> str | None:
+    return None if "," in gold else re.sub(r"([-+=])", r" \1 ", gold)
+
+
+def _in_left_and_right(gold: str) -> str | None:
+    if re.fullmatch(r"[^\\]*\([^\\]*\)[^\\]*", gold) is None:
+        return None
+    return gold.replace("(", "\\left(").replace(")", "\\right)")
+
+
+def _negated(gold: str) -> str | None:
+    if not _is_number(gold) or not gold.strip("-0."):
+        return None
+    return gold.removeprefix("-") if gold.startswith("-") else f"-{gold}"
+
+
+def _closed(gold: str) -> str | None:
+    return f"[{gold[1:]}" if re.fullmatch(r"\([^()]*,[^()]*[)\]]", gold) else None
+
+
+def _plus_one(gold: str) -> str | None:
+    is_sum = _is_number(gold) or re.search(r"[,=\(\[]|text|_", gold) is None
+    return f"{gold}+1" if is_sum else None
+
+
 EQUAL: dict[str, Change] = {
-    "spaces": lambda gold: re.sub(r"([-+=,])", r" \1 ", gold) if "\\!" not in gold and "," not in gold else None,
+    "spaces": _spaced,
     "dollar signs": lambda gold: f"${gold}$" if "$" not in gold else None,
     "bold": lambda gold: f"\\mathbf{{{gold}}}",
-    "full stop": lambda gold: gold + ".",
+    "full stop": lambda gold: f"{gold}.",
     "dfrac": _changed(r"\\frac", r"\\dfrac"),
-    "left, right": lambda gold: re.sub(r"\(", r"\\left(", re.sub(r"\)", r"\\right)", gold)) if re.fullmatch(r"[^\\]*\([^\\]*\)[^\\]*", gold) else None,
+    "left, right": _in_left_and_right,
     "full-width digits": _full_width,
     "thousands separators": _grouped,
-    "a decimal zero": lambda gold: gold + ".0" if gold.replace("-", "").isdecimal() else None,
-    "a unit": _if_number(lambda gold: gold + " apples"),
+    "a decimal zero": lambda gold: f"{gold}.0" if gold.replace("-", "").isdecimal() else None,
+    "a unit": _if_number(lambda gold: f"{gold} apples"),
     "plain fraction": _changed(r"^\\d?frac\{(-?\d+)\}\{(\d+)\}$", r"\1/\2"),
-}  # fmt: skip
+    "order of a list": _listed_otherwise,
+}
 DIFFERENT: dict[str, Change] = {
     "a digit": _changed(r"\d", lambda m: str((int(m[0]) + 1) % 10)),
     "the last digit": _changed(r"\d(?=\D*$)", lambda m: str((int(m[0]) + 1) % 10)),
     "two digits swapped": _digits_swapped,
-    "ten times": _if_number(lambda gold: gold + "0" if "." not in gold and gold != "0" else None),
-    "the sign": _if_number(lambda gold: gold[1:] if gold[0] == "-" else f"-{gold}" if gold.strip("0.") else None),
-    "the unit": lambda gold: None,
+    "ten times": _if_number(lambda gold: f"{gold}0" if "." not in gold and gold != "0" else None),
+    "the sign": _negated,
     "the case": _case_swapped,
     "the base": _changed(r"(?<=\d)_\{?(\d)\}?$", lambda m: f"_{int(m[1]) + 1}"),
     "the order": _reordered,
-    "the brackets": lambda gold: f"[{gold[1:]}" if re.fullmatch(r"\([^()]*,[^()]*[)\]]", gold) else None,
-    "a summand": lambda gold: gold + "+1" if not re.search(r"[,=\\(\[]|text|_", gold) or _is_number(gold) else None,
-}  # fmt: skip
+    "the brackets": _closed,
+    "a summand": _plus_one,
+}
 
 
 def cases(golds: list[str]) -> Iterator[tuple[str, bool, str, str]]:
@@ -130,10 +155,10 @@ def cases(golds: list[str]) -> Iterator[tuple[str, bool, str, str]]:
             if (made := change(gold)) is not None:
                 yield name, True, gold, made
         for name, change in DIFFERENT.items():
-            if name == "the unit" and _is_number(gold) and gold != "0":
-                yield name, False, f"{gold} cm", f"{gold} m"
-            elif (made := change(gold)) is not None:
+            if (made := change(gold)) is not None:
                 yield name, False, gold, made
+        if _is_number(gold) and gold != "0":
+            yield "the unit", False, f"{gold} cm", f"{gold} m"
 
 
 def math_verify_alone(a: str, b: str) -> bool:
@@ -169,7 +194,7 @@ def main() -> None:
             if grader(a, b) != is_equal:
                 wrong[kind].append((a, b))
         seconds = time.perf_counter() - begin
-        print(f"\n{name}: {seconds:.0f} s")
+        print(f"\n{name}: {seconds:.0f} s", flush=True)
         for kind, number in count.items():
             word = "different" if kind in EQUAL else "equal"
             print(f"| {kind} | {number} | {len(wrong[kind])} false {word} |")
@@ -180,9 +205,8 @@ def main() -> None:
             kinds = [kind for kind in count if (kind in EQUAL) == is_equal]
             total = sum(count[kind] for kind in kinds)
             bad = sum(len(wrong[kind]) for kind in kinds)
-            print(
-                f"| all that are {'equal' if is_equal else 'different'} | {total} | {bad} false {word} ({bad / total:.2%}) |"
-            )
+            named = "equal" if is_equal else "different"
+            print(f"| all that are {named} | {total} | {bad} false {word} ({bad / total:.2%}) |")
 
 
 if __name__ == "__main__":

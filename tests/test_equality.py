@@ -484,9 +484,10 @@ def test_numbers_and_units_say_where_they_end() -> None:
 
 
 GOLDS = [
-    "18", "-7", "70000", "2.5", "0.25", r"\frac{14}{3}", r"-\frac{35}{9}", r"3\sqrt{13}", r"\frac{\pi}{6}",
-    "(3, -2)", r"(-\infty, 5]", "x^2 - 3x + 2", "3R^2", "52_7", r"\text{north}", "4, 9, 11", "6 - 5i",
-    r"\begin{pmatrix} 1 \\ -3 \end{pmatrix}", "y = 2x + 3", r"x \in [-2,7]", r"9\text{ cm}^2", r"40^\circ",
+    "18", "-7", "70000", "2.5", "0.25", r"\frac{14}{3}", r"-\frac{35}{9}", r"3\sqrt{13}",
+    r"\frac{\pi}{6}", "(3, -2)", r"(-\infty, 5]", "x^2 - 3x + 2", "3R^2", "52_7", r"\text{north}",
+    "4, 9, 11", "6 - 5i", r"\begin{pmatrix} 1 \\ -3 \end{pmatrix}", "y = 2x + 3", r"x \in [-2,7]",
+    r"9\text{ cm}^2", r"40^\circ",
 ]  # fmt: skip
 
 

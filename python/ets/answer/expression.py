@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
+from mpmath.ctx_mp import MPContext
 
 from ets.answer.grammar import Reader
 from ets.answer.values import UnreadError

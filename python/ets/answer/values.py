@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mpmath.ctx_mp import MPContext  # type: ignore[import-untyped]
+from mpmath.ctx_mp import MPContext
 
 _MAX_SIZE = 1_000
 """The largest decimal exponent of a value: beyond it lie towers of powers."""
