@@ -16,7 +16,9 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ets.equality import same_answer
 
@@ -163,9 +165,17 @@ def cases(golds: list[str]) -> Iterator[tuple[str, bool, str, str]]:
 
 def math_verify_alone(a: str, b: str) -> bool:
     """As its documentation says to use it."""
-    from math_verify import parse, verify
+    from math_verify import verify
 
-    return bool(verify(parse(f"${a}$"), parse(f"${b}$")))
+    return bool(verify(_parsed(a), _parsed(b)))
+
+
+@cache
+def _parsed(answer: str) -> list[Any]:
+    from math_verify import parse
+
+    found: list[Any] = parse(f"${answer}$")
+    return found
 
 
 def main() -> None:

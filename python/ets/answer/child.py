@@ -21,8 +21,6 @@ from ets.errors import EngineError
 
 WALL = 20.0
 """How many times its CPU seconds a question may take by the clock, on a machine that is busy."""
-_START_SECONDS = 120.0
-"""sympy takes 2 s to import, a loaded machine a multiple of that."""
 _READY = "ready"
 _PROGRAM = Path(__file__).with_name("child_process.py")
 
@@ -41,12 +39,14 @@ class Child:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._owner = 0
+        self._greeted = threading.Event()
+        self._is_up = False
 
     def ask(self, *question: Any, wall: float | None = None) -> Any:
         """What the process makes of a question; None if it took too long.
 
-        `wall`: seconds by the clock, which include waiting for others' questions; by default a
-        multiple of `seconds`.
+        `wall`: seconds by the clock, which include waiting for others' questions and for the
+        process to start; by default a multiple of `seconds`.
 
         # Errors
         `EngineError` if the process cannot be started.
@@ -56,7 +56,9 @@ class Child:
         if not self._lock.acquire(timeout=max(0.0, limit)):
             return None
         try:
-            process = self._running()
+            process = self._running(deadline)
+            if process is None:
+                return None
             line = json.dumps([self.seconds, *question])
             said = self._said(process, line, max(0.0, deadline - time.monotonic()))
             if said is None:
@@ -70,32 +72,44 @@ class Child:
         with self._lock:
             self._stop()
 
-    def _running(self) -> subprocess.Popen[str]:
+    def _running(self, deadline: float) -> subprocess.Popen[str] | None:
+        """The process, ready to be asked; None if it is still starting at the deadline."""
         # After a fork the process is the parent's: two that read its answers would mix them up.
         mine = self._owner == os.getpid()
-        if self._process is not None and mine:
-            if self._process.poll() is None:
-                return self._process
+        if self._process is not None and mine and self._process.poll() is not None and self._is_up:
             self._stop()
-        self._process, self._owner = self._start(), os.getpid()
-        atexit.register(self.close)
-        if self._said(self._process, None, _START_SECONDS) != _READY:
+        if self._process is None or not mine:
+            self._process, self._owner = self._start(), os.getpid()
+            atexit.register(self.close)
+            self._greeted, self._is_up = threading.Event(), False
+            arguments = (self._process, self._greeted)
+            threading.Thread(target=self._greet, args=arguments, daemon=True).start()
+        if not self._greeted.wait(max(0.0, deadline - time.monotonic())):
+            return None  # sympy takes 2 s to import, a loaded machine a multiple of that
+        if not self._is_up:
             self._stop()
             raise EngineError(f"the process that {self._name} did not start")
         return self._process
 
-    def _said(
-        self, process: subprocess.Popen[str], question: str | None, seconds: float
-    ) -> str | None:
+    def _greet(self, process: subprocess.Popen[str], greeted: threading.Event) -> None:
+        """Wait for the process to be ready, in a thread: a deadline may come first."""
+        try:
+            is_up = _pipes(process)[1].readline().strip() == _READY
+        except (OSError, ValueError):  # it was closed while it started
+            is_up = False
+        if process is self._process:
+            self._is_up = is_up
+        greeted.set()
+
+    def _said(self, process: subprocess.Popen[str], question: str, seconds: float) -> str | None:
         """Its next line; None if it ended, by itself or because it took too long."""
         stdin, stdout = _pipes(process)
         timer = threading.Timer(seconds, process.kill)
         timer.daemon = True
         timer.start()
         try:
-            if question is not None:
-                stdin.write(question + "\n")
-                stdin.flush()
+            stdin.write(question + "\n")
+            stdin.flush()
             return stdout.readline().strip() or None
         except OSError:  # it has ended
             return None

@@ -159,7 +159,7 @@ def _bracketed(s: str, depth: int) -> Reading | None:
     if is_set:
         key = collection_key("set", tuple(entries), ordered=False)
         if key is not None:
-            key = ("set", *sorted(set(key[1:]), key=repr))
+            key = ("list", *sorted(set(key[1:]), key=repr))
         return Reading("set", s, key, entries=entries)
     key = collection_key("entries", entries, ordered=True)
     shape = (s[0], s[-1])
