@@ -152,8 +152,13 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
 _REMARK = re.compile(r"\n\s*(?:-{3,}|\*{3,}|_{3,})\s*\n")
 
 
+_LOOKED_AT = 20_000
+"""Of a longer text only the end: what stands further from it concludes nothing."""
+
+
 def _last_expression(text: str) -> str | None:
     """The last number or expression that is no label, before what is only said in passing."""
+    text = text[-_LOOKED_AT:]
     bold = _last_match(_BOLD, text)
     if bold is not None and "=" not in text[bold.end() :] and is_short(bold[1].rstrip(":")):
         return clause(bold[1])
