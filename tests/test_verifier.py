@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-import ets.verifier
-from ets.errors import EngineError
-from ets.verifier import Verifier
+import ets.answer.child
+from ets.answer import extract_answer
+from ets.answer.matcher import Matcher
+from ets.answer.verifier import Verdicts, Verifier
+from ets.errors import EngineError, InputError
 
 EQUAL = (r"\sqrt{12}", r"2\sqrt{3}")
 DIFFERENT = (r"\sqrt{12}", r"3\sqrt{2}")
@@ -107,9 +112,9 @@ def test_a_fork_has_a_process_of_its_own(verifier: Verifier) -> None:
 
 def test_it_ends_with_the_interpreter_even_if_that_is_killed() -> None:
     code = (
-        "import os, sys\nfrom ets import equality\n"
-        "assert equality.same_answer(r'\\sqrt{12}', r'2\\sqrt{3}')\n"
-        "print(equality._verifier._process.pid, flush=True)\n"
+        "import os, sys\nfrom ets.answer.verifier import Verifier\nv = Verifier()\n"
+        "assert v.same(r'\\sqrt{12}', r'2\\sqrt{3}')\n"
+        "print(v._process.pid, flush=True)\n"
         "if sys.argv[1] == 'kill': os.kill(os.getpid(), 9)\n"
     )
     for how in ("kill", "end"):
@@ -131,11 +136,96 @@ def running(process: int) -> bool:
 
 
 def test_a_process_that_cannot_start_is_an_error(
-    verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+    verifier: Verifier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ets.verifier, "_PROGRAM", "raise SystemExit(3)")
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(ets.answer.child, "_PROGRAM", tmp_path / "ends.py")
     with pytest.raises(EngineError, match="the process that compares answers did not start"):
         verifier.same(*EQUAL)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(EngineError, match=r"did not start: .*No such file"):
         verifier.same(*EQUAL)
+
+
+def test_nothing_of_the_working_directory_is_run(tmp_path: Path) -> None:
+    for name in ("random", "logging", "math_verify", "sympy"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w').close()\nraise SystemExit(3)")
+    code = (
+        "import sys\nsys.path[:] = [p for p in sys.path if p]\n"
+        "from ets.answer.verifier import Verifier\nsys.path.insert(0, '')\n"
+        "assert Verifier().same(r'\\sqrt{12}', r'2\\sqrt{3}')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_killed_parent_takes_a_busy_process_with_it() -> None:
+    code = (
+        "import os, re, threading, time\nfrom ets.answer.matcher import Matcher\n"
+        "m = Matcher(seconds=2.0)\nassert m.last_match(re.compile('a'), 'a') == 'a'\n"
+        "work = lambda: m.last_match(re.compile('(a+)+$'), 'a' * 60 + 'b')\n"
+        "threading.Thread(target=work, daemon=True).start()\ntime.sleep(0.3)\n"
+        "print(m._process.pid, flush=True)\nos.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    deadline = time.monotonic() + 60
+    while running(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not running(int(done.stdout))
+
+
+def test_a_limit_is_one_of_cpu_seconds(verifier: Verifier) -> None:
+    """Held still for longer than its limit, by whatever else the machine does, it still answers."""
+    assert verifier.same(*EQUAL)
+    verifier.seconds = 0.5
+    held = process_id(verifier)
+    os.kill(held, 19)
+    threading.Timer(1.5, os.kill, (held, 18)).start()
+    assert verifier.same(r"\sqrt{20}", r"2\sqrt{5}")
+    assert process_id(verifier) == held
+
+
+def test_what_timed_out_is_not_kept(verifier: Verifier) -> None:
+    assert verifier.same(*EQUAL)
+    os.kill(process_id(verifier), 19)
+    verdicts = Verdicts(verifier)
+    assert verdicts.of(r"\sqrt{20}", r"2\sqrt{5}", wall=0.2) is None
+    assert verdicts.of(r"\sqrt{20}", r"2\sqrt{5}") is True
+    verifier.close()
+    assert verdicts.of(r"2\sqrt{5}", r"\sqrt{20}") is True
+    assert verifier._process is None
+
+
+def test_without_descriptors_it_is_an_error_and_with_them_it_works_again(
+    verifier: Verifier,
+) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(os.dup(0) + 1, 64), hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        with pytest.raises(EngineError, match=r"did not start: .*Too many open files"):
+            verifier.same(*EQUAL)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert verifier.same(*EQUAL)
+
+
+def test_a_pattern_that_never_ends_is_stopped_and_named() -> None:
+    matcher = Matcher(seconds=0.5)
+    try:
+        with pytest.raises(
+            InputError, match=r"answer_pattern takes more than 0.5 s .*'\(a\+\)\+\$'"
+        ):
+            matcher.last_match(re.compile("(a+)+$"), "a" * 60 + "b")
+        assert matcher.last_match(re.compile("b", re.IGNORECASE), "aB") == "B"
+        assert matcher.last_match(re.compile("c"), "ab") is None
+    finally:
+        matcher.close()
+    assert extract_answer("A=1; A=2;", re.compile(r"a=(\d)", re.IGNORECASE)) == "2"

@@ -51,6 +51,8 @@ class SearchResult:
     usage: Usage
     lost: str | None = None
     """Where an engine that answered no more ended the search: what it was, in one line."""
+    undecided: int = 0
+    """Pairs of answers that the vote had no time to compare, and that count as different."""
 
     @property
     def end(self) -> str | None:
@@ -110,6 +112,7 @@ class SearchResult:
             "end": self.end,
             "lost": self.lost,
             "note": self.note,
+            "undecided": self.undecided,
         }
 
 

@@ -345,7 +345,9 @@ class Search:
             finally:
                 if share is not None:
                     share.leave(tree)
-        result = await has.voting.run(self._tally.result, problem, tree, rollout.usage)
+        # The budget's time is for the answer, not only for the search.
+        left = None if self._pace.budget.seconds is None else max(0.0, rollout.seconds_left())
+        result = await has.voting.run(self._tally.result, problem, tree, rollout.usage, left)
         result.usage.seconds = time.perf_counter() - begin
         if rollout.lost is not None:
             result = replace(result, lost=str(rollout.lost))

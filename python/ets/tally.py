@@ -6,7 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ets.answer import Aggregation, VoteMethod, aggregate, extract_answer, vote
+from ets.answer import (
+    Aggregation,
+    VoteMethod,
+    aggregate,
+    extract_answer,
+    pool_answers,
+    votes_of,
+)
 from ets.checks import check_choice, shown
 from ets.errors import InputError
 from ets.policy.thinking import Thinking
@@ -50,14 +57,16 @@ class Tally:
         """The same for the answers of a policy that thinks so."""
         return Tally(self._vote, self._score, self._pattern, thinking)
 
-    def result(self, problem: str, tree: TreeSearch, usage: Usage) -> SearchResult:
-        """The outcome of a search, over or not: the votes of its completed trajectories."""
+    def result(
+        self, problem: str, tree: TreeSearch, usage: Usage, seconds: float | None = None
+    ) -> SearchResult:
+        """The outcome of a search, over or not: the votes of its completed trajectories.
+
+        `seconds` is what the comparisons of the vote may take, by default `VOTE_SECONDS`.
+        """
         solutions = [self._solution(trajectory) for trajectory in tree.trajectories]
-        votes = vote(
-            [solution.answer for solution in solutions],
-            [solution.score for solution in solutions],
-            self._vote,
-        )
+        pooling = pool_answers([solution.answer for solution in solutions], seconds)
+        votes = votes_of(pooling, [solution.score for solution in solutions], self._vote)
         weight = sum(v.weight for v in votes)
         return SearchResult(
             problem=problem,
@@ -67,6 +76,7 @@ class Tally:
             trajectories=solutions,
             tree=tree,
             usage=usage,
+            undecided=pooling.undecided,
         )
 
     def _solution(self, trajectory: Trajectory) -> Solution:

@@ -1,0 +1,35 @@
+"""Answers: find one in a solution, compare two, pool equal ones, vote.
+
+`docs/answers.md` has the rules. `extraction` finds an answer (`boxes`, `clause`), `reading` says
+what it is (`fold`, `numbers`, `units`, `expression`), `equality` compares two, with math-verify in
+a process of its own (`verifier`) for what the grammar does not read, and `vote` pools many.
+"""
+
+from ets.answer.equality import same_answer
+from ets.answer.extraction import extract_answer, reads_as_answer
+from ets.answer.vote import (
+    Aggregation,
+    Pooling,
+    Vote,
+    VoteMethod,
+    aggregate,
+    pool,
+    pool_answers,
+    vote,
+    votes_of,
+)
+
+__all__ = [
+    "Aggregation",
+    "Pooling",
+    "Vote",
+    "VoteMethod",
+    "aggregate",
+    "extract_answer",
+    "pool",
+    "pool_answers",
+    "reads_as_answer",
+    "same_answer",
+    "vote",
+    "votes_of",
+]

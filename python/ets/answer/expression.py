@@ -1,0 +1,97 @@
+"""Expressions valued at a few points: those that agree there to sixty digits are equal."""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from mpmath.ctx_mp import MPContext
+
+from ets.answer.grammar import Reader
+from ets.answer.values import UnreadError
+
+_DIGITS_KEPT = 60
+_PRECISION = 110
+_POINTS = 6
+
+
+@lru_cache(maxsize=16_384)
+def fingerprint(s: str) -> tuple[str, ...] | None:
+    """The values of a folded expression at a few points; None if it is not read or has none.
+
+    Where an expression in real letters is not real, its value says nothing and is left out; so
+    `\\sqrt{1/n}` and `1/\\sqrt{n}` agree. Equal fingerprints mean equal expressions, and since they
+    are compared as text, that is transitive.
+    """
+    try:
+        value, letters = Reader(s).whole()
+    except (UnreadError, RecursionError):
+        return None
+    context = MPContext()
+    context.dps = _PRECISION
+    found = []
+    points = range(_POINTS) if letters - {"i"} else range(1)
+    for point in points:
+        env = {letter: _point(context, letter, point) for letter in letters}
+        env["i"] = context.mpc(0, 1)
+        try:
+            found.append(
+                _shown(context, value(context, env), not letters - {"i"} or "i" in letters)
+            )
+        except (UnreadError, ValueError, OverflowError, ZeroDivisionError, TypeError):
+            found.append("")
+    if not any(found):
+        return None
+    return ("1" if letters - {"i"} else "0", *found)
+
+
+def constant(s: str) -> Any:
+    """The real value of a folded expression without letters, as an mpf; None if it has none."""
+    try:
+        value, letters = Reader(s).whole()
+        if letters:
+            return None
+        context = MPContext()
+        context.dps = _PRECISION
+        got = context.mpmathify(value(context, {}))
+    except (UnreadError, RecursionError, ValueError, OverflowError, ZeroDivisionError, TypeError):
+        return None
+    return None if isinstance(got, context.mpc) and got.imag else context.mpf(got.real)
+
+
+def _point(context: MPContext, letter: str, point: int) -> Any:
+    """A number between 0.3 and 3.3 that depends on the letter alone, at odd points negative."""
+    digest = hashlib.sha256(f"{letter} {point}".encode()).digest()
+    size = context.mpf(int.from_bytes(digest[:16], "big")) / 2**128 * 3 + context.mpf(3) / 10
+    return -size if point % 2 else size
+
+
+def _shown(context: MPContext, value: Any, is_complex: bool) -> str:
+    value = context.mpmathify(value)
+    if context.isnan(value) or context.isinf(value):
+        return ""
+    real, imag = (value.real, value.imag) if isinstance(value, context.mpc) else (value, 0)
+    size = max(abs(real), abs(imag))
+    if size > context.mpf(10) ** (_PRECISION - _DIGITS_KEPT):
+        raise UnreadError  # more digits before the point than are kept
+    tiny = size * context.mpf(10) ** (-_DIGITS_KEPT - 10)
+    real, imag = (0 if abs(part) <= tiny else part for part in (real, imag))
+    if imag and not is_complex:
+        return ""
+    # Not a tie in rounding, whatever round number the value is.
+    shift = 1 + context.pi / 10**7
+    parts = [context.nstr(context.mpf(part) * shift, _DIGITS_KEPT) for part in (real, imag)]
+    return parts[0] if not imag else "+i".join(parts)
+
+
+def fingerprint_of(value: Fraction) -> tuple[str, ...] | None:
+    """The fingerprint of an expression that is this number; None beyond the digits kept."""
+    context = MPContext()
+    context.dps = _PRECISION
+    try:
+        shown = _shown(context, context.mpf(value.numerator) / value.denominator, False)
+    except UnreadError:
+        return None
+    return ("0", shown)
