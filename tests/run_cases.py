@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ets.bench.dataset import fingerprint
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
 from ets.problems import Problem
@@ -59,7 +60,7 @@ def write_run(
 ) -> RunFolder:
     """A run with a row for each cell, problem and seed; `change` is applied to every row."""
     problems = problems_of() if problems is None else problems
-    dataset = {"problems": len(problems), "sha256": "0" * 64}
+    dataset = {"problems": len(problems), "sha256": fingerprint(problems)}
     with RunFolder.open(folder, grid.configuration(), dataset) as run:
         if keep_problems:
             run.keep_problems(problems)

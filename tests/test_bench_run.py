@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import ets.bench.engines
-from ets.bench.dataset import load_dataset
+from ets.bench.dataset import fingerprint, load_dataset
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval
@@ -29,6 +29,10 @@ from scripted_engines import ScriptedPolicy
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
 TIMES = ("seconds", "policy_seconds", "prm_seconds", "cluster_seconds", "select_seconds")
 DATASET = {"problems": 2, "sha256": "x"}
+
+
+def dataset_of(problems: list[Problem]) -> dict[str, Any]:
+    return {"problems": len(problems), "sha256": fingerprint(problems)}
 
 
 def write_problems(path: Path, count: int) -> Path:
@@ -224,7 +228,7 @@ def test_the_problems_are_kept_and_are_a_data_set_again(tmp_path: Path) -> None:
         Problem("Zoë's", "3", 7),
     ]
     folder = tmp_path / "run"
-    with RunFolder.open(folder, {}, DATASET) as run:
+    with RunFolder.open(folder, {}, dataset_of(problems)) as run:
         assert run.problems() == [], "a run of an older version has none"
         run.keep_problems(problems)
         run.keep_problems([])

@@ -168,7 +168,7 @@ def test_what_has_no_page(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no problem that was searched with every seed"):
         bench_page(write_run(tmp_path / "empty", {}))
     stranger = write_run(tmp_path / "odd", {"rebase width=5": (lambda p: True, 1)})
-    with pytest.raises(InputError, match="a row of the cell 'rebase width=5' and seed 0"):
+    with pytest.raises(InputError, match="is of the cell 'rebase width=5' and seed 0"):
         bench_page(stranger)
     with pytest.raises(InputError, match=r"loss must lie in \[0, 1\]"):
         bench_page(write_run(tmp_path / "run"), loss=2)

@@ -11,7 +11,7 @@ import pytest
 from ets.bench.packed_tree import tree_name
 from ets.bench.run_folder import RunFolder
 from ets.problems import Problem
-from test_bench_run import DATASET
+from test_bench_run import dataset_of
 
 
 def test_a_kill_at_any_system_call_leaves_a_folder_that_goes_on(
@@ -20,8 +20,11 @@ def test_a_kill_at_any_system_call_leaves_a_folder_that_goes_on(
     """Stopped before the first write, rename or flush, before the second, and so on."""
     row = {"cell": "rebase width=4", "seed": 0, "id": "p"}
 
+    problems = [Problem("1 + 1?", "2", "p")]
+    dataset = dataset_of(problems)
+
     def wanted(run: RunFolder) -> None:
-        run.keep_problems([Problem("1 + 1?", "2", "p")])
+        run.keep_problems(problems)
         if not run.rows():
             run.add(row, b"a tree")
 
@@ -47,12 +50,12 @@ def test_a_kill_at_any_system_call_leaves_a_folder_that_goes_on(
             for name in calls:
                 patched.setattr(os, name, stopping(name))
             try:
-                with RunFolder.open(folder, {}, DATASET) as run:
+                with RunFolder.open(folder, {}, dataset) as run:
                     wanted(run)
             except Killed:
                 killed = True
         for _ in range(2):
-            with RunFolder.open(folder, {}, DATASET) as run:
+            with RunFolder.open(folder, {}, dataset) as run:
                 wanted(run)
         kept = {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()} - {".lock"}
         assert kept == {"run.json", "problems.jsonl", "rows.jsonl", f"trees/{tree_name(row)}"}

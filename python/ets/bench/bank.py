@@ -7,33 +7,34 @@ and a sweep samples only what is new.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import sqlite3
 import threading
 from array import array
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ets.bench.bank_file import fold_journal, journal_bound, make_room, open_bank, write
 from ets.errors import EngineError, InputError
 
-_FORMAT = 1
-_LOOK_EVERY = 256
-"""Writes between two looks at the size."""
-_WAIT_SECONDS = 60.0
-"""For another process that writes."""
+T = TypeVar("T")
 
 
 class SampleBank:
     """Answers by key in one SQLite file, which several processes may use at once.
 
-    Beyond `max_bytes` the oldest answers are dropped. With `read_only` nothing is written.
+    Beyond `max_bytes`, which the file and its journal share, the oldest answers are dropped; one
+    that is larger by itself is not kept. With `read_only` nothing is written.
 
-    Safe to use from several threads.
+    Safe to use from several threads. Reads and writes have a thread each, in which `find` and
+    `keep` wait: another process that writes stops neither an event loop nor who only reads.
 
     # Errors
     `InputError` for a file that is no bank, a bank of another version, or a read-only one that is
@@ -45,39 +46,65 @@ class SampleBank:
     ) -> None:
         self.path = Path(path).expanduser()
         self.read_only = read_only
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._writes = 0
+        self._journal = journal_bound(max_bytes)
+        self._most = max_bytes - self._journal
+        self._closing = False
         if read_only and not self.path.is_file():
             raise InputError(f"there is no sample bank {os.fspath(path)!r} to read")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._connection = self._open()
-        except sqlite3.Error as error:
-            raise InputError(f"{self.path} cannot be used as a sample bank: {error}") from error
+        with ExitStack() as stack:
+            try:
+                self._reader = _Worker(open_bank(self.path, read_only=read_only), "read")
+                stack.callback(self._reader.close)
+                self._writer = self._reader
+                if not read_only:
+                    self._writer = _Worker(open_bank(self.path, read_only=False), "write")
+            except (sqlite3.Error, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise InputError(
+                    f"{self.path} cannot be used as a sample bank: {reason}"
+                ) from error
+            stack.pop_all()
 
     def get(self, key: bytes) -> Any:
         """The answer of a key, or None."""
-        with self._guarded():
-            row = self._connection.execute(
-                "SELECT answer FROM answers WHERE key = ?", (key,)
-            ).fetchone()
-        return None if row is None else json.loads(row[0])
+        with self._guarded(self._reader):
+            query = "SELECT answer FROM answers WHERE key = ?"
+            rows = self._reader.connection.execute(query, (key,)).fetchall()
+        try:
+            return json.loads(rows[0][0]) if rows else None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise EngineError(
+                f"the sample bank {self.path} holds an answer that is none"
+            ) from error
 
     def put(self, key: bytes, answer: Any) -> None:
         """Keep an answer, JSON-able; the first one of a key stays."""
         if self.read_only:
             return
         text = json.dumps(answer, allow_nan=False)
-        with self._guarded():
-            self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
-            self._writes += 1
-            if self._writes % _LOOK_EVERY == 0:
-                self._shrink()
+        connection = self._writer.connection
+
+        def change() -> None:
+            if make_room(connection, len(text) + len(key), self._most):
+                connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?)", (key, text))
+
+        with self._guarded(self._writer):
+            write(connection, change, lambda: self._closing)
+            fold_journal(connection, self.path, self._journal)
+
+    async def find(self, key: bytes) -> Any:
+        """`get`, waited for without holding up the event loop."""
+        return await self._reader.run(self.get, key)
+
+    async def keep(self, key: bytes, answer: Any) -> None:
+        """`put`, waited for without holding up the event loop; where the wait is given up, the
+        answer is kept or not."""
+        await self._writer.run(self.put, key, answer)
 
     def __len__(self) -> int:
-        with self._guarded():
-            return int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+        with self._guarded(self._reader):
+            count = self._reader.connection.execute("SELECT COUNT(*) FROM answers").fetchall()
+        return int(count[0][0])
 
     def __enter__(self) -> SampleBank:
         return self
@@ -86,68 +113,35 @@ class SampleBank:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={'ro' if self.read_only else 'rwc'}",
-            uri=True,
-            timeout=_WAIT_SECONDS,
-            isolation_level=None,  # every statement is a transaction
-            check_same_thread=False,
-        )
-        try:
-            if not self.read_only:
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
-                connection.execute("PRAGMA journal_mode = WAL")  # readers and a writer at once
-                # A power cut may lose the last answers; they are sampled again.
-                connection.execute("PRAGMA synchronous = OFF")
-            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            empty = not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-            if empty and not self.read_only:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, answer TEXT)"
-                )
-                connection.execute(f"PRAGMA user_version = {_FORMAT}")
-            elif version != _FORMAT and not self._being_made(connection):
-                raise InputError(f"{self.path} is no sample bank of format {_FORMAT}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @staticmethod
-    def _being_made(connection: sqlite3.Connection) -> bool:
-        """Whether another process has made the table and not yet written the version."""
-        columns = connection.execute("PRAGMA table_info(answers)").fetchall()
-        return [column[1] for column in columns] == ["key", "answer"]
-
-    def _shrink(self) -> None:
-        """Drop the oldest answers until a tenth of the bound is free."""
-        size = self._bytes()
-        if size <= self._max_bytes:
-            return
-        count = int(self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
-        share = 1 - 0.9 * self._max_bytes / size
-        self._connection.execute(
-            "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers ORDER BY rowid LIMIT ?)",
-            (max(1, int(count * share)),),
-        )
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
-
-    def _bytes(self) -> int:
-        pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
-        return int(pages) * int(self._connection.execute("PRAGMA page_size").fetchone()[0])
+        """Let go of the file; what waits for another process to write is given up."""
+        self._closing = True
+        self._reader.close()
+        self._writer.close()
 
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, worker: _Worker) -> Iterator[None]:
         try:
-            with self._lock:
+            with worker.lock:
                 yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise EngineError(f"the sample bank {self.path} failed: {error}") from error
+
+
+class _Worker:
+    """A connection, a thread of its own, and a lock for other threads that use it."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str) -> None:
+        self.connection = connection
+        self.lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"ets-bank-{name}")
+
+    async def run(self, call: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *given)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        with self.lock:
+            self.connection.close()
 
 
 def identity(name: str, options: Mapping[str, Any]) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ets.bench.bank import SampleBank, digest, identity, of_ids
 from ets.embed import Embedder
+from ets.errors import EngineError
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.step import Prefix, Score, Step
@@ -34,10 +36,11 @@ class BankedPolicy:
         key = digest(
             b"step 2", self._model, of_ids(prefix.token_ids), f"{seed} {max_tokens}".encode()
         )
-        if (found := self._bank.get(key)) is not None:
-            return Step(**{**found, "token_ids": tuple(found["token_ids"])}, banked=True)
+        if (found := await self._bank.find(key)) is not None:
+            with _told_from_damage(self._bank):
+                return Step(**{**found, "token_ids": tuple(found["token_ids"])}, banked=True)
         step = await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)
-        self._bank.put(key, _without_flag(asdict(step)))
+        await self._bank.keep(key, _without_flag(asdict(step)))
         return step
 
     async def aclose(self) -> None:
@@ -59,10 +62,11 @@ class BankedPRM:
         texts = (prefix.problem, *(step.text for step in prefix.steps))
         encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
         key = digest(b"score", self._model, *encoded)
-        if (found := self._bank.get(key)) is not None:
-            return Score(**found, banked=True)
+        if (found := await self._bank.find(key)) is not None:
+            with _told_from_damage(self._bank):
+                return Score(**found, banked=True)
         score = await self._prm.score(prefix)
-        self._bank.put(key, _without_flag(asdict(score)))
+        await self._bank.keep(key, _without_flag(asdict(score)))
         return replace(score, banked=False)
 
     async def aclose(self) -> None:
@@ -78,11 +82,11 @@ class BankedEmbedder:
 
     async def embed(self, text: str) -> NDArray[np.float32]:
         """The vector of the bank, or the embedder's, which is kept."""
-        if (found := banked_vector(self._bank, self._model, text)) is not None:
-            return found
-        vector = await self._embedder.embed(text)
         key = _vector_key(self._model, text)
-        self._bank.put(key, np.asarray(vector, dtype="<f4").tobytes().hex())
+        if (found := await self._bank.find(key)) is not None:
+            return _vector(self._bank, found)
+        vector = await self._embedder.embed(text)
+        await self._bank.keep(key, np.asarray(vector, dtype="<f4").tobytes().hex())
         return vector
 
     async def aclose(self) -> None:
@@ -93,9 +97,7 @@ class BankedEmbedder:
 def banked_vector(bank: SampleBank, model: bytes, text: str) -> NDArray[np.float32] | None:
     """The vector that the embedder `model` gave for a text, if the bank has it."""
     found = bank.get(_vector_key(model, text))
-    if found is None:
-        return None
-    return np.frombuffer(bytes.fromhex(found), dtype="<f4").astype(np.float32)
+    return None if found is None else _vector(bank, found)
 
 
 def embedder_identity(search: Mapping[str, Any]) -> bytes:
@@ -105,6 +107,20 @@ def embedder_identity(search: Mapping[str, Any]) -> bytes:
     policy = search.get("policy", "demo"), search.get("policy_options", {})
     whose = identity(*policy) if name.partition("?")[0] == "policy" else b""
     return digest(whose, identity(name, options))
+
+
+def _vector(bank: SampleBank, found: Any) -> NDArray[np.float32]:
+    with _told_from_damage(bank):
+        return np.frombuffer(bytes.fromhex(found), dtype="<f4").astype(np.float32)
+
+
+@contextmanager
+def _told_from_damage(bank: SampleBank) -> Iterator[None]:
+    """`EngineError` for an answer that a bank was not given."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"the sample bank {bank.path} holds an answer that is none") from error
 
 
 def _vector_key(model: bytes, text: str) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.answer import VoteMethod
+from ets.bench.contents import finished_rows, grid_of
 from ets.bench.grid import Cell, Grid
 from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval, mcnemar, paired_bootstrap, paired_ratio, wilson
@@ -81,9 +82,10 @@ def compare(first: RunFolder, second: RunFolder) -> Comparison:
     # Errors
     `InputError` where they have no search in common.
     """
-    grids = Grid.read(first.config["configuration"]), Grid.read(second.config["configuration"])
-    unlike = _unlike(first, second)
-    rows = _by_cell(first.rows(), unlike), _by_cell(second.rows(), unlike)
+    grids = grid_of(first), grid_of(second)
+    found = finished_rows(first, grids[0]), finished_rows(second, grids[1])
+    unlike = _unlike((first, second), found)
+    rows = _by_cell(found[0], unlike), _by_cell(found[1], unlike)
     pairs = []
     for cell in grids[0].cells():
         mine, theirs = rows[0].get(cell.label, {}), rows[1].get(cell.label, {})
@@ -114,10 +116,10 @@ def _vote(grid: Grid) -> VoteMethod:
     return vote
 
 
-def _unlike(first: RunFolder, second: RunFolder) -> set[Any]:
+def _unlike(runs: tuple[RunFolder, RunFolder], rows: tuple[list[Row], list[Row]]) -> set[Any]:
     """Keys that mean different problems in the two runs."""
-    texts = [{p.key: p.text for p in run.problems()} for run in (first, second)]
-    answers = [{row["id"]: row["expected"] for row in run.rows()} for run in (first, second)]
+    texts = [{p.key: p.text for p in run.problems()} for run in runs]
+    answers = [{row["id"]: row["expected"] for row in found} for found in rows]
     return {
         key
         for known in (texts, answers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,10 @@ def unpack_tree(data: bytes, where: str) -> TreeSearch:
     """
     try:
         return TreeSearch.from_json(gzip.decompress(data).decode())
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(f"{where} is no packed tree: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise InputError(f"{where} is no packed tree: it is nested too deeply") from error
 
 
 def tree_name(row: Mapping[str, Any]) -> str:

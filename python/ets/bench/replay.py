@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ets.bench.bank import SampleBank
 from ets.bench.banked import banked_vector, embedder_identity
+from ets.bench.contents import finished_rows, grid_of, tree_of
 from ets.bench.engines import Found, Row
 from ets.bench.grid import Grid
 from ets.bench.measure import measure
@@ -40,8 +41,7 @@ def replayed_grid(run: RunFolder, settings: Mapping[str, Any], embedder: str | N
     `InputError` for a run whose searches followed from more than their samples (a budget,
     stragglers, a shared KV cache), and for settings that are none.
     """
-    config = run.config["configuration"]
-    search = config["search"]
+    search = dict(grid_of(run).search)
     for name in _UNLIKE_A_REPLAY:
         if search.get(name):
             raise InputError(
@@ -55,7 +55,7 @@ def replayed_grid(run: RunFolder, settings: Mapping[str, Any], embedder: str | N
     if embedder is not None:
         search = {key: value for key, value in search.items() if key != "embedder_options"}
         search["embedder"] = embedder
-    return Grid.read({**config, "search": search, **settings})
+    return grid_of(run, {"search": search, **settings})
 
 
 class Replay:
@@ -107,13 +107,15 @@ def _recordings(
 ) -> Iterator[tuple[int, Problem, Recording, dict[str, TreeSearch]]]:
     """The searches of each problem and seed, pooled and by cell, in the order of the rows."""
     together: dict[tuple[int, str | int], list[Row]] = {}
-    for row in run.rows():
+    grid = grid_of(run)
+    texts = {problem.key: problem.text for problem in run.problems()}
+    for row in finished_rows(run, grid):
         together.setdefault((row["seed"], row["id"]), []).append(row)
     for (seed, key), rows in together.items():
         recording = None
         trees = {}
         for row in rows:
-            tree = run.tree(row)
+            tree = tree_of(run, row, grid, texts)
             if tree is None:
                 raise InputError(
                     f"{run.path} has no tree of {row['cell']}, seed {seed}, problem {key!r}; the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ets.bench.contents import finished_rows
 from ets.bench.dataset import fingerprint, load_dataset
 from ets.bench.engines import Engines, Found, Row, Todo
 from ets.bench.grid import Grid
@@ -28,7 +29,7 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
     dataset = {"problems": len(problems), "sha256": fingerprint(problems)}
     with RunFolder.open(folder, grid.configuration(), dataset) as out:
         out.keep_problems(problems)
-        done = {key_of(row) for row in out.rows()}
+        done = {key_of(row) for row in finished_rows(out, grid, problems)}
         total = len(problems) * len(grid.cells()) * len(grid.seeds)
         watch(None, len(done), total)
         todo: Todo = {
@@ -37,12 +38,23 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
             for cell in grid.cells()
             if (missing := [p for p in problems if (cell.label, seed, p.key) not in done])
         }
+        if todo and not out.may_write:
+            raise InputError(
+                f"{folder} cannot be written into, and {total - len(done)} searches "
+                "are missing in it"
+            )
         if todo:
             for row, tree in _searched(grid, todo):
                 out.add(row, tree)
                 done.add(key_of(row))
                 watch(row, len(done), total)
-        return _in_order(grid, problems, out.rows())
+        rows = finished_rows(out, grid, problems)
+        if {key_of(row) for row in rows} != done:
+            raise InputError(
+                f"{out.rows_file} was changed while this run wrote it: {len(rows)} of "
+                f"{len(done)} rows are there"
+            )
+        return _in_order(grid, problems, rows)
 
 
 def _searched(grid: Grid, todo: Todo) -> Iterator[Found]:

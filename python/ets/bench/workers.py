@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from ets.bench.engines import Engines, Found, Todo
 from ets.bench.grid import Grid
 from ets.errors import EngineError
+
+_LOOK_SECONDS = 0.5
 
 
 def found_by_processes(grid: Grid, todo: Todo) -> Iterator[Found]:
@@ -37,18 +40,20 @@ def found_by_processes(grid: Grid, todo: Todo) -> Iterator[Found]:
             process.start()
             theirs.close()  # so that its end is seen here
             started.append((process, ours))
-        listening = {ours: process for process, ours in started}
+        # A pipe's end is what the system makes it: a `Connection`, or a `PipeConnection`.
+        listening: dict[Any, BaseProcess] = {ours: process for process, ours in started}
         while listening:
-            for ours in [ours for ours in wait(list(listening)) if isinstance(ours, Connection)]:
-                answer = _received(ours, listening[ours])
+            # Of a look at a time: where a wait is deaf to Ctrl-C, the code between two is not.
+            for ready in wait(list(listening), timeout=_LOOK_SECONDS):
+                answer = _received(ready, listening[ready])
                 if answer is None:
-                    listening.pop(ours).join()
+                    _join(listening.pop(ready))
                 else:
                     yield answer
     finally:
         for process, ours in started:
             process.terminate()
-            process.join()
+            _join(process)
             ours.close()
 
 
@@ -56,12 +61,17 @@ def _share(todo: Todo, number: int, workers: int) -> Todo:
     return {key: mine for key, problems in todo.items() if (mine := problems[number::workers])}
 
 
-def _received(ours: Connection, process: BaseProcess) -> Found | None:
+def _join(process: BaseProcess) -> None:
+    while process.exitcode is None:
+        process.join(_LOOK_SECONDS)
+
+
+def _received(ours: Any, process: BaseProcess) -> Found | None:
     """What came of the next search; None where that process has no more."""
     try:
         answer: Found | Exception | None = ours.recv()
     except EOFError as error:
-        process.join()
+        _join(process)
         raise EngineError(
             f"a process of the benchmark died (exit status {process.exitcode}); what was finished "
             "is kept"

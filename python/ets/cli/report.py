@@ -49,8 +49,8 @@ def _report_one(
 ) -> None:
     chosen = choose_trees(run, trees, most=most_trees)
     page = bench_page(run, loss=loss, trees=chosen.links, trees_note=chosen.note)
-    path = page.write(out)
     chosen.write(out)
+    path = page.write(out)
     if output.as_json:
         output.json(
             {

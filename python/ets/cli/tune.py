@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ets.bench.grid import Grid
+from ets.bench.kept_file import write_whole
 from ets.bench.tune import as_toml, choose, describe, toml_writer
 from ets.cli.bench import print_lines, run_grid
 from ets.cli.output import Output
@@ -18,7 +19,7 @@ def run_tune(grid: Grid, folder: Path, loss: float, output: Output) -> None:
     choices = choose(grid, rows, loss=loss)
     for choice in choices:
         file = folder / f"width-{choice.width}.toml"
-        file.write_text(as_toml(grid, choice), "utf-8")
+        write_whole(file, as_toml(grid, choice).encode())
         if output.as_json:
             cell, ratio = choice.chosen.cell, choice.chosen.kv_ratio
             output.json(

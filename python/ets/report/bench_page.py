@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ets.bench.contents import finished_rows, grid_of
 from ets.bench.equal_accuracy import LOSS, EqualAccuracy, at_equal_accuracy
-from ets.bench.grid import Grid
 from ets.bench.run_folder import Key, RunFolder
-from ets.bench.summary import Line, Row, summarise
+from ets.bench.summary import Line, summarise
 from ets.errors import InputError
 from ets.report import facts
 from ets.report.columns import (
@@ -71,8 +71,8 @@ def bench_page(
     `InputError` for a folder without a finished search or of another version, or a loss outside of
     [0, 1]; `MissingExtraError` without the extra `bench`.
     """
-    grid, rows = Grid.read(run.config["configuration"]), run.rows()
-    check_rows(run, grid, rows)
+    grid = grid_of(run)
+    rows = finished_rows(run, grid)
     lines = summarise(grid, rows)
     if not lines:
         raise InputError(f"{run.path} has no problem that was searched with every seed")
@@ -108,17 +108,6 @@ def bench_page(
     )
     drawings = [*figures, claim_figure] if claims else figures
     return BenchPage(html, drawings, claims)
-
-
-def check_rows(run: RunFolder, grid: Grid, rows: Sequence[Row]) -> None:
-    """`InputError` for rows of cells or seeds that are none of the run's configuration."""
-    cells = {cell.label for cell in grid.cells()}
-    for row in rows:
-        if row["cell"] not in cells or row["seed"] not in grid.seeds:
-            raise InputError(
-                f"{run.path} has a row of the cell {row['cell']!r} and seed {row['seed']}, which "
-                "its configuration does not have"
-            )
 
 
 def css_colour(colour: str) -> str:

@@ -7,6 +7,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+from ets.bench.kept_file import write_whole
 from ets.extras import needs
 from ets.report.style import Drawing
 
@@ -35,13 +36,16 @@ def render(template: str, **values: Any) -> str:
 
 
 def write_page(folder: Path, html: str, drawings: Iterable[Drawing]) -> Path:
-    """`report.html` and a PNG file for each figure, in a folder that is made; the page's path."""
+    """`report.html` and a PNG file for each figure, in a folder that is made; the page's path.
+
+    The page comes last: where it is, all that it shows and links to is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for drawing in drawings:
         drawing.write(folder)
     page = folder / "report.html"
     # What no encoding has, half of a surrogate pair, is shown as a question mark.
-    page.write_text(html, "utf-8", "replace")
+    write_whole(page, html.encode("utf-8", "replace"))
     return page
 
 

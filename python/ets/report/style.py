@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ets.bench.kept_file import write_whole
 from ets.extras import needs
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Drawing:
     def write(self, folder: Path) -> Path:
         """The PNG file."""
         file = folder / f"{self.name}.png"
-        file.write_bytes(self.png)
+        write_whole(file, self.png)
         return file
 
 

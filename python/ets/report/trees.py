@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ets.bench.grid import Grid
+from ets.bench.contents import finished_rows, grid_of, tree_of
+from ets.bench.kept_file import write_whole
 from ets.bench.packed_tree import tree_name
 from ets.bench.run_folder import Key, RunFolder, key_of
 from ets.bench.summary import Row
@@ -44,19 +45,18 @@ class TreePages:
         # Errors
         `InputError` for a tree that cannot be read.
         """
-        search = Grid.read(self.run.config["configuration"]).search
-        tally = Tally.of(search)
+        grid = grid_of(self.run)
+        tally = Tally.of(grid.search)
         texts = {problem.key: problem.text for problem in self.run.problems()}
         if self.rows:
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         for row in self.rows:
-            tree = self.run.tree(row)
+            tree = tree_of(self.run, row, grid, texts)
             if tree is not None:
                 result = tally.result(texts.get(row["id"], ""), tree, Usage())
                 title = f"{row['id']}: {row['cell']}, seed {row['seed']}"
-                (folder / FOLDER / file_name(row)).write_text(
-                    tree_page(result, title=title), "utf-8", "replace"
-                )
+                page = tree_page(result, title=title).encode("utf-8", "replace")
+                write_whole(folder / FOLDER / file_name(row), page)
 
 
 def choose_trees(run: RunFolder, choice: TreeChoice, *, most: int | None = None) -> TreePages:
@@ -72,8 +72,9 @@ def choose_trees(run: RunFolder, choice: TreeChoice, *, most: int | None = None)
         check_int("most_trees", most, 1, 2**31)
     if choice == "none":
         return TreePages(run, (), "")
-    rows = run.rows()
-    vote = Grid.read(run.config["configuration"]).search.get("vote", "weighted")
+    grid = grid_of(run)
+    rows = finished_rows(run, grid)
+    vote = grid.search.get("vote", "weighted")
     problems = by_problem(rows, [problem.key for problem in run.problems()])
     wanted = [g for g in problems.values() if choice == "all" or outcome(g, vote) != "right"]
     limit: float = most or (MOST if choice == "wrong" else float("inf"))
