@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ets.errors import EngineError, InputError
+from ets.redaction import without_secrets
 
 _FORMAT = 1
 _LOOK_EVERY = 256
@@ -154,8 +155,9 @@ def identity(name: str, options: Mapping[str, Any]) -> bytes:
     """What tells a model from others: its name, its options and, of a folder, its files.
 
     Of a folder's files name, size and time of change count, so that weights trained anew are
-    another model; of the package its version, which writes the prompts.
+    another model; of the package its version, which writes the prompts. Secrets do not count.
     """
+    name, options = without_secrets(name), without_secrets(options)
     backend, _, path = name.partition("?")[0].partition(":")
     folder = Path(path).expanduser()
     files = []

@@ -16,6 +16,7 @@ from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.errors import InputError
 from ets.extras import needs
 from ets.problems import Fields, Problem
+from ets.redaction import redacted, redacted_command, without_secrets
 from ets.tree_search import TreeSearch
 
 _RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
@@ -67,10 +68,11 @@ class RunFolder:
                 raise InputError(f"{folder} is no run folder: it holds {min(strangers)}")
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
-            wanted = json.loads(json.dumps({"configuration": configuration, "dataset": dataset}))
+            said = redacted({"configuration": configuration, "dataset": dataset})
+            wanted = json.loads(json.dumps(said))
             if not (folder / _RUN).exists():
-                said = {"format": _FORMAT, **wanted, **_surroundings()}
-                _replace(folder / _RUN, json.dumps(said, ensure_ascii=False, indent=1).encode())
+                whole = {"format": _FORMAT, **wanted, **_surroundings()}
+                _replace(folder / _RUN, json.dumps(whole, ensure_ascii=False, indent=1).encode())
             run = cls(folder)
             _compare(folder, run._config, wanted)
             run._clear_what_a_kill_left()
@@ -159,7 +161,8 @@ class RunFolder:
 
     def _read_config(self) -> dict[str, Any]:
         try:
-            config: dict[str, Any] = json.loads((self.path / _RUN).read_text("utf-8"))
+            # Runs of older versions kept what they were given.
+            config: dict[str, Any] = redacted(json.loads((self.path / _RUN).read_text("utf-8")))
             version = config["format"]
         except (FileNotFoundError, NotADirectoryError) as error:
             raise InputError(f"{self.path} is no run folder: it has no {_RUN}") from error
@@ -203,7 +206,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _compare(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     found = {name: there.get(name) for name in wanted}
-    there_and_here = list(differences(found, wanted))
+    there_and_here = list(differences(without_secrets(found), without_secrets(wanted)))
     if there_and_here:
         shown = "; ".join(f"{key} is {a} there, {b} here" for key, a, b in there_and_here[:5])
         more = f" and {len(there_and_here) - 5} more" if len(there_and_here) > 5 else ""
@@ -237,7 +240,7 @@ def _surroundings() -> dict[str, Any]:
     found = {package: _version(package) for package in _PACKAGES}
     versions = {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
     machine = {"system": platform.platform(), "cpus": os.cpu_count(), "cpu": _cpu()}
-    return {"versions": versions, "machine": machine, "command": sys.argv}
+    return {"versions": versions, "machine": machine, "command": redacted_command(sys.argv)}
 
 
 def _version(package: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 from ets.embed.base import Embedder, HasEmbedder, InstantEmbedder
 from ets.engine_name import EngineName
 from ets.errors import InputError
+from ets.redaction import redacted
 
 
 def load_embedder(embedder: str | Embedder, *, policy: object = None, **options: Any) -> Embedder:
@@ -54,7 +55,7 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
             return policy.embedder(**name.options)
     raise ValueError(
         "embedder must be lexical, demo, policy, sentence-transformers:NAME or vllm:NAME, "
-        f"got {embedder!r}"
+        f"got {redacted(embedder)!r}"
     )
 
 

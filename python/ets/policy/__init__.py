@@ -6,6 +6,7 @@ from typing import Any
 
 from ets.engine_name import EngineName
 from ets.policy.base import Policy, PolicyOptions
+from ets.redaction import redacted
 
 
 def load_policy(policy: str | Policy, **options: Any) -> Policy:
@@ -48,10 +49,11 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
         case "openai" if "@" in path:
             from ets.policy.openai import OpenAIPolicy
 
-            model, _, url = path.rpartition("@")
+            model, url = name.on_server()
             return OpenAIPolicy(model, url, **options)
     raise ValueError(
-        f"policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got {policy!r}"
+        "policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, "
+        f"got {redacted(policy)!r}"
     )
 
 

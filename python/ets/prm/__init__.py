@@ -8,6 +8,7 @@ from typing import Any
 from ets.engine_name import EngineName
 from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
+from ets.redaction import redacted
 
 
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
@@ -63,10 +64,11 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
         case "pooling" if "@" in path:
             from ets.prm.pooling import PoolingPRM
 
-            model, _, url = path.rpartition("@")
+            model, url = name.on_server()
             return PoolingPRM(model, url, **options)
     raise ValueError(
-        f"prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got {prm!r}"
+        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, "
+        f"got {redacted(prm)!r}"
     )
 
 
