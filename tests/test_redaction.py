@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ets.bench.bank import identity
+from ets.bench.grid import Grid
+from ets.bench.run_folder import RunFolder
+from ets.connection import Connection
+from ets.engine_name import EngineName
+from ets.errors import EngineError, InputError
 from ets.redaction import (
     names_a_secret,
     redacted,
@@ -126,3 +134,63 @@ def test_our_own_words_for_options_stay() -> None:
 def test_a_grids_columns_and_plain_values_stay() -> None:
     value = {"fields": {"key": "id"}, "use_auth_token": True, "seeds": [0, 1], "api_key": None}
     assert redacted(value) == value
+
+
+def test_a_run_keeps_no_secret_and_goes_on_with_another_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grid(secret: str | None, model: str = "m") -> Grid:
+        user = "" if secret is None else f"user:{secret}@"
+        options = {} if secret is None else {"api_key": secret, "headers": {"X-Key": secret}}
+        policy = f"openai:{model}@http://{user}h/v1"
+        search = {"policy": policy, "policy_options": options, "prm": "none"}
+        return Grid(strategies=("ets",), widths=(4,), search=search)
+
+    folder, dataset = tmp_path / "run", {"problems": 1, "sha256": "0"}
+    monkeypatch.setattr(sys, "argv", ["ets", "bench", "--policy-option", "api_key=hunter2"])
+    with RunFolder.open(folder, grid("hunter2").configuration(), dataset):
+        kept = (folder / "run.json").read_text()
+    assert "hunter2" not in kept
+    assert json.loads(kept)["command"][-1] == "api_key=***"
+    for secret in ("hunter2", "hunter3"):
+        with RunFolder.open(folder, grid(secret).configuration(), dataset):
+            pass
+    with (
+        pytest.raises(InputError, match="another configuration") as refused,
+        RunFolder.open(folder, grid("hunter3", "other").configuration(), dataset),
+    ):
+        pass
+    assert "hunter" not in str(refused.value)
+    # One that an older version wrote.
+    old = {**json.loads(kept), "configuration": grid("hunter2").configuration()}
+    (folder / "run.json").write_text(json.dumps(old))
+    assert "hunter2" not in str(RunFolder(folder).config)
+    with RunFolder.open(folder, grid("hunter3").configuration(), dataset):
+        pass
+    one, other = (grid(secret).search for secret in ("hunter2", "hunter3"))
+    assert identity(one["policy"], one["policy_options"]) == identity(
+        other["policy"], other["policy_options"]
+    )
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+    connection = Connection(
+        "http://user:hunter2@127.0.0.1:9/v1",
+        user="policy",
+        api_key="sk-OPTSECRET",
+        timeout=2.0,
+        max_retries=0,
+        max_in_flight=1,
+        patience=0.0,
+    )
+    with pytest.raises(EngineError, match=r"http://\*\*\*@127\.0\.0\.1:9/v1") as failed:
+        connection.get("/models")
+    assert "hunter2" not in str(failed.value)
+    assert connection._said("Incorrect API key: sk-OPTSECRET.") == "Incorrect API key: ***."
+
+
+def test_a_password_is_no_part_of_the_models_name() -> None:
+    name = EngineName.parse("policy", "openai:org/m@http://user:p@w@127.0.0.1:9/v1", {})
+    assert name.on_server() == ("org/m", "http://user:p@w@127.0.0.1:9/v1")
+    plain = EngineName.parse("policy", "openai:m@rev@http://h/v1", {})
+    assert plain.on_server() == ("m@rev", "http://h/v1")
