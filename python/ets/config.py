@@ -13,6 +13,7 @@ from ets.budget import Budget
 from ets.checks import path_text, shown
 from ets.errors import InputError
 from ets.presets import with_preset
+from ets.redaction import redacted
 from ets.strategy_names import strategy_by_name
 
 if sys.version_info >= (3, 11):
@@ -64,9 +65,9 @@ def check_arguments(config: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: unknown key {key!r}; the keys are {', '.join(known)}")
         if isinstance(value, dict) != (key in TABLES):
             wanted = f"a table, [{key}]" if key in TABLES else "a plain value"
-            raise InputError(f"{where}: {key} must be {wanted}, got {shown(value)}")
+            raise InputError(f"{where}: {key} must be {wanted}, got {shown(redacted(value))}")
         if key in (*_ENGINES, "preset") and not isinstance(value, str):
-            raise InputError(f"{where}: {key} must be a name, got {shown(value)}")
+            raise InputError(f"{where}: {key} must be a name, got {shown(redacted(value))}")
 
 
 def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

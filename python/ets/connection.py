@@ -10,13 +10,14 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
 from ets.checks import check_int, check_number, check_text
 from ets.errors import ContextError, EngineError, EngineLostError, InputError
 from ets.extras import needs
 from ets.outage import Outage, Waiting
+from ets.redaction import MARK, redacted, redacted_text
 
 Explain = Callable[[int, str], str | None]
 """From a status and what the server said to what that means, behind `the server at URL `; None
@@ -27,6 +28,7 @@ _MOST_IN_FLIGHT = 1000
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
+_NO_KEY = "EMPTY"
 _NOT_THERE = (502, 503, 504)
 _REFUSALS = (400, 413, 422)
 _TOO_LONG = re.compile(
@@ -95,15 +97,17 @@ class Connection:
             import openai
         _check_url(url)
         self.url = url
+        self.shown_url: str = redacted(url)
+        """The same without the secrets in it, for errors and logs."""
         self._user = user
         self._openai = openai
         self._timeout = timeout
         self._max_retries = max_retries
         self._max_in_flight = max_in_flight
-        self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY"
+        self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or _NO_KEY
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._outage = Outage(f"the server at {url}", patience)
+        self._outage = Outage(f"the server at {self.shown_url}", patience)
         self._closed = False
 
     def get(self, path: str, *, beside: bool = False) -> str:
@@ -245,15 +249,15 @@ class Connection:
     def _failure(
         self, error: Exception, path: str, timeout: float, explain: Explain | None = None
     ) -> EngineError:
-        where = f"the server at {self.url}"
+        where = f"the server at {self.shown_url}"
         if isinstance(error, self._openai.APIConnectionError):
             if _timed_out(error):
                 return EngineLostError(f"{where} did not answer within {timeout:g} s, the timeout")
             first = _causes(error)[-1]
-            return EngineLostError(f"cannot reach {where}: {_one_line(str(first) or repr(first))}")
+            return EngineLostError(f"cannot reach {where}: {self._said(str(first) or repr(first))}")
         if not isinstance(error, self._openai.APIStatusError):
-            return EngineError(f"the request to {where} failed: {_one_line(str(error))}")
-        said = _message(error)
+            return EngineError(f"the request to {where} failed: {self._said(str(error))}")
+        said = self._said(_message(error))
         if error.status_code in _REFUSALS and _TOO_LONG.search(said):
             return ContextError(f"{where} cannot read a solution this long: {said}")
         kind = EngineLostError if error.status_code >= 500 else EngineError
@@ -267,8 +271,14 @@ class Connection:
             )
         return kind(f"{where} answers {path} with {error.status_code}: {said}")
 
+    def _said(self, text: str) -> str:
+        """What a server or a library says, in one line, without the secrets that it repeats."""
+        for secret in _secrets(self.url, self._api_key):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MARK, text)
+        return " ".join(redacted_text(text).split())[:300]
+
     def _is_closed(self) -> EngineError:
-        return EngineError(f"the {self._user} on the server at {self.url} is closed")
+        return EngineError(f"the {self._user} on the server at {self.shown_url} is closed")
 
 
 async def _until_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
@@ -286,6 +296,12 @@ async def _close(link: _Link) -> None:
     await link.client.close()
 
 
+def _secrets(url: str, api_key: str) -> list[str]:
+    parts = urlsplit(url)
+    password = parts.password or ""
+    return [text for text in (api_key, password, unquote(password)) if text not in ("", _NO_KEY)]
+
+
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -294,7 +310,8 @@ def _check_url(url: str) -> None:
         ok = False
     if not ok or parts.query or parts.fragment:
         raise InputError(
-            f"url must be the base of an API, such as http://127.0.0.1:8000/v1, got {url!r}"
+            "url must be the base of an API, such as http://127.0.0.1:8000/v1, "
+            f"got {redacted(url)!r}"
         )
 
 
@@ -317,8 +334,4 @@ def _message(error: Any) -> str:
     for key in ("error", "message", "detail"):
         if isinstance(body, dict) and key in body:
             body = body[key]
-    return _one_line(str(body or error.message))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
+    return str(body or error.message)

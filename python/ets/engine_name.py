@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ets.errors import InputError
+from ets.redaction import redacted
 
 _IN_NAME = frozenset({"model", "name_or_path", "path", "self", "url"})
 """Arguments of backends that a name gives."""
@@ -39,18 +40,22 @@ class EngineName:
         named, mark, query = name.partition("?")
         backend, colon, path = named.partition(":")
         if colon and not path:
-            raise InputError(f"{part} must have a path or a name behind its colon, got {name!r}")
+            shown = redacted(name)
+            raise InputError(f"{part} must have a path or a name behind its colon, got {shown!r}")
         options = dict(more)
         for pair in query.split("&") if mark else ():
             key, sign, value = pair.partition("=")
             if not sign or not key.isidentifier():
-                raise InputError(f"{part} takes options as ?KEY=VALUE&KEY=VALUE, got {pair!r}")
+                shown = redacted(f"?{pair}")[1:]
+                raise InputError(f"{part} takes options as ?KEY=VALUE&KEY=VALUE, got {shown!r}")
             if key in options:
-                beside = " and beside it" if key in more else ""
-                raise InputError(f"{part} has the option {key!r} twice, in {name!r}{beside}")
+                where = f"{redacted(name)!r} and beside it" if key in more else repr(redacted(name))
+                raise InputError(f"{part} has the option {key!r} twice, in {where}")
             options[key] = read_value(unquote(value))
         if of_name := sorted(_IN_NAME.intersection(options)):
-            raise InputError(f"{part} has no option {of_name[0]!r}: it is part of {name!r}")
+            raise InputError(
+                f"{part} has no option {of_name[0]!r}: it is part of {redacted(name)!r}"
+            )
         return cls(backend, path, options)
 
     def only(self, part: str, kind: type) -> dict[str, Any]:
@@ -66,6 +71,15 @@ class EngineName:
                 f"unknown option {unknown[0]!r} of the {part} {self.backend}; it has {has}"
             )
         return self.options
+
+    def on_server(self) -> tuple[str, str]:
+        """Of a path `MODEL@URL` the model and the URL, in which a password may hold an `@`."""
+        before, mark, behind = self.path.partition("://")
+        if not mark:
+            model, _, url = self.path.rpartition("@")
+            return model, url
+        model, _, scheme = before.rpartition("@")
+        return model, f"{scheme}{mark}{behind}"
 
 
 def read_value(text: str) -> Any:

@@ -20,6 +20,7 @@ class Server:
     """A model on a server, as `/v1/models` describes it."""
 
     url: str
+    """Its address, without user and password."""
     model: str
     kind: Kind
     root: str | None
@@ -35,12 +36,12 @@ class Server:
         `EngineError` if it cannot be reached, gives no list of models, or does not have the model.
         """
         answer = connection.get("/models")
-        cards = _cards(answer, connection.url).values()
+        cards = _cards(answer, connection.shown_url).values()
         # Older llama.cpp lists a model that is not loaded yet, without its facts.
         if any(card.get("owned_by") == "llamacpp" and not card.get("meta", 1) for card in cards):
             connection.get("/health", beside=True)  # which answers 503 until it is loaded
             answer = connection.get("/models")
-        return cls.read(answer, model=model, url=connection.url)
+        return cls.read(answer, model=model, url=connection.shown_url)
 
     @classmethod
     def read(cls, answer: str, *, model: str, url: str) -> Server:

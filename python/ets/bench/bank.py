@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from ets.bench.bank_file import fold_journal, journal_bound, make_room, open_bank, write
 from ets.errors import EngineError, InputError
+from ets.redaction import without_secrets
 
 T = TypeVar("T")
 
@@ -148,8 +149,9 @@ def identity(name: str, options: Mapping[str, Any]) -> bytes:
     """What tells a model from others: its name, its options and, of a folder, its files.
 
     Of a folder's files name, size and time of change count, so that weights trained anew are
-    another model; of the package its version, which writes the prompts.
+    another model; of the package its version, which writes the prompts. Secrets do not count.
     """
+    name, options = without_secrets(name), without_secrets(options)
     backend, _, path = name.partition("?")[0].partition(":")
     folder = Path(path).expanduser()
     files = []

@@ -16,6 +16,7 @@ from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval, mcnemar, paired_bootstrap, paired_ratio, wilson
 from ets.bench.summary import Row
 from ets.errors import InputError
+from ets.redaction import without_secrets
 
 Searches = dict[tuple[Any, int], tuple[Row, Row]]
 """[problem, seed]: the row of either run."""
@@ -108,7 +109,7 @@ def compare(first: RunFolder, second: RunFolder) -> Comparison:
 
 def _said(run: RunFolder) -> dict[str, Any]:
     names = ("configuration", "dataset", "versions", "machine")
-    return {name: run.config.get(name, {}) for name in names}
+    return {name: without_secrets(run.config.get(name, {})) for name in names}
 
 
 def _vote(grid: Grid) -> VoteMethod:

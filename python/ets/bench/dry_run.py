@@ -29,6 +29,7 @@ from ets.memory import Engine, planned_tokens, shared_options
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.problems import Problem
+from ets.redaction import redacted_text
 from ets.results import SearchResult
 from ets.search import Search
 from ets.strategy import REBASE
@@ -204,7 +205,7 @@ def _problems(grid: Grid) -> tuple[list[Problem], str | None]:
     try:
         return chosen_problems(grid), None
     except (EngineError, InputError, MissingExtraError, OSError) as error:
-        return [], " ".join(str(error).split())
+        return [], redacted_text(" ".join(str(error).split()))
 
 
 def _probe(grid: Grid, policy: Policy, prm: PRM, problems: Sequence[Problem]) -> list[SearchResult]:

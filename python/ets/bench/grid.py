@@ -19,6 +19,7 @@ from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
 from ets.presets import with_preset
 from ets.problems import Fields
+from ets.redaction import redacted
 from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
 
@@ -132,7 +133,7 @@ class Grid:
         policy = self.search.get("policy", "demo")
         if "prm" not in self.search and policy.partition("?")[0] != "demo":
             raise InputError(
-                f"search.prm must be given with the policy {policy!r}; none scores none"
+                f"search.prm must be given with the policy {redacted(policy)!r}; none scores none"
             )
         search_arguments(self.search)
         for cell in self.cells():

@@ -9,6 +9,7 @@ from ets.answer import VoteMethod, vote
 from ets.bench.grid import Cell
 from ets.equality import same_answer
 from ets.problems import Problem
+from ets.redaction import redacted_text
 from ets.results import SearchResult
 from ets.usage import TOTALS
 
@@ -48,7 +49,7 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
         "usage": {name: getattr(result.usage, name) for name in TOTALS},
         "steps": len(kv),
         "end": result.end,
-        "note": result.note,
+        "note": None if result.note is None else redacted_text(result.note),
         "seconds": result.usage.seconds,
         "policy_seconds": result.usage.policy_seconds,
         "prm_seconds": result.usage.prm_seconds,

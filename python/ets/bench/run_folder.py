@@ -19,6 +19,7 @@ from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.errors import InputError
 from ets.extras import needs
 from ets.problems import Problem
+from ets.redaction import redacted, redacted_command, without_secrets
 from ets.tree_search import TreeSearch
 
 _RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
@@ -93,12 +94,13 @@ class RunFolder:
         for name in (_RUN, _ROWS, _PROBLEMS, _LOCK):
             refuse_link(folder / name)
         with _alone(folder) as may_write:
-            wanted = json.loads(json.dumps({"configuration": configuration, "dataset": dataset}))
+            said = redacted({"configuration": configuration, "dataset": dataset})
+            wanted = json.loads(json.dumps(said))
             if not (folder / _RUN).exists():
                 if not may_write:
                     raise InputError(f"{folder} cannot be written into")
-                said = {"format": _FORMAT, **wanted, **_surroundings()}
-                write_whole(folder / _RUN, json.dumps(said, ensure_ascii=False, indent=1).encode())
+                whole = {"format": _FORMAT, **wanted, **_surroundings()}
+                write_whole(folder / _RUN, json.dumps(whole, ensure_ascii=False, indent=1).encode())
             run = cls(folder)
             _compare(folder, run._config, wanted)
             if may_write:
@@ -211,7 +213,8 @@ class RunFolder:
         data = read_bytes(file)
         if data is None:
             raise InputError(f"{self.path} is no run folder: it has no {_RUN}")
-        config = parse_object(data, str(file), "cannot be read as a run")
+        # Runs of older versions kept what they were given.
+        config: dict[str, Any] = redacted(parse_object(data, str(file), "cannot be read as a run"))
         version = config.get("format")
         if type(version) is int and version != _FORMAT:
             raise InputError(f"{self.path} is a run of format {version}, not {_FORMAT}")
@@ -266,7 +269,7 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def _compare(folder: Path, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     found = {name: there.get(name) for name in wanted}
-    there_and_here = list(differences(found, wanted))
+    there_and_here = list(differences(without_secrets(found), without_secrets(wanted)))
     if there_and_here:
         shown = "; ".join(f"{key} is {a} there, {b} here" for key, a, b in there_and_here[:5])
         more = f" and {len(there_and_here) - 5} more" if len(there_and_here) > 5 else ""
@@ -289,7 +292,7 @@ def _surroundings() -> dict[str, Any]:
     found = {package: _version(package) for package in _PACKAGES}
     versions = {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
     machine = {"system": platform.platform(), "cpus": os.cpu_count(), "cpu": _cpu()}
-    return {"versions": versions, "machine": machine, "command": sys.argv}
+    return {"versions": versions, "machine": machine, "command": redacted_command(sys.argv)}
 
 
 def _version(package: str) -> str | None:

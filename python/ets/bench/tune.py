@@ -13,6 +13,7 @@ from ets.bench.statistics import bootstrap_means
 from ets.bench.summary import Line, Row, right_of, summarise, whole_problems
 from ets.errors import InputError
 from ets.extras import needs
+from ets.redaction import without_secrets
 
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Prices of KV that are tried unless others are given."""
@@ -76,6 +77,8 @@ def _confidence(
 def as_toml(grid: Grid, choice: Choice) -> str:
     """The choice as a file that `ets.Search.from_toml` and `ets solve --config` read.
 
+    Without the keys and passwords that the engines were given.
+
     # Errors
     `MissingExtraError` without `tomli-w`.
     """
@@ -83,7 +86,7 @@ def as_toml(grid: Grid, choice: Choice) -> str:
     cell = choice.chosen.cell
     options = {key: value for key, value in cell.options if value is not None}  # TOML has no null
     arguments: Mapping[str, Any] = {
-        **grid.search,
+        **without_secrets(grid.search),
         "strategy": {"name": cell.name, **options},
     }
     return f"# Chosen by `ets tune`: {describe(choice)}\n{dumps(arguments)}"

@@ -61,10 +61,10 @@ def _engine_loads(rows: Sequence[dict[str, Any]]) -> dict[str, EngineLoad]:
 def run_grid(grid: Grid, folder: Path, output: Output) -> list[dict[str, Any]]:
     """Search what is missing in the folder, with a bar; all of its rows."""
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("[dim]{task.fields[so_far]}"),
+        TextColumn("{task.fields[so_far]}", style="dim", markup=False),
         TimeRemainingColumn(),
         console=output.progress,
         transient=True,

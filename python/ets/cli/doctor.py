@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 from ets.cli.output import Output
@@ -16,6 +15,7 @@ from ets.cli.waiting import Waiting
 from ets.doctor import Engines, Load, Report, Shown, examinations, examine_memory
 from ets.errors import InputError
 from ets.memory import Engine, planned_tokens
+from ets.redaction import redacted
 from ets.strategy_names import DEFAULT_WIDTH
 
 _GIB = 1 << 30
@@ -80,7 +80,7 @@ def run_doctor(
         if gpu_gib is not None and not reports:
             raise InputError(
                 f"--gpu-memory divides a GPU among vllm:PATH and transformers:PATH, got the policy "
-                f"{policy!r} and the PRM {prm!r}, which are on none"
+                f"{redacted(policy)!r} and the PRM {redacted(prm)!r}, which are on none"
             )
         for report in reports:
             show(report)
@@ -103,7 +103,7 @@ def _gpu_here() -> int | None:
 
 def print_report(report: Report, console: Console) -> None:
     """What was found of one engine."""
-    console.rule(f"[bold]{report.part}[/bold] {escape(report.name)}", align="left")
+    console.rule(Text.assemble((report.part, "bold"), " ", report.name), align="left")
     width = max(map(len, report.facts), default=0)
     for name, value in report.facts.items():
         console.print(Text.assemble((f"  {name:<{width}}  ", "dim"), value), soft_wrap=True)
@@ -118,7 +118,7 @@ def print_report(report: Report, console: Console) -> None:
 
 
 def _print_shown(shown: Shown, console: Console) -> None:
-    console.print(f"\n{escape(shown.title)} ({shown.tokens} tokens):", soft_wrap=True)
+    console.print(f"\n{shown.title} ({shown.tokens} tokens):", soft_wrap=True)
     for piece in shown.pieces:
         mark = ""
         if piece.reward is not None:

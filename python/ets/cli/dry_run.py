@@ -11,6 +11,7 @@ from ets.bench.grid import Grid
 from ets.cli.bench import print_table
 from ets.cli.doctor import print_report
 from ets.cli.output import Output
+from ets.redaction import redacted
 
 
 def run_dry(grid: Grid, output: Output) -> int:
@@ -29,7 +30,7 @@ def run_dry(grid: Grid, output: Output) -> int:
 
 def _print_prompts(plan: Plan, output: Output) -> None:
     console = output.console
-    console.rule("[bold]prompts[/bold]", align="left")
+    console.rule(Text("prompts", "bold"), align="left")
     if plan.prompts_error is not None and plan.prompts:
         console.print(
             f"As plain messages, without chat template: {plan.prompts_error}",
@@ -46,7 +47,7 @@ def _print_prompts(plan: Plan, output: Output) -> None:
 
 def _print_costs(grid: Grid, plan: Plan, output: Output) -> None:
     console = output.console
-    console.rule("[bold]cost[/bold]", align="left")
+    console.rule(Text("cost", "bold"), align="left")
     if plan.dataset_error is not None:
         console.print(f"✗ {plan.dataset_error}", style="red", markup=False, soft_wrap=True)
     problems = (
@@ -56,7 +57,7 @@ def _print_costs(grid: Grid, plan: Plan, output: Output) -> None:
     )
     console.print(
         f"{problems} x {_number(plan.cells, 'setting')} of strategies x "
-        f"{_number(plan.seeds, 'seed')}; data set {grid.dataset}",
+        f"{_number(plan.seeds, 'seed')}; data set {redacted(grid.dataset)}",
         markup=False,
         soft_wrap=True,
     )

@@ -13,6 +13,8 @@ import typer
 
 from ets.cli.app import app
 from ets.errors import EngineError, MissingExtraError
+from ets.redaction import redacted_text
+from ets.shown_text import shown_line, shown_text
 
 INTERRUPTED, FAILED, BROKEN_PIPE, TERMINATED = 130, 2, 141, 143
 
@@ -45,16 +47,16 @@ def _run(arguments: list[str]) -> int:
         raise
     except BaseException as error:  # noqa: BLE001 - the last resort; a Rust panic is no Exception
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(shown_text(redacted_text(traceback.format_exc())))
         else:
-            sys.stderr.write(f"ets: {_one_line(error)}\n")
+            sys.stderr.write(f"ets: {shown_line(redacted_text(_one_line(error)))}\n")
         return FAILED
 
 
 def _one_line(error: BaseException) -> str:
     """An error in one line: its message where it was made to be read, else its type too."""
     if hasattr(error, "format_message"):  # a usage error of typer's
-        return " ".join(error.format_message().split())
+        return str(error.format_message())
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")

@@ -11,6 +11,9 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from ets.cli.shown_console import ShownConsole
+from ets.shown_text import shown_json
+
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -29,13 +32,14 @@ class Output:
     def __init__(self, stdout: TextIO, *, as_json: bool) -> None:
         self.as_json = as_json
         self._stdout = stdout
-        self.console = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
-        self.progress = Console(stderr=True, highlight=False)
+        self.console: Console = ShownConsole(file=stdout, soft_wrap=not stdout.isatty())
+        self.progress: Console = ShownConsole(stderr=True)
         self.live = self.progress.is_terminal and not self.progress.is_dumb_terminal
 
     def json(self, value: dict[str, Any]) -> None:
         """One object on a line of its own, at once."""
-        self._stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+        line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        self._stdout.write(shown_json(line) + "\n")
         self._stdout.flush()
 
     def note(self, text: str) -> None:

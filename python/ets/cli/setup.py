@@ -10,6 +10,7 @@ from ets.bench.grid import Grid
 from ets.config import read_config, read_toml, search_arguments
 from ets.engine_name import read_value
 from ets.errors import InputError
+from ets.redaction import redacted
 from ets.search import Search
 from ets.strategy import ETS, Strategy
 
@@ -116,7 +117,7 @@ def describe(strategy: Strategy) -> str:
 
 def short(engine: str) -> str:
     """An engine's name without options and the folders above it: `vllm:Qwen2.5-Math-PRM-7B`."""
-    backend, colon, path = engine.partition("?")[0].partition(":")
+    backend, colon, path = redacted(engine).partition("?")[0].partition(":")
     return backend + colon + path.rstrip("/").rpartition("/")[2]
 
 
@@ -151,7 +152,7 @@ def _split(flag: str, form: str, pairs: Sequence[str] | None) -> Iterator[tuple[
     for pair in pairs or ():
         key, sign, value = pair.partition("=")
         if not sign or not key.isidentifier():
-            raise InputError(f"{flag} takes {form}, got {pair!r}")
+            raise InputError(f"{flag} takes {form}, got {redacted(pair)!r}")
         yield key, value
 
 

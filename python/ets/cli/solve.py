@@ -140,10 +140,10 @@ def solve_many(
     results: list[SearchResult] = []
     begin = time.perf_counter()
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("[dim]{task.fields[right]}"),
+        TextColumn("{task.fields[right]}", style="dim", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=output.progress,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ets.redaction import redacted, redacted_text
+
 Level = Literal["good", "note", "bad"]
 
 
@@ -52,6 +54,9 @@ class Report:
     shown: list[Shown] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.name = redacted(self.name)
+
     @property
     def healthy(self) -> bool:
         """Whether nothing is wrong."""
@@ -59,7 +64,7 @@ class Report:
 
     def find(self, level: Level, text: str, help: str = "") -> None:  # noqa: A002
         """Add a finding."""
-        self.findings.append(Finding(level, text, help))
+        self.findings.append(Finding(level, redacted_text(text), help))
 
 
 def pieces(parts: Sequence[Sequence[int]], decode: Callable[[list[int]], str]) -> tuple[Piece, ...]:

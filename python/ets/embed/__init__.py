@@ -8,6 +8,7 @@ from ets.checks import shown
 from ets.embed.base import Embedder, HasEmbedder, InstantEmbedder
 from ets.engine_name import EngineName
 from ets.errors import EngineError, InputError
+from ets.redaction import redacted
 
 
 def load_embedder(embedder: str | Embedder, *, policy: object = None, **options: Any) -> Embedder:
@@ -62,7 +63,7 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
             return own
     raise InputError(
         "embedder must be lexical, demo, policy, sentence-transformers:NAME or vllm:NAME, "
-        f"got {shown(embedder)}"
+        f"got {shown(redacted(embedder))}"
     )
 
 

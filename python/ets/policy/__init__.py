@@ -8,6 +8,7 @@ from ets.checks import shown
 from ets.engine_name import EngineName
 from ets.errors import InputError
 from ets.policy.base import Policy, PolicyOptions
+from ets.redaction import redacted
 
 
 def load_policy(policy: str | Policy, **options: Any) -> Policy:
@@ -51,11 +52,11 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
         case "openai" if "@" in path:
             from ets.policy.openai import OpenAIPolicy
 
-            model, _, url = path.rpartition("@")
+            model, url = name.on_server()
             return OpenAIPolicy(model, url, **options)
     raise InputError(
         "policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got "
-        f"{shown(policy)}"
+        f"{shown(redacted(policy))}"
     )
 
 

@@ -10,6 +10,7 @@ from ets.engine_name import EngineName
 from ets.errors import InputError
 from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
+from ets.redaction import redacted
 
 
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
@@ -65,11 +66,11 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
         case "pooling" if "@" in path:
             from ets.prm.pooling import PoolingPRM
 
-            model, _, url = path.rpartition("@")
+            model, url = name.on_server()
             return PoolingPRM(model, url, **options)
     raise InputError(
         "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got "
-        f"{shown(prm)}"
+        f"{shown(redacted(prm))}"
     )
 
 

@@ -11,6 +11,7 @@ from ets.errors import EngineError, InputError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.prm.pooling_answer import Pooled, reading_of
+from ets.redaction import redacted
 from ets.server import Server
 from ets.step import Prefix, Score
 
@@ -103,7 +104,7 @@ class PoolingPRM:
         if not url.rstrip("/").endswith("/v1"):
             raise InputError(
                 "url must end in /v1, beside which /pooling lies, such as "
-                f"http://127.0.0.1:8000/v1, got {url!r}"
+                f"http://127.0.0.1:8000/v1, got {redacted(url)!r}"
             )
         self._model = model
         self._server = Server.ask(self._connection, model)

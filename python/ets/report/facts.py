@@ -9,20 +9,22 @@ from typing import Any
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
 from ets.bench.summary import Row
+from ets.redaction import redacted
 
 Facts = list[tuple[str, str]]
 
 
 def heading(grid: Grid) -> str:
     """The data set, and its split where one was chosen."""
-    return f"{grid.dataset}, {grid.split}" if grid.split else grid.dataset
+    dataset = redacted(grid.dataset)
+    return f"{dataset}, {grid.split}" if grid.split else dataset
 
 
 def engines(grid: Grid) -> str:
     """Policy and PRM."""
     policy = grid.search.get("policy", "demo")
     prm = grid.search.get("prm", "demo")
-    return f"policy {policy}, PRM {prm}"
+    return f"policy {redacted(policy)}, PRM {redacted(prm)}"
 
 
 def size(run: RunFolder, grid: Grid) -> str:

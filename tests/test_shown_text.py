@@ -1,0 +1,165 @@
+"""What a terminal is told by others' text: nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import Progress, TextColumn
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ets.answer import Vote
+from ets.cli.bench import print_table
+from ets.cli.doctor import print_report
+from ets.cli.live import LiveView, steps_table
+from ets.cli.main import _run
+from ets.cli.output import Output
+from ets.cli.shown_console import ShownConsole, shown_rich
+from ets.cli.summary import mark, print_notes, print_votes
+from ets.cli.watch import Row, Watch
+from ets.doctor.report import Piece, Report, Shown
+from ets.shown_text import shown_json, shown_line, shown_text
+
+CONTROLS = [chr(n) for n in (*range(32), *range(0x7F, 0xA0)) if chr(n) not in "\n\t"]
+TURNS = list("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+HOSTILE = [
+    *("\x1b]52;c;aGk=\x07", "\x1b[2J", "\x9b2J", "\x9d0;title\x9c", "\x1bPq\x1b\\", "\r", "\b\b"),
+    *("[red]", "[/]", "[/bold]", "[link=http://x]y[/link]", ":heart:", "\x7f", "\udcff"),
+    *CONTROLS,
+    *TURNS,
+]
+ORDINARY = [
+    "What is $\\frac{1}{2} + \\boxed{3}$? \\[x\\] [a, b] [1] \\x41",
+    "Größe, 中文, עברית, العربية, 👩‍👩‍👧, e\u0301, ½ ≤ √2 → ∞\u00a0!",
+    ":heart: [red] [/] [bold]x[/bold]",
+]
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+STYLES = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[[12]?[AKG]|\r")
+"""What `rich` itself writes: colours, the cursor hidden and moved up, a line cleared."""
+hostile = st.lists(st.sampled_from([*HOSTILE, "4", "x y", "\n", "\t"]), min_size=1).map("".join)
+
+
+def printed_by_all(text: str, *, terminal: bool) -> str:
+    """What every way to print that the commands have makes of a text."""
+    file = io.StringIO()
+    console = ShownConsole(file)
+    console._force_terminal = terminal
+    console.legacy_windows = False
+    console.print(text)
+    console.print(text, style="red", markup=False, soft_wrap=True)
+    console.print(Text(text, "dim"), Text.assemble(("a", "bold"), (text, "red")), soft_wrap=True)
+    console.rule(text)
+    console.rule(Text.assemble(("policy", "bold"), " ", text))
+    table = Table(text, title=text)
+    table.add_row(text)
+    table.add_row(Text(text))
+    console.print(table, Group(text, Panel(text)), Spinner("dots", text=Text(text)))
+    print_votes(console, [Vote(text, 2, 0.5), Vote("4", 1, 0.25)])
+    print_notes(console, [text, None])
+    console.print(steps_table([Row(1, 2, 3, 4, 5, 6, text, 0.5)]), mark(True))
+    watch = Watch(4)
+    watch.rows.append(Row(1, 2, 3, 4, 5, 6, text, 0.5))
+    view = LiveView(text, text, watch, 30)
+    with Live(view, console=console, auto_refresh=False) as live:
+        live.refresh()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[right]}", style="dim", markup=False),
+    )
+    with Progress(*columns, console=console, auto_refresh=False) as progress:
+        progress.add_task(text, right=text)
+        progress.refresh()
+    report = Report("policy", text, {text: text}, [Shown(text, (Piece((1,), text, 0.5),))])
+    report.find("bad", text, text)
+    print_report(report, console)
+    return file.getvalue()
+
+
+def output_to(file: io.StringIO) -> Output:
+    return Output(file, as_json=False)
+
+
+@settings(deadline=None, max_examples=60)
+@given(hostile)
+def test_no_control_character_reaches_the_output(text: str) -> None:
+    assert not FORBIDDEN.search(printed_by_all(text, terminal=False))
+    styled = STYLES.sub("", printed_by_all(text, terminal=True))
+    assert not FORBIDDEN.search(styled)
+
+
+@pytest.mark.parametrize("sign", [*CONTROLS, *TURNS, "\u2028", "\ud800"])
+def test_each_control_character_is_shown_by_its_code(sign: str) -> None:
+    code = f"a\\x{ord(sign):02x}b" if ord(sign) < 256 else f"a\\u{ord(sign):04x}b"
+    assert shown_text(f"a{sign}b") == code
+    file = io.StringIO()
+    ShownConsole(file).print(f"a{sign}b")
+    assert file.getvalue() == code + "\n"
+
+
+@settings(deadline=None, max_examples=60)
+@given(hostile)
+def test_json_says_the_same_without_them(text: str) -> None:
+    file = io.StringIO()
+    output_to(file).json({"answer": text})
+    assert json.loads(file.getvalue()) == {"answer": text}
+    assert not FORBIDDEN.search(file.getvalue())
+    assert file.getvalue().count("\n") == 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(hostile)
+def test_tables_and_lines_of_others_words(text: str) -> None:
+    file = io.StringIO()
+    print_table([("strategy", "right"), (text, "1")], 1, output_to(file))
+    assert not FORBIDDEN.search(file.getvalue())
+    assert not FORBIDDEN.search(shown_line(text))
+    assert "\n" not in shown_line(text)
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_ordinary_text_comes_through(text: str) -> None:
+    assert shown_text(text) == text
+    assert shown_json(json.dumps(text, ensure_ascii=False)) == json.dumps(text, ensure_ascii=False)
+    file = io.StringIO()
+    console = ShownConsole(file, soft_wrap=True)
+    console.print(text)
+    console.print(Text(text, "bold"))
+    assert file.getvalue() == f"{text}\n{text}\n"
+
+
+def test_newlines_and_tabs_stay() -> None:
+    assert shown_text("a\r\nb\n\tc") == "a\nb\n\tc"
+
+
+def test_styles_stay_at_their_words() -> None:
+    shown = shown_rich(Text.assemble("a\x1b", ("b\x9b", "bold"), "c"))
+    assert shown.plain == "a\\x1bb\\x9bc"
+    assert [(span.start, span.end, span.style) for span in shown.spans] == [(5, 10, "bold")]
+
+
+def test_errors_are_shown_and_keep_secrets(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever an error holds: control characters, line ends in a file's name, passwords."""
+    name = "no\nsuch\x1b]0;t\x07\x9b2J\u202e"
+    for debug in ([], ["--debug"]):
+        assert _run(["solve", "What?", "--config", name, *debug]) == 2
+        said = capfd.readouterr().err
+        assert not FORBIDDEN.search(said)
+        assert "\\x1b" in said
+        assert debug or said.count("\n") == 1
+    policy = "opnai:m@http://user:hunter2@h/v1?api_key=hunter2"
+    for debug in ([], ["--debug"]):
+        assert _run(["solve", "What?", "--policy", policy, *debug]) == 2
+        said = capfd.readouterr().err
+        assert "hunter2" not in said
+        assert "opnai:m@http://***@h/v1?api_key=***" in said
