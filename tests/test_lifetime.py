@@ -337,7 +337,7 @@ def test_a_stream_is_closed_from_another_thread() -> None:
         read: list[Any] = []
         reader = threading.Thread(target=lambda: read.extend(events), daemon=True)
         reader.start()
-        until(lambda: policy.running == 8)
+        until(lambda: policy.running == 8 and len(read) == 2)
         events.close()
         reader.join(30)
         assert not reader.is_alive()
