@@ -178,8 +178,8 @@ def with_config(config: dict[str, Any], **changes: Any) -> dict[str, Any]:
         (lambda c: {**c, "dataset": {}}, "dataset must hold problems and sha256"),
         (lambda c: with_config(c, zz=1), r"run\.json: unknown key 'zz'"),
         (lambda c: with_config(c, seeds=3), r"run\.json: seeds must be a list"),
-        (lambda c: with_config(c, search=[]), r"run\.json: the configuration is damaged"),
-        (lambda c: with_config(c, fields=5), r"run\.json: the configuration is damaged"),
+        (lambda c: with_config(c, search=[]), r"run\.json: search must be a dict"),
+        (lambda c: with_config(c, fields=5), r"run\.json: fields must be a dict"),
     ],
 )
 def test_a_damaged_configuration_is_told_with_its_file(
