@@ -224,7 +224,7 @@ def test_a_damaged_tree_is_named(tmp_path: Path, damage: bytes) -> None:
 def test_the_problems_are_kept_and_are_a_data_set_again(tmp_path: Path) -> None:
     problems = [
         Problem("1 < 2 </script> & \u2028?", "1/2", "p-1"),
-        Problem("odd \ud800 text", "\\frac{1}{2}", "p-2"),
+        Problem("odd \x00\x85 text", "\\frac{1}{2}", "p-2"),
         Problem("Zoë's", "3", 7),
     ]
     folder = tmp_path / "run"
@@ -278,13 +278,13 @@ def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
             while run.poll() is None and before == _written(killed):
                 time.sleep(0.005)
             time.sleep(rng.random() * 0.3)
-            if run.poll() is None:
+            if run.poll() is None and kills < 20:  # or a slow machine would never come to the end
                 run.send_signal(signal.SIGKILL)
                 kills += 1
                 continue
             assert run.stdout is not None
             last = run.stdout.read()
-            assert run.returncode == 0
+            assert run.wait() == 0
             break
     assert kills >= 5, "too fast to be killed"
     assert rows_of(killed) == rows_of(tmp_path / "whole")
