@@ -96,7 +96,10 @@ BROKEN = {
     "an object": ('{"problem": "a", "answer": {"x": 1}}', "got dict"),
     "messages": ('{"problem": [{"role": "user"}], "answer": 1}', "with a text, got list"),
     "a surrogate": (r'{"problem": "a\ud800", "answer": 1}', "text that UTF-8 can hold"),
-    "one in the answer": (r'{"problem": "a", "answer": "\ud800"}', "the answer must be a text that UTF-8"),
+    "one in the answer": (
+        r'{"problem": "a", "answer": "\ud800"}',
+        "the answer must be a text that UTF-8",
+    ),
 }
 
 
