@@ -31,6 +31,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from ets.errors import EngineLostError
+from ets.policy.completion import Completion
 from ets.policy.openai import OpenAIPolicy
 
 FOLDER = str(DEMO / "policy")
@@ -611,6 +612,24 @@ def test_closing_ends_what_waits() -> None:
             await until(lambda: server.dropped == 1)
 
         asyncio.run(close())
+
+
+@pytest.mark.parametrize(
+    ("said", "finish", "says_stop"),
+    [
+        ("stop", "stop", False),
+        ("stop_sequence", "stop", False),
+        ("length", "length", False),
+        ("max_tokens", "length", False),
+        *((word, "stop", True) for word in ("eos", "eos_token", "end", "end_turn")),
+    ],
+)
+def test_words_of_other_servers_for_an_end(said: str, finish: str, says_stop: bool) -> None:
+    for text in ("hi", None):
+        answer = json.dumps({"choices": [{"text": text, "finish_reason": said}]})
+        found = Completion.read(answer, url="u")
+        assert (found.text, found.finish) == (text or "", finish)
+        assert (found.says_stop, found.stopped_by) == (says_stop, None)
 
 
 def test_one_policy_serves_several_loops() -> None:

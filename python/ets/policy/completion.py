@@ -11,6 +11,15 @@ from ets.errors import EngineError
 _LLAMA_STOPS = ("eos", "word", "limit")
 _STOP_KEYS = ("stop_reason", "matched_stop")
 """Where vLLM and SGLang say what ended the text."""
+_OWN_END = ("eos", "eos_token", "end", "end_turn")
+"""What other servers call the model's own end of the sequence."""
+_FINISHES: dict[Any, Literal["stop", "length"]] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    **dict.fromkeys(_OWN_END, "stop"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +48,10 @@ class Completion:
         try:
             body = json.loads(answer)
             choice = body["choices"][0]
-            text, finish = choice["text"], choice["finish_reason"]
+            text, said = choice["text"], choice["finish_reason"]
+            finish = _FINISHES.get(said)
+            if text is None and not choice.get("token_ids"):
+                text = ""  # of a model that ends at once
             if not isinstance(text, str):
                 raise TypeError("text is no text")
             more: dict[str, Any] = body.get("__verbose") or {}  # of llama.cpp, asked for it
@@ -55,12 +67,14 @@ class Completion:
                 f"the server at {url} answers /completions with {answer[:60]!r}, not with a "
                 "completion"
             ) from error
-        if finish not in ("stop", "length"):
+        if finish is None:
             raise EngineError(
-                f"the server at {url} broke a step off: its finish_reason is {finish!r}, where "
+                f"the server at {url} broke a step off: its finish_reason is {said!r}, where "
                 "'stop' or 'length' was due"
             )
         stops = [choice[key] for key in _STOP_KEYS if key in choice]
+        if said in _OWN_END:
+            stops.append(None)
         if more.get("stop_type") in _LLAMA_STOPS:
             stops.append(more.get("stopping_word") or None)
         return cls(
