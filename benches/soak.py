@@ -369,7 +369,8 @@ def main() -> int:
         soak.rounds[each.__name__] += 1
         if gone - told >= 60:
             told = gone
-            most = tuple(map(max, most, settled(first[:2])))  # type: ignore[assignment]
+            now = settled(first[:2])
+            most = (max(most[0], now[0]), max(most[1], now[1]), max(most[2], now[2]))
             print(
                 f"{gone:6.0f} s: {soak.rounds.total()} rounds, {soak.compared} results, "
                 f"{len(soak.wrong)} wrong, threads {most[0]}, descriptors {most[1]}, "

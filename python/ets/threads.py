@@ -77,7 +77,7 @@ class _Job(Generic[T]):
         self._arguments = arguments
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
-        self._value: T | None = None
+        self._value: list[T] = []
         self._error: BaseException | None = None
         self.answered: asyncio.Future[None] = self._loop.create_future()
         self.wanted = True
@@ -87,7 +87,7 @@ class _Job(Generic[T]):
         if not self.wanted:
             return
         try:
-            self._value = self._context.run(self._function, *self._arguments)
+            self._value.append(self._context.run(self._function, *self._arguments))
         except StopIteration as error:  # which would end the coroutine that awaits this
             self._error = EngineError(f"{name_of(self._function)} raised StopIteration")
             self._error.__cause__ = error
@@ -107,7 +107,7 @@ class _Job(Generic[T]):
     def result(self) -> T:
         if self._error is not None:
             raise self._error
-        return self._value  # type: ignore[return-value]
+        return self._value[0]
 
     def _tell(self) -> None:
         if not self.answered.done():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ets.answer.fold import plain_signs
+from ets.answer.fold import ENVIRONMENT, plain_signs
 from ets.answer.numbers import Number
 from ets.answer.single import read_amount
 from ets.answer.units import Unit
@@ -14,10 +14,9 @@ MATH = re.compile(
     r"|\\begin\{(?:equation|align|aligned|gather)\*?\}(.+?)\\end\{(?:equation|align|aligned|gather)\*?\}",
     re.DOTALL,
 )
-_PROSE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} ")
+PROSE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} ")
 _FENCE = re.compile(r"\\[\[(]|\$\$|`{3,}\w*|\\begin\{\w+\*?\}|[-*_]{3,}")
 """A line that only opens what the next one holds: mathematics set apart, or a block of code."""
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split)\*?\}")
 _TAG = re.compile(r"</?(?:b|i|u|em|strong|code|span|p|sup|sub|mark|big|answer)\s*>", re.IGNORECASE)
 _EMPTY_BOX = re.compile(r"[$\s]*(?:\\\(\s*)?\\(?:boxed|fbox)(?![a-z])")
 _FILLER = re.compile(
@@ -86,14 +85,14 @@ def math_at_start(text: str) -> str | None:
     inner = next(group for group in match.groups() if group is not None)
     if (
         _EMPTY_BOX.match(inner)
-        or _PROSE.search(inner.replace("\\text", ""))
+        or PROSE.search(inner.replace("\\text", ""))
         or is_between_prices(inner)
     ):
         return None
     rest = text[match.end() :].split("\n", 1)[0]
     if re.match(r" ?(?:,|and|or) ?\$|\s+[^\W\d_]+ and \$|\s+(?:[^\W\d_]+ )\$", rest):
         return None  # $3$ and $4$; $2$ hours $30$ minutes
-    inner = _ENVIRONMENT.sub(" ", inner).strip()
+    inner = ENVIRONMENT.sub(" ", inner).strip()
     return unwrap_math(inner) or None
 
 

@@ -6,7 +6,7 @@ import re
 from collections import deque
 
 from ets.answer.boxes import boxed, boxes
-from ets.answer.clause import MATH, behind, clause, is_between_prices, unwrap_math
+from ets.answer.clause import MATH, PROSE, behind, clause, is_between_prices, unwrap_math
 from ets.answer.fold import fold, plain_signs
 from ets.answer.matcher import Matcher
 from ets.answer.numbers import NUMBER, read_number
@@ -229,7 +229,6 @@ _FORMULA = re.compile(r"[^\s\w]*\w?[^\s\w]*[\d\\^=+*/]|[^\W\d_](?:\([^\s)]*\))? 
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{\s*\}?|[{}]")
 _QUESTION = re.compile(r"[^.!\n]*\?")
 _FENCE = re.compile(r"\\[\[(]|\$\$|`{3,}\w*|\\begin\{\w+\*?\}")
-_PROSE = re.compile(r"(?<![\\a-zA-Z{])[a-zA-Z]{2,} ")
 
 
 def reads_as_answer(text: str, *, whole: bool = False) -> bool:
@@ -246,7 +245,7 @@ def reads_as_answer(text: str, *, whole: bool = False) -> bool:
         return False
     if (span := MATH.match(line)) is not None:
         inner = next(group for group in span.groups() if group is not None)
-        if not _PROSE.search(inner):
+        if not PROSE.search(inner):
             return not whole or not line[span.end() :].strip(" .")
     if line.startswith(("\\boxed", "\\fbox")):
         return re.search(r"\w", _OPEN_BOX.sub("", boxed(line) or "")) is not None

@@ -70,7 +70,7 @@ _GROUPED = re.compile(r"(?<=\d),\s*\\!\s*(?=\d)|(?<=\d)\{,\}\s*(?=\d)")
 _DEGREES = re.compile(r"\^\s*\{?\s*(?:\\circ|\\degree)\s*\}?|\\degree\b|\\textdegree\b")
 _BARE_FRAC = re.compile(r"\\frac\s*(?:(\d)|\{([^{}]*)\})\s*(?:(\d)|\{([^{}]*)\})")
 _BARE_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z])")
-_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split)\*?\}")
+ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:equation|align|aligned|gather|gathered|split)\*?\}")
 _PRICE = re.compile(r"(?<![A-Za-z])(?:US|USD)?[ ]?\\?\$[ ]?(?=[\d.])|US\$[ ]?(?=[\d.])")
 
 
@@ -118,7 +118,7 @@ def fold(answer: str) -> str:
     s = re.sub(r"\\geq(?![a-zA-Z])", r"\\ge", s)
     s = re.sub(r"\\neq(?![a-zA-Z])", r"\\ne", s)
     s = _DEGREES.sub("\u00b0", s)
-    s = _ENVIRONMENT.sub(" ", s)
+    s = ENVIRONMENT.sub(" ", s)
     s = unstyled(s)
     while (mark := _MARK.fullmatch(s)) is not None and mark[2].strip():
         s = mark[2].strip()
