@@ -27,6 +27,7 @@ SAID = "said"
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # every model here comes from a folder
+    os.environ.pop("VLLM_LOGGING_LEVEL", None)  # with it engines keep no log, and tests read logs
     # Whoever starts the tests in the background leaves interrupts ignored, here and in the
     # processes that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ets
@@ -28,3 +30,13 @@ def search(problem: str = str(demo.problems()[2]["problem"]), **arguments: Any) 
     """One search, which leaves the engines that it is given open."""
     with ets.Search(**arguments) as opened:
         return opened.solve(problem)
+
+
+def remove_log(error: str) -> None:
+    """The folder of the log that an engine's last words name, and never any other folder."""
+    _, named, path = error.rpartition("its log is ")
+    folder = Path(path).parent
+    assert named
+    assert folder.is_absolute()
+    assert folder.name.startswith("ets-vllm-"), error
+    shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 
 import pytest
@@ -163,3 +164,10 @@ def test_errors_are_shown_and_keep_secrets(
         said = capfd.readouterr().err
         assert "hunter2" not in said
         assert "opnai:m@http://***@h/v1?api_key=***" in said
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_a_command_leaves_the_environment_as_it_was(debug: list[str]) -> None:
+    before = dict(os.environ)
+    assert _run(["solve", "What?", "--config", "nowhere", *debug]) == 2
+    assert dict(os.environ) == before

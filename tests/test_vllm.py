@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from ets.errors import EngineError, InputError
 from ets.loop_thread import LoopThread
 from ets.policy.stops import EngineStops
 from ets.step import Prefix, Score, Step
-from on_vllm import BLOCK, PROBLEM, sample_all, search
+from on_vllm import BLOCK, PROBLEM, remove_log, sample_all, search
 from plain_demo import plain_greedy, plain_score, trained_on
 
 if TYPE_CHECKING:
@@ -473,7 +472,7 @@ def test_a_plain_script_a_dead_engine_and_no_aclose(
     assert [line.split()[0] for line in lines] == ["main", "sampled", "pids", "dead", "broken"]
     for line in lines[3:]:
         assert f"the vLLM engine of {policy!r}" in line
-        shutil.rmtree(Path(line.rpartition("its log is ")[2]).parent)
+        remove_log(line)
     assert "died (exit code -9, killed: " in lines[3]
     assert "did not start: ValueError: " in lines[4]
     for pid in map(int, lines[2].split()[1:]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +16,7 @@ import ets
 from ets.errors import EngineError, EngineLostError
 from ets.loop_thread import LoopThread
 from ets.step import Prefix, Step
-from on_vllm import search
+from on_vllm import remove_log, search
 
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
@@ -78,12 +77,10 @@ def test_the_search_ends_with_its_answer_so_far(
     assert result.lost is not None
     assert "died (exit code -9, killed: " in result.lost
     assert "\n" not in result.lost
-    log = Path(result.lost.rpartition("its log is ")[2])
     # Whoever asks later is told the same, at once.
     with pytest.raises(EngineLostError, match="died"):
         engine_loop.run(policy.sample(policy.start("1 + 1?"), seed=0, max_tokens=4))
-    assert log.exists()
-    shutil.rmtree(log.parent)
+    remove_log(result.lost)
 
 
 def test_an_engine_that_is_closed_is_not_lost(policy: VLLMPolicy, engine_loop: LoopThread) -> None:

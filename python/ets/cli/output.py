@@ -24,6 +24,8 @@ QUIET = {
     "VLLM_CONFIGURE_LOGGING": "1",
 }
 """What keeps the engines from talking over the live view; a user's own setting wins."""
+DEBUG = {"VLLM_LOGGING_LEVEL": "INFO"}
+"""With it engines print, and keep no log."""
 
 
 class Output:
@@ -53,13 +55,23 @@ def open_output(*, as_json: bool, debug: bool) -> Iterator[Output]:
 
     The file descriptor itself is redirected, because engines print from C and from child processes.
     """
-    if debug:
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")  # then engines print, and keep no log
-    else:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
     sys.stdout.flush()
-    with os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as stdout:
+    with (
+        _environment(DEBUG if debug else QUIET),
+        os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as stdout,
+    ):
         os.dup2(2, 1)
         yield Output(stdout, as_json=as_json)
         stdout.flush()
+
+
+@contextmanager
+def _environment(defaults: dict[str, str]) -> Iterator[None]:
+    """Inside, each variable that the user has not set has its default."""
+    unset = [name for name in defaults if name not in os.environ]
+    os.environ.update({name: defaults[name] for name in unset})
+    try:
+        yield
+    finally:
+        for name in unset:
+            os.environ.pop(name, None)
