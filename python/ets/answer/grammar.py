@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from ets.answer.numbers import DIGITS
+from ets.answer.numbers import DIGITS, plain_digits
 from ets.answer.values import UnreadError, Value, binary, called, choose, log, postfix, root
 
 _MAX_LENGTH = 300
@@ -199,9 +199,7 @@ class Reader:
         raise UnreadError
 
     def number(self, sign: str) -> Value:
-        digits = re.sub(r"[, ']", "", sign)
-        if re.fullmatch(r"[1-9]\d{0,2}(?:\.\d{3})+,\d+", sign):
-            digits = sign.replace(".", "").replace(",", ".")
+        digits = plain_digits(sign)
         if sign.isdigit() and self.peek() == "\\frac":  # a mixed number, if both parts are digits
             part = self.tokens[self.at + 1 : self.at + 7]
             if len(part) == 6 and part[0] == "{" and part[1].isdigit() and part[4].isdigit():

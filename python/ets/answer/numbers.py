@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from ets.answer.number_words import behind_and, read_number_words
+
 MAX_DIGITS = 4_000
 """A longer run of digits is text: Python refuses to read it as an integer."""
 _MAX_EXPONENT = 1_000
@@ -42,13 +44,18 @@ _GROUP = (
 _INTEGER = rf"(?:{_GROUP}|\d+)"
 DIGITS = (
     rf"(?:[1-9]\d{{0,2}}(?:\.\d{{3}})+,\d+(?![\d,])"  # 1.234,5
-    rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.(?:\d+|(?=\\overline))|\.\d+|\d+)"
+    rf"|[1-9]\d{{0,2}}(?:\.\d{{3}}){{2,}}(?!\d|[.,]\d)"  # 1.234.567
+    rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.\d+|\.\d+|\d+)"
+)
+_REPEATING = (
+    r"(?P<start>\d+\.\d*|\.\d+|\.(?=\\overline))(?:\\overline ?\{ ?(?P<again>\d+) ?\}"  # 0.1\overline{6}
+    r"|\((?P<bracketed>\d+)\)(?![\w(])|(?<=\d)(?P<dots> ?(?:\.{3}|\\[lc]?dots(?![a-z]))))"
 )
 _FRAC = r"\\frac ?\{ ?(?P<over>-?\d+) ?\} ?\{ ?(?P<under>-?\d+) ?\}"
 NUMBER = re.compile(
-    rf"(?:(?P<mixed>\d+)(?: ?{_FRAC}| (?P<above>\d+)/(?P<below>\d+)(?![\d.]))"
-    rf"|(?P<digits>{DIGITS})(?:(?P<exp>[eE][+-]?\d{{1,9}})(?![\w])|(?:\\overline\{{(?P<again>\d+)\}}))?"
-    rf"(?: ?(?:/|over) ?(?P<divisor>{_INTEGER})(?![\d.]|\w*\())?"
+    rf"(?:(?P<mixed>\d+)(?: ?{_FRAC}| (?P<above>\d+)/(?P<below>\d+)(?!\d|\.\d))|{_REPEATING}"
+    rf"|(?P<digits>{DIGITS})(?P<exp>[eE][+-]?\d{{1,9}}(?!\w))?"
+    rf"(?: ?(?:/|over) ?(?P<divisor>{_INTEGER})(?!\d|\.\d|\w*\())?"
     rf"|{_FRAC.replace('over', 'top').replace('under', 'bottom')})"
     r"(?: ?(?P<percent>\\?%|percent\b|per cent\b|pct\b))?",
     re.IGNORECASE,
@@ -56,55 +63,14 @@ NUMBER = re.compile(
 """A number without its sign."""
 _SIGN = re.compile(r"[-+\u2212] ?")
 
-_UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-WORDS: dict[str, int] = {
-    **{word: value for value, word in enumerate(_UNITS)},
-    **{word: 10 * value for value, word in enumerate(_TENS, start=2)},
-    **{
-        f"{tens}{join}{one}": 10 * i + j
-        for i, tens in enumerate(_TENS, start=2)
-        for j, one in enumerate(_UNITS[1:10], start=1)
-        for join in ("-", " ")
-    },
-    "one hundred": 100, "a hundred": 100, "hundred": 100, "one thousand": 1000, "a dozen": 12,
-}  # fmt: skip
-"""Number words, up to one hundred."""
-_WORD = re.compile("|".join(sorted(map(re.escape, WORDS), key=len, reverse=True)), re.IGNORECASE)
-
-
 def read_number(s: str, at: int = 0) -> tuple[Number, int] | None:
     """The number that begins at `at` of a folded text, with its sign, and where it ends."""
     sign = _SIGN.match(s, at)
     begin = sign.end() if sign else at
     match = NUMBER.match(s, begin)
     if match is None:
-        word = _WORD.match(s, begin)
-        if word is None or s[word.end() : word.end() + 1].isalnum() or sign:
-            return None
-        spelt = WORDS[word[0].lower()]
-        return Number(Fraction(spelt), plain=str(spelt)), word.end()
+        spelt = None if sign else read_number_words(s, begin)
+        return None if spelt is None else (Number(spelt[0], plain=str(spelt[0])), spelt[1])
     if match.end() - begin > MAX_DIGITS:
         return None
     read = _value(match)
@@ -114,6 +80,9 @@ def read_number(s: str, at: int = 0) -> tuple[Number, int] | None:
     if sign and sign[0][0] != "+":
         value, plain = -value, "-" + plain
     percent = match["percent"] is not None
+    if value.denominator == 1 and (part := behind_and(s, match.end())) is not None:
+        value += -part[0] if value < 0 else part[0]
+        return Number(value, plain=str(value)), part[1]
     return Number(value, decimals, percent, plain + ("%" if percent else "")), match.end()
 
 
@@ -132,7 +101,9 @@ def _value(match: re.Match[str]) -> tuple[Fraction, int | None, str] | None:
     if match["top"] is not None:
         below = int(match["bottom"])
         return (Fraction(int(match["top"]), below), None, match[0]) if below else None
-    digits = _plain(match["digits"])
+    if match["start"] is not None:
+        return _repeating(match)
+    digits = plain_digits(match["digits"])
     text = digits + (match["exp"] or "")
     if match["exp"] and abs(int(match["exp"][1:])) > _MAX_EXPONENT:
         return None
@@ -140,19 +111,33 @@ def _value(match: re.Match[str]) -> tuple[Fraction, int | None, str] | None:
     decimals = len(digits.partition(".")[2]) if "." in digits else None
     if match["exp"] and decimals is not None:
         decimals -= int(match["exp"][1:])
-    if match["again"] is not None:
-        decimals = 0 if match["digits"].endswith(".") else decimals
-        if decimals is None:
-            return None
-        repeated = Fraction(int(match["again"]), 10 ** len(match["again"]) - 1)
-        return value + repeated / 10**decimals, None, match[0]
     if match["divisor"] is not None:
         below = int(re.sub(r"[^\d]", "", match["divisor"]))
         return (value / below, None, f"{text}/{below}") if below else None
     return value, (decimals if decimals is None or decimals >= 0 else None), text
 
 
-def _plain(digits: str) -> str:
+_BLOCK = re.compile(r"(\d+?)\1{2,}|(?<!\d)(\d+?)\2+")
+"""What repeats three times, or twice with nothing before it: `1666`, `0909`."""
+
+
+def _repeating(match: re.Match[str]) -> tuple[Fraction, int | None, str]:
+    whole, _, digits = match["start"].partition(".")
+    again = match["again"] or match["bracketed"]
+    if again is None:
+        block = next((m for m in _BLOCK.finditer(digits) if m.end() == len(digits)), None)
+        if block is None:  # it goes on, and does not say how
+            return Fraction(f"0{match['start']}"), len(digits), match["start"]
+        again, digits = block[1] or block[2], digits[: block.start()]
+    value = Fraction(f"0{whole}.{digits}0")
+    value += Fraction(int(again), 10 ** len(digits) * (10 ** len(again) - 1))
+    return value, None, match[0].removesuffix(match["percent"] or "").rstrip()
+
+
+def plain_digits(digits: str) -> str:
+    """Digits without thousands separators, with a decimal point."""
+    if digits.count(".") > 1 and "," not in digits:
+        return digits.replace(".", "")
     if "." in digits and "," in digits and digits.rindex(",") > digits.rindex("."):
         return digits.replace(".", "").replace(",", ".")
     return re.sub(r"[, ']", "", digits).rstrip(".") or digits
