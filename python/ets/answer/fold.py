@@ -53,11 +53,20 @@ def plain_signs(text: str) -> str:
 
 
 _STYLES = (
-    "text|textbf|textit|textrm|texttt|textsf|textnormal|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox"
+    "text|textbf|textit|textrm|texttt|textsf|textnormal|textup|textsc|textsl|mathrm|mathbf|mathit|mathsf|mathtt|mbox|hbox"
     "|bold|boldsymbol|bm|bf|rm|it|emph|underline|operatorname\\*?|boxed|fbox|ensuremath|displaystyle"
     "|pmb|mathnormal"
 )
 _STYLE = re.compile(rf"\\(?:{_STYLES})\s*(?=\{{)")
+_DRESSING = re.compile(
+    r"\\(?:h|v)?phantom\s*\{[^{}]*\}|\\hspace\*?\s*\{[^{}]*\}|\\(?:text)?color\s*\{\w+\}"
+    r"|\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|displaystyle|rm|quad)(?![a-zA-Z])"
+)
+"""What takes room or gives a colour, and says nothing."""
+_OVER = re.compile(r"(?<![\\\w])\{ ?([^{}]*?) ?\\over(?![a-z]) ?([^{}]*?) ?\}")
+_DOTTED = re.compile(r"(?<=[\d.])\\dot ?\{?(\d)\}?(?:(\d*)\\dot ?\{?(\d)\}?)?")
+_BAR = re.compile(r"(?<=[\d.])\\(?:bar|widebar) ?(?:(\d)|\{ ?(\d+) ?\})")
+_MACRON = re.compile("((?:\\d\u0305)+)")
 _BARE_STYLE = re.compile(
     r"\\(?:left|right|displaystyle|textstyle|scriptstyle|limits|[bB]igg?[lr]?|bf|rm|it|boldsymbol"
     r"|mathbf|nolimits|middle)(?![a-zA-Z])"
@@ -112,6 +121,10 @@ def fold(answer: str) -> str:
     s = _prices(s)
     s = re.sub(r"(?<!\\)\\[()\[\]]", "", s)
     s = re.sub(r"\\[dtc]frac", r"\\frac", s).replace("\\%", "%").replace("\\dbinom", "\\binom")
+    s = _MACRON.sub(lambda m: f"\\overline{{{m[1].replace(chr(0x305), '')}}}", s)
+    s = _DOTTED.sub(lambda m: f"\\overline{{{''.join(part or '' for part in m.groups())}}}", s)
+    s = _BAR.sub(lambda m: f"\\overline{{{m[1] or m[2]}}}", s)
+    s = _DRESSING.sub(" ", s)
     s = s.replace("\\tbinom", "\\binom").replace("\\lbrace", "\\{").replace("\\rbrace", "\\}")
     s = s.replace("\\leqslant", "\\le").replace("\\geqslant", "\\ge")
     s = re.sub(r"\\leq(?![a-zA-Z])", r"\\le", s)
@@ -123,20 +136,30 @@ def fold(answer: str) -> str:
     while (mark := _MARK.fullmatch(s)) is not None and mark[2].strip():
         s = mark[2].strip()
     s = _THIN.sub(" ", s)
+    s = s.replace("{:}", ":")
+    s = _OVER.sub(r"\\frac{\1}{\2}", s)
     s = _BARE_FRAC.sub(_whole_frac, s)
     s = re.sub(r"(?<![\\\w]){ ?(\w+) ?\\choose ?(\w+) ?}", r"\\binom{\1}{\2}", s)
     s = re.sub(r"(?<=\d) ?[xX] ?(?=10(?:\^|\*\*))", r"\\cdot ", s)
     s = re.sub(r"\\overline ?\{ ?([A-Z]{2}) ?\}", r"\1", s)
     s = _BARE_ROOT.sub(r"\\sqrt{\1}", s)
     s = _LOOSE.sub(r"\1", " ".join(s.split())).strip()
-    return s.strip(" \"'").rstrip(" ,;:") if s[-2:] == ".." else _without_stop(s)
+    return _unquoted(s).rstrip(" ,;:") if s[-2:] == ".." else _without_stop(s)
 
 
 def _without_stop(s: str) -> str:
-    s = s.strip(' "').rstrip(" ,;:!" if not re.search(r"[\w)}]!$", s) else " ,;:")
+    s = _unquoted(s).rstrip(" ,;:!" if not re.search(r"[\w)}]!$", s) else " ,;:")
     if s.endswith("."):
-        s = s[:-1].rstrip()
+        s = _unquoted(s[:-1])
     return s
+
+
+def _unquoted(s: str) -> str:
+    """`s` without quotation marks around it; behind a digit they are feet and inches."""
+    s = s.strip()
+    if len(s) > 2 and s[0] == s[-1] and s[0] in "\"'":
+        s = s[1:-1].strip()
+    return s if re.search(r"\d\"$", s) else s.strip(' "')
 
 
 def _whole_frac(match: re.Match[str]) -> str:

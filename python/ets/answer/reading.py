@@ -6,15 +6,14 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
+from ets.answer.digits import read_base, read_clock
 from ets.answer.fold import fold
 from ets.answer.kinds import Key, Reading, collection_key, unnamed
 from ets.answer.single import (
     INFINITY,
     MINUS_INFINITY,
     read_amounts,
-    read_base,
     read_choice,
-    read_clock,
     read_expression,
     read_known_words,
     read_whole_amount,

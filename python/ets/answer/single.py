@@ -7,39 +7,10 @@ from fractions import Fraction
 
 from ets.answer.expression import fingerprint
 from ets.answer.kinds import Key, Reading, collection_key, number_reading
+from ets.answer.number_words import CHINESE_SCALES
 from ets.answer.numbers import Number, read_number
 from ets.answer.tame import is_tame
 from ets.answer.units import CURRENCY, Unit, currency_unit, read_unit
-
-_TIME = re.compile(
-    r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))? ?(a\.?m\.?|p\.?m\.?|o'clock)?", re.IGNORECASE
-)
-_DATE = re.compile(r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})|(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})")
-_PHONE = re.compile(r"\+?\d{1,4}(?:-\d{2,4}){1,3}-\d{4}|\d{3}-\d{4}|\(\d{3}\) ?\d{3}-\d{4}")
-_RATIO = re.compile(r"\d+(?:\.\d+)?(?::\d+(?:\.\d+)?)+")
-
-
-def read_clock(s: str) -> Reading | None:
-    """A date, a time of day, a telephone number or a ratio: no arithmetic stands in them."""
-    time = _TIME.fullmatch(s)
-    if time is not None and (time[2] or (time[4] and time[4][0] not in "oO")):
-        hour, minute, second = int(time[1]), int(time[2] or 0), int(time[3] or 0)
-        if hour < 25 and minute < 60 and second < 60:
-            half = (time[4] or "")[:1].lower().replace("o", "")
-            if half and 1 <= hour <= 12:
-                hour = hour % 12 + 12 * (half == "p")
-            shape = (f"{hour % 12}:{minute:02}:{second:02}", half)
-            key: Key = ("clock", f"{hour}:{minute:02}:{second:02}", bool(half) or hour > 12)
-            return Reading("clock", s, key, shape=shape)
-    if _DATE.fullmatch(s) or _PHONE.fullmatch(s):
-        text = re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[/.]", "-", s)) if _DATE.fullmatch(s) else s
-        return Reading("text", s, ("text", text))
-    if _RATIO.fullmatch(s):
-        parts = [Fraction(part) for part in s.split(":")]
-        first = next((part for part in parts if part), Fraction(1))
-        return Reading("ratio", s, ("ratio", *(part / first for part in parts)))
-    return None
-
 
 _CHOICE = re.compile(
     r"(?:(?:option|choice|answer) ?)?(?:"
@@ -68,29 +39,6 @@ def read_choice(s: str) -> Reading | None:
     if letter is None or letter.islower():
         return read_expression(letter) if letter else None
     return Reading("choice", s, ("choice", letter))
-
-
-_BASE_WORDS = {
-    "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
-    "ten": 10, "eleven": 11, "twelve": 12, "sixteen": 16,
-}  # fmt: skip
-_BASE = re.compile(
-    r"(-?[\dA-F]*\d[\dA-F]*)(?:_\{? ?(\d+|[a-z]+) ?\}?| (?:in )?base[- ](\d+|[a-z]+))"
-)
-
-
-def read_base(s: str) -> Reading | None:
-    """Digits of a base: `52_8`. Equal where digits and base are."""
-    match = _BASE.fullmatch(s)
-    if match is None:
-        return None
-    written = match[2] or match[3]
-    base = int(written) if written.isdigit() else _BASE_WORDS.get(written)
-    if base is None or not 2 <= base <= 36:
-        return None
-    return Reading(
-        "base", s, ("base", match[1].lstrip("0") or "0", base), shape=(match[1], str(base))
-    )
 
 
 _TABLE = {
@@ -124,8 +72,12 @@ _MULTIPLIERS = {
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
     "dozen": 12,
 }  # fmt: skip
-_MULTIPLIER = re.compile(rf" ?({'|'.join(_MULTIPLIERS)})s?\b", re.IGNORECASE)
-_COUNT_OF = re.compile(r" ?(?:of )?")
+_MULTIPLIER = re.compile(
+    rf" ?(?:(?P<word>{'|'.join(_MULTIPLIERS)})s?\b|(?P<chinese>[{''.join(CHINESE_SCALES)}]))",
+    re.IGNORECASE,
+)
+_PART_OF = re.compile(r"(?<=[a-z])(?: of)? an? (?=[^\W\d_])", re.IGNORECASE)
+"""Between the fraction in words and what it is of: half an hour, a quarter of a million."""
 
 
 def read_amount(s: str, at: int = 0) -> tuple[Number, Unit | None, int] | None:
@@ -148,8 +100,13 @@ def read_amount(s: str, at: int = 0) -> tuple[Number, Unit | None, int] | None:
             powers = dict([*below[0].powers, *unit.powers])
             factor = unit.factor * below[0].factor
             return found, Unit(tuple(sorted(powers.items())), factor), below[1]
+    if found.value.denominator > 1 and (of := _PART_OF.match(s, end)) is not None:
+        end = of.end() - 1
     if (multiplier := _MULTIPLIER.match(s, end)) is not None and not found.percent:
-        value = found.value * _MULTIPLIERS[multiplier[1].lower()]
+        word = multiplier["word"]
+        value = found.value * (
+            _MULTIPLIERS[word.lower()] if word else CHINESE_SCALES[multiplier["chinese"]]
+        )
         plain = str(value) if value.denominator == 1 else found.plain
         found, end = Number(value, plain=plain), multiplier.end()
     gap = end + (s[end : end + 1] in (" ", "-"))
@@ -173,7 +130,7 @@ def read_whole_amount(s: str) -> Reading | None:
     return number_reading(s, number, unit)
 
 
-_AND = re.compile(r" ?, ?and | and | ?, ?| ")
+_AND = re.compile(r" ?, ?and | and | ?, ?| |(?<=')(?=\d)")
 
 
 def read_amounts(s: str) -> Reading | None:

@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _TABLE = """
-m      1            m meter meters metre metres
-m      1/1000       mm millimeter millimeters millimetre millimetres
-m      1/100        cm cms centimeter centimeters centimetre centimetres
-m      1000         km kms kilometer kilometers kilometre kilometres
-m      0.0254       in inch inches
-m      0.3048       ft foot feet
+m      1            m meter meters metre metres 米
+m      1/1000       mm millimeter millimeters millimetre millimetres 毫米
+m      1/100        cm cms centimeter centimeters centimetre centimetres 厘米
+m      1000         km kms kilometer kilometers kilometre kilometres 千米 公里
+m      0.0254       in inch inches '' "
+m      0.3048       ft foot feet '
 m      0.9144       yd yds yard yards
 m      1609.344     mi mile miles
-g      1            g gram grams gramme grammes
+g      1            g gram grams gramme grammes 克
 g      1/1000       mg milligram milligrams
-g      1000         kg kgs kilogram kilograms kilo kilos
+g      1000         kg kgs kilogram kilograms kilo kilos 千克 公斤
 g      453.59237    lb lbs pound pounds
 g      28.349523125 oz ounce ounces
 g      1000000      tonne tonnes
 ton    1            ton tons
-s      1            s sec secs second seconds
+s      1            s sec secs second seconds 秒
 s      1/1000       ms millisecond milliseconds
-s      60           min mins minute minutes
-s      3600         h hr hrs hour hours
-s      86400        day days
+s      60           min mins minute minutes 分钟
+s      3600         h hr hrs hour hours 小时
+s      86400        day days 天
 s      604800       week weeks wk wks
 month  1            month months
 month  12           yr yrs year years
-l      1            l L liter liters litre litres
-l      1/1000       ml mL milliliter milliliters millilitre millilitres
+m^3    1/1000       l L liter liters litre litres 升
+m^3    1/1000000    ml mL milliliter milliliters millilitre millilitres 毫升
 gallon 1            gal gallon gallons
 gallon 1/4          qt quart quarts
 gallon 1/8          pt pint pints
@@ -42,11 +42,11 @@ eur    1            € eur euro euros
 gbp    1            £ gbp
 gbp    1/100        pence
 yen    1            ¥ jpy yen
-cny    1            cny rmb yuan
+cny    1            cny rmb yuan 元
 inr    1            ₹ inr rs rs. rupee rupees
 rub    1            ₽ rub ruble rubles rouble roubles
 krw    1            ₩ krw won
-degree 1            ° deg degs degree degrees
+degree 1            ° deg degs degree degrees 度
 rad    1            rad radian radians
 celsius 1           °C celsius
 fahrenheit 1        °F fahrenheit
@@ -142,13 +142,14 @@ class Unit:
     """How many of the base units one of these is."""
 
 
-def _names() -> dict[str, tuple[str, Fraction]]:
-    found: dict[str, tuple[str, Fraction]] = {}
+def _names() -> dict[str, tuple[str, int, Fraction]]:
+    found: dict[str, tuple[str, int, Fraction]] = {}
     for line in _TABLE.splitlines():
         if line:
-            base, factor, *names = line.split()
+            written, factor, *names = line.split()
+            base, _, power = written.partition("^")
             for name in names:
-                found[name] = (base, Fraction(factor))
+                found[name] = (base, int(power or 1), Fraction(factor))
     return found
 
 
@@ -161,18 +162,21 @@ CURRENCY = re.compile(
     "(?:(?:" + "|".join(re.escape(c) for c in CURRENCIES) + r")(?![A-Za-z]) ?)", re.IGNORECASE
 )
 _WORD = re.compile(
-    r"\u00b0[CF]?|[\u20ac\u00a3\u00a5\u00a2\u20b9\u20bd\u20a9]|[^\W\d_]+(?:['.-][^\W\d_]+)*"
+    r"''|['\"](?![^\W\d_])|\u00b0[CF]?|[\u20ac\u00a3\u00a5\u00a2\u20b9\u20bd\u20a9]"
+    r"|[^\W\d_]+(?:['.-][^\W\d_]+)*"
 )
 _POWER = re.compile(r" ?\^ ?(?:\{ ?(-?\d) ?\}|(-?\d))|(?<=[A-Za-z])([23])(?![\d.])")
 _BY = re.compile(r" ?/ ?| per | (?:a|an) (?=day\b|week\b|hour\b|minute\b|second\b|month\b|year\b)")
 _TIMES = re.compile(r" ?(?:\\cdot|\\times|\*|\u00b7) ?|-(?=[A-Za-z])| (?=[A-Za-z\u00b0])")
 _POWER_WORDS = {"square": 2, "sq": 2, "sq.": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_POWER_GAP = re.compile(r"\.? ?-?")
+_POWER_SIGNS = {"平方": 2, "立方": 3}
 
 
 def currency_unit(sign: str) -> Unit:
     """The unit that a currency's sign or code before a number names."""
-    base, factor = _NAMES.get(sign.strip().casefold()) or _NAMES[sign.strip()]
-    return Unit(((base, 1),), factor)
+    base, power, factor = _NAMES.get(sign.strip().casefold()) or _NAMES[sign.strip()]
+    return Unit(((base, power),), factor)
 
 
 def read_unit(s: str, at: int = 0) -> tuple[Unit, int] | None:
@@ -221,18 +225,21 @@ def _factor(s: str, at: int) -> tuple[list[tuple[str, int]], Fraction, int] | No
         return None
     power = _POWER_WORDS.get(word[0].casefold())
     if power is not None:
-        at = word.end() + (s[word.end() : word.end() + 1] in (" ", "-"))
+        gap = _POWER_GAP.match(s, word.end())
+        at = gap.end() if gap is not None else word.end()
         word = _WORD.match(s, at)
         if word is None:
             return None
     name, end = word[0], word.end()
+    if name[:2] in _POWER_SIGNS:
+        name, power = name[2:], _POWER_SIGNS[name[:2]]
     if name in ("degree", "degrees", "\u00b0"):
         scale = re.compile(r" ?(celsius|fahrenheit|C|F)\b", re.IGNORECASE).match(s, end)
         if scale is not None:
             name, end = {"c": "celsius", "f": "fahrenheit"}[scale[1][0].lower()], scale.end()
     if name in _QUOTIENTS:
         above, below = (_NAMES[part] for part in _QUOTIENTS[name])
-        return [(above[0], 1), (below[0], -1)], above[1] / below[1], end
+        return [(above[0], above[1]), (below[0], -below[1])], above[2] / below[2], end
     unit = _NAMES.get(name) or _FOLDED.get(name.casefold())
     if unit is None:
         return None
@@ -244,7 +251,7 @@ def _factor(s: str, at: int) -> tuple[list[tuple[str, int]], Fraction, int] | No
     elif s[end : end + 6].casefold() == " cubed":
         power, end = 3, end + 6
     power = 1 if power is None else power
-    return [(unit[0], power)], unit[1] ** power, end
+    return [(unit[0], unit[1] * power)], unit[2] ** power, end
 
 
 _COUNTED = re.compile(r"[^\W\d_]{2,}(?:['-][^\W\d_]+)*(?: [^\W\d_]+(?:['-][^\W\d_]+)*){0,3}")
