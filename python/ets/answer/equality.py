@@ -9,8 +9,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from ets.answer.expression import constant
-from ets.answer.kinds import Reading, unnamed
-from ets.answer.reading import as_interval, read
+from ets.answer.intervals import as_interval
+from ets.answer.kinds import Reading
+from ets.answer.reading import read
 from ets.answer.verifier import Verdicts, Verifier
 
 _MIN_DIGITS = 6
@@ -45,7 +46,7 @@ def compare(x: Reading, y: Reading) -> bool | None:
         return True
     if not x.text or not y.text:
         return False
-    if x.kind == "open" or y.kind == "open" or (_unkeyed(x) and _unkeyed(y)):
+    if {x.kind, y.kind} & {"open", "equation"} or (_unkeyed(x) and _unkeyed(y)):
         return _open(x, y)
     return _settled(x, y)
 
@@ -82,9 +83,8 @@ def _settled(x: Reading, y: Reading) -> bool | None:
 def _nameless(x: Reading) -> Reading:
     if not x.name:
         return x
-    key = unnamed(x.key)
     text = re.split(r"=|\\in(?![a-z]) ?", x.text, maxsplit=1)[-1]
-    return replace(x, name="", key=key, text=text)
+    return replace(x, name="", key=x.named or x.key, named=None, text=text)
 
 
 def _in_order(x: Reading, y: Reading) -> bool | None:

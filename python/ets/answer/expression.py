@@ -47,6 +47,43 @@ def fingerprint(s: str) -> tuple[str, ...] | None:
     return ("1" if letters - {"i"} else "0", *found)
 
 
+@lru_cache(maxsize=16_384)
+def relation_fingerprint(left: str, right: str, *, directed: bool) -> tuple[str, ...] | None:
+    """What `left = right` has in common with its multiples, or `left < right` with the positive.
+
+    The values of the difference at a few points, as multiples of the first; None where a side is
+    not read, there is no letter, or the difference is nothing.
+    """
+    try:
+        above, letters = Reader(left).whole()
+        below, others = Reader(right).whole()
+    except (UnreadError, RecursionError):
+        return None
+    if not (letters := letters | others) - {"i"}:
+        return None
+    context = MPContext()
+    context.dps = _PRECISION
+    first: Any = None
+    found = []
+    for point in range(_POINTS):
+        env = {letter: _point(context, letter, point) for letter in letters}
+        env["i"] = context.mpc(0, 1)
+        try:
+            a, b = above(context, env), below(context, env)
+            value = a - b
+            if abs(value) <= (abs(a) + abs(b)) * context.mpf(10) ** (-_DIGITS_KEPT - 10):
+                value = context.mpf(0)
+            if isinstance(value, context.mpc) and value.imag and "i" not in letters:
+                found.append("")
+                continue
+            if first is None and value:
+                first = abs(value) if directed else value
+            found.append(_shown(context, value / (first or 1), "i" in letters))
+        except (UnreadError, ValueError, OverflowError, ZeroDivisionError, TypeError):
+            found.append("")
+    return None if first is None else tuple(found)
+
+
 def constant(s: str) -> Any:
     """The real value of a folded expression without letters, as an mpf; None if it has none."""
     try:

@@ -24,15 +24,20 @@ _TOKEN = re.compile(
     rf" *(?:(?P<number>{DIGITS}(?:[eE][+-]?\d{{1,3}}(?![\w(]))?)"
     r"|(?P<command>\\[A-Za-z]+|\\[{}|!])"
     r"|(?P<word>arcsin|arccos|arctan|asin|acos|atan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|log|ln"
-    r"|exp|sqrt|abs|pi(?![a-z])|infinity|inf(?![a-z]))|(?P<letter>[A-Za-z](?:_(?:\{\w+\}|\w))?)"
+    r"|exp|sqrt|cbrt|abs|floor|ceil|pi(?![a-z])|infinity|inf(?![a-z]))|(?P<letter>[A-Za-z](?:_(?:\{\w+\}|\w))?)"
     r"|(?P<sign>\*\*|[-+*/^(){}\[\]|!%_°]))"
 )
 _FUNCTIONS = {
     "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc",
     "arcsin": "asin", "arccos": "acos", "arctan": "atan", "asin": "asin", "acos": "acos",
     "atan": "atan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh", "ln": "ln", "exp": "exp",
-    "log": "log", "abs": "fabs",
+    "log": "log", "abs": "fabs", "cbrt": "cbrt", "floor": "floor", "ceil": "ceil",
 }  # fmt: skip
+_FENCES = {
+    "lvert": (("\\rvert", "\\vert"), "fabs"), "vert": (("\\rvert", "\\vert"), "fabs"),
+    "lfloor": (("\\rfloor",), "floor"), "lceil": (("\\rceil",), "ceil"),
+}  # fmt: skip
+_NO_ATOMS = ("cdot", "times", "div", "}", "rvert", "vert", "rfloor", "rceil")
 _GREEK = frozenset(
     [
         "alpha",
@@ -145,7 +150,7 @@ class Reader:
         if kind == "number" and self.at and self.kinds[self.at - 1] == "number":
             return False  # 3 5 is no product
         return kind in ("number", "letter", "word") or (
-            kind == "command" and sign[1:] not in ("cdot", "times", "div") and sign != "\\}"
+            kind == "command" and sign[1:] not in _NO_ATOMS
         )
 
     def power(self) -> Value:
@@ -235,11 +240,12 @@ class Reader:
             if is_command and name in _GREEK:
                 self.letters.add(name)
                 return lambda c, e: e[name]
-            if is_command and name in ("lvert", "vert"):
+            if is_command and name in _FENCES:
+                closing, function = _FENCES[name]
                 inner = self.sum()
-                if not self.take("\\rvert", "\\vert"):
+                if not self.take(*closing):
                     raise UnreadError
-                return lambda c, e: c.fabs(inner(c, e))
+                return called(function, inner)
             raise UnreadError
         return self.function(name)
 

@@ -18,7 +18,8 @@ class Reading:
 
     kind: str
     """One of `number`, `value`, `base`, `clock`, `choice`, `words`, `ratio`, `amounts`, `entries`,
-    `set`, `list`, `intervals`, `matrix`, `text` (compared as text) and `open` (math-verify's)."""
+    `set`, `list`, `intervals`, `matrix`, `equation` (equal to its multiples, and to what math-verify
+    says), `text` (compared as text) and `open` (math-verify's)."""
     text: str
     """The folded answer."""
     key: Key | None
@@ -27,6 +28,8 @@ class Reading:
     unit: Unit | None = None
     name: str = ""
     """The left side of `x = 5`; the letter of an inequality."""
+    named: Key | None = None
+    """The key of what stands behind the name, where that is another."""
     entries: tuple[Reading, ...] = field(default=())
     shape: tuple[str, ...] = ()
     """The brackets of entries and intervals, the row lengths of a matrix, the parts of a clock."""
@@ -35,14 +38,7 @@ class Reading:
         """The key without unit and name, under which one with and one without meet."""
         if self.kind == "number" and self.number is not None:
             return ("number", value_key(self.number.scaled()))
-        return unnamed(self.key)
-
-
-def unnamed(key: Key | None) -> Key | None:
-    """The key of what a name was given to."""
-    if key is None or key[0] != "named" or not isinstance(key[2], tuple):
-        return key
-    return key[2]
+        return self.named or self.key
 
 
 def number_reading(s: str, number: Number, unit: Unit | None) -> Reading:

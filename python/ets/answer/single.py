@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from ets.answer.expression import fingerprint
+from ets.answer.expression import fingerprint, relation_fingerprint
 from ets.answer.kinds import Key, Reading, collection_key, number_reading
 from ets.answer.number_words import CHINESE_SCALES
 from ets.answer.numbers import Number, read_number
@@ -51,7 +51,7 @@ _TABLE = {
     "dne": "undefined", "infinity": "infinity", "\\infty": "infinity", "+\\infty": "infinity",
     "inf": "infinity", "+infinity": "infinity", "positive infinity": "infinity",
     "-\\infty": "-infinity", "-infinity": "-infinity", "negative infinity": "-infinity",
-    "-inf": "-infinity",
+    "-inf": "-infinity", "oo": "infinity", "-oo": "-infinity", "+oo": "infinity",
 }  # fmt: skip
 _TABLE_FOLDED = {name.casefold(): meant for name, meant in _TABLE.items()}
 INFINITY: Key = ("word", "infinity")
@@ -114,7 +114,7 @@ def read_amount(s: str, at: int = 0) -> tuple[Number, Unit | None, int] | None:
     if unit_at is None and gap != end:
         unit_at = read_unit(s, end)
     if unit_at is not None and unit is None:
-        if gap == end and unit_at[1] - end == 1 and s[end].isalpha():
+        if gap == end and unit_at[1] - end == 1 and s[end].isascii() and s[end].isalpha():
             return found, None, end  # 5m is five times m
         if gap == end and s[end : end + 1].isalpha() and s[end + 1 : end + 2] in ("^", ""):
             return found, None, end
@@ -169,11 +169,30 @@ def read_expression(s: str) -> Reading | None:
     if with_unit is not None:
         return with_unit
     values = fingerprint(s)
-    if values is not None:
-        if any(len(word) > 2 for word in _WORD.findall(s) if word.casefold() not in _KNOWN):
-            return None
+    if values is not None and not _has_words(s):
         return Reading("value", s, ("number", values))
     return None
+
+
+def _has_words(s: str) -> bool:
+    return any(len(word) > 2 for word in _WORD.findall(s) if word.casefold() not in _KNOWN)
+
+
+_RELATION = re.compile(r" ?(=|<=|>=|<|>|\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])|!=) ?")
+_TURNED = {">": "<", ">=": "<=", "\\ge": "<="}
+
+
+def read_equation(s: str) -> Reading | None:
+    """An equation or inequality of two sides that the grammar values: `2x - y + 1 = 0`."""
+    sides = _RELATION.split(s)
+    if len(sides) != 3 or _has_words(s):
+        return None
+    left, sign, right = sides
+    if sign in _TURNED:
+        left, sign, right = right, _TURNED[sign], left
+    sign = {"\\le": "<=", "\\ne": "!="}.get(sign, sign)
+    values = relation_fingerprint(left, right, directed=sign[0] == "<")
+    return None if values is None else Reading("equation", s, ("equation", sign, *values))
 
 
 def _measured(s: str) -> Reading | None:
@@ -220,6 +239,9 @@ _KNOWN = frozenset(
         "asin",
         "acos",
         "atan",
+        "cbrt",
+        "floor",
+        "ceil",
     ]
 )
 
