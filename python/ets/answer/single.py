@@ -116,7 +116,7 @@ def read_amount(s: str, at: int = 0) -> tuple[Number, Unit | None, int] | None:
     if unit_at is not None and unit is None:
         if gap == end and unit_at[1] - end == 1 and s[end].isascii() and s[end].isalpha():
             return found, None, end  # 5m is five times m
-        if gap == end and s[end : end + 1].isalpha() and s[end + 1 : end + 2] in ("^", ""):
+        if gap == end and re.match(r"[A-Za-z](?:\^|$)", s[end:]):
             return found, None, end
         return found, unit_at[0], unit_at[1]
     return found, unit, end

@@ -116,7 +116,8 @@ def pool(answers: Sequence[str | None]) -> list[str | None]:
 def pool_answers(answers: Sequence[str | None], seconds: float | None = None) -> Pooling:
     """Pool answers by what they were read as, so that pools do not depend on who came first.
 
-    1. Equal keys pool: a key is what the grammar makes of an answer, 50% being a half.
+    1. Equal keys pool: a key is what the grammar makes of an answer, 50% being a half, and an
+       equation what it has in common with its multiples.
     2. What the grammar does not read is compared by math-verify, with the others of its kind that
        it does not read, until `seconds` (by default 30) have passed.
     3. A pool without a unit or a name joins the greatest one that has one and is else equal; a
@@ -130,7 +131,7 @@ def pool_answers(answers: Sequence[str | None], seconds: float | None = None) ->
     for answer, reading in readings.items():  # in order of appearance
         if reading.key is not None:
             groups.setdefault(reading.key, []).append(answer)
-        elif (same := ("open", reading.text)) in groups:
+        elif (same := _open(reading)) in groups:
             groups[same].append(answer)
         else:
             groups[same] = [answer]
@@ -156,20 +157,22 @@ def _join_open(
     """Pools what only math-verify can compare, and counts the pairs that it had no time for."""
     undecided = 0
     firsts: dict[object, list[str]] = {}
-    for answer in opened:
+    for answer in sorted(opened):  # not who came first: math-verify is not transitive
         bucket = firsts.setdefault(_bucket(readings[answer]), [])
         for first in bucket:
             verdict = compare_within(readings[first], readings[answer], deadline)
             if verdict is None:
                 undecided += 1
             elif verdict:
-                groups[("open", readings[first].text)] += groups.pop(
-                    ("open", readings[answer].text)
-                )
+                _join(groups, _open(readings[answer]), _open(readings[first]), readings)
                 break
         else:
             bucket.append(answer)
     return undecided
+
+
+def _open(reading: Reading) -> object:
+    return ("open", reading.text)
 
 
 def _bucket(reading: Reading) -> object:
@@ -182,27 +185,41 @@ def _votes(members: list[str], counts: Counter[str]) -> int:
 
 
 def _join_bare(groups: Groups, readings: dict[str, Reading], counts: Counter[str]) -> None:
-    dressed: dict[Key, list[object]] = {}
+    dressed: dict[Key, set[object]] = {}
     for key, members in groups.items():
-        bare = readings[members[0]].bare()
-        if bare is not None and bare != key:
-            dressed.setdefault(bare, []).append(key)
-    for bare, keys in dressed.items():
-        if bare in groups:
-            greatest = max(keys, key=lambda key: _votes(groups[key], counts))
-            _join(groups, bare, greatest, readings)
+        for bare in {readings[answer].bare() for answer in members} - {None, key}:
+            if bare is not None:
+                dressed.setdefault(bare, set()).add(key)
+    for bare in [bare for bare in groups if bare in dressed]:
+        keys = [key for key in dressed[bare] if key in groups]
+        if keys:
+            _join(groups, bare, _greatest(groups, keys, counts), readings)
 
 
 def _join_rounded(groups: Groups, readings: dict[str, Reading], counts: Counter[str]) -> None:
-    exact = [key for key, members in groups.items() if not _is_decimal(readings[members[0]])]
-    for key in [key for key in groups if key not in exact]:
-        near = [e for e in exact if is_rounded(readings[groups[key][0]], readings[groups[e][0]])]
-        if near:
-            _join(groups, key, max(near, key=lambda e: _votes(groups[e], counts)), readings)
+    decimals = {
+        key for key, members in groups.items() if all(_is_decimal(readings[a]) for a in members)
+    }
+    exact = [key for key in groups if key not in decimals]
+    near = {
+        key: [e for e in exact if _rounds_any(groups[key], groups[e], readings)]
+        for key in decimals
+    }
+    for key in [key for key in groups if near.get(key)]:
+        _join(groups, key, _greatest(groups, near[key], counts), readings)
+
+
+def _rounds_any(members: list[str], others: list[str], readings: dict[str, Reading]) -> bool:
+    return any(is_rounded(readings[a], readings[b]) for a in members for b in others)
 
 
 def _is_decimal(reading: Reading) -> bool:
     return reading.number is not None and reading.number.decimals is not None
+
+
+def _greatest(groups: Groups, keys: list[object], counts: Counter[str]) -> object:
+    """The pool of the most votes; of equals the same one, whoever came first."""
+    return max(keys, key=lambda key: (_votes(groups[key], counts), repr(key)))
 
 
 def _join(groups: Groups, key: object, other: object, readings: dict[str, Reading]) -> None:
