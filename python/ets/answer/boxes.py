@@ -13,11 +13,13 @@ _BARE = re.compile(
     r"|[-+]?\\[a-zA-Z]+(?:\{[^{}]*\})+|\$[^$\n]+\$)"
 )
 _NOTHING = re.compile(
-    r"(?:\\(?:text|mathrm|mathbf|textbf|hspace|phantom)\s*\{\s*\}|\\(?:[lcv]?dots|q?quad)\b"
-    r"|\\[,;:! ]|\.{2,}|\u2026|\?+|\s)*"
+    r"(?:\\(?:text|mathrm|mathbf|textbf)\s*\{\s*\}|\\(?:hspace|[hv]?phantom)\*?\s*\{[^{}]*\}|\\(?:[lcv]?dots|q?quad)\b"
+    r"|\\[,;:! ]|\.{2,}|\u2026|\?+|_{2,}|(?:\\_)+|\\(?:square|Box)|\s)*"
 )
 _PLACEHOLDER = re.compile(
-    r"(?:\\text\s*\{)?\s*(?:your |the )?(?:final )?answer(?: here)?\s*\}?", re.IGNORECASE
+    r"(?:\\text\s*\{)?\s*[(\[<]?(?:(?:insert|put|write) )?(?:(?:your|the) )?(?:final )?"
+    r"(?:answer|result|number)(?: here)?[)\]>]?\s*\}?",
+    re.IGNORECASE,
 )
 
 
@@ -123,7 +125,7 @@ _RELATION = re.compile(
 )
 _NUM = r"(?:\d[\d.]*|\\pi(?![a-z])|\0)"
 _LEFT = re.compile(
-    rf"\s*[-+]?\s*(?:{_NUM}\s*(?:/|\\cdot|\\times)?\s*|\\[dt]?frac\s*(?:\{{{_NUM}\}}\s*)?\{{\s*"
+    rf"\s*(?:[-+]|\\[pm]{{2}}(?![a-z]))?\s*(?:{_NUM}\s*(?:/|\\cdot|\\times)?\s*|\\[dt]?frac\s*(?:\{{{_NUM}\}}\s*)?\{{\s*"
     rf"|\\sqrt\s*\{{\s*|\(\s*)*"
 )
 _RIGHT = re.compile(

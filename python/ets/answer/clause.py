@@ -10,7 +10,7 @@ from ets.answer.single import read_amount
 from ets.answer.units import Unit
 
 MATH = re.compile(
-    r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]"
+    r"\$\$(.+?)\$\$|\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]"
     r"|\\begin\{(?:equation|align|aligned|gather)\*?\}(.+?)\\end\{(?:equation|align|aligned|gather)\*?\}",
     re.DOTALL,
 )
@@ -20,12 +20,11 @@ _FENCE = re.compile(r"\\[\[(]|\$\$|`{3,}\w*|\\begin\{\w+\*?\}|[-*_]{3,}")
 _TAG = re.compile(r"</?(?:b|i|u|em|strong|code|span|p|sup|sub|mark|big|answer)\s*>", re.IGNORECASE)
 _EMPTY_BOX = re.compile(r"[$\s]*(?:\\\(\s*)?\\(?:boxed|fbox)(?![a-z])")
 _FILLER = re.compile(
-    r"(?:(?:therefore|thus|hence|so|then|now|simply|just|clearly|indeed|actually|about|approximately"
-    r"|around|roughly|nearly|almost|exactly|precisely|only|either|equal(?:s)? to|equivalent to"
-    r"|going to be|given by|given as|found to be|seen to be|as follows|the following|the number"
-    r"|the value|obviously|of course|certainly|in fact|always|still|be|obtained as"
+    r"(?:(?:therefore|thus|hence|so|then|now|just|also|indeed|about|around|almost|always|still|either"
+    r"|(?-i:[a-z]{2,}ly)|equal(?:s)? to|equivalent to|going to be|(?:given|obtained|calculated) (?:by|as)"
+    r"|(?:found|seen) to be|as follows|as shown|the following|the number|the value|of course|in fact|be"
     r"|not .{1,30}?,? but(?: rather)?)\b"
-    r"|[:=~\u2248,]|\\approx\b|->|\u2192)[ \t:,]*",
+    r"|[:=~\u2248,]|\\approx\b|->|\u2192)[ \t:,]*(?=\S)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
@@ -58,6 +57,7 @@ _SPELT = (
     (re.compile(r"(?<=\d) (?:over|divided by) (?=\d)"), "/"),
 )
 _JOIN = re.compile(r" ?, ?(?:and |or )?| (?:and|or|to) | ")
+_BULLET = re.compile(r"^\s*(?:>|[-*+\u2022] )\s*")
 _PRICE = re.compile(r"(?:\bUS[ ]?)?\\?\$ ?(?=\.?\d)")
 _STOP = re.compile(r"\s*[.,;:!?]*\s*(?:$|(?<=[.;!?])\s)")
 _LONGEST = 2_000
@@ -70,7 +70,9 @@ def behind(text: str) -> str | None:
     if span is not None:
         return span
     rest = text.lstrip(" \t:*")
-    for line in rest.splitlines():
+    for n, line in enumerate(rest.splitlines()):
+        if n:
+            line = _BULLET.sub("", line)
         if not line.strip(" *_\"'`#>") or _FENCE.fullmatch(line.strip()):
             continue
         return clause(line)
@@ -123,7 +125,29 @@ def clause(line: str) -> str | None:
         return time[0].rstrip(".") if not re.search(r"[ap]\.m\.$", time[0]) else time[0]
     for spelt, sign in _SPELT:
         line = spelt.sub(sign, line)
-    return _amounts(line) or _phrase(line)
+    return _amounts(line) or _told(line) or _phrase(line)
+
+
+_TELLING = re.compile(r"(?:[A-Za-z][A-Za-z'-]*,? ){2,}(?=(?:USD |\$|\\\$|-)*[\d.])")
+_NAMES_A_DAY = re.compile(
+    r"\b(?:on|in|at|by|[A-Z][a-z]{2,}day|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+    r"|number|step|day|room|year) $"
+)
+
+
+def _told(line: str) -> str | None:
+    """The only number of a sentence that tells it: `John has 12 apples left`."""
+    sentence = _sentence(line.rstrip("."))
+    telling = _TELLING.match(sentence)
+    if telling is None or _NAMES_A_DAY.search(telling[0]):
+        return None
+    amounts = sentence[telling.end() :]
+    found = _amounts(amounts)
+    if found is None or _CLOCK.match(amounts):
+        return None
+    number = read_amount(_PRICE.sub("USD ", amounts))
+    is_only = number is None or not re.search(r"\d", _PRICE.sub("USD ", amounts)[number[2] :])
+    return found if is_only else None
 
 
 def _amounts(line: str) -> str | None:

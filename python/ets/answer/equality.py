@@ -12,6 +12,7 @@ from ets.answer.expression import constant
 from ets.answer.intervals import as_interval
 from ets.answer.kinds import Reading
 from ets.answer.reading import read
+from ets.answer.units import currency_unit
 from ets.answer.verifier import Verdicts, Verifier
 
 _MIN_DIGITS = 6
@@ -119,7 +120,9 @@ def _in_any_order(x: Reading, y: Reading) -> bool | None:
 
 
 def _same_value(x: Reading, y: Reading) -> bool:
-    if x.unit is not None and y.unit is not None:
+    if _is_pound(x, y) or _is_pound(y, x):
+        scales = [(Fraction(1), Fraction(1))]
+    elif x.unit is not None and y.unit is not None:
         if x.unit.powers != y.unit.powers:
             return False
         scales = [(x.unit.factor, y.unit.factor)] if x.unit.factor != y.unit.factor else [(1, 1)]
@@ -130,6 +133,15 @@ def _same_value(x: Reading, y: Reading) -> bool:
             scales == [(1, 1)] and x.key is not None and y.key is not None and x.key[1] == y.key[1]
         )
     return any(_agree(x, y, Fraction(p), Fraction(q)) for p, q in scales)
+
+
+_POUND = currency_unit("\u00a3")
+_IN_POUNDS = re.compile(r"[\d} ]pounds?$")
+
+
+def _is_pound(money: Reading, said: Reading) -> bool:
+    """Whether an amount of money meets one in `pounds`, a word that may say either."""
+    return money.unit == _POUND and _IN_POUNDS.search(f" {said.text}") is not None
 
 
 def _agree(x: Reading, y: Reading, x_scale: Fraction, y_scale: Fraction) -> bool:
@@ -190,10 +202,7 @@ def _constant(s: str) -> Fraction | None:
 def _fraction(x: Reading) -> Fraction | None:
     if x.number is not None:
         return x.number.value
-    text = x.text
-    if x.unit is not None and x.key is not None:
-        return None
-    return _constant(text)
+    return _constant(x.shape[0] if x.unit is not None else x.text)
 
 
 # --- math-verify ----------------------------------------------------------------------------------

@@ -40,9 +40,11 @@ def extract_answer(text: str, pattern: str | re.Pattern[str] | None = None) -> s
         if opened >= 0 and said[opened:].count("{") > said[opened:].count("}"):
             return None  # cut off: what stands before it are numbers on the way
     tagged = _last_match(_ANSWER_TAG, said)
-    if tagged is not None and (answer := behind(tagged[1])) is not None:
-        return answer
-    return _after_marker(said) or _after_hashes(said) or _last_expression(said)
+    if tagged is not None:
+        inner = tagged[1].strip()
+        if (answer := _after_marker(inner) or behind(inner)) is not None:
+            return answer
+    return _after_marker(said) or _after_hashes(said) or _chosen(said) or _last_expression(said)
 
 
 def _by_pattern(text: str, pattern: str | re.Pattern[str]) -> str | None:
@@ -61,11 +63,12 @@ def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 _ANSWER_TAG = re.compile(r"<answer>\s*([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MARKER = re.compile(
-    r"\b(?:the[ \t]+(?:(?:final|correct|right)[ \t]+)?(?:answer|option|choice)[ \t]+"
+    r"\b(?:the[ \t]+(?:(?:final|correct|right|best|required|desired)[ \t]+)?(?:answer|option|choice)[ \t]+"
     r"(?:is|would be|will be|must be|comes to)\b"
     r"|(?:final|correct)[ \t]+answer[ \t]+is\b"
     r"|(?:final[ \t]+)?answer[ \t]*:|\b(?:die[ \t]+)?Antwort[ \t]+ist\b|r[e\u00e9]ponse[ \t]+est\b"
     r"|respuesta[ \t]+es\b)"
+    r"|(?:\u7b54\u6848|\u7b54\u3048|\uc815\ub2f5|\u041e\u0442\u0432\u0435\u0442)[ \t]*(?:\u662f|\u4e3a|\u306f|\uc740|:|\uff1a)+"
     r"|^[ \t]*(?:#+[ \t]*|\*\*)(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*"
     r"(?:\*\*)?[ \t]*:?[ \t]*(?:\*\*)?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -90,6 +93,19 @@ def _from_box(content: str) -> str | None:
 def _after_marker(text: str) -> str | None:
     last = _last_match(_MARKER, text)
     return None if last is None else behind(text[last.end() :])
+
+
+_CHOSEN = re.compile(
+    r"(?:\b(?:option|choice|answer)[ \t]+\(?([A-J])\)?|\(([A-J])\))[ \t]+is[ \t]+(?:the[ \t]+)?"
+    r"(?:correct|right|best|answer)|\bI(?:'d|[ \t]+would)?[ \t]+(?:choose|pick|select)[ \t]+"
+    r"(?:option[ \t]+)?(?:\(([A-J])\)|([A-J])\b)|\u6545?\u9009[\u62e9\uff1a: \t]*[(\uff08]?([A-J\uff21-\uff2a])"
+)
+
+
+def _chosen(text: str) -> str | None:
+    """The letter of an option that a text says is the right one."""
+    last = _last_match(_CHOSEN, text)
+    return None if last is None else plain_signs(next(group for group in last.groups() if group))
 
 
 def _after_hashes(text: str) -> str | None:
@@ -128,13 +144,14 @@ _SHORT = re.compile(
 
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _TERM = (
-    rf"(?:\\[dtc]?frac ?{_BRACES} ?{_BRACES}|\\sqrt(?:\[\d+\])? ?{_BRACES}|\\pi(?![a-z])|\bpi\b)"
+    rf"(?:\\[dtc]?frac ?{_BRACES} ?{_BRACES}|\\sqrt(?:\[\d+\])? ?{_BRACES}|\\pi(?![a-z])|\bpi\b"
+    r"|(?<![a-z])sqrt ?(?:\([^()\n]{1,40}\)|\d+))"
 )
 _PLAIN_NUMBER = NUMBER.pattern.replace("?P<", "?P<q_")
 _EXPRESSION = re.compile(
     rf"(?P<sign>(?<![\w)\]}}.])-)?(?:USD )?"
     rf"(?:(?<![A-Za-z\d^_.])(?P<number>{_PLAIN_NUMBER})(?: ?(?:x|\*|\\times|\\cdot) ?10(?=\^))?"
-    rf"(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?{_TERM}(?:\^\d)?)*"
+    rf"(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?(?:(?<=\d)(?:\*|\\cdot) ?)?{_TERM}(?:\^\d)?)*"
     rf"(?:(?<=[\d}}])/(?=\\)(?:{_TERM}))?",
     re.IGNORECASE,
 )
@@ -145,7 +162,7 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
-    r"[ \t]+(?:steps?|ways?|methods?|tries|attempts?|references?)\b", re.IGNORECASE
+    r"[ \t]+(?:steps?|methods?|tries|attempts?|references?)\b", re.IGNORECASE
 )
 _ENUMERATOR = re.compile(r"[.):][ \t]")
 _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")

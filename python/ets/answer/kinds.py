@@ -32,7 +32,8 @@ class Reading:
     """The key of what stands behind the name, where that is another."""
     entries: tuple[Reading, ...] = field(default=())
     shape: tuple[str, ...] = ()
-    """The brackets of entries and intervals, the row lengths of a matrix, the parts of a clock."""
+    """The brackets of entries and intervals, the row lengths of a matrix, the parts of a
+    clock, a value without its unit."""
 
     def bare(self) -> Key | None:
         """The key without unit and name, under which one with and one without meet."""

@@ -55,7 +55,7 @@ _FRAC = r"\\frac ?\{ ?(?P<over>-?\d+) ?\} ?\{ ?(?P<under>-?\d+) ?\}"
 NUMBER = re.compile(
     rf"(?:(?P<mixed>\d+)(?: ?{_FRAC}| (?P<above>\d+)/(?P<below>\d+)(?!\d|\.\d))|{_REPEATING}"
     rf"|(?P<digits>{DIGITS})(?P<exp>[eE][+-]?\d{{1,9}}(?!\w))?"
-    rf"(?: ?(?:/|over) ?(?P<divisor>{_INTEGER})(?!\d|\.\d|\w*\())?"
+    rf"(?: ?(?:/|over|out of) ?(?P<divisor>{_INTEGER})(?!\d|\.\d|\w*\())?"
     rf"|{_FRAC.replace('over', 'top').replace('under', 'bottom')})"
     r"(?: ?(?P<percent>\\?%|percent\b|per cent\b|pct\b))?",
     re.IGNORECASE,

@@ -206,14 +206,13 @@ def _measured(s: str) -> Reading | None:
             continue
         values = fingerprint(s[:begin])
         if values is not None and values[0] == "0":
-            return Reading(
-                "value", s, ("number", values, unit[0].powers, unit[0].factor), unit=unit[0]
-            )
+            key: Key = ("number", values, unit[0].powers, unit[0].factor)
+            return Reading("value", s, key, unit=unit[0], shape=(s[:begin],))
     return None
 
 
 _TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
-_UNIT_AT = re.compile(r"(?<=[\w)}]) |(?<=[\d)}])(?=[A-Za-z]{2})|(?<=[\d)}])(?=°)")
+_UNIT_AT = re.compile(r"(?<=[\w)}]) |(?<=[\d)}])(?=[A-Za-z]{2}|\\frac\{[A-Za-z])|(?<=[\d)}])(?=°)")
 _WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
 _KNOWN = frozenset(
     [

@@ -188,7 +188,18 @@ def read_unit(s: str, at: int = 0) -> tuple[Unit, int] | None:
     known = _known(s, at)
     if known is not None:
         return known
+    if (fraction := _FRACTION.match(s, at)) is not None:
+        above, below = (_known(part, 0) for part in fraction.groups())
+        if above and below and (above[1], below[1]) == tuple(map(len, fraction.groups())):
+            powers = dict(above[0].powers)
+            for base, power in below[0].powers:
+                powers[base] = powers.get(base, 0) - power
+            unit = Unit(tuple(sorted(powers.items())), above[0].factor / below[0].factor)
+            return unit, fraction.end()
     return _counted(s, at)
+
+
+_FRACTION = re.compile(r"\\frac\{([^{}]+)\}\{([^{}]+)\}")
 
 
 def _known(s: str, at: int) -> tuple[Unit, int] | None:
