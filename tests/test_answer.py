@@ -141,61 +141,6 @@ def test_extract_is_linear(text: str) -> None:
     assert time.perf_counter() - begin < 3
 
 
-EQUAL = [
-    ("26", "26.0"),
-    ("1,234", "1234"),
-    ("1{,}234", "1234"),
-    ("1/2", "0.5"),
-    (r"\frac12", "0.5"),
-    (r"-\dfrac{1}{2}", "-0.5"),
-    (r"\frac{14}{3}", r"\dfrac{28}{6}"),
-    ("1/3", "0.333333"),
-    ("50%", "0.5"),
-    (r"50\%", "50"),
-    ("\u22123", "-3"),
-    ("$18", "18"),
-    (r"90^\circ", "90"),
-    ("26 marbles", "26"),
-    (r"12\text{ hours}", "12"),
-    (r"\text{Evelyn}", "evelyn"),
-    (r"\text{(B)}", "B"),
-    ("x=5", "5"),
-    (r"\sqrt{8}", r"2\sqrt{2}"),
-    ("x^2+2x+1", "(x+1)^2"),
-    ("p - q", "-q + p"),
-    ("(0, \\frac12)", r"\left(0,\, 0.5\right)"),
-    (r"\{1, 2\}", r"\{2, 1\}"),
-    (r"(0,1)\cup(1,2)", r"(1,2)\cup(0,1)"),
-    ("10^{100}", r"10^{99} \cdot 10"),
-    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"),
-]
-DIFFERENT = [
-    ("26", "27"),
-    ("1/3", "0.33"),
-    ("(3,1)", "(2,1)"),  # both empty, read as intervals
-    ("(1,2)", "(2,1)"),
-    ("[0,1]", "[0,1)"),
-    ("Evelyn", "nylevE"),
-    ("x", "y"),
-    ("5 dollars", "5 cents"),
-    ("1/0", "2/0"),
-    ("2,3", "2.3"),
-    ("", "0"),
-]
-
-
-@pytest.mark.parametrize(("a", "b"), EQUAL)
-def test_equal(a: str, b: str) -> None:
-    assert same_answer(a, b)
-    assert same_answer(b, a)
-
-
-@pytest.mark.parametrize(("a", "b"), DIFFERENT)
-def test_different(a: str, b: str) -> None:
-    assert not same_answer(a, b)
-    assert not same_answer(b, a)
-
-
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -9,7 +9,7 @@ from ets.answer.reading import read
 
 _TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE = re.compile(
-    r"\\(?:boxed|fbox)[ \t]+((?:[-+]?(?:\d|\.\d)[^\s${}\\]*)"
+    r"\\(?:boxed|fbox)(?:[ \t]+|(?=\d))((?:[-+]?(?:\d|\.\d)[^\s${}\\]*)"
     r"|[-+]?\\[a-zA-Z]+(?:\{[^{}]*\})+|\$[^$\n]+\$)"
 )
 _NOTHING = re.compile(

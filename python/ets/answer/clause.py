@@ -23,6 +23,7 @@ _FILLER = re.compile(
     r"(?:(?:therefore|thus|hence|so|then|now|just|also|indeed|about|around|almost|always|still|either"
     r"|(?-i:[a-z]{2,}ly)|equal(?:s)? to|equivalent to|going to be|(?:given|obtained|calculated) (?:by|as)"
     r"|(?:found|seen) to be|as follows|as shown|the following|the number|the value|of course|in fact|be"
+    r"|(?:that )?there (?:is|are|was|were)|that"
     r"|not .{1,30}?,? but(?: rather)?)\b"
     r"|[:=~\u2248,]|\\approx\b|->|\u2192)[ \t:,]*(?=\S)",
     re.IGNORECASE,
@@ -125,7 +126,7 @@ def clause(line: str) -> str | None:
         return time[0].rstrip(".") if not re.search(r"[ap]\.m\.$", time[0]) else time[0]
     for spelt, sign in _SPELT:
         line = spelt.sub(sign, line)
-    return _amounts(line) or _told(line) or _phrase(line)
+    return _amounts(line) or told(line) or _phrase(line)
 
 
 _TELLING = re.compile(r"(?:[A-Za-z][A-Za-z'-]*,? ){2,}(?=(?:USD |\$|\\\$|-)*[\d.])")
@@ -135,10 +136,15 @@ _NAMES_A_DAY = re.compile(
 )
 
 
-def _told(line: str) -> str | None:
+def _without_reason(line: str) -> str:
+    reason = _REASON.search(line)
+    return line[: reason.start()] if reason is not None and reason.start() > 0 else line
+
+
+def told(line: str) -> str | None:
     """The only number of a sentence that tells it: `John has 12 apples left`."""
     sentence = _sentence(line.rstrip("."))
-    telling = _TELLING.match(sentence)
+    telling = _TELLING.match(_without_reason(sentence))
     if telling is None or _NAMES_A_DAY.search(telling[0]):
         return None
     amounts = sentence[telling.end() :]
@@ -197,8 +203,7 @@ def _sentence(text: str) -> str:
 
 def _phrase(line: str) -> str | None:
     line = line if (end := _SENTENCE_END.search(line)) is None else line[: end.start()]
-    if (reason := _REASON.search(line)) is not None and reason.start() > 0:
-        line = line[: reason.start()]
+    line = _without_reason(line)
     sum_, equals, outcome = line.rpartition("=")
     if equals and re.search(r"\d", sum_) and not re.search(r"[A-Za-z<>]", sum_):
         return _amounts(outcome.strip()) or unwrap_math(outcome) or None

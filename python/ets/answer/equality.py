@@ -78,6 +78,9 @@ def _settled(x: Reading, y: Reading) -> bool | None:
         return _in_order(x, y)
     if kinds <= {"set", "list"}:
         return _in_any_order(x, y)
+    for one, other in ((x, y), (y, x)):
+        if one.kind == "set" and len(one.entries) == 1 and other.kind in ("number", "value"):
+            return compare(one.entries[0], other)
     return False
 
 

@@ -6,7 +6,7 @@ import re
 from collections import deque
 
 from ets.answer.boxes import boxed, boxes
-from ets.answer.clause import MATH, PROSE, behind, clause, is_between_prices, unwrap_math
+from ets.answer.clause import MATH, PROSE, behind, clause, is_between_prices, told, unwrap_math
 from ets.answer.fold import fold, plain_signs
 from ets.answer.matcher import Matcher
 from ets.answer.numbers import NUMBER, read_number
@@ -87,6 +87,8 @@ def _from_box(content: str) -> str | None:
         letter = choice_letter(folded)
         if letter is not None and len(re.sub(r"\W", "", folded)) > 1:
             return letter
+        if "\\text" in content and (number := told(folded)) is not None:
+            return number
     return content or None
 
 
@@ -149,6 +151,7 @@ _TERM = (
 )
 _PLAIN_NUMBER = NUMBER.pattern.replace("?P<", "?P<q_")
 _EXPRESSION = re.compile(
+    r"(?<![\w:.])\d+:\d+(?::\d+)*(?![\w:])(?: ?[ap]\.?m\b\.?)?|"
     rf"(?P<sign>(?<![\w)\]}}.])-)?(?:USD )?"
     rf"(?:(?<![A-Za-z\d^_.])(?P<number>{_PLAIN_NUMBER})(?: ?(?:x|\*|\\times|\\cdot) ?10(?=\^))?"
     rf"(?:\^(?:\{{-?\d+\}}|\d+))?)?(?: ?(?:(?<=\d)(?:\*|\\cdot) ?)?{_TERM}(?:\^\d)?)*"
@@ -166,7 +169,8 @@ _LABELLED = re.compile(
 )
 _ENUMERATOR = re.compile(r"[.):][ \t]")
 _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
-_REMARK = re.compile(r"\n\s*(?:-{3,}|\*{3,}|_{3,})\s*\n")
+_ASIDE = re.compile(r"(?<=\d)((?: [a-z]+){0,2}) \([^()\n]*\)(?=\.?\s*$)")
+"""A bracket behind the last number: how it was found, or in other words."""
 
 
 _LOOKED_AT = 20_000
@@ -181,6 +185,7 @@ def _last_expression(text: str) -> str | None:
         return clause(bold[1])
     text = plain_signs(text)
     text = re.sub(r"(?<=\d),\\!\s?(?=\d{3})", ",", text)
+    text = _ASIDE.sub(r"\1", text)
     span = _last_span(text)
     text = re.sub(r"\\?\$ ?(?=\.?\d)", "USD ", text)
     found = [m for m in _EXPRESSION.finditer(text) if m[0].strip() not in ("", "-", "USD")]

@@ -119,13 +119,15 @@ def _value(match: re.Match[str]) -> tuple[Fraction, int | None, str] | None:
 
 _BLOCK = re.compile(r"(\d+?)\1{2,}|(?<!\d)(\d+?)\2+")
 """What repeats three times, or twice with nothing before it: `1666`, `0909`."""
+_LONGEST_SHOWN = 60
 
 
 def _repeating(match: re.Match[str]) -> tuple[Fraction, int | None, str]:
     whole, _, digits = match["start"].partition(".")
     again = match["again"] or match["bracketed"]
     if again is None:
-        block = next((m for m in _BLOCK.finditer(digits) if m.end() == len(digits)), None)
+        blocks = _BLOCK.finditer(digits) if len(digits) <= _LONGEST_SHOWN else iter(())
+        block = next((m for m in blocks if m.end() == len(digits)), None)
         if block is None:  # it goes on, and does not say how
             return Fraction(f"0{match['start']}"), len(digits), match["start"]
         again, digits = block[1] or block[2], digits[: block.start()]

@@ -18,6 +18,7 @@ _CHOICE = re.compile(
     r"|([A-J])(?:[):](?!=).*|\. .*))",
     re.IGNORECASE,
 )
+_CHOICES = re.compile(r"(?:,|\band|\bor|&) ?\(?[A-J]\)?$")
 _OPTION = re.compile(r"(?:option|choice) ?\(?([A-Z])\)?", re.IGNORECASE)
 
 
@@ -26,7 +27,7 @@ def choice_letter(s: str) -> str | None:
     if (option := _OPTION.fullmatch(s)) is not None:
         return option[1].upper()
     match = _CHOICE.fullmatch(s)
-    if match is None:
+    if match is None or _CHOICES.search(s):
         return None
     letter: str = match[1] or match[2]
     return None if letter.islower() and s != f"({letter})" else letter
