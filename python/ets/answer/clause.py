@@ -21,9 +21,9 @@ _TAG = re.compile(r"</?(?:b|i|u|em|strong|code|span|p|sup|sub|mark|big|answer)\s
 _EMPTY_BOX = re.compile(r"[$\s]*(?:\\\(\s*)?\\(?:boxed|fbox)(?![a-z])")
 _FILLER = re.compile(
     r"(?:(?:therefore|thus|hence|so|then|now|just|also|indeed|about|around|almost|always|still|either"
-    r"|(?-i:[a-z]{2,}ly)|equal(?:s)? to|equivalent to|going to be|(?:given|obtained|calculated) (?:by|as)"
-    r"|(?:found|seen) to be|as follows|as shown|the following|the number|the value|of course|in fact|be"
-    r"|(?:that )?there (?:is|are|was|were)|that"
+    r"|(?-i:[a-z]{2,}ly)|equal(?:s)? to|equivalent to|going to be|as follows|as shown|of course|be"
+    r"|(?:given|obtained|calculated) (?:by|as)|(?:found|seen) to be|in fact"
+    r"|the (?:following|number|value)|(?:that )?there (?:is|are|was|were)|that"
     r"|not .{1,30}?,? but(?: rather)?)\b"
     r"|[:=~\u2248,]|\\approx\b|->|\u2192)[ \t:,]*(?=\S)",
     re.IGNORECASE,

@@ -53,7 +53,7 @@ def read_clock(s: str) -> Reading | None:
 
 
 def _date(s: str) -> Key | None:
-    """Year, month and day, as far as they are told; which is which of `5/6/2020` nobody can tell."""
+    """Year, month and day, as far as they are told; `5/6/2020` does not tell which is which."""
     if (iso := _ISO_DATE.fullmatch(s)) is not None:
         return ("date", int(iso[1]), int(iso[2]), int(iso[3]))
     if _DATE.fullmatch(s):
@@ -94,6 +94,4 @@ def read_base(s: str) -> Reading | None:
 
 
 def _in_base(s: str, digits: str, base: int) -> Reading:
-    return Reading(
-        "base", s, ("base", digits.lstrip("0") or "0", base), shape=(digits, str(base))
-    )
+    return Reading("base", s, ("base", digits.lstrip("0") or "0", base), shape=(digits, str(base)))

@@ -123,19 +123,14 @@ def _in_any_order(x: Reading, y: Reading) -> bool | None:
 
 
 def _same_value(x: Reading, y: Reading) -> bool:
-    if _is_pound(x, y) or _is_pound(y, x):
-        scales = [(Fraction(1), Fraction(1))]
-    elif x.unit is not None and y.unit is not None:
+    scale = Fraction(1)  # of the units: how many of the second one of the first is
+    if x.unit is not None and y.unit is not None and not (_is_pound(x, y) or _is_pound(y, x)):
         if x.unit.powers != y.unit.powers:
             return False
-        scales = [(x.unit.factor, y.unit.factor)] if x.unit.factor != y.unit.factor else [(1, 1)]
-    else:
-        scales = [(Fraction(1), Fraction(1))]
+        scale = x.unit.factor / y.unit.factor
     if x.kind == "value" and y.kind == "value":
-        return bool(
-            scales == [(1, 1)] and x.key is not None and y.key is not None and x.key[1] == y.key[1]
-        )
-    return any(_agree(x, y, Fraction(p), Fraction(q)) for p, q in scales)
+        return bool(scale == 1 and x.key is not None and y.key is not None and x.key[1] == y.key[1])
+    return _agree(x, y, scale)
 
 
 _POUND = currency_unit("\u00a3")
@@ -147,11 +142,9 @@ def _is_pound(money: Reading, said: Reading) -> bool:
     return money.unit == _POUND and _IN_POUNDS.search(f" {said.text}") is not None
 
 
-def _agree(x: Reading, y: Reading, x_scale: Fraction, y_scale: Fraction) -> bool:
+def _agree(x: Reading, y: Reading, scale: Fraction) -> bool:
     return any(
-        _near(x, y, x_scale * p, y_scale * q)
-        for p in _percent_scales(x, y)
-        for q in _percent_scales(y, x)
+        _near(x, y, scale * p, q) for p in _percent_scales(x, y) for q in _percent_scales(y, x)
     )
 
 

@@ -63,12 +63,13 @@ def _last_match(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 
 _ANSWER_TAG = re.compile(r"<answer>\s*([^<]*(?:<(?!/?answer>)[^<]*)*)</answer>")
 _MARKER = re.compile(
-    r"\b(?:the[ \t]+(?:(?:final|correct|right|best|required|desired)[ \t]+)?(?:answer|option|choice)[ \t]+"
-    r"(?:is|would be|will be|must be|comes to)\b"
+    r"\b(?:the[ \t]+(?:(?:final|correct|right|best|required|desired)[ \t]+)?"
+    r"(?:answer|option|choice)[ \t]+(?:is|would be|will be|must be|comes to)\b"
     r"|(?:final|correct)[ \t]+answer[ \t]+is\b"
     r"|(?:final[ \t]+)?answer[ \t]*:|\b(?:die[ \t]+)?Antwort[ \t]+ist\b|r[e\u00e9]ponse[ \t]+est\b"
     r"|respuesta[ \t]+es\b)"
-    r"|(?:\u7b54\u6848|\u7b54\u3048|\uc815\ub2f5|\u041e\u0442\u0432\u0435\u0442)[ \t]*(?:\u662f|\u4e3a|\u306f|\uc740|:|\uff1a)+"
+    r"|(?:\u7b54\u6848|\u7b54\u3048|\uc815\ub2f5|\u041e\u0442\u0432\u0435\u0442)[ \t]*"
+    r"(?:\u662f|\u4e3a|\u306f|\uc740|:|\uff1a)+"
     r"|^[ \t]*(?:#+[ \t]*|\*\*)(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*"
     r"(?:\*\*)?[ \t]*:?[ \t]*(?:\*\*)?[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
@@ -100,7 +101,8 @@ def _after_marker(text: str) -> str | None:
 _CHOSEN = re.compile(
     r"(?:\b(?:option|choice|answer)[ \t]+\(?([A-J])\)?|\(([A-J])\))[ \t]+is[ \t]+(?:the[ \t]+)?"
     r"(?:correct|right|best|answer)|\bI(?:'d|[ \t]+would)?[ \t]+(?:choose|pick|select)[ \t]+"
-    r"(?:option[ \t]+)?(?:\(([A-J])\)|([A-J])\b)|\u6545?\u9009[\u62e9\uff1a: \t]*[(\uff08]?([A-J\uff21-\uff2a])"
+    r"(?:option[ \t]+)?(?:\(([A-J])\)|([A-J])\b)"
+    r"|\u6545?\u9009[\u62e9\uff1a: \t]*[(\uff08]?([A-J\uff21-\uff2a])"
 )
 
 
@@ -164,9 +166,7 @@ _LABEL = re.compile(
     r"[ \t]*[#(]?|(?:^|\n)[ \t]*(?:[-*][ \t]*)?|\[)$",
     re.IGNORECASE,
 )
-_LABELLED = re.compile(
-    r"[ \t]+(?:steps?|methods?|tries|attempts?|references?)\b", re.IGNORECASE
-)
+_LABELLED = re.compile(r"[ \t]+(?:steps?|methods?|tries|attempts?|references?)\b", re.IGNORECASE)
 _ENUMERATOR = re.compile(r"[.):][ \t]")
 _BOLD = re.compile(r"\*\*([^*\n]{1,60})\*\*")
 _ASIDE = re.compile(r"(?<=\d)((?: [a-z]+){0,2}) \([^()\n]*\)(?=\.?\s*$)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 
 from ets.answer.kinds import Key, Reading
 from ets.answer.single import INFINITY, MINUS_INFINITY
@@ -22,7 +23,9 @@ _OR = re.compile(r" ?, ?or | or | ?\\cup ?| ?\\lor\b ?| ?\\vee\b ?")
 _AND = re.compile(r" ?, ?and | and | ?\\land\b ?| ?\\wedge\b ?| ?\\cap\b ?| ?& ?")
 _COMMA = re.compile(r" ?[,;] ?")
 _CUP = re.compile(r" ?(?:\\cup\b|\\bigcup\b) ?| U | or ")
-_WITHOUT = re.compile(r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|\\smallsetminus|-) ?\\?\{(.+?)\\?\}")
+_WITHOUT = re.compile(
+    r"\\mathbb\{R\} ?(?:\\setminus|\\backslash|\\smallsetminus|-) ?\\?\{(.+?)\\?\}"
+)
 
 
 def split_top(s: str, separator: re.Pattern[str]) -> list[str]:
@@ -160,7 +163,7 @@ def read_union(s: str, read: Read) -> Reading | None:
         if any(gap is None or _size(gap).is_nan() for gap in gaps):
             return None
         ends = [MINUS_INFINITY, *sorted((gap for gap in gaps if gap), key=_size), INFINITY]
-        pairs = zip(ends, ends[1:], strict=False)
+        pairs = pairwise(ends)
         return _intervals(s, [("(", low, high, ")") for low, high in pairs])
     parts = split_top(s, _CUP)
     if len(parts) < 2 or ("\\cup" not in s and " U " not in s):

@@ -1,9 +1,9 @@
 """Numbers in words: `two thousand three hundred and five`, `two and a half`, `一百二十`.
 
-    number   = ("minus" | "negative")? (cardinal ("and" fraction)? | fraction)
-    cardinal = group (scale group)*               thousand, million, billion, trillion
-    group    = (below_100 "hundred")? "and"? below_100?
-    fraction = ("a" | below_100)? part            half, thirds, quarters, ... twelfths
+number   = ("minus" | "negative")? (cardinal ("and" fraction)? | fraction)
+cardinal = group (scale group)*               thousand, million, billion, trillion
+group    = (below_100 "hundred")? "and"? below_100?
+fraction = ("a" | below_100)? part            half, thirds, quarters, ... twelfths
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ import re
 from fractions import Fraction
 
 _ONES = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-        " fifteen sixteen seventeen eighteen nineteen".split()
-    )
-}
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7,
+    "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14,
+    "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19,
+}  # fmt: skip
 _TENS = {
-    word: 10 * value
-    for value, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), start=2
-    )
-}
+    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70,
+    "eighty": 80, "ninety": 90,
+}  # fmt: skip
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {
     "half": 2, "halves": 2, "quarter": 4, "fourth": 4, "third": 3, "fifth": 5, "sixth": 6,
@@ -115,11 +111,12 @@ def _group(s: str, at: int) -> tuple[int, int] | None:
             return (12, hundred[1]) if hundred is not None and hundred[0] == "dozen" else None
         if hundred[0] in _SCALES:
             return 1, first[1]
-        head: tuple[int, int] | None = (1, hundred[1])
+        head = (1, hundred[1])
     else:
-        head = _below_100(s, at)
-        if head is None:
+        below = _below_100(s, at)
+        if below is None:
             return None
+        head = below
         hundred = _word(s, head[1])
         if hundred is None or hundred[0] != "hundred":
             return head

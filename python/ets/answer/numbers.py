@@ -48,7 +48,7 @@ DIGITS = (
     rf"|(?:{_GROUP})(?:\.\d+)?|\d+\.\d+|\.\d+|\d+)"
 )
 _REPEATING = (
-    r"(?P<start>\d+\.\d*|\.\d+|\.(?=\\overline))(?:\\overline ?\{ ?(?P<again>\d+) ?\}"  # 0.1\overline{6}
+    r"(?P<start>\d+\.\d*|\.\d+|\.(?=\\overline))(?:\\overline ?\{ ?(?P<again>\d+) ?\}"
     r"|\((?P<bracketed>\d+)\)(?![\w(])|(?<=\d)(?P<dots> ?(?:\.{3}|\\[lc]?dots(?![a-z]))))"
 )
 _FRAC = r"\\frac ?\{ ?(?P<over>-?\d+) ?\} ?\{ ?(?P<under>-?\d+) ?\}"
@@ -62,6 +62,7 @@ NUMBER = re.compile(
 )
 """A number without its sign."""
 _SIGN = re.compile(r"[-+\u2212] ?")
+
 
 def read_number(s: str, at: int = 0) -> tuple[Number, int] | None:
     """The number that begins at `at` of a folded text, with its sign, and where it ends."""

@@ -11,8 +11,6 @@ from ets.answer.fold import fold
 from ets.answer.intervals import read_relations, read_union, split_top
 from ets.answer.kinds import Key, Reading, collection_key
 from ets.answer.single import (
-    INFINITY,
-    MINUS_INFINITY,
     read_amounts,
     read_choice,
     read_equation,
@@ -76,7 +74,7 @@ def _read(s: str, depth: int) -> Reading:
         name = named[1].removeprefix("\\")
         if inner.kind in ("open", "words"):
             return Reading("open", s, None) if is_tame(s) else Reading("text", s, ("text", s))
-        key = None if inner.key is None else ("named", name, inner.key)
+        key: Key | None = None if inner.key is None else ("named", name, inner.key)
         if key is not None and _is_plain(inner) and (equation := read_equation(s)) is not None:
             key = equation.key
         return replace(inner, text=s, key=key, name=name, named=inner.key)

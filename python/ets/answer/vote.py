@@ -202,8 +202,7 @@ def _join_rounded(groups: Groups, readings: dict[str, Reading], counts: Counter[
     }
     exact = [key for key in groups if key not in decimals]
     near = {
-        key: [e for e in exact if _rounds_any(groups[key], groups[e], readings)]
-        for key in decimals
+        key: [e for e in exact if _rounds_any(groups[key], groups[e], readings)] for key in decimals
     }
     for key in [key for key in groups if near.get(key)]:
         _join(groups, key, _greatest(groups, near[key], counts), readings)
