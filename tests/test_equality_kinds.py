@@ -7,6 +7,13 @@ import pytest
 from ets.answer import same_answer
 
 EQUAL = [
+    (r"\vec{a}+\vec{b}", r"\vec{b}+\vec{a}"),
+    (r"\angle ABC=50", "50"),
+    (r"\angle A=30^\circ", r"\angle A = 30"),
+    ("P(X>2)=0.5", "0.5"),
+    ("f'(x)=2x", "2x"),
+    ("|AB|=5", "5"),
+    (r"\frac{dy}{dx}=2x", "2x"),
     (r"\text{YES}", "yes"),
     (r"\text{Tuesday}", "tuesday"),
     (r"2\pi R h", r"2\pi h R"),
@@ -474,6 +481,11 @@ EQUAL = [
     (r"x\le y", r"y\ge x"),
 ]
 DIFFERENT = [
+    (r"\vec{a}\times\vec{b}", r"\vec{b}\times\vec{a}"),
+    (r"\angle A=30^\circ", r"\angle B = 30"),
+    ("P(X>2)=0.5", "P(X>3)=0.5"),
+    (r"\lfloor x/2 \rfloor", r"\lfloor x/3 \rfloor"),
+    ("AB=5", "AC=5"),
     ("R", "r"),
     (r"2\pi R", r"2\pi r"),
     ("N", "n"),

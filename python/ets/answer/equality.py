@@ -47,9 +47,15 @@ def compare(x: Reading, y: Reading) -> bool | None:
         return True
     if not x.text or not y.text:
         return False
+    if _is_equation(x) and _is_equation(y):
+        return False
     if {x.kind, y.kind} & {"open", "equation"} or (_unkeyed(x) and _unkeyed(y)):
         return _open(x, y)
     return _settled(x, y)
+
+
+def _is_equation(reading: Reading) -> bool:
+    return reading.key is not None and reading.key[0] == "equation"
 
 
 def _unkeyed(reading: Reading) -> bool:

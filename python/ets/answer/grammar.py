@@ -38,43 +38,15 @@ _FENCES = {
     "lfloor": (("\\rfloor",), "floor"), "lceil": (("\\rceil",), "ceil"),
 }  # fmt: skip
 _NO_ATOMS = ("cdot", "times", "div", "}", "rvert", "vert", "rfloor", "rceil")
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "varepsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "vartheta",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "rho",
-        "sigma",
-        "tau",
-        "phi",
-        "varphi",
-        "chi",
-        "psi",
-        "omega",
-        "Gamma",
-        "Delta",
-        "Theta",
-        "Lambda",
-        "Sigma",
-        "Phi",
-        "Psi",
-        "Omega",
-        "ell",
-        "hbar",
-    ]
-)
+_VECTORS = ("vec", "hat", "overrightarrow")
+_NAMING = (*_VECTORS, "bar", "tilde", "dot", "ddot", "angle", "triangle", "mathcal")
+"""What makes a name of the letters behind it."""
+_GREEK = frozenset((
+    "alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta",
+    "vartheta", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi",
+    "chi", "psi", "omega", "Gamma", "Delta", "Theta", "Lambda", "Sigma", "Phi", "Psi", "Omega",
+    "ell", "hbar",
+))  # fmt: skip
 
 
 class Reader:
@@ -104,6 +76,8 @@ class Reader:
         value = self.sum()
         if self.at != len(self.tokens):
             raise UnreadError
+        if "\\times" in self.tokens and any(letter.startswith(_VECTORS) for letter in self.letters):
+            raise UnreadError  # a cross product does not commute
         return value, self.letters
 
     def peek(self) -> str:
@@ -219,6 +193,24 @@ class Reader:
         self.letters.add(name)
         return lambda c, e: e[name]
 
+    def verbatim(self) -> str:
+        """The signs of a group, or the letters that follow: what a decoration makes a name of."""
+        begin = self.at
+        if self.take("{"):
+            depth = 1
+            while depth:
+                sign = self.peek()
+                if not sign:
+                    raise UnreadError
+                depth += (sign == "{") - (sign == "}")
+                self.at += 1
+        else:
+            while self.kind() == "letter" or (self.at == begin and self.kind() == "command"):
+                self.at += 1
+        if self.at == begin:
+            raise UnreadError
+        return "".join(self.tokens[begin : self.at])
+
     def bracket(self, sign: str, closing: str) -> Value:
         value = self.sum()
         if sign == "{" and self.take("\\choose"):
@@ -236,6 +228,8 @@ class Reader:
             return binary("/", above, below) if name == "frac" else choose(above, below)
         if name == "sqrt":
             return self.root()
+        if is_command and name in _NAMING:
+            return self.letter(f"{name} {self.verbatim()}")
         if name == "overline" or name not in _FUNCTIONS:
             if is_command and name in _GREEK:
                 self.letters.add(name)

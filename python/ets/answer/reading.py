@@ -35,7 +35,8 @@ def read(answer: str) -> Reading:
 
 
 _NAMED = re.compile(
-    r"((?:\\?[A-Za-z]+|[A-Za-z])(?:_\{?\w+\}?)?(?:\([A-Za-z\d,]*\))?)(?:=| ?\\in\b ?|:=)(?!=)(.+)"
+    r"((?:m? ?\\(?:angle|triangle) ?[A-Z]+|\\?[A-Za-z]+'*|\|[A-Z]{2}\||\[[A-Z]{3,}\]"
+    r"|\\frac\{d[^{}]*\}\{d[^{}]*\})(?:_\{?\w+\}?)?(?:\([^()=]*\))?)(?:=| ?\\in\b ?|:=)(?!=)(.+)"
 )
 _POINT = re.compile(r"[A-Z]'?(\([^()]*,[^()]*\))")
 _BUILDER = re.compile(

@@ -215,35 +215,14 @@ def _measured(s: str) -> Reading | None:
 _TRIGONOMETRY = re.compile(r"sin|cos|tan|cot|sec|csc")
 _UNIT_AT = re.compile(r"(?<=[\w)}]) |(?<=[\d)}])(?=[A-Za-z]{2}|\\frac\{[A-Za-z])|(?<=[\d)}])(?=°)")
 _WORD = re.compile(r"(?<![\\A-Za-z])[^\W\d_]{2,}")
-_KNOWN = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "cot",
-        "sec",
-        "csc",
-        "log",
-        "ln",
-        "exp",
-        "sqrt",
-        "inf",
-        "arcsin",
-        "arccos",
-        "arctan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "pi",
-        "abs",
-        "asin",
-        "acos",
-        "atan",
-        "cbrt",
-        "floor",
-        "ceil",
-    ]
-)
+_KNOWN = frozenset((
+    "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp", "sqrt", "inf", "arcsin",
+    "arccos", "arctan", "sinh", "cosh", "tanh", "pi", "abs", "asin", "acos", "atan", "cbrt",
+    "floor", "ceil",
+))  # fmt: skip
+
+
+_CROSS_PRODUCT = re.compile(r"\\(?:vec|hat|overrightarrow)\b.*\\times")
 
 
 def read_words(s: str) -> Reading:
@@ -252,7 +231,7 @@ def read_words(s: str) -> Reading:
         return Reading("words", s, ("text", s))
     plain = re.sub(r"\\[A-Za-z]+", " ", s)
     words = [w for w in _WORD.findall(plain) if w.casefold() not in _KNOWN and len(w) > 2]
-    if words or not is_tame(s):
+    if words or not is_tame(s) or _CROSS_PRODUCT.search(s):
         text = " ".join(s.casefold().split()) if words else s
         text = re.sub(r"^(?:the|an?) ", "", text)
         return Reading("words" if words else "text", s, ("text", text))

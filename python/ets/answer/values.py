@@ -11,6 +11,8 @@ _MAX_SIZE = 1_000
 """The largest decimal exponent of a value: beyond it lie towers of powers."""
 _MAX_FACTORIAL = 1_000
 
+_STEPS = ("floor", "ceil")
+
 Value = Callable[[MPContext, dict[str, Any]], Any]
 """An expression's value in a context, for the values of its letters."""
 
@@ -102,6 +104,8 @@ def called(name: str, inner: Value) -> Value:
     """A function of a value."""
 
     def value(c: MPContext, e: dict[str, Any]) -> Any:
+        if name in _STEPS and set(e) - {"i"}:
+            raise UnreadError  # six points say little about what is flat between its steps
         argument = inner(c, e)
         if argument and c.mag(argument) > 300:
             raise UnreadError
