@@ -96,6 +96,9 @@ BROKEN = {
     "an object": ('{"problem": "a", "answer": {"x": 1}}', "got dict"),
     "messages": ('{"problem": [{"role": "user"}], "answer": 1}', "with a text, got list"),
     "a surrogate": (r'{"problem": "a\ud800", "answer": 1}', "text that UTF-8 can hold"),
+    "one in the key": (r'{"problem": "a", "answer": 1, "id": "\ud800"}', "the key must be a text"),
+    "other columns": ('{"frage": "a", "antwort": 1}', ":1: no field .*; there are frage, antwort"),
+    "comma-separated values": ("problem,answer\r\nWhat is 1+1?,2\r\n", ":1: not a JSON object"),
     "one in the answer": (
         r'{"problem": "a", "answer": "\ud800"}',
         "the answer must be a text that UTF-8",

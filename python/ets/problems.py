@@ -48,12 +48,15 @@ class Fields:
         names = (self.problem,) if self.problem else PROBLEM_FIELDS
         text = _first(row, names)
         if not isinstance(text, str):
-            got = "" if text is None else f", got {_shown(text)}"
+            there = f"; there are {', '.join(map(str, row))}" if row else ""
+            got = there if text is None else f", got {_shown(text)}"
             raise InputError(f"{where}: no field {' or '.join(names)} with a text{got}")
         for name in (self.answer, self.key):
             if name is not None and name not in row:
                 raise InputError(f"{where}: no field {name}; there are {', '.join(row)}")
         key = _first(row, (self.key,) if self.key else KEY_FIELDS)
+        if isinstance(key, str):
+            check_text(f"{where}: the key", key)
         return Problem(
             checked(text, where),
             _expected(_first(row, (self.answer,) if self.answer else ANSWER_FIELDS), where),
