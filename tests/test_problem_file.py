@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -157,6 +158,15 @@ def test_a_file_of_another_kind_is_no_problem(tmp_path: Path) -> None:
     path.write_text("What is 1+1?")
     with pytest.raises(InputError, match=r"problems\.txt is a file; those that end in \.jsonl"):
         read_problems(str(path))
+    with pytest.raises(InputError, match="is no file; .* and - is standard input"):
+        read_problems(str(tmp_path))
+    reading, writing = os.pipe()  # what a shell makes of <(command)
+    try:
+        with pytest.raises(InputError, match=f"/dev/fd/{reading} is no file"):
+            read_problems(f"/dev/fd/{reading}")
+    finally:
+        os.close(reading)
+        os.close(writing)
     assert read_problems("Is 3/4 more than 0.5?")[0][0].text == "Is 3/4 more than 0.5?"
 
 

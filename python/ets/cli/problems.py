@@ -22,7 +22,7 @@ def read_problems(source: str) -> tuple[list[Problem], bool]:
     as those of `ets.problem_file.FILES` is a file; all else is the problem itself.
 
     Raises `InputError` for an empty problem, a row that holds none, a damaged file, and another
-    file that is there: its name is hardly a problem.
+    file, folder or pipe that is there: its name is hardly a problem.
     """
     if source == "-":
         text = text_of(sys.stdin.buffer.read(), "standard input")
@@ -32,13 +32,17 @@ def read_problems(source: str) -> tuple[list[Problem], bool]:
     if is_file_of_problems(source):
         return _problems(rows_of_file(source), source), True
     if _is_there(source):
-        raise InputError(f"{source} is a file; those that end in {', '.join(FILES)} can be read")
+        what = "a file" if Path(source).is_file() else "no file"
+        raise InputError(
+            f"{source} is {what}; those that end in {', '.join(FILES)} can be read, and - is"
+            " standard input"
+        )
     return [Problem(checked(source, "the problem"))], False
 
 
 def _is_there(name: str) -> bool:
     try:
-        return bool(re.search(r"[./\\]", name)) and Path(name).is_file()
+        return bool(re.search(r"[./\\]", name)) and Path(name).exists()
     except (OSError, ValueError):  # longer than a name can be, or with a zero in it
         return False
 
