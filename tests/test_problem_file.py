@@ -158,7 +158,7 @@ def test_a_file_of_another_kind_is_no_problem(tmp_path: Path) -> None:
     path.write_text("What is 1+1?")
     with pytest.raises(InputError, match=r"problems\.txt is a file; those that end in \.jsonl"):
         read_problems(str(path))
-    with pytest.raises(InputError, match="is no file; .* and - is standard input"):
+    with pytest.raises(InputError, match=r"is no file; .* and - is standard input"):
         read_problems(str(tmp_path))
     reading, writing = os.pipe()  # what a shell makes of <(command)
     try:
