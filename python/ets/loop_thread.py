@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -19,11 +18,12 @@ from weakref import WeakKeyDictionary
 
 from ets.engine_call import described, is_serving
 from ets.errors import EngineError
+from ets.log import Log
 from ets.loop_call import GRACE, LoopCall, LoopClosedError, cancel
 from ets.mailbox import Mailbox
 
 T = TypeVar("T")
-_LOG = logging.getLogger("ets")
+_LOG = Log("ets")
 _TICK = 0.25
 """Seconds between two looks for an interrupt, which waits on Windows do not notice."""
 _LONGEST_END = 120.0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 
-_LOG = logging.getLogger("ets")
+from ets.log import Log
+
+_LOG = Log("ets")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _FORGOTTEN = 60.0
 """Seconds without a failure after which the next one is another outage."""

@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from ets.cli.app import app
+from ets.cli.shown_stream import shown_stderr
 from ets.errors import EngineError, MissingExtraError
 from ets.redaction import redacted_text
 from ets.shown_text import shown_line, shown_text
@@ -31,7 +32,11 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    debug = "--debug" in arguments
+    with shown_stderr():
+        return _outcome(arguments)
+
+
+def _outcome(arguments: list[str]) -> int:
     try:
         code = typer.main.get_command(app).main(
             args=arguments, prog_name="ets", standalone_mode=False
@@ -46,7 +51,7 @@ def _run(arguments: list[str]) -> int:
             return _broken_pipe()
         raise
     except BaseException as error:  # noqa: BLE001 - the last resort; a Rust panic is no Exception
-        if debug:
+        if "--debug" in arguments:
             sys.stderr.write(shown_text(redacted_text(traceback.format_exc())))
         else:
             sys.stderr.write(f"ets: {shown_line(redacted_text(_one_line(error)))}\n")
