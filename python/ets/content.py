@@ -15,7 +15,6 @@ import copy
 import itertools
 import json
 import secrets
-import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ets.errors import EngineError
+from ets.fork_lock import ForkLock
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -126,7 +126,7 @@ class ContentEncoder:
         self._forbidden = frozenset(forbidden)
         self._unknown = tokenizer.unk_token_id
         self._unknown_text = tokenizer.unk_token
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._plain: tuple[Any, str] | None = None
 
     def encode(self, pieces: Sequence[Piece], *, special_tokens: bool = False) -> Encoded:

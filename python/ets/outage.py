@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
+from ets.fork_lock import ForkLock
 from ets.log import Log
 
 _LOG = Log("ets")
@@ -38,7 +38,7 @@ class Outage:
     def __init__(self, server: str, patience: float) -> None:
         self._server = server
         self._patience = patience
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._since: float | None = None
         self._last = 0.0
         """The newest failure."""

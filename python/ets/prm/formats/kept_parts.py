@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
+
+from ets.fork_lock import ForkLock
 
 Parts: TypeAlias = list[tuple[int, ...]]
 """Ids, cut where other solutions may go on differently."""
@@ -26,7 +27,7 @@ class KeptParts:
         self._encode = encode
         self._kept: OrderedDict[Section, Parts | None] = OrderedDict()
         self._ids = 0
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def of(self, section: Section) -> Parts | None:
         """The parts of a section; not to be changed."""

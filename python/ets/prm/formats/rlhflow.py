@@ -11,13 +11,13 @@ probability of `+` in a softmax over the logits of `+` and `-`. Earlier steps ar
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.chat import Message, render_chat
 from ets.content import Content, ContentEncoder, Piece, text_of
 from ets.errors import EngineError
+from ets.fork_lock import ForkLock
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
 from ets.prm.formats.chat import word_ids
@@ -49,7 +49,7 @@ class RLHFlowFormat(PRMFormat):
         self._chats: OrderedDict[tuple[str, ...], list[Piece]] = OrderedDict()
         self._spaces: OrderedDict[tuple[str, ...], list[str] | None] = OrderedDict()
         self._tail = ""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._check_template()
 
     @classmethod
