@@ -60,8 +60,13 @@ class LoopThread:
         try:
             self._thread.start()
         except RuntimeError as error:  # no more threads to be had
-            self._loop.close()
+            if self._thread.ident is None:
+                self._loop.close()
+            self._post(self._loop.stop)
             raise EngineError(f"{self._owner} could not be made: {error}") from error
+        except BaseException:  # an interrupt: the thread may be there
+            self._post(self._loop.stop)
+            raise
 
     @property
     def closed(self) -> bool:
@@ -172,9 +177,11 @@ class LoopThread:
                 ended.set()
 
         self._post(lambda: self._loop.create_task(end()))
-        if begun.wait(GRACE):  # else a coroutine blocks the loop, for ever perhaps
-            ended.wait(_LONGEST_END)
-        self._post(self._loop.stop)
+        try:
+            if begun.wait(GRACE):  # else a coroutine blocks the loop, for ever perhaps
+                ended.wait(_LONGEST_END)
+        finally:  # an interrupt ends the wait, and the loop all the same
+            self._post(self._loop.stop)
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():
             _LOG.warning("%s: its event loop is blocked and is left behind", self._owner)

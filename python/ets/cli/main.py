@@ -23,6 +23,13 @@ INTERRUPTED, FAILED, BROKEN_PIPE, TERMINATED = 130, 2, 141, 143
 def main() -> NoReturn:
     """Run the command line and exit: 0 well, 2 an error in one line, 130 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    if _is_closed(2):  # or the first file that is opened would be taken for it
+        _discard(2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as at a start
+    if _is_closed(1):
+        _discard(1)
+        sys.stderr.write("ets: standard output is closed: nobody would see the results\n")
+        sys.exit(FAILED)
     code = _run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -74,6 +81,22 @@ def _broken_pipe() -> int:
     """Whoever read our output is gone: leave quietly."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return BROKEN_PIPE
+
+
+def _is_closed(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False
+
+
+def _discard(descriptor: int) -> None:
+    """Have a closed descriptor lead nowhere."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
