@@ -176,12 +176,14 @@ class LoopThread:
             finally:
                 ended.set()
 
-        self._post(lambda: self._loop.create_task(end()))
         try:
+            self._post(lambda: self._loop.create_task(end()))
             if begun.wait(GRACE):  # else a coroutine blocks the loop, for ever perhaps
                 ended.wait(_LONGEST_END)
-        finally:  # an interrupt ends the wait, and the loop all the same
-            self._post(self._loop.stop)
+        except BaseException:  # an interrupt ends the wait, and the loop all the same
+            self._post(lambda: self._loop.create_task(self._give_up()))
+            raise
+        self._post(self._loop.stop)
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():
             _LOG.warning("%s: its event loop is blocked and is left behind", self._owner)
@@ -231,6 +233,11 @@ class LoopThread:
             _LOG.warning("%s: a task that does not end when cancelled is left behind", self._owner)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._loop.shutdown_asyncgens(), GRACE)
+
+    async def _give_up(self) -> None:
+        await cancel(asyncio.all_tasks() - {asyncio.current_task()})
+        self._fail_open()
+        self._loop.stop()
 
     def _fail_open(self) -> None:
         error = LoopClosedError(f"{self._owner} was closed during a call")
