@@ -664,3 +664,29 @@ def test_solutions_that_were_cut_are_said_with_what_to_raise(run: Run, tmp_path:
     assert record["answer"] is None
     assert "raise max_depth" in record["note"]
     assert {solution["cut"] for solution in record["trajectories"]} == {"max_depth"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a shell")
+@pytest.mark.parametrize(
+    ("closed", "code", "said"),
+    [
+        (">&-", 2, "ets: standard output is closed: nobody would see the results\n"),
+        (">&- 2>&-", 2, ""),
+        ("2>&-", 0, ""),
+    ],
+)
+def test_closed_streams(closed: str, code: int, said: str, tmp_path: Path) -> None:
+    """What is opened next must not be taken for one of them."""
+    command = f'exec "$0" "$@" {closed}'
+    arguments = [*SCRIPTED, "solve", "What?", "--tree", str(tmp_path / "tree.html")]
+    done = run_process(["sh", "-c", command], *arguments)
+    assert (done.returncode, done.stderr) == (code, said)
+    assert ("of 16 solutions" in done.stdout or "The tree" in done.stdout) == (code == 0)
+    assert (tmp_path / "tree.html").exists() == (code == 0)
+
+
+def test_an_endless_configuration_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "long.toml"
+    file.write_bytes(b"# long\n" * (1 << 18))
+    done = run("solve", "What?", "--config", str(file))
+    assert_fails_in_one_line(done, "long.toml", "not a TOML file: it is longer than 1048576 bytes")

@@ -248,6 +248,48 @@ def test_without_descriptors_it_says_so_and_with_them_it_works() -> None:
     assert works == "True"
 
 
+# -- interrupts amid the beginning and the end -----------------------------------------------------
+
+
+class InterruptedEnd(ScriptedPolicy):
+    """Ctrl-C comes while it closes, which it does not."""
+
+    def __init__(self) -> None:
+        super().__init__(slow=False)
+
+    async def aclose(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+
+def test_an_interrupt_of_the_end_ends_the_thread_all_the_same() -> None:
+    policy = InterruptedEnd()
+    s = search(policy=policy)
+    s._owned.append(policy)
+    thread = s._loop._thread
+    with pytest.raises(KeyboardInterrupt):
+        s.close()
+    until(lambda: not thread.is_alive())
+    s.close()
+
+
+def test_an_interrupt_of_the_beginning_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            search()
+    until(lambda: not any(thread.is_alive() for thread in started))
+    assert started
+
+
 # -- forks -----------------------------------------------------------------------------------------
 
 

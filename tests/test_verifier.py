@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -108,6 +109,35 @@ def test_a_fork_has_a_process_of_its_own(verifier: Verifier) -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert verifier.same(*EQUAL)
     assert process_id(verifier) == mine
+
+
+def test_a_fork_amid_another_threads_question_can_ask(verifier: Verifier) -> None:
+    assert verifier.same(*EQUAL)
+    asked, over = threading.Event(), threading.Event()
+
+    def ask() -> None:
+        with verifier._lock:  # as one whose answer is not there yet
+            asked.set()
+            over.wait()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    asked.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # so that a child that waits for ever ends
+        code = 1
+        try:
+            code = 0 if verifier.same(*EQUAL) and not verifier.same(*DIFFERENT) else 2
+            verifier.close()
+        finally:
+            os._exit(code)
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        over.set()
+        thread.join()
+    assert verifier.same(*EQUAL)
 
 
 def test_it_ends_with_the_interpreter_even_if_that_is_killed() -> None:

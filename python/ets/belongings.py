@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -12,12 +11,13 @@ from collections.abc import Sequence
 from ets.embed import Embedder
 from ets.engine_call import EngineCall, name_of
 from ets.errors import EngineError
+from ets.log import Log
 from ets.loop_thread import LoopThread
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.threads import Threads
 
-_LOG = logging.getLogger("ets")
+_LOG = Log("ets")
 _SECONDS = 60.0
 """For one engine to close."""
 _DECISION = 1.0

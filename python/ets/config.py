@@ -21,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_MOST_BYTES = 1 << 20
 _ENGINES = ("policy", "prm", "embedder")
 TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budget")
 """What is a table of its own; all else is a plain value."""
@@ -33,7 +34,10 @@ def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     `InputError` if it is no TOML, `OSError` if it cannot be read.
     """
     name = path_text("path", path)
-    text = Path(os.path.expanduser(name)).read_bytes()
+    with Path(os.path.expanduser(name)).open("rb") as file:
+        text = file.read(_MOST_BYTES + 1)
+    if len(text) > _MOST_BYTES:  # of a device, without an end perhaps
+        raise InputError(f"{name}: not a TOML file: it is longer than {_MOST_BYTES} bytes")
     try:
         config: dict[str, Any] = tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or nested for ever

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from weakref import WeakKeyDictionary
 from ets.checks import check_int, check_number, check_text
 from ets.errors import ContextError, EngineError, EngineLostError, InputError
 from ets.extras import needs
+from ets.fork_lock import ForkLock
 from ets.outage import Outage, Waiting
 from ets.redaction import MARK, redacted, redacted_text
 
@@ -106,7 +106,7 @@ class Connection:
         self._max_in_flight = max_in_flight
         self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or _NO_KEY
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._outage = Outage(f"the server at {self.shown_url}", patience)
         self._closed = False
 

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import secrets
-import threading
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ets.errors import EngineError
+from ets.fork_lock import ForkLock
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
@@ -42,6 +44,9 @@ class Tag:
     text: str
     token: int
 
+
+_LOCAL = ("Prepend", "Replace", "Metaspace")
+"""Normalizers and pre-tokenizers that SentencePiece models have; none looks past a line break."""
 
 Piece: TypeAlias = str | Content | Tag
 """A part of a prompt; a plain string may hold control tokens."""
@@ -121,7 +126,7 @@ class ContentEncoder:
         self._forbidden = frozenset(forbidden)
         self._unknown = tokenizer.unk_token_id
         self._unknown_text = tokenizer.unk_token
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._plain: tuple[Any, str] | None = None
 
     def encode(self, pieces: Sequence[Piece], *, special_tokens: bool = False) -> Encoded:
@@ -129,24 +134,109 @@ class ContentEncoder:
 
         `special_tokens`: whether the tokenizer puts its own in front; it never puts any behind.
         """
+        if (known := self.encode_apart(pieces, special_tokens=special_tokens)) is not None:
+            return known
         text = text_of(pieces)
         spans = _spans(pieces)
-        tags = _tags(pieces)
-        tokens = _tokens(self._known.encode(text, add_special_tokens=False))
-        if not self._is_sound(text, tokens, spans) or _missing(tokens, tags):
-            splits = self._control_outside(pieces)
+        splits = self._control_outside(pieces)
+        tokens = self._encode_split(text, splits, spans)
+        if missing := _missing(tokens, _tags(pieces)):
+            splits = sorted([*splits, *missing], key=lambda token: token.start)
             tokens = self._encode_split(text, splits, spans)
-            if missing := _missing(tokens, tags):
-                splits = sorted([*splits, *missing], key=lambda token: token.start)
-                tokens = self._encode_split(text, splits, spans)
-        front = self._front if special_tokens else ()
-        return Encoded(
-            ids=(*front, *(token.id for token in tokens)),
-            ends=(*(0 for _ in front), *(token.end for token in tokens)),
+        return self._encoded(
+            tuple(token.id for token in tokens),
+            tuple(token.end for token in tokens),
+            special_tokens=special_tokens,
         )
 
-    def _is_sound(self, text: str, tokens: list[_Token], spans: list[tuple[int, int]]) -> bool:
-        return not any(self._is_forged(text, token, spans) for token in tokens)
+    def encode_apart(
+        self, pieces: Sequence[Piece], *, special_tokens: bool = False, behind: str = ""
+    ) -> Encoded | None:
+        """The ids as the tokenizer itself makes them of the text; None where a content forges one.
+
+        `behind`: text that stands in front of the pieces, and is left out of the ids. For a section
+        of a longer text, if that may be cut there (`line_breaks_cut`, `cuts_at`).
+        """
+        encoding = self._encoding(behind + text_of(pieces))
+        ids, offsets = encoding.ids, encoding.offsets
+        if behind:
+            lead = len(behind)
+            kept = [i for i, (start, _) in enumerate(offsets) if start >= lead]
+            ids = [ids[i] for i in kept]
+            offsets = [(offsets[i][0] - lead, offsets[i][1] - lead) for i in kept]
+        if not self._is_sound(pieces, ids, offsets):
+            return None
+        return self._encoded(
+            tuple(ids), tuple(end for _, end in offsets), special_tokens=special_tokens
+        )
+
+    @cached_property
+    def line_breaks_cut(self) -> bool:
+        """Whether any text may be cut in front of a line break, and encoded in two.
+
+        It may where no token but the line break's own holds one, since no merge crosses it then;
+        a pre-tokenizer that looks at its neighbours must not be there.
+        """
+        known = self._known
+        if type(known.model).__name__ != "BPE" or getattr(known.model, "dropout", None):
+            return False
+        kinds = (*_kinds(known.normalizer, "normalizers"), *_kinds(known.pre_tokenizer, ""))
+        if not all(kind in _LOCAL for kind in kinds):
+            return False
+        breaks = ("\n", "<0x0A>")
+        if any(mark in word and mark != word for word in known.get_vocab() for mark in breaks):
+            return False
+        ids = self._encoding("a\n\nb").ids
+        return len(ids) >= 4 and ids[-3] == ids[-2] and ids[-2] != self._unknown
+
+    def cuts_at(self, text: str) -> bool:
+        """Whether any text may be cut in front of and behind the control tokens in `text`.
+
+        That takes one at least. The tokenizer cuts there itself, unless another of the added tokens
+        could reach over the place, or one takes the white space beside it.
+        """
+        ids = set(self._encoding(text).ids) & self.control_ids
+        tokens = [self._added[own] for own in ids if own != self._unknown]
+        plain = all(
+            not (token.lstrip or token.rstrip or token.single_word or token.normalized)
+            for token in tokens
+        )
+        others = [token.content for token in self._added.values()]
+        return (
+            bool(tokens)
+            and plain
+            and not any(
+                token.content[0] in other[1:]
+                or (other != token.content and other.startswith(token.content))
+                for token in tokens
+                for other in others
+            )
+        )
+
+    def _encoding(self, text: str) -> Any:
+        # A batch of one: unlike `encode`, it lets other threads run meanwhile.
+        return self._known.encode_batch([text], add_special_tokens=False)[0]
+
+    def _encoded(
+        self, ids: tuple[int, ...], ends: tuple[int, ...], *, special_tokens: bool
+    ) -> Encoded:
+        front = self._front if special_tokens else ()
+        return Encoded(ids=(*front, *ids), ends=(*(0 for _ in front), *ends))
+
+    def _is_sound(
+        self, pieces: Sequence[Piece], ids: list[int], offsets: list[tuple[int, int]]
+    ) -> bool:
+        """Whether no content has a part in an id that it must not produce, and each tag is one."""
+        text, spans = text_of(pieces), _spans(pieces)
+        banned = self.control_ids | self._forbidden
+        if not banned.isdisjoint(ids):
+            for own, (start, end) in zip(ids, offsets, strict=True):
+                if own in banned and self._is_forged(text, _Token(own, start, end), spans):
+                    return False
+        tags = _tags(pieces)
+        return not tags or not _missing(
+            [_Token(own, *offset) for own, offset in zip(ids, offsets, strict=True)], tags
+        )
 
     def _is_forged(self, text: str, token: _Token, spans: list[tuple[int, int]]) -> bool:
         """Whether a content has a part in an id that it must not produce."""
@@ -301,6 +391,14 @@ def _front(backend: Any) -> tuple[int, ...]:
             break
         front.append(token)
     return tuple(front)
+
+
+def _kinds(part: Any, parts: str) -> list[str]:
+    """What a normalizer or a pre-tokenizer consists of, by the names of the kinds."""
+    if part is None:
+        return []
+    told = json.loads(part.__getstate__())
+    return [one["type"] for one in told.get(parts, [told])]
 
 
 def _is_control(token: AddedToken) -> bool:

@@ -7,11 +7,12 @@ too small, or too large to run with.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_STARTS = threading.Lock()
+from ets.fork_lock import ForkLock
+
+_STARTS = ForkLock()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ets.errors import InputError
-from ets.redaction import redacted
+from ets.redaction import redacted, redacted_repr
 
 _IN_NAME = frozenset({"model", "name_or_path", "path", "self", "url"})
 """Arguments of backends that a name gives."""
@@ -24,6 +24,9 @@ class EngineName:
     path: str = ""
     """What stands after the colon, without the options; empty for a name such as `demo`."""
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return redacted_repr(self)
 
     @classmethod
     def parse(cls, part: str, name: str, more: Mapping[str, Any]) -> EngineName:

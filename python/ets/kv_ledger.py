@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 
 from ets.engine_values import awaitable, checked_space
+from ets.fork_lock import ForkLock
 from ets.kv_room import KVRoom
 from ets.kv_space import HasKVSpace, KVSpace
 
@@ -23,7 +23,7 @@ class KVLedger:
         """What is taken of the cache now, for samples that wait for room."""
         self.door = KVRoom(space.tokens)
         """What the problems in flight might need at most, for problems that wait to begin."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._in_flight = 0
         self._ended = 0
         self._needed = 0
@@ -54,7 +54,7 @@ class KVLedger:
 
 _LEDGERS: dict[int, KVLedger] = {}
 """By the identity of the policy: a property of an object that is anybody's, and goes with it."""
-_LOCK = threading.Lock()
+_LOCK = ForkLock()
 
 
 async def ledger_of(policy: HasKVSpace) -> KVLedger:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from ets.fork_lock import ForkLock
 
 
 class KVRoom:
@@ -19,7 +20,7 @@ class KVRoom:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
         """KV tokens in all."""
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._kept = 0
         self._samples = 0
         self._running = 0

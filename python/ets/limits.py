@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Literal
 
 from ets.context_need import context_need
+from ets.log import Log
 from ets.policy.thinking import MAX_DEPTH, MAX_STEP_TOKENS, MAX_TOKENS, Thinking
 
 PRMThinking = Literal["read", "skip"]
-_LOG = logging.getLogger(__name__)
+_LOG = Log(__name__)
 PLAIN = (256, 1024, 25)
 THINKING = (MAX_STEP_TOKENS, MAX_TOKENS, MAX_DEPTH)
 """Tokens of a step and of a solution, and steps, for policies of either kind."""

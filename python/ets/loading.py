@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +15,15 @@ from ets.checks import MOST, shown
 from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
+from ets.fork_lock import ForkLock
+from ets.log import Log
 from ets.source import Source
 
 if TYPE_CHECKING:
     import torch
 
-_LOADS = threading.Lock()
-_LOG = logging.getLogger("ets.transformers")
+_LOADS = ForkLock()
+_LOG = Log("ets.transformers")
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _SMALL_BYTES = 1 << 30
 """A checkpoint below it loads before one could read that it does."""

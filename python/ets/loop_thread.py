@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -19,11 +18,12 @@ from weakref import WeakKeyDictionary
 
 from ets.engine_call import described, is_serving
 from ets.errors import EngineError
+from ets.log import Log
 from ets.loop_call import GRACE, LoopCall, LoopClosedError, cancel
 from ets.mailbox import Mailbox
 
 T = TypeVar("T")
-_LOG = logging.getLogger("ets")
+_LOG = Log("ets")
 _TICK = 0.25
 """Seconds between two looks for an interrupt, which waits on Windows do not notice."""
 _LONGEST_END = 120.0
@@ -60,8 +60,13 @@ class LoopThread:
         try:
             self._thread.start()
         except RuntimeError as error:  # no more threads to be had
-            self._loop.close()
+            if self._thread.ident is None:
+                self._loop.close()
+            self._post(self._loop.stop)
             raise EngineError(f"{self._owner} could not be made: {error}") from error
+        except BaseException:  # an interrupt: the thread may be there
+            self._post(self._loop.stop)
+            raise
 
     @property
     def closed(self) -> bool:
@@ -171,9 +176,13 @@ class LoopThread:
             finally:
                 ended.set()
 
-        self._post(lambda: self._loop.create_task(end()))
-        if begun.wait(GRACE):  # else a coroutine blocks the loop, for ever perhaps
-            ended.wait(_LONGEST_END)
+        try:
+            self._post(lambda: self._loop.create_task(end()))
+            if begun.wait(GRACE):  # else a coroutine blocks the loop, for ever perhaps
+                ended.wait(_LONGEST_END)
+        except BaseException:  # an interrupt ends the wait, and the loop all the same
+            self._post(lambda: self._loop.create_task(self._give_up()))
+            raise
         self._post(self._loop.stop)
         self._thread.join(_PATIENCE)
         if self._thread.is_alive():
@@ -224,6 +233,11 @@ class LoopThread:
             _LOG.warning("%s: a task that does not end when cancelled is left behind", self._owner)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._loop.shutdown_asyncgens(), GRACE)
+
+    async def _give_up(self) -> None:
+        await cancel(asyncio.all_tasks() - {asyncio.current_task()})
+        self._fail_open()
+        self._loop.stop()
 
     def _fail_open(self) -> None:
         error = LoopClosedError(f"{self._owner} was closed during a call")

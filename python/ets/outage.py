@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 
-_LOG = logging.getLogger("ets")
+from ets.fork_lock import ForkLock
+from ets.log import Log
+
+_LOG = Log("ets")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _FORGOTTEN = 60.0
 """Seconds without a failure after which the next one is another outage."""
@@ -37,7 +38,7 @@ class Outage:
     def __init__(self, server: str, patience: float) -> None:
         self._server = server
         self._patience = patience
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._since: float | None = None
         self._last = 0.0
         """The newest failure."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -66,6 +66,13 @@ def redacted(value: T) -> T:
     """A JSON-able value, engine names and URLs among it, with `***` for each secret in it."""
     cleaned: T = _Cleaner(MARK).value(value)
     return cleaned
+
+
+def redacted_repr(record: Any) -> str:
+    """The `repr` of a dataclass, with `***` for each secret in its fields."""
+    table = redacted({field.name: getattr(record, field.name) for field in fields(record)})
+    said = ", ".join(f"{name}={value!r}" for name, value in table.items())
+    return f"{type(record).__qualname__}({said})"
 
 
 def without_secrets(value: T) -> T:

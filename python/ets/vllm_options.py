@@ -17,11 +17,12 @@ from ets.context_need import ContextNeed
 from ets.errors import EngineError, InputError
 from ets.extras import TESTED, needs
 from ets.kv_space import KVSpace
+from ets.log import Log
 from ets.source import Source
 from ets.tokenizer import load_config
 from ets.vllm_start import STARTS, in_process_worker
 
-_LOG = logging.getLogger("ets.vllm")
+_LOG = Log("ets.vllm")
 _CPU_CONTEXT = 4096
 _CPU_KV_BYTES = 1 << 30
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
-_LOG = logging.getLogger("ets.vllm")
+from ets.log import Log
+
+_LOG = Log("ets.vllm")
 _POLL_SECONDS = 0.1
 _SHORT_SECONDS = 10.0
 """Below it a tenth of a second is said too."""

@@ -14,6 +14,8 @@ from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
+from ets.fork_lock import ForkLock
+
 _ALWAYS = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output belongs to the program
@@ -48,7 +50,7 @@ class _Starts:
     """How many engines are starting, and what to restore after the last of them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._running = 0
         self._environment: dict[str, str | None] = {}
         self._preparation: Any = None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ets.errors import EngineError
+from ets.fork_lock import ForkLock
 
 WALL = 20.0
 """How many times its CPU seconds a question may take by the clock, on a machine that is busy."""
@@ -36,7 +37,7 @@ class Child:
         self.seconds = seconds
         self._task = task
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._process: subprocess.Popen[str] | None = None
         self._owner = 0
         self._greeted = threading.Event()

@@ -19,7 +19,7 @@ from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
 from ets.presets import with_preset
 from ets.problems import Fields
-from ets.redaction import redacted
+from ets.redaction import redacted, redacted_repr
 from ets.strategy import Strategy
 from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
 
@@ -95,6 +95,9 @@ class Grid:
     """The bank's size, > 0; beyond it the oldest answers are dropped."""
     search: dict[str, Any] = field(default_factory=dict)
     """The arguments of `ets.Search`, but `strategy` and `seed`, as a TOML file holds them."""
+
+    def __repr__(self) -> str:
+        return redacted_repr(self)
 
     def __post_init__(self) -> None:
         check_text("dataset", self.dataset)

@@ -19,6 +19,7 @@ from ets.cli.output import Output
 from ets.cli.summary import print_notes
 from ets.cli.waiting import Waiting
 from ets.engine_load import EngineLoad
+from ets.shown_text import shown_text
 
 
 def run_bench(grid: Grid, folder: Path, output: Output) -> None:
@@ -111,7 +112,7 @@ class _Watch:
         self._progress.update(
             self._task,
             completed=done,
-            description=row["cell"],
+            description=shown_text(row["cell"]),
             so_far=f"{self._right / self._new:.0%} right  {speed:,.0f} tokens/s  "
             f"KV {self._kv / self._new:,.0f}",
         )

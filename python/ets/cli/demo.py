@@ -11,9 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
-from rich.text import Text
 
 from ets.cli.output import Output
+from ets.cli.shown_console import ShownText as Text
 from ets.cli.summary import is_right, less, mark
 from ets.problems import Problem
 from ets.results import SearchResult

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from ets.cli.output import Output
+from ets.cli.shown_console import ShownText as Text
 from ets.cli.waiting import Waiting
 from ets.doctor import Engines, Load, Report, Shown, examinations, examine_memory
 from ets.errors import InputError
 from ets.memory import Engine, planned_tokens
-from ets.redaction import redacted
+from ets.redaction import redacted, redacted_text
 from ets.strategy_names import DEFAULT_WIDTH
 
 _GIB = 1 << 30
@@ -54,6 +54,7 @@ def run_doctor(
     def show(report: Report) -> None:
         nonlocal healthy
         healthy = healthy and report.healthy
+        report.facts = {name: redacted_text(fact) for name, fact in report.facts.items()}
         if output.as_json:
             output.json({**asdict(report), "healthy": report.healthy})
         else:

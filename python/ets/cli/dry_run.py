@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from rich.text import Text
-
 from ets.bench.dry_run import ASSUMED_STEPS, ASSUMED_TOKENS, Cost, Plan, dry_run
 from ets.bench.grid import Grid
 from ets.cli.bench import print_table
 from ets.cli.doctor import print_report
 from ets.cli.output import Output
+from ets.cli.shown_console import ShownText as Text
 from ets.redaction import redacted
 
 

@@ -7,8 +7,8 @@ import time
 from rich.console import Group, RenderableType
 from rich.spinner import Spinner
 from rich.table import Table
-from rich.text import Text
 
+from ets.cli.shown_console import ShownText as Text
 from ets.cli.watch import Row, Watch
 
 FUNNEL = 16

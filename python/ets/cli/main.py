@@ -12,6 +12,7 @@ from typing import NoReturn
 import typer
 
 from ets.cli.app import app
+from ets.cli.shown_stream import shown_stderr
 from ets.errors import EngineError, MissingExtraError
 from ets.redaction import redacted_text
 from ets.shown_text import shown_line, shown_text
@@ -22,6 +23,13 @@ INTERRUPTED, FAILED, BROKEN_PIPE, TERMINATED = 130, 2, 141, 143
 def main() -> NoReturn:
     """Run the command line and exit: 0 well, 2 an error in one line, 130 interrupted."""
     signal.signal(signal.SIGTERM, _terminate)
+    if _is_closed(2):  # or the first file that is opened would be taken for it
+        _discard(2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - as at a start
+    if _is_closed(1):
+        _discard(1)
+        sys.stderr.write("ets: standard output is closed: nobody would see the results\n")
+        sys.exit(FAILED)
     code = _run(sys.argv[1:])
     try:
         sys.stdout.flush()
@@ -31,7 +39,11 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
-    debug = "--debug" in arguments
+    with shown_stderr():
+        return _outcome(arguments)
+
+
+def _outcome(arguments: list[str]) -> int:
     try:
         code = typer.main.get_command(app).main(
             args=arguments, prog_name="ets", standalone_mode=False
@@ -46,7 +58,7 @@ def _run(arguments: list[str]) -> int:
             return _broken_pipe()
         raise
     except BaseException as error:  # noqa: BLE001 - the last resort; a Rust panic is no Exception
-        if debug:
+        if "--debug" in arguments:
             sys.stderr.write(shown_text(redacted_text(traceback.format_exc())))
         else:
             sys.stderr.write(f"ets: {shown_line(redacted_text(_one_line(error)))}\n")
@@ -69,6 +81,22 @@ def _broken_pipe() -> int:
     """Whoever read our output is gone: leave quietly."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return BROKEN_PIPE
+
+
+def _is_closed(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return True
+    return False
+
+
+def _discard(descriptor: int) -> None:
+    """Have a closed descriptor lead nowhere."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from ets.cli.shown_console import ShownConsole
+from ets.cli.shown_stream import ShownStream, real_stderr
 from ets.shown_text import shown_json
 
 QUIET = {
@@ -35,7 +36,7 @@ class Output:
         self.as_json = as_json
         self._stdout = stdout
         self.console: Console = ShownConsole(file=stdout, soft_wrap=not stdout.isatty())
-        self.progress: Console = ShownConsole(stderr=True)
+        self.progress: Console = ShownConsole(real_stderr())
         self.live = self.progress.is_terminal and not self.progress.is_dumb_terminal
 
     def json(self, value: dict[str, Any]) -> None:
@@ -61,7 +62,13 @@ def open_output(*, as_json: bool, debug: bool) -> Iterator[Output]:
         os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace") as stdout,
     ):
         os.dup2(2, 1)
-        yield Output(stdout, as_json=as_json)
+        before = sys.stdout
+        shown: Any = ShownStream(before)
+        sys.stdout = shown
+        try:
+            yield Output(stdout, as_json=as_json)
+        finally:
+            sys.stdout = before
         stdout.flush()
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from rich.text import Text
-
 from ets.cli.output import Output
+from ets.cli.shown_console import ShownText as Text
 from ets.presets import all_presets
 
 

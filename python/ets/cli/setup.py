@@ -10,7 +10,7 @@ from ets.bench.grid import Grid
 from ets.config import read_config, read_toml, search_arguments
 from ets.engine_name import read_value
 from ets.errors import InputError
-from ets.redaction import redacted
+from ets.redaction import redacted, redacted_repr
 from ets.search import Search
 from ets.strategy import ETS, Strategy
 
@@ -30,6 +30,9 @@ class Setup:
     """Of `Search`, policy, PRM and strategy always among them."""
     prm_is_missing: bool
     """Whether nobody said that steps should go without scores."""
+
+    def __repr__(self) -> str:
+        return redacted_repr(self)
 
     @classmethod
     def make(

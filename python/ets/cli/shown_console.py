@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.style import Style, StyleType
 from rich.text import Span, Text
 
 from ets.shown_text import shown_text
@@ -16,8 +17,8 @@ from ets.shown_text import shown_text
 class ShownConsole(Console):
     """Shows control characters by their codes, and takes markup and `:emoji:` for plain text.
 
-    Whatever is printed, tables and live views among it, comes through `render`. `rich` itself drops
-    some of the characters when a `Text` is made; the rest of what it writes is its own.
+    Whatever is printed, tables and live views among it, comes through `render`. A `Text` of `rich`
+    has lost some of the characters when it is made: the commands make a `ShownText`.
     """
 
     def __init__(
@@ -48,6 +49,23 @@ class ShownConsole(Console):
                 yield Segment(text, segment.style)
             else:
                 yield segment
+
+
+class ShownText(Text):
+    """A text of `rich` that shows what it would drop: BEL, BS, VT, FF and CR."""
+
+    def __init__(self, text: str = "", *options: Any, **named: Any) -> None:
+        super().__init__(shown_text(text), *options, **named)
+
+    @classmethod
+    def assemble(cls, *parts: str | Text | tuple[str, StyleType], **named: Any) -> ShownText:
+        """As `Text.assemble`."""
+        made = super().assemble(*parts, **named)
+        return made if isinstance(made, ShownText) else cls(made.plain)
+
+    def append(self, text: Text | str, style: str | Style | None = None) -> Text:
+        """As `Text.append`."""
+        return super().append(shown_text(text) if isinstance(text, str) else text, style)
 
 
 def shown_rich(text: Text) -> Text:

@@ -17,11 +17,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
 from ets.cli.live import LiveView
 from ets.cli.output import Output
 from ets.cli.setup import Setup
+from ets.cli.shown_console import ShownText as Text
 from ets.cli.summary import (
     is_right,
     print_result,
@@ -34,6 +34,7 @@ from ets.cli.watch import Watch
 from ets.errors import EngineLostError, InputError
 from ets.problems import Problem
 from ets.results import Answered, SearchResult
+from ets.shown_text import shown_text
 
 
 def check_page(path: str, many: bool) -> Path:
@@ -154,7 +155,7 @@ def solve_many(
     console = output.progress if output.live and output.console.is_terminal else output.console
     try:
         with progress, Waiting(output, clock=False), setup.open() as search:
-            task = progress.add_task(setup.title, total=len(problems), right="")
+            task = progress.add_task(shown_text(setup.title), total=len(problems), right="")
             texts = (problem.text for problem in problems)
             stream = search.map(texts, concurrency=concurrency)
             right = judged = 0

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ets.answer import Vote
+from ets.cli.shown_console import ShownText as Text
 from ets.equality import same_answer
 from ets.events import KVRecord
 from ets.problems import Problem
@@ -137,7 +137,8 @@ def result_line(number: int, problem: Problem, result: SearchResult, width: int)
         f"{result.usage.seconds:>5.1f} s  ",
     )
     room = max(0, width - line.cell_len)
-    return line.append(_cut(" ".join(problem.text.split()), room), style="dim")
+    line.append(_cut(" ".join(problem.text.split()), room), style="dim")
+    return line
 
 
 def print_totals(

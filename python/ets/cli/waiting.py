@@ -9,9 +9,9 @@ from types import TracebackType
 from rich.console import RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
-from rich.text import Text
 
 from ets.cli.output import Output
+from ets.cli.shown_console import ShownText as Text
 
 _LOGGER = "ets"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -11,9 +10,10 @@ from ets.doctor.memory import Engines, examine_memory
 from ets.doctor.policy import Load, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.doctor.report import Finding, Piece, Report, Shown
+from ets.log import Log
 from ets.memory import Engine, with_shares
 
-_LOG = logging.getLogger(__name__)
+_LOG = Log(__name__)
 
 
 async def examine(

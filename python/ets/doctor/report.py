@@ -64,7 +64,7 @@ class Report:
 
     def find(self, level: Level, text: str, help: str = "") -> None:  # noqa: A002
         """Add a finding."""
-        self.findings.append(Finding(level, redacted_text(text), help))
+        self.findings.append(Finding(level, redacted_text(text), redacted_text(help)))
 
 
 def pieces(parts: Sequence[Sequence[int]], decode: Callable[[list[int]], str]) -> tuple[Piece, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ets.batcher import Batch, Batcher, Ticket
 from ets.errors import EngineError
+from ets.fork_lock import ForkLock
 from ets.loading import positive
 from ets.slots import chunks
 
@@ -59,7 +59,7 @@ class HiddenStateEmbedder:
         self._max_length = max_length
         self._max_batch = max_batch
         self._name = name
-        self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
+        self._lock = ForkLock()  # fast tokenizers are not safe against each other's settings
         self._batcher: Batcher[str, Vector] = Batcher(self._run, name=f"embedder {name!r}")
 
     async def embed(self, text: str) -> Vector:

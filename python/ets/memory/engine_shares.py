@@ -15,6 +15,7 @@ from ets.memory.engine_need import EngineNeed, needs_of
 from ets.memory.memory_plan import MemoryPlan, plan_memory
 from ets.policy.named_prompt import named_prompt
 from ets.policy.prompt import PolicyPrompt
+from ets.redaction import redacted_repr
 
 _SHARE = "gpu_memory_utilization"
 _NOT_ITS = (_SHARE, "kv_cache_memory_bytes")
@@ -28,6 +29,9 @@ class Engine:
 
     name: object = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return redacted_repr(self)
 
 
 def plan_engines(

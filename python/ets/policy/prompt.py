@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,6 +11,7 @@ from ets.chat import Message, render_chat
 from ets.checks import check_text, integer
 from ets.content import Content, ContentEncoder, Piece, text_of
 from ets.errors import InputError
+from ets.fork_lock import ForkLock
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
 from ets.policy.base import PolicyOptions
 from ets.policy.step_reader import StepReader
@@ -61,7 +61,7 @@ class PolicyPrompt:
         )
         """What ends a solution beside the end of the sequence (`ets.policy.answer_end`)."""
         self._name = name
-        self._lock = threading.Lock()  # fast tokenizers are not safe against each other's settings
+        self._lock = ForkLock()  # fast tokenizers are not safe against each other's settings
         self._last_chars = frozenset(text[-1] for text in self.stop_texts if text) | {"\ufffd"}
         self._may_stop: dict[int, bool] = {}
         if not all(options.stop):

@@ -9,7 +9,7 @@ from ets.checks import check_int, path_text, shown
 from ets.connection import Connection
 from ets.errors import EngineError, InputError
 from ets.prm.checkpoint import Checkpoint
-from ets.prm.formats import PRMFormat, format_options, load_format
+from ets.prm.formats import PRMFormat, format_options, joined, load_format
 from ets.prm.pooling_answer import Pooled, reading_of
 from ets.redaction import redacted
 from ets.server import Server
@@ -144,7 +144,7 @@ class PoolingPRM:
         `ContextError` if the solution is longer than the model's context, `EngineLostError` if the
         server has gone and stays away, `EngineError` if it refuses, or returns no reward.
         """
-        ids = self._format.ids(prefix)
+        ids = joined(await self._format.read(prefix))
         if ids is None:
             return Score(0.0)
         body = {

@@ -137,7 +137,7 @@ class TransformersPRM:
         """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
         from ets.slots import Tokens
 
-        parts = self._format.parts(prefix)
+        parts = await self._format.read(prefix)
         if parts is None:
             return Score(0.0)
         ids: list[int] = []

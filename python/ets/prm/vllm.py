@@ -14,7 +14,7 @@ from ets.extras import TESTED
 from ets.kv_space import KVSpace
 from ets.limits import PLAIN
 from ets.loading import positive
-from ets.prm.formats import PRMFormat, load_format
+from ets.prm.formats import PRMFormat, joined, load_format
 from ets.prm.vllm_reading import reading_of
 from ets.source import Source
 from ets.step import Prefix, Score
@@ -125,7 +125,7 @@ class VLLMPRM:
         `EngineError` if the solution is longer than the model's context, if the engine fails, or
         if it gives no probabilities.
         """
-        ids = self._format.ids(prefix)
+        ids = joined(await self._format.read(prefix))
         if ids is None:
             return Score(0.0)
         params = self._pooling()

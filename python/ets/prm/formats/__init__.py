@@ -9,7 +9,7 @@ from ets.checks import check_text, shown
 from ets.errors import EngineError, InputError
 from ets.loading import keyword_names
 from ets.prm.checkpoint import Checkpoint
-from ets.prm.formats.base import PRMFormat
+from ets.prm.formats.base import PRMFormat, joined
 from ets.prm.formats.judge import JudgeFormat
 from ets.prm.formats.llemma import LlemmaFormat
 from ets.prm.formats.math_shepherd import MathShepherdFormat
@@ -92,4 +92,4 @@ def load_format(
     return made
 
 
-__all__ = ["FORMATS", "PRMFormat", "find_format", "format_options", "load_format"]
+__all__ = ["FORMATS", "PRMFormat", "find_format", "format_options", "joined", "load_format"]

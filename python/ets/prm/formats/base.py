@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.errors import ContextError
 from ets.prm.checkpoint import Checkpoint
+from ets.prm.formats.kept_parts import KeptParts, Parts, Section
 from ets.step import Prefix
+from ets.threads import Threads
 
 if TYPE_CHECKING:
     import torch
+
+_AT_ONCE = 2048
+"""Characters that are tokenised on the caller's event loop: 2 ms of it."""
 
 
 class PRMFormat(ABC):
@@ -23,6 +27,9 @@ class PRMFormat(ABC):
     as the solution before it.
 
     Problem and steps are text: whatever they say, no control token and no tag comes of it.
+
+    What is read is made of sections whose ids do not depend on each other, where the format has
+    places at which any text may be cut; so each is tokenised once.
 
     A subclass takes its options as keyword arguments after the checkpoint.
 
@@ -44,7 +51,8 @@ class PRMFormat(ABC):
         self.checkpoint = checkpoint
         self.max_length = checkpoint.max_length
         """Tokens that the model can read."""
-        self._lock = threading.Lock()  # for what a format remembers
+        self._kept = KeptParts(self._encode_section)
+        self._threads = Threads("ets-prm-text", 1)
 
     @classmethod
     @abstractmethod
@@ -72,24 +80,19 @@ class PRMFormat(ABC):
         # Errors
         `ContextError` if the solution is longer than the model's context.
         """
-        parts = self.parts(prefix)
-        return None if parts is None else tuple(token for part in parts for token in part)
+        return joined(self.parts(prefix))
 
     @property
     def own_tokens(self) -> int:
         """Tokens of what is read beside problem and steps: system message, examples, turns."""
-        with self._lock:
-            return sum(map(len, self._encode("1", ["1"])))
+        return sum(map(len, self._encode("1", ["1"])))
 
-    def parts(self, prefix: Prefix) -> list[tuple[int, ...]] | None:
+    def parts(self, prefix: Prefix) -> Parts | None:
         """The same, cut at the places up to which other solutions may begin alike."""
-        steps = [text for step in prefix.steps if (text := step.text.strip())]
+        steps = self._texts(prefix)
         if not steps:
             return None
-        if self.keeps_space:
-            steps = [step.text for step in prefix.steps]
-        with self._lock:
-            parts = self._encode(prefix.problem, steps)
+        parts = self._encode(prefix.problem, steps)
         length = sum(map(len, parts))
         if length > self.max_length:
             raise ContextError(
@@ -98,6 +101,41 @@ class PRMFormat(ABC):
             )
         return parts
 
-    @abstractmethod
-    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
+    async def read(self, prefix: Prefix) -> Parts | None:
+        """As `parts`; what takes longer to tokenise is not done on the caller's event loop."""
+        steps = self._texts(prefix)
+        if self._kept.missing(self._sections(prefix.problem, steps) if steps else []) > _AT_ONCE:
+            return await self._threads.run(self.parts, prefix)
+        return self.parts(prefix)
+
+    def _texts(self, prefix: Prefix) -> list[str]:
+        """The steps as they are read; none if there is nothing to judge."""
+        stripped = [text for step in prefix.steps if (text := step.text.strip())]
+        return [step.text for step in prefix.steps] if stripped and self.keeps_space else stripped
+
+    def _encode(self, problem: str, steps: list[str]) -> Parts:
         """The parts for steps of which one at least holds text."""
+        parts = []
+        for section in self._sections(problem, steps):
+            kept = self._kept.of(section)
+            if kept is None:
+                return self._encode_whole(problem, steps)
+            parts += kept
+        return parts
+
+    @abstractmethod
+    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+        """What is tokenised apart; one section, where nothing may be."""
+
+    @abstractmethod
+    def _encode_section(self, section: Section) -> Parts | None:
+        """Its parts; None if this one must not be cut off from the others."""
+
+    def _encode_whole(self, problem: str, steps: list[str]) -> Parts:
+        """The parts, tokenised as one text; for formats whose sections may be None."""
+        raise NotImplementedError
+
+
+def joined(parts: Parts | None) -> tuple[int, ...] | None:
+    """The ids of parts."""
+    return None if parts is None else tuple(token for part in parts for token in part)

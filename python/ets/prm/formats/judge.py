@@ -27,6 +27,7 @@ from ets.errors import InputError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
 from ets.prm.formats.chat import word_ids
+from ets.prm.formats.kept_parts import Parts, Section
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,11 @@ class JudgeFormat(PRMFormat):
         """The language model's head."""
         return frozenset({"lm_head.weight"})
 
-    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
+    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+        return [(problem, *steps)]  # tokens may reach from one step into the next
+
+    def _encode_section(self, section: Section) -> Parts:
+        problem, *steps = map(str, section)
         pieces = self._pieces(problem, steps)
         # The chat ends each content's part: problem, steps, and the question behind them.
         cuts = [

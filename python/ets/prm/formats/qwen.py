@@ -13,7 +13,6 @@ of a softmax over the two outputs of Linear, ReLU, Linear.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.chat import Message, render_chat
@@ -21,6 +20,7 @@ from ets.content import Content, ContentEncoder
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
+from ets.prm.formats.kept_parts import Parts, Section
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STEP_TAG = "<extra_0>"
 SYSTEM_PROMPT = "Please reason step by step, and put your final answer within \\boxed{}."
 _LAYERS = ("score.0.weight", "score.0.bias", "score.2.weight", "score.2.bias")
-_CACHED_TEXTS = 1 << 14
+_PROBLEM, _STEP = 0, 1
 
 
 class QwenFormat(PRMFormat):
@@ -49,7 +49,6 @@ class QwenFormat(PRMFormat):
     ) -> None:
         super().__init__(checkpoint)
         self._system_prompt = system_prompt
-        self._cache: OrderedDict[tuple[bool, str], tuple[int, ...]] = OrderedDict()
         tag = checkpoint.tokenizer.encode(STEP_TAG, add_special_tokens=False)
         if len(tag) != 1:
             raise EngineError(
@@ -85,20 +84,12 @@ class QwenFormat(PRMFormat):
         """The two layers, and the language model's head, which some keep and none uses."""
         return frozenset({*_LAYERS, "lm_head.weight"})
 
-    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        return [self._cached(True, problem), *(self._cached(False, step) for step in steps)]
+    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+        return [(_PROBLEM, problem), *((_STEP, step) for step in steps)]
 
-    def _cached(self, is_problem: bool, text: str) -> tuple[int, ...]:
-        key = (is_problem, text)
-        ids = self._cache.get(key)
-        if ids is None:
-            ids = self._encode_prompt(text) if is_problem else self._encode_step(text)
-            self._cache[key] = ids
-            if len(self._cache) > _CACHED_TEXTS:
-                self._cache.popitem(last=False)
-        else:
-            self._cache.move_to_end(key)
-        return ids
+    def _encode_section(self, section: Section) -> Parts:
+        kind, text = section[0], str(section[1])
+        return [self._encode_prompt(text) if kind == _PROBLEM else self._encode_step(text)]
 
     def _encode_prompt(self, problem: str) -> tuple[int, ...]:
         messages = [Message("user", [Content(problem)])]

@@ -16,11 +16,13 @@ from ets.content import Content, ContentEncoder
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
+from ets.prm.formats.kept_parts import Parts, Section
 
 if TYPE_CHECKING:
     import torch
 
 _WEIGHT, _BIAS = "v_head.summary.weight", "v_head.summary.bias"
+_PROBLEM, _LINES = 0, 1
 
 
 class SkyworkFormat(PRMFormat):
@@ -65,26 +67,29 @@ class SkyworkFormat(PRMFormat):
         """The value head, and the language model's, which is kept and not used."""
         return frozenset({_WEIGHT, _BIAS, "lm_head.weight"})
 
-    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        bos = str(self.checkpoint.tokenizer.bos_token)
-        parts = [self._encoder.encode([bos, Content(problem), "\n"]).ids]
+    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+        sections: list[Section] = [(_PROBLEM, problem)]
         rest = ""
         for step in steps:
             text = rest + step
             # To the end of the last line with text; a step that was cut inside a line ends it.
             body, _, rest = _cut_line(text, len(text.rstrip()))
             if body.strip():
-                parts.append(self._lines(body))
+                sections.append((_LINES, body))
             else:
                 rest = text
-        return parts
+        return sections
 
-    def _lines(self, text: str) -> tuple[int, ...]:
+    def _encode_section(self, section: Section) -> Parts:
+        kind, text = section[0], str(section[1])
+        if kind == _PROBLEM:
+            bos = str(self.checkpoint.tokenizer.bos_token)
+            return [self._encoder.encode([bos, Content(text), "\n"]).ids]
         ids: list[int] = []
         for line in text.split("\n"):
             ids += self._encoder.encode([Content(line)]).ids
             ids.append(self.tag_id)
-        return tuple(ids)
+        return [tuple(ids)]
 
 
 def _cut_line(text: str, start: int) -> tuple[str, str, str]:

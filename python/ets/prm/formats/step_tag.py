@@ -6,6 +6,7 @@ from ets.content import Content, ContentEncoder, Piece, Tag, text_of
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
+from ets.prm.formats.kept_parts import Parts, Section
 
 STEP_TAG = "ки"
 
@@ -16,6 +17,9 @@ class StepTagFormat(PRMFormat):
     Without the space in front of it the tag is another token, which the model was never asked at.
     The text is encoded as a whole, with what the tokenizer puts in front of it. Where a problem or
     a step writes the tag, it is encoded as its two letters.
+
+    Where no token of the vocabulary reaches over a line break, as in all of Llama 2's and Mistral's
+    kind, the text is cut in front of the steps' and each step encoded once.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, after_problem: str) -> None:
@@ -36,20 +40,41 @@ class StepTagFormat(PRMFormat):
         """What the model reads."""
         return text_of(self._pieces(problem, steps)[0])
 
+    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+        if not self._encoder.line_breaks_cut:
+            return [(1, problem, *steps)]
+        later = ((number, step) for number, step in enumerate(steps[1:], 2))
+        return [(1, problem, steps[0]), *later]
+
+    def _encode_section(self, section: Section) -> Parts | None:
+        first, *texts = section
+        if first == 1:
+            problem, *steps = map(str, texts)
+            if len(steps) > 1:  # the whole
+                return self._encode_whole(problem, steps)
+            pieces, cuts = self._pieces(problem, steps)
+            encoded = self._encoder.encode_apart(pieces, special_tokens=True)
+            return None if encoded is None else encoded.parts(cuts)
+        encoded = self._encoder.encode_apart(self._step(int(first), str(texts[0])), behind="\n")
+        return None if encoded is None else [encoded.ids]
+
+    def _encode_whole(self, problem: str, steps: list[str]) -> Parts:
+        pieces, cuts = self._pieces(problem, steps)
+        return self._encoder.encode(pieces, special_tokens=True).parts(cuts)
+
     def _pieces(self, problem: str, steps: list[str]) -> tuple[list[Piece], list[int]]:
         pieces: list[Piece] = [Content(problem), self._after_problem]
         cuts = [len(text_of(pieces))]
         for number, step in enumerate(steps, 1):
-            said = step.removesuffix(STEP_TAG).rstrip()  # which a policy may have written
-            label = f"Step {number}:"
-            added: list[Piece] = ["\n" if number > 1 else ""]
-            if not said.startswith(label):
-                added.append(f"{label} ")
-            added += [Content(said), Tag(f" {STEP_TAG}", self.tag_id)]
+            added = self._step(number, step)
             pieces += added
             cuts.append(cuts[-1] + len(text_of(added)))
         return pieces, cuts
 
-    def _encode(self, problem: str, steps: list[str]) -> list[tuple[int, ...]]:
-        pieces, cuts = self._pieces(problem, steps)
-        return self._encoder.encode(pieces, special_tokens=True).parts(cuts)
+    def _step(self, number: int, step: str) -> list[Piece]:
+        said = step.removesuffix(STEP_TAG).rstrip()  # which a policy may have written
+        label = f"Step {number}:"
+        pieces: list[Piece] = ["\n" if number > 1 else ""]
+        if not said.startswith(label):
+            pieces.append(f"{label} ")
+        return [*pieces, Content(said), Tag(f" {STEP_TAG}", self.tag_id)]
