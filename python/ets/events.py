@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, overload
 
 
@@ -87,9 +87,14 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 
+def values(record: Event | KVStep) -> dict[str, Any]:
+    """The fields of a record as they are: `asdict` would copy every number of every column."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
 def event_to_dict(event: Event) -> dict[str, Any]:
     """An event as JSON-able values, its kind under `kind`."""
-    return {"kind": event.kind, **asdict(event)}
+    return {"kind": event.kind, **values(event)}
 
 
 def event_from_dict(data: dict[str, Any]) -> Event:

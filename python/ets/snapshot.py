@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Tree
-from ets.checks import integer
+from ets.checks import integer, shown
 from ets.errors import InputError
-from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict
+from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict, values
+from ets.frontier import Frontier
 from ets.nodes import Nodes
 from ets.pending import Child, Pending
 from ets.seeds import child_seed, root_seed
@@ -87,7 +87,7 @@ def save(search: TreeSearch) -> dict[str, Any]:
         ],
         "candidates": [[node, _pack(search._embeddings.get(node))] for node in search._candidates],
         "events": [event_to_dict(event) for event in search.events],
-        "kv": [asdict(step) for step in search.kv],
+        "kv": [values(step) for step in search.kv],
     }
 
 
@@ -132,9 +132,9 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     for parent, index, tokens, reward, finished, cut, text in rows:
         if not 0 <= parent < len(nodes):
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
-        search.tree.add(parent, tokens)
         seed = child_seed(nodes.seed[parent], index)
         nodes.add(parent, index, seed, tokens, reward, finished, cut, text)
+    search.tree.extend(_int64("parent", nodes.parent[1:]), _int64("tokens", nodes.tokens[1:]))
     nodes.cluster = list(columns["cluster"])
     nodes.fate = list(columns["fate"])
     nodes.requested = list(data["requested"])
@@ -161,6 +161,9 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
         )
     pending.take(told)
     search._candidates = [node for node, _ in data["candidates"]]
+    # Of the candidates, or of those that are continued; each once, though it may be asked again.
+    growing = dict.fromkeys([*search._candidates, *(ask.node for ask in pending.asks)])
+    search._frontier = Frontier(search.tree, list(growing))
     vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
     search._embeddings = {node: v for node, v in vectors.items() if v is not None}
     return search
@@ -177,6 +180,13 @@ def _with_cuts(data: dict[str, Any]) -> dict[str, Any]:
         "nodes": {**nodes, "cut": [None] * len(nodes.get("parent", ()))},
         "told": [{**child, "cut": None} for child in told],
     }
+
+
+def _int64(name: str, column: list[int]) -> NDArray[np.int64]:
+    for value in column:
+        if type(value) is not int:  # numpy would make one of it
+            raise InputError(f"{name} of a node must be an integer, got {shown(value)}")
+    return np.array(column, dtype=np.int64)
 
 
 def _pack(vector: NDArray[np.float32] | None) -> str | None:

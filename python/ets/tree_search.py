@@ -16,6 +16,7 @@ from ets.checks import check_text, checked_count, integer, iterated, shown
 from ets.decide import check_kv_budget, check_strategy, decide
 from ets.errors import InputError
 from ets.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
+from ets.frontier import Frontier
 from ets.nodes import Nodes
 from ets.pending import Ask, Child, Key, Pending, check_comparable
 from ets.seeds import root_seed
@@ -92,6 +93,7 @@ class TreeSearch:
         in it), or what `stop` was given."""
         self._pending = Pending()
         self._candidates: list[int] = [0]
+        self._frontier = Frontier(self.tree, self._candidates)  # of the last candidates that were
         self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
         self._decide()
 
@@ -305,6 +307,11 @@ class TreeSearch:
                 self._embeddings[node] = child.embedding
         new = range(start, len(nodes))
         nodes.levels.append(new)
+        self._frontier = self._frontier.grow(
+            self._candidates,
+            [nodes.parent[node] for node in self._candidates],
+            [nodes.tokens[node] for node in self._candidates],
+        )
         self.events.append(
             Scored(
                 step,
@@ -338,7 +345,7 @@ class TreeSearch:
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
             kv_budget=self.kv_budget,
         )
-        outcome = decide(self.strategy, view)
+        outcome = decide(self.strategy, view, self._frontier)
         # Nothing below raises: from here on the decision is taken.
         self.kv.steps.append(outcome.kv)
         self.timings.append(outcome.timing)
