@@ -23,9 +23,7 @@ class Frontier:
         """Of distinct `nodes` of `tree`; `InputError` for others."""
         self._start(nodes, *tree.contracted(np.array(nodes, dtype=np.int64)))
 
-    def grow(
-        self, nodes: Sequence[int], parents: Sequence[int], tokens: Sequence[int]
-    ) -> Frontier:
+    def grow(self, nodes: Sequence[int], parents: Sequence[int], tokens: Sequence[int]) -> Frontier:
         """The frontier of `nodes`, [n], each a new child of one of this one's nodes."""
         above = np.array([self._places[parent] for parent in parents], dtype=np.int64)
         ids = self._tree.extend(above, np.array(tokens, dtype=np.int64))

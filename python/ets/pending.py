@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ets.checks import integer
 from ets.errors import InputError
+from ets.pickled import Pickled
 from ets.seeds import child_seed
 from ets.trajectory import Limit
 
@@ -31,7 +32,7 @@ class Ask(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Child:
+class Child(Pickled):
     """One continuation: a step that the policy wrote and the PRM scored."""
 
     parent: int

@@ -102,8 +102,8 @@ def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSe
             f"version of the saved TreeSearch must be {VERSION}, got {data.get('version')!r}: "
             "it was saved by another version of ets"
         )
-    _same_keys("the saved TreeSearch", data, _FIELDS)
-    _same_keys("nodes", data["nodes"], _COLUMNS)
+    same_keys("the saved TreeSearch", data, _FIELDS)
+    same_keys("nodes", data["nodes"], _COLUMNS)
     for name in ("prompt_tokens", "seed", "max_tokens", "max_depth", "remaining"):
         integer(name, data[name], None)
     try:
@@ -155,7 +155,7 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
         pending.want(node, nodes.seed[node], first, count)
     told = {}
     for saved in data["told"]:
-        _same_keys("told", saved, _CHILD)
+        same_keys("told", saved, _CHILD)
         told[saved["parent"], saved["index"]] = Child(
             **{**saved, "embedding": _unpack(saved["embedding"])}
         )
@@ -202,7 +202,8 @@ def _unpack(packed: str | None) -> NDArray[np.float32] | None:
     return vector
 
 
-def _same_keys(what: str, data: Any, keys: tuple[str, ...]) -> None:
+def same_keys(what: str, data: Any, keys: tuple[str, ...]) -> None:
+    """Refuse what is no mapping with just these keys, with `InputError`."""
     if not isinstance(data, dict):
         raise InputError(f"{what} must be a mapping, got {type(data).__name__}")
     if unknown := sorted(data.keys() - set(keys)):

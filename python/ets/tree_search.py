@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from functools import partial
@@ -220,6 +221,16 @@ class TreeSearch:
             raise InputError(f"not a saved TreeSearch: no JSON ({error})") from error
         return cls.from_dict(data, strategy=strategy)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self._state(self.strategy))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TreeSearch:
+        # Its own columns are made anew anyway; only a strategy can hold what must be copied.
+        return _restored(type(self), self._state(copy.deepcopy(self.strategy, memo)))
+
+    def _state(self, strategy: Strategy) -> dict[str, Any]:
+        return {"saved": self.to_dict(), "strategy": strategy, "timings": list(self.timings)}
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeSearch) and self.to_dict() == other.to_dict()
 
@@ -372,6 +383,21 @@ class TreeSearch:
         self._pending = Pending()
         self.end = reason
         self.events.append(Ended(self.depth, reason))
+
+
+def _restored(*state: Any) -> TreeSearch:
+    """What `TreeSearch.__reduce__` described; `InputError` for anything else."""
+    kind, found = state if len(state) == 2 else (None, None)
+    if not isinstance(kind, type) or not issubclass(kind, TreeSearch):
+        raise InputError(f"not a pickled TreeSearch, got {shown(state)}")
+    snapshot.same_keys("the pickled TreeSearch", found, ("saved", "strategy", "timings"))
+    check_strategy(found["strategy"])
+    timings = found["timings"]
+    if not isinstance(timings, list) or not all(isinstance(t, Timing) for t in timings):
+        raise InputError(f"timings of the pickled TreeSearch must be a list, got {shown(timings)}")
+    search = snapshot.load(kind, found["saved"], found["strategy"])
+    search.timings = timings
+    return search
 
 
 __all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]

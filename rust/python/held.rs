@@ -6,8 +6,7 @@ use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::args::vector;
-use super::tree::Tree;
+use super::tree::{Tree, copied};
 use super::{fork, pickling};
 use crate::tree;
 
@@ -29,10 +28,9 @@ impl Held {
     /// leaves is int64[n], node ids. Linear in the nodes that were not held before. Raises
     /// InputError, and holds nothing more, where a leaf is not a node.
     fn add(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let leaves = vector("leaves", leaves)?;
-        let leaves = leaves.entries()?;
+        let leaves = copied("leaves", leaves)?;
         // The tree's lock comes first, everywhere.
-        let new = self.tree.get().with(py, |tree, _| self.lock().hold_all(tree, leaves))?;
+        let new = self.tree.get().with(py, |tree, _| self.lock().hold_all(tree, &leaves))?;
         Ok(new)
     }
 

@@ -5,10 +5,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::InputError;
-use super::args::{choice, float, int, unsigned, vector};
+use super::args::{choice, float, int, unsigned};
 use super::held::Held;
 use super::selection::Selection;
-use super::tree::Tree;
+use super::tree::{Tree, copied};
 use crate::prune;
 use crate::tree;
 
@@ -31,8 +31,7 @@ pub(super) fn reduced<'py>(
 pub(super) fn restore_tree(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
     read("Tree", state, |[prompt, parents, tokens]| {
         let mut tree = tree::Tree::new(int("prompt_tokens", &prompt)?)?;
-        let (parents, tokens) = (vector("parents", &parents)?, vector("tokens", &tokens)?);
-        tree.extend(parents.entries()?, tokens.entries()?)?;
+        tree.extend(&copied("parents", &parents)?, &copied("tokens", &tokens)?)?;
         Ok(Tree::wrap(tree))
     })
 }
@@ -110,18 +109,19 @@ fn read<'py, const N: usize, R>(
     state: &Bound<'py, PyTuple>,
     make: impl FnOnce([Bound<'py, PyAny>; N]) -> PyResult<R>,
 ) -> PyResult<R> {
-    let made = state.get_item(0).and_then(|version| int("version", &version)).and_then(|version| {
-        if version != VERSION {
-            let message = format!("version is {version}: it must be {VERSION}");
-            return Err(InputError::new_err(message));
-        }
-        let fields: Vec<_> = state.iter().skip(1).collect();
-        let wrong = |fields: Vec<_>| {
-            InputError::new_err(format!("it has {} fields: it must have {N}", fields.len()))
-        };
-        make(fields.try_into().map_err(wrong)?)
-    });
-    made.map_err(|error| {
+    let result =
+        state.get_item(0).and_then(|version| int("version", &version)).and_then(|version| {
+            if version != VERSION {
+                let message = format!("version is {version}: it must be {VERSION}");
+                return Err(InputError::new_err(message));
+            }
+            let fields: Vec<_> = state.iter().skip(1).collect();
+            let wrong = |fields: Vec<_>| {
+                InputError::new_err(format!("it has {} fields: it must have {N}", fields.len()))
+            };
+            make(fields.try_into().map_err(wrong)?)
+        });
+    result.map_err(|error| {
         let why = error.value(state.py());
         InputError::new_err(format!("not a pickled {what} of this version of ets: {why}"))
     })

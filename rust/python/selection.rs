@@ -97,6 +97,7 @@ impl Selection {
     }
 
     /// Whether all but stats, which holds a time, is equal.
+    #[expect(clippy::float_cmp, reason = "a copy is equal to the bit")]
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, Self>) -> PyResult<bool> {
         let other = other.get();
         Ok(self.objective == other.objective
@@ -110,8 +111,8 @@ impl Selection {
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let Self { keep, objective, bound, optimal, nodes_kept, tokens_kept, .. } = self;
         let (version, stats) = (pickling::VERSION, self.stats(py)?);
-        let state = (version, keep, objective, bound, optimal, nodes_kept, tokens_kept, stats);
-        pickling::reduced(py, "_restore_selection", state)
+        let fields = (version, keep, objective, bound, optimal, nodes_kept, tokens_kept, stats);
+        pickling::reduced(py, "_restore_selection", fields)
     }
 
     fn __repr__(&self) -> String {

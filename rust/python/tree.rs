@@ -95,10 +95,9 @@ impl Tree {
         parents: &Bound<'py, PyAny>,
         tokens: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let (parents, tokens) = (vector("parents", parents)?, vector("tokens", tokens)?);
-        let (parents, tokens) = (parents.entries()?, tokens.entries()?);
+        let (parents, tokens) = (copied("parents", parents)?, copied("tokens", tokens)?);
         let ids = self.with(py, |tree, _| {
-            let ids = tree.extend(parents, tokens)?;
+            let ids = tree.extend(&parents, &tokens)?;
             Ok::<_, Error>(ids.map(i64::from).collect::<Vec<_>>())
         })?;
         Ok(ids.into_pyarray(py))
@@ -148,9 +147,8 @@ impl Tree {
     /// leaves is int64[n], node ids; shared prefixes count once, the prompt once. Linear in the
     /// nodes touched. Raises InputError where a leaf is not a node.
     fn kv_tokens(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let leaves = vector("leaves", leaves)?;
-        let leaves = leaves.entries()?;
-        Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, leaves))?)
+        let leaves = copied("leaves", leaves)?;
+        Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, &leaves))?)
     }
 
     /// Start a running sum of the tokens on the leaves' root paths, to which leaves can be added.
@@ -173,9 +171,8 @@ impl Tree {
         py: Python<'py>,
         leaves: &Bound<'py, PyAny>,
     ) -> PyResult<(Self, Bound<'py, PyArray1<i64>>)> {
-        let leaves = vector("leaves", leaves)?;
-        let leaves = leaves.entries()?;
-        let (tree, places) = self.with(py, |tree, marks| tree.contracted_with(marks, leaves))?;
+        let leaves = copied("leaves", leaves)?;
+        let (tree, places) = self.with(py, |tree, marks| tree.contracted_with(marks, &leaves))?;
         Ok((Self::wrap(tree), places.into_pyarray(py)))
     }
 
@@ -203,12 +200,11 @@ impl Tree {
         solver: Option<&Bound<'py, PyAny>>,
         time_limit: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Selection> {
-        let (leaves, weights) = (vector("leaves", leaves)?, vector("weights", weights)?);
+        let (leaves, weights) = (copied("leaves", leaves)?, vector("weights", weights)?);
         let clusters = maybe_vector("clusters", clusters)?;
         let options = [("uniform", false), ("tokens", true)];
         let by_tokens =
             node_cost.map_or(Ok(false), |object| choice("node_cost", object, &options))?;
-        let given = leaves.entries()?;
         let request = Request {
             clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
             lambda_b: float("lambda_b", lambda_b)?,
@@ -221,7 +217,7 @@ impl Tree {
         // The lock covers only the copying; other threads may grow the tree during the solve.
         let part = self.with(py, |tree, marks| {
             let mut part = Part::default();
-            tree.part_above_with(marks, &mut part, given).map(|()| part)
+            tree.part_above_with(marks, &mut part, &leaves).map(|()| part)
         })?;
         let selection = py.detach(|| {
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
@@ -252,6 +248,11 @@ impl Tree {
         let (nodes, prompt) = self.with(py, |tree, _| (tree.len(), tree.tokens()[0]));
         format!("Tree(nodes={nodes}, prompt_tokens={prompt})")
     }
+}
+
+/// Copies a vector, so that what is checked is what is used, whoever writes to the array meanwhile.
+pub(super) fn copied(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    Ok(vector(name, object)?.entries()?.to_vec())
 }
 
 /// Lists the parents of all nodes but the root.
