@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
@@ -28,12 +38,8 @@ class Pickled:
     __slots__ = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made: Any = self
-        return restored, (
-            type(self),
-            VERSION,
-            {f.name: getattr(self, f.name) for f in fields(made)},
-        )
+        names = [field.name for field in fields(cast(Any, self))]
+        return restored, (type(self), VERSION, {name: getattr(self, name) for name in names})
 
 
 class Record(Pickled):

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Tree
-from ets.checks import integer, shown
+from ets.checks import integer
 from ets.errors import InputError
 from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict, values
 from ets.frontier import Frontier
 from ets.nodes import Nodes
 from ets.pending import Child, Pending
+from ets.saved_columns import CHECKED, check_columns, check_whole
 from ets.seeds import child_seed, root_seed
 from ets.strategy import strategy_from_dict, strategy_to_dict
 
@@ -127,6 +128,8 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.tree = Tree(search.prompt_tokens)
     search.nodes = nodes = Nodes(search.prompt_tokens, root_seed(search.seed))
     columns = data["nodes"]
+    check_columns("nodes", columns)
+    check_whole("requested", data["requested"], 0)
     rows = zip(*(columns[name] for name in _COLUMNS[:7]), strict=True)
     next(rows)  # the root is there already
     for parent, index, tokens, reward, finished, cut, text in rows:
@@ -134,7 +137,9 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
         seed = child_seed(nodes.seed[parent], index)
         nodes.add(parent, index, seed, tokens, reward, finished, cut, text)
-    search.tree.extend(_int64("parent", nodes.parent[1:]), _int64("tokens", nodes.tokens[1:]))
+    search.tree.extend(
+        np.array(nodes.parent[1:], dtype=np.int64), np.array(nodes.tokens[1:], dtype=np.int64)
+    )
     nodes.cluster = list(columns["cluster"])
     nodes.fate = list(columns["fate"])
     nodes.requested = list(data["requested"])
@@ -146,16 +151,27 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     for size in data["levels"]:
         nodes.levels.append(range(start, start + size))
         start += size
+    if nodes.depth != [depth for depth, level in enumerate(nodes.levels) for _ in level]:
+        raise InputError("levels must be the nodes at each depth, and depths must not descend")
+    check_whole("node of completed", [node for node, _ in data["completed"]], 0)
     search.trajectories = [search.trajectory(node, cut) for node, cut in data["completed"]]
     search.events = [event_from_dict(event) for event in data["events"]]
     search.kv = KVRecord([KVStep(**step) for step in data["kv"]])
     search.timings = []
     search._pending = pending = Pending()
     for node, first, count in data["asks"]:
+        check_whole("asks", [node, first, count], 0)
+        if first + count > nodes.requested[node]:
+            raise InputError(
+                f"asks of node {node} must be among its {nodes.requested[node]} continuations, "
+                f"got {count} from {first} on"
+            )
         pending.want(node, nodes.seed[node], first, count)
     told = {}
     for saved in data["told"]:
         same_keys("told", saved, _CHILD)
+    check_columns("told", {name: [saved[name] for saved in data["told"]] for name in CHECKED})
+    for saved in data["told"]:
         told[saved["parent"], saved["index"]] = Child(
             **{**saved, "embedding": _unpack(saved["embedding"])}
         )
@@ -180,13 +196,6 @@ def _with_cuts(data: dict[str, Any]) -> dict[str, Any]:
         "nodes": {**nodes, "cut": [None] * len(nodes.get("parent", ()))},
         "told": [{**child, "cut": None} for child in told],
     }
-
-
-def _int64(name: str, column: list[int]) -> NDArray[np.int64]:
-    for value in column:
-        if type(value) is not int:  # numpy would make one of it
-            raise InputError(f"{name} of a node must be an integer, got {shown(value)}")
-    return np.array(column, dtype=np.int64)
 
 
 def _pack(vector: NDArray[np.float32] | None) -> str | None:

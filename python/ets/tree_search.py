@@ -387,9 +387,10 @@ class TreeSearch:
 
 def _restored(*state: Any) -> TreeSearch:
     """What `TreeSearch.__reduce__` described; `InputError` for anything else."""
-    kind, found = state if len(state) == 2 else (None, None)
+    kind = state[0] if len(state) == 2 else None
     if not isinstance(kind, type) or not issubclass(kind, TreeSearch):
         raise InputError(f"not a pickled TreeSearch, got {shown(state)}")
+    found = state[1]
     snapshot.same_keys("the pickled TreeSearch", found, ("saved", "strategy", "timings"))
     check_strategy(found["strategy"])
     timings = found["timings"]
