@@ -10,6 +10,9 @@ __all__ = [
     "Selection",
     "SolverError",
     "Tree",
+    "_restore_held",
+    "_restore_selection",
+    "_restore_tree",
     "beam_weights",
     "cluster_steps",
     "dora_weights",
@@ -135,3 +138,8 @@ class Held:
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
     def __reduce__(self) -> tuple[Any, ...]: ...
+
+# What pickles call: a version, and what `__reduce__` put behind it.
+def _restore_tree(*state: Any) -> Tree: ...
+def _restore_held(*state: Any) -> Held: ...
+def _restore_selection(*state: Any) -> Selection: ...
