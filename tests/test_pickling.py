@@ -233,7 +233,7 @@ def nodes_of(found: ets.SearchResult) -> int:
     return len(found.tree.tree)
 
 
-# -- what must not be pickled ------------------------------------------------------------------------
+# -- what must not be pickled ----------------------------------------------------------------------
 
 
 def test_what_must_not_be_pickled_says_what_to_pickle_instead() -> None:
