@@ -7,7 +7,10 @@
 
 mod allocate;
 mod args;
+mod fork;
 mod generate;
+mod held;
+mod pickling;
 mod selection;
 mod tree;
 
@@ -52,12 +55,21 @@ mod _core {
     #[pymodule_export]
     use super::generate::generate_instance;
     #[pymodule_export]
+    use super::held::Held;
+    #[pymodule_export]
+    use super::pickling::{restore_held, restore_selection, restore_tree};
+    #[pymodule_export]
     use super::selection::{Selection, select_leaves};
     #[pymodule_export]
-    use super::tree::{Held, Tree};
+    use super::tree::Tree;
     #[pymodule_export]
     use super::{InputError, SolverError};
     use crate::cluster;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::fork::register(module)
+    }
 
     /// Group rows whose directions are close.
     ///

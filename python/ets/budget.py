@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ets.checks import check_int, check_number
+from ets.pickled import Pickled
 
 Spent = Literal["token_budget", "time_budget", "prm_budget"]
 """What `SearchResult.end` says of a search that a budget ended."""
@@ -14,7 +15,7 @@ _MOST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class Budget(Pickled):
     """What one search may spend; at the first limit it ends, with its best answer so far.
 
     Tokens and PRM calls are counted in the order in which continuations were asked for, best leaf

@@ -12,6 +12,7 @@ from ets._core import Selection, rebase_weights
 from ets.checks import integer, shown
 from ets.errors import InputError
 from ets.events import KVStep, Pruned, Timing
+from ets.frontier import Frontier
 from ets.view import Decision, Strategy, View
 
 
@@ -52,8 +53,8 @@ class Outcome:
     timing: Timing
 
 
-def decide(strategy: Strategy, view: View) -> Outcome:
-    """Let the strategy choose, and change nothing.
+def decide(strategy: Strategy, view: View, frontier: Frontier) -> Outcome:
+    """Let the strategy choose, and change nothing. `frontier` is that of the view's candidates.
 
     Raises what the strategy raises, and `InputError` for a decision that makes no sense or that
     exceeds the KV budget.
@@ -63,7 +64,7 @@ def decide(strategy: Strategy, view: View) -> Outcome:
     took = (perf_counter_ns() - start) / 1e3
     if not isinstance(decision, Decision):
         raise InputError(f"the strategy's decide must return a Decision, got {shown(decision)}")
-    ids, tree = view.nodes, view.tree
+    ids = view.nodes
     order, counts = _check_decision(decision, len(ids))
     kept = np.zeros(len(ids), dtype=np.bool_)
     kept[order[counts > 0]] = True
@@ -79,9 +80,9 @@ def decide(strategy: Strategy, view: View) -> Outcome:
         width=view.width,
         candidates=len(ids),
         kept=int(kept.sum()),
-        kv_before=tree.kv_tokens(ids),
-        kv_after=tree.kv_tokens(ids[kept]),
-        kv_rebase=tree.kv_tokens(ids[rebase > 0]),
+        kv_before=frontier.kv_tokens(np.ones(len(ids), dtype=np.bool_)),
+        kv_after=frontier.kv_tokens(kept),
+        kv_rebase=frontier.kv_tokens(rebase > 0),
         kv_budget=view.kv_budget,
     )
     if view.kv_budget is not None and kv.kv_after > view.kv_budget:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, overload
+
+from ets.pickled import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(Record):
     """Continuations were asked for."""
 
     kind: ClassVar[str] = "expanded"
@@ -21,7 +23,7 @@ class Expanded:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Record):
     """All children of a step are in, and are nodes now."""
 
     kind: ClassVar[str] = "scored"
@@ -38,7 +40,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Record):
     """A trajectory is complete."""
 
     kind: ClassVar[str] = "finished"
@@ -50,7 +52,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(Record):
     """A selection was made."""
 
     kind: ClassVar[str] = "pruned"
@@ -71,7 +73,7 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Record):
     """The search is over."""
 
     kind: ClassVar[str] = "ended"
@@ -87,9 +89,14 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 
+def values(record: Event | KVStep) -> dict[str, Any]:
+    """The fields of a record as they are: `asdict` would copy every number of every column."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
 def event_to_dict(event: Event) -> dict[str, Any]:
     """An event as JSON-able values, its kind under `kind`."""
-    return {"kind": event.kind, **asdict(event)}
+    return {"kind": event.kind, **values(event)}
 
 
 def event_from_dict(data: dict[str, Any]) -> Event:
@@ -100,7 +107,7 @@ def event_from_dict(data: dict[str, Any]) -> Event:
 
 
 @dataclass(frozen=True, slots=True)
-class KVStep:
+class KVStep(Record):
     """The KV cache at one selection, in tokens; shared prefixes and the prompt count once."""
 
     depth: int
@@ -121,7 +128,7 @@ class KVStep:
 
 
 @dataclass(frozen=True, slots=True)
-class KVTotals:
+class KVTotals(Record):
     """One of the three figures over all steps, in tokens; zeros for a search of no step."""
 
     sum: int
@@ -130,7 +137,7 @@ class KVTotals:
 
 
 @dataclass(slots=True)
-class KVRecord(Sequence[KVStep]):
+class KVRecord(Record, Sequence[KVStep]):
     """The KV record of a search: one `KVStep` a selection, the totals over them."""
 
     steps: list[KVStep] = field(default_factory=list)
@@ -165,7 +172,7 @@ class KVRecord(Sequence[KVStep]):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Record):
     """Wall time of one selection, in microseconds. Kept apart: it differs from run to run."""
 
     depth: int

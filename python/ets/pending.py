@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ets.checks import integer
 from ets.errors import InputError
+from ets.pickled import Pickled
 from ets.seeds import child_seed
 from ets.trajectory import Limit
 
@@ -31,7 +32,7 @@ class Ask(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Child:
+class Child(Pickled):
     """One continuation: a step that the policy wrote and the PRM scored."""
 
     parent: int
@@ -53,24 +54,23 @@ class Child:
 class Pending:
     """The asks of one step, what of them is untold, and the children that were told."""
 
-    __slots__ = ("_untold", "asks", "told")
+    __slots__ = ("_untold", "asks", "missing", "told")
 
     def __init__(self) -> None:
         self.asks: list[Ask] = []
         """All of the step, in order."""
         self.told: dict[Key, Child] = {}
+        self.missing = 0
+        """Continuations not told yet; counted, since each of them may be told by itself."""
         self._untold: dict[int, dict[int, None]] = {}  # node -> indices, ascending
-
-    @property
-    def missing(self) -> int:
-        """Continuations not told yet."""
-        return sum(map(len, self._untold.values()))
 
     def want(self, node: int, seed: int, first: int, count: int) -> None:
         """Ask for the continuations `first` to `first + count - 1` of a node with seed `seed`."""
         indices = tuple(range(first, first + count))
         self.asks.append(Ask(node, count, tuple(child_seed(seed, i) for i in indices), indices))
-        self._untold.setdefault(node, {}).update(dict.fromkeys(indices))
+        untold = self._untold.setdefault(node, {})
+        self.missing += len(indices) - len(untold.keys() & indices)
+        untold.update(dict.fromkeys(indices))
 
     def still_wanted(self) -> list[Ask]:
         """The asks, less what was told."""
@@ -106,6 +106,7 @@ class Pending:
         """Count checked children as told."""
         for (parent, index), child in accepted.items():
             del self._untold[parent][index]
+            self.missing -= 1
             self.told[parent, index] = child
 
     def in_order(self) -> list[tuple[int, int, int, Child]]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ets.answer import Vote
 from ets.events import KVRecord
+from ets.pickled import Record
 from ets.shortfall import shortfall
 from ets.trajectory import Cut
 from ets.tree_search import TreeSearch
@@ -16,7 +17,7 @@ from ets.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class Solution(Record):
     """A completed trajectory: its text, its answer and its vote."""
 
     node: int
@@ -36,7 +37,7 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchResult(Record):
     """The outcome of searching one problem."""
 
     problem: str
@@ -117,7 +118,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Record):
     """The last event of a stream: the votes are counted."""
 
     kind: ClassVar[str] = "answer"

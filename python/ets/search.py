@@ -42,6 +42,7 @@ from ets.kv_space import HasKVSpace
 from ets.limits import Limits, PRMThinking, thinking_of
 from ets.loop_thread import Stream
 from ets.memory import Engine, with_shares
+from ets.pickled import Unpicklable
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.problem_stream import ProblemStream
@@ -55,7 +56,7 @@ from ets.tree_search import Event, TreeSearch
 E = TypeVar("E", Policy, PRM, Embedder)
 
 
-class Search:
+class Search(Unpicklable):
     """Tree search with a policy, a PRM and a strategy.
 
     Parameters
@@ -112,6 +113,10 @@ class Search:
     refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
     that is an `EngineError`, as is anything it raises that is no `Exception`.
     """
+
+    _pickle_instead = (
+        "its results can, and a Search is made from the same arguments in each process"
+    )
 
     def __init__(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +11,11 @@ from numpy.typing import NDArray
 from ets._core import Tree
 from ets.checks import integer
 from ets.errors import InputError
-from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict
+from ets.events import KVRecord, KVStep, event_from_dict, event_to_dict, values
+from ets.frontier import Frontier
 from ets.nodes import Nodes
 from ets.pending import Child, Pending
+from ets.saved_columns import CHECKED, check_columns, check_whole
 from ets.seeds import child_seed, root_seed
 from ets.strategy import strategy_from_dict, strategy_to_dict
 
@@ -87,7 +88,7 @@ def save(search: TreeSearch) -> dict[str, Any]:
         ],
         "candidates": [[node, _pack(search._embeddings.get(node))] for node in search._candidates],
         "events": [event_to_dict(event) for event in search.events],
-        "kv": [asdict(step) for step in search.kv],
+        "kv": [values(step) for step in search.kv],
     }
 
 
@@ -102,8 +103,8 @@ def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSe
             f"version of the saved TreeSearch must be {VERSION}, got {data.get('version')!r}: "
             "it was saved by another version of ets"
         )
-    _same_keys("the saved TreeSearch", data, _FIELDS)
-    _same_keys("nodes", data["nodes"], _COLUMNS)
+    same_keys("the saved TreeSearch", data, _FIELDS)
+    same_keys("nodes", data["nodes"], _COLUMNS)
     for name in ("prompt_tokens", "seed", "max_tokens", "max_depth", "remaining"):
         integer(name, data[name], None)
     try:
@@ -127,14 +128,18 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.tree = Tree(search.prompt_tokens)
     search.nodes = nodes = Nodes(search.prompt_tokens, root_seed(search.seed))
     columns = data["nodes"]
+    check_columns("nodes", columns)
+    check_whole("requested", data["requested"], 0)
     rows = zip(*(columns[name] for name in _COLUMNS[:7]), strict=True)
     next(rows)  # the root is there already
     for parent, index, tokens, reward, finished, cut, text in rows:
         if not 0 <= parent < len(nodes):
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
-        search.tree.add(parent, tokens)
         seed = child_seed(nodes.seed[parent], index)
         nodes.add(parent, index, seed, tokens, reward, finished, cut, text)
+    search.tree.extend(
+        np.array(nodes.parent[1:], dtype=np.int64), np.array(nodes.tokens[1:], dtype=np.int64)
+    )
     nodes.cluster = list(columns["cluster"])
     nodes.fate = list(columns["fate"])
     nodes.requested = list(data["requested"])
@@ -146,21 +151,35 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     for size in data["levels"]:
         nodes.levels.append(range(start, start + size))
         start += size
+    if nodes.depth != [depth for depth, level in enumerate(nodes.levels) for _ in level]:
+        raise InputError("levels must be the nodes at each depth, and depths must not descend")
+    check_whole("node of completed", [node for node, _ in data["completed"]], 0)
     search.trajectories = [search.trajectory(node, cut) for node, cut in data["completed"]]
     search.events = [event_from_dict(event) for event in data["events"]]
     search.kv = KVRecord([KVStep(**step) for step in data["kv"]])
     search.timings = []
     search._pending = pending = Pending()
     for node, first, count in data["asks"]:
+        check_whole("asks", [node, first, count], 0)
+        if first + count > nodes.requested[node]:
+            raise InputError(
+                f"asks of node {node} must be among its {nodes.requested[node]} continuations, "
+                f"got {count} from {first} on"
+            )
         pending.want(node, nodes.seed[node], first, count)
     told = {}
     for saved in data["told"]:
-        _same_keys("told", saved, _CHILD)
+        same_keys("told", saved, _CHILD)
+    check_columns("told", {name: [saved[name] for saved in data["told"]] for name in CHECKED})
+    for saved in data["told"]:
         told[saved["parent"], saved["index"]] = Child(
             **{**saved, "embedding": _unpack(saved["embedding"])}
         )
     pending.take(told)
     search._candidates = [node for node, _ in data["candidates"]]
+    # Of the candidates, or of those that are continued; each once, though it may be asked again.
+    growing = dict.fromkeys([*search._candidates, *(ask.node for ask in pending.asks)])
+    search._frontier = Frontier(search.tree, list(growing))
     vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
     search._embeddings = {node: v for node, v in vectors.items() if v is not None}
     return search
@@ -192,7 +211,8 @@ def _unpack(packed: str | None) -> NDArray[np.float32] | None:
     return vector
 
 
-def _same_keys(what: str, data: Any, keys: tuple[str, ...]) -> None:
+def same_keys(what: str, data: Any, keys: tuple[str, ...]) -> None:
+    """Refuse what is no mapping with just these keys, with `InputError`."""
     if not isinstance(data, dict):
         raise InputError(f"{what} must be a mapping, got {type(data).__name__}")
     if unknown := sorted(data.keys() - set(keys)):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ets.pickled import Pickled
+
 Finish = Literal["step", "answer", "end", "length", "context"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Pickled):
     """One step that a policy wrote.
 
     `token_ids` are the ids exactly as sampled (the delimiter included, the end-of-sequence id not),
@@ -64,7 +66,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(Pickled):
     """A partial solution: the problem, the policy's prompt and the steps so far."""
 
     problem: str
@@ -88,7 +90,7 @@ class Prefix:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Score(Pickled):
     """A PRM's verdict on the last step of a prefix."""
 
     reward: float

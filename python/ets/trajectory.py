@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ets.pickled import Record
+
 Limit = Literal["context", "prm_context"]
 """What an engine can read: `context` the policy, `prm_context` the PRM."""
 Cut = Literal["max_tokens", "max_depth", "context", "prm_context"]
@@ -12,7 +14,7 @@ Cut = Literal["max_tokens", "max_depth", "context", "prm_context"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trajectory:
+class Trajectory(Record):
     """A completed path from the root."""
 
     node: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from functools import partial
@@ -16,6 +17,7 @@ from ets.checks import check_text, checked_count, integer, iterated, shown
 from ets.decide import check_kv_budget, check_strategy, decide
 from ets.errors import InputError
 from ets.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
+from ets.frontier import Frontier
 from ets.nodes import Nodes
 from ets.pending import Ask, Child, Key, Pending, check_comparable
 from ets.seeds import root_seed
@@ -92,6 +94,7 @@ class TreeSearch:
         in it), or what `stop` was given."""
         self._pending = Pending()
         self._candidates: list[int] = [0]
+        self._frontier = Frontier(self.tree, self._candidates)  # of the last candidates that were
         self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
         self._decide()
 
@@ -218,6 +221,16 @@ class TreeSearch:
             raise InputError(f"not a saved TreeSearch: no JSON ({error})") from error
         return cls.from_dict(data, strategy=strategy)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self._state(self.strategy))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TreeSearch:
+        # Its own columns are made anew anyway; only a strategy can hold what must be copied.
+        return _restored(type(self), self._state(copy.deepcopy(self.strategy, memo)))
+
+    def _state(self, strategy: Strategy) -> dict[str, Any]:
+        return {"saved": self.to_dict(), "strategy": strategy, "timings": list(self.timings)}
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeSearch) and self.to_dict() == other.to_dict()
 
@@ -305,6 +318,11 @@ class TreeSearch:
                 self._embeddings[node] = child.embedding
         new = range(start, len(nodes))
         nodes.levels.append(new)
+        self._frontier = self._frontier.grow(
+            self._candidates,
+            [nodes.parent[node] for node in self._candidates],
+            [nodes.tokens[node] for node in self._candidates],
+        )
         self.events.append(
             Scored(
                 step,
@@ -338,7 +356,7 @@ class TreeSearch:
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
             kv_budget=self.kv_budget,
         )
-        outcome = decide(self.strategy, view)
+        outcome = decide(self.strategy, view, self._frontier)
         # Nothing below raises: from here on the decision is taken.
         self.kv.steps.append(outcome.kv)
         self.timings.append(outcome.timing)
@@ -365,6 +383,22 @@ class TreeSearch:
         self._pending = Pending()
         self.end = reason
         self.events.append(Ended(self.depth, reason))
+
+
+def _restored(*state: Any) -> TreeSearch:
+    """What `TreeSearch.__reduce__` described; `InputError` for anything else."""
+    kind = state[0] if len(state) == 2 else None
+    if not isinstance(kind, type) or not issubclass(kind, TreeSearch):
+        raise InputError(f"not a pickled TreeSearch, got {shown(state)}")
+    found = state[1]
+    snapshot.same_keys("the pickled TreeSearch", found, ("saved", "strategy", "timings"))
+    check_strategy(found["strategy"])
+    timings = found["timings"]
+    if not isinstance(timings, list) or not all(isinstance(t, Timing) for t in timings):
+        raise InputError(f"timings of the pickled TreeSearch must be a list, got {shown(timings)}")
+    search = snapshot.load(kind, found["saved"], found["strategy"])
+    search.timings = timings
+    return search
 
 
 __all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]

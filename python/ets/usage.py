@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ets.pickled import Record
 from ets.step import Score, Step
 
 TOTALS = (
@@ -26,7 +27,7 @@ TOTALS = (
 
 
 @dataclass(slots=True)
-class StepUsage:
+class StepUsage(Record):
     """What the children of one depth asked of the engines. Token counts are sums over requests."""
 
     depth: int
@@ -87,7 +88,7 @@ class StepUsage:
 
 
 @dataclass(slots=True)
-class Usage:
+class Usage(Record):
     """What a search asked of its engines, by step; the totals are sums over the steps."""
 
     steps: list[StepUsage] = field(default_factory=list)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ets._core import Selection, Tree
 from ets.errors import InputError
 from ets.nodes import Nodes, Reward
+from ets.pickled import Pickled
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -59,7 +60,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Decision:
+class Decision(Pickled):
     """Which candidates are continued, how often, and in which order."""
 
     order: NDArray[np.int64]

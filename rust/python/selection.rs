@@ -4,9 +4,10 @@ use std::cell::RefCell;
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::args::{choice, float, int, maybe_vector, vector};
+use super::pickling;
 use crate::error::Error;
 use crate::prune::{self, Pruner, Request, Solver};
 
@@ -93,6 +94,25 @@ impl Selection {
         stats.set_item("constraints", counts.constraints)?;
         stats.set_item("microseconds", counts.microseconds)?;
         Ok(stats)
+    }
+
+    /// Whether all but stats, which holds a time, is equal.
+    #[expect(clippy::float_cmp, reason = "a copy is equal to the bit")]
+    fn __eq__(&self, py: Python<'_>, other: &Bound<'_, Self>) -> PyResult<bool> {
+        let other = other.get();
+        Ok(self.objective == other.objective
+            && self.bound == other.bound
+            && self.optimal == other.optimal
+            && self.nodes_kept == other.nodes_kept
+            && self.tokens_kept == other.tokens_kept
+            && self.keep.bind(py).to_vec()? == other.keep.bind(py).to_vec()?)
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let Self { keep, objective, bound, optimal, nodes_kept, tokens_kept, .. } = self;
+        let (version, stats) = (pickling::VERSION, self.stats(py)?);
+        let fields = (version, keep, objective, bound, optimal, nodes_kept, tokens_kept, stats);
+        pickling::reduced(py, "_restore_selection", fields)
     }
 
     fn __repr__(&self) -> String {

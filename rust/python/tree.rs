@@ -4,9 +4,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::args::{choice, float, int, maybe_vector, vector};
+use super::held::Held;
 use super::selection::{Selection, select, solver};
+use super::{fork, pickling};
 use crate::error::Error;
 use crate::prune::Request;
 use crate::tree::{self, Marks, NodeId, Part};
@@ -14,7 +17,8 @@ use crate::tree::{self, Marks, NodeId, Part};
 /// The search tree of one problem, with KV accounting.
 ///
 /// Node 0 is the root and holds the prompt's tokens; ids count up in order of creation, so parents
-/// come before children. Safe to use from several threads.
+/// come before children. Safe to use from several threads, and in the child of a fork. Pickles and
+/// copies are trees of their own; equal where parents and tokens are, and not hashable.
 ///
 /// Parameters
 /// ----------
@@ -31,14 +35,25 @@ pub(super) struct Tree {
 }
 
 impl Tree {
+    pub fn wrap(tree: tree::Tree) -> Self {
+        Self { inner: Mutex::new((tree, Marks::default())) }
+    }
+
+    /// Whether two trees are equal; only ever one of them is locked.
+    pub fn equals(&self, py: Python<'_>, other: &Self) -> bool {
+        let copy = self.with(py, |tree, _| tree.clone());
+        other.with(py, |tree, _| *tree == copy)
+    }
+
     /// Runs `work` on the tree, detached: another thread may hold the lock while it waits for the
     /// GIL, so the lock is only ever taken without it.
-    fn with<R: Send>(
+    pub fn with<R: Send>(
         &self,
         py: Python<'_>,
         work: impl FnOnce(&mut tree::Tree, &mut Marks) -> R + Send,
     ) -> R {
         py.detach(|| {
+            let _no_fork = fork::pass();
             // Each change of the tree is checked before it starts, so a panic leaves none halfway.
             let mut guard: MutexGuard<'_, (tree::Tree, Marks)> =
                 self.inner.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +68,7 @@ impl Tree {
     #[new]
     fn new(prompt_tokens: &Bound<'_, PyAny>) -> PyResult<Self> {
         let tree = tree::Tree::new(int("prompt_tokens", prompt_tokens)?)?;
-        Ok(Self { inner: Mutex::new((tree, Marks::default())) })
+        Ok(Self::wrap(tree))
     }
 
     /// Add a node below parent that holds tokens (0 to 2**32 - 1), and return its id.
@@ -80,10 +95,9 @@ impl Tree {
         parents: &Bound<'py, PyAny>,
         tokens: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let (parents, tokens) = (vector("parents", parents)?, vector("tokens", tokens)?);
-        let (parents, tokens) = (parents.entries()?, tokens.entries()?);
+        let (parents, tokens) = (copied("parents", parents)?, copied("tokens", tokens)?);
         let ids = self.with(py, |tree, _| {
-            let ids = tree.extend(parents, tokens)?;
+            let ids = tree.extend(&parents, &tokens)?;
             Ok::<_, Error>(ids.map(i64::from).collect::<Vec<_>>())
         })?;
         Ok(ids.into_pyarray(py))
@@ -133,20 +147,33 @@ impl Tree {
     /// leaves is int64[n], node ids; shared prefixes count once, the prompt once. Linear in the
     /// nodes touched. Raises InputError where a leaf is not a node.
     fn kv_tokens(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let leaves = vector("leaves", leaves)?;
-        let leaves = leaves.entries()?;
-        Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, leaves))?)
+        let leaves = copied("leaves", leaves)?;
+        Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, &leaves))?)
     }
 
     /// Start a running sum of the tokens on the leaves' root paths, to which leaves can be added.
     ///
     /// leaves is int64[n], node ids; repeats change nothing. Raises InputError where a leaf is not
     /// a node.
-    fn held(slf: Bound<'_, Self>, leaves: &Bound<'_, PyAny>) -> PyResult<Held> {
-        let py = slf.py();
-        let held = Held { tree: slf.unbind(), inner: Mutex::default() };
-        held.add(py, leaves)?;
-        Ok(held)
+    fn held(slf: &Bound<'_, Self>, leaves: &Bound<'_, PyAny>) -> PyResult<Held> {
+        Held::over(slf, leaves)
+    }
+
+    /// Make the smallest tree in which any of the leaves hold the same tokens as in this one.
+    ///
+    /// leaves is int64[n], distinct node ids. Returns that tree and the leaves' ids in it,
+    /// int64[n]. It has the leaves and the nodes where their paths part, at most 2 n; what a chain
+    /// between them holds is added to its lower end. What grows below the leaves holds as much in
+    /// either. Linear in the nodes touched. Raises InputError where a leaf is not a node or twice
+    /// the same.
+    fn contracted<'py>(
+        &self,
+        py: Python<'py>,
+        leaves: &Bound<'py, PyAny>,
+    ) -> PyResult<(Self, Bound<'py, PyArray1<i64>>)> {
+        let leaves = copied("leaves", leaves)?;
+        let (tree, places) = self.with(py, |tree, marks| tree.contracted_with(marks, &leaves))?;
+        Ok((Self::wrap(tree), places.into_pyarray(py)))
     }
 
     /// Choose the leaves of this tree that are worth their KV cache.
@@ -173,12 +200,11 @@ impl Tree {
         solver: Option<&Bound<'py, PyAny>>,
         time_limit: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Selection> {
-        let (leaves, weights) = (vector("leaves", leaves)?, vector("weights", weights)?);
+        let (leaves, weights) = (copied("leaves", leaves)?, vector("weights", weights)?);
         let clusters = maybe_vector("clusters", clusters)?;
         let options = [("uniform", false), ("tokens", true)];
         let by_tokens =
             node_cost.map_or(Ok(false), |object| choice("node_cost", object, &options))?;
-        let given = leaves.entries()?;
         let request = Request {
             clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
             lambda_b: float("lambda_b", lambda_b)?,
@@ -191,7 +217,7 @@ impl Tree {
         // The lock covers only the copying; other threads may grow the tree during the solve.
         let part = self.with(py, |tree, marks| {
             let mut part = Part::default();
-            tree.part_above_with(marks, &mut part, given).map(|()| part)
+            tree.part_above_with(marks, &mut part, &leaves).map(|()| part)
         })?;
         let selection = py.detach(|| {
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
@@ -206,48 +232,30 @@ impl Tree {
         Ok(Selection::wrap(py, selection))
     }
 
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, Self>) -> bool {
+        slf.is(other) || slf.get().equals(slf.py(), other.get())
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let (parents, tokens) =
+            self.with(py, |tree, _| (parents_below(tree), tree.tokens().to_vec()));
+        let below: Vec<i64> = tokens[1..].iter().map(|&held| i64::from(held)).collect();
+        let (parents, below) = (parents.into_pyarray(py), below.into_pyarray(py));
+        pickling::reduced(py, "_restore_tree", (pickling::VERSION, tokens[0], parents, below))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> String {
         let (nodes, prompt) = self.with(py, |tree, _| (tree.len(), tree.tokens()[0]));
         format!("Tree(nodes={nodes}, prompt_tokens={prompt})")
     }
 }
 
-/// The nodes on the root paths of some leaves of a tree, and the sum of their tokens.
-///
-/// Made by Tree.held; the tree may grow meanwhile. Safe to use from several threads.
-#[pyclass(frozen, module = "ets._core")]
-pub(super) struct Held {
-    tree: Py<Tree>,
-    inner: Mutex<tree::Held>,
+/// Copies a vector, so that what is checked is what is used, whoever writes to the array meanwhile.
+pub(super) fn copied(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    Ok(vector(name, object)?.entries()?.to_vec())
 }
 
-#[pymethods]
-impl Held {
-    /// Hold leaves and their ancestors; return the tokens that were not held before.
-    ///
-    /// leaves is int64[n], node ids. Linear in the nodes that were not held before. Raises
-    /// InputError, and holds nothing more, where a leaf is not a node.
-    fn add(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let leaves = vector("leaves", leaves)?;
-        let leaves = leaves.entries()?;
-        // The tree's lock comes first, everywhere.
-        let new = self.tree.get().with(py, |tree, _| self.lock().hold_all(tree, leaves))?;
-        Ok(new)
-    }
-
-    /// Tokens on the distinct nodes held.
-    #[getter]
-    fn tokens(&self, py: Python<'_>) -> u64 {
-        py.detach(|| self.lock().tokens())
-    }
-
-    fn __repr__(&self, py: Python<'_>) -> String {
-        format!("Held(tokens={})", self.tokens(py))
-    }
-}
-
-impl Held {
-    fn lock(&self) -> MutexGuard<'_, tree::Held> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Lists the parents of all nodes but the root.
+fn parents_below(tree: &tree::Tree) -> Vec<i64> {
+    (1..tree.len() as u32).filter_map(|id| tree.parent(NodeId(id))).map(|p| p.0.into()).collect()
 }

@@ -55,6 +55,23 @@ impl Held {
         self.tokens
     }
 
+    /// Lists the held nodes below which none is held: holding them holds the same. Ascending ids.
+    ///
+    /// Costs time linear in the nodes up to the last that is held.
+    #[must_use]
+    pub fn leaves(&self, tree: &Tree) -> Vec<i64> {
+        let mut inner = vec![false; self.held.len()];
+        let mut leaves = vec![];
+        for (node, _) in self.held.iter().enumerate().rev().filter(|&(_, &held)| held) {
+            if !inner[node] {
+                leaves.push(node as i64);
+            }
+            inner[tree.parents[node] as usize] = true;
+        }
+        leaves.reverse();
+        leaves
+    }
+
     fn hold_path(&mut self, tree: &Tree, leaf: u32) -> u64 {
         if self.held.len() < tree.len() {
             self.held.resize(tree.len(), false);
@@ -99,6 +116,9 @@ mod tests {
                 prop_assert_eq!(new, held.tokens() - before);
                 before = held.tokens();
             }
+            let mut again = Held::new();
+            again.hold_all(&tree, &held.leaves(&tree)).unwrap();
+            prop_assert_eq!(again.held, held.held);
         }
     }
 

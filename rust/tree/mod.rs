@@ -1,5 +1,6 @@
 //! The search tree as an arena, with KV accounting.
 
+mod contract;
 mod held;
 mod kv;
 mod marks;
@@ -24,7 +25,7 @@ pub struct NodeId(pub u32);
 ///
 /// Node 0 is the root and holds the prompt's tokens. A node's parent always has a smaller id, so
 /// the arrays read front to back are a topological order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     /// Parent of each node, `[m]`; the root's entry is 0 and is never followed.
     parents: Vec<u32>,

@@ -13,6 +13,7 @@ from ets.answer.equality import compare_within, is_rounded
 from ets.answer.kinds import Key, Reading
 from ets.answer.reading import read
 from ets.errors import InputError
+from ets.pickled import Record
 
 VoteMethod = Literal["weighted", "majority", "best"]
 Aggregation = Literal["last", "min", "prod", "mean"]
@@ -22,7 +23,7 @@ VOTE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
+class Vote(Record):
     """What one answer got."""
 
     answer: str

@@ -23,12 +23,13 @@ from typing import Any, TypeVar
 
 from ets.bench.bank_file import fold_journal, journal_bound, make_room, open_bank, write
 from ets.errors import EngineError, InputError
+from ets.pickled import Unpicklable
 from ets.redaction import without_secrets
 
 T = TypeVar("T")
 
 
-class SampleBank:
+class SampleBank(Unpicklable):
     """Answers by key in one SQLite file, which several processes may use at once.
 
     Beyond `max_bytes`, which the file and its journal share, the oldest answers are dropped; one
@@ -41,6 +42,8 @@ class SampleBank:
     `InputError` for a file that is no bank, a bank of another version, or a read-only one that is
     not there; `EngineError` where the file cannot be read or written later.
     """
+
+    _pickle_instead = "pickle its path, and open it in each process"
 
     def __init__(
         self, path: str | os.PathLike[str], *, read_only: bool = False, max_bytes: int = 4 << 30

@@ -11,6 +11,7 @@ from ets.batcher import Batch, Batcher, Ticket
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
 from ets.loading import positive
+from ets.pickled import Unpicklable
 from ets.slots import chunks
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _TOKENS = 8192
 """Tokens of one pass, padding included."""
 
 
-class HiddenStateEmbedder:
+class HiddenStateEmbedder(Unpicklable):
     """The mean over a text's tokens of a model's last hidden states, after the final norm.
 
     The text stands alone, without the prompt and the steps before it: what is embedded is what the

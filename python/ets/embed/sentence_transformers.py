@@ -15,6 +15,7 @@ from ets.device_start import one_start
 from ets.errors import EngineError
 from ets.extras import needs
 from ets.loading import loading, need_torch, one_line, pick_device, positive
+from ets.pickled import Unpicklable
 from ets.source import Source
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Vector = NDArray[np.float32]
 
 
-class SentenceTransformersEmbedder:
+class SentenceTransformersEmbedder(Unpicklable):
     """Embeds texts with a `sentence-transformers` model, batched over all that is waiting.
 
     Parameters

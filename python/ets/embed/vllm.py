@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ets.checks import check_choice, path_text
 from ets.context_need import EMBEDDING
 from ets.errors import EngineError
+from ets.pickled import Unpicklable
 from ets.source import Source
 from ets.tokenizer import load_tokenizer
 from ets.vllm_engine import VLLMEngine, rendered
@@ -20,7 +21,7 @@ Vector = NDArray[np.float32]
 Pooling: TypeAlias = Literal["mean", "last", "cls"]
 
 
-class VLLMEmbedder:
+class VLLMEmbedder(Unpicklable):
     """Embeds texts with a model on vLLM, one request a text; vLLM batches what is in flight.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Any
 from ets.checks import check_int, integer, path_text, shown
 from ets.connection import Connection
 from ets.errors import ContextError, EngineError, InputError
+from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
 from ets.policy.completion import Completion
 from ets.policy.id_step import IdSteps
@@ -21,7 +22,7 @@ _SEEDS = 1 << 63
 """Servers take seeds below this."""
 
 
-class OpenAIPolicy:
+class OpenAIPolicy(Unpicklable):
     """Samples steps from a model that a server offers at `/v1/completions`, one request per step.
 
     Parameters

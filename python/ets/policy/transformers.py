@@ -22,6 +22,7 @@ from ets.loading import (
     pick_dtype,
     positive,
 )
+from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ets.policy.decoder import Request
 
 
-class TransformersPolicy:
+class TransformersPolicy(Unpicklable):
     """Samples steps from a causal LM of `transformers`.
 
     Parameters

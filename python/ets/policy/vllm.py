@@ -12,6 +12,7 @@ from ets.errors import InputError
 from ets.kv_space import KVSpace
 from ets.limits import usual_max_tokens
 from ets.loading import positive
+from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
@@ -37,7 +38,7 @@ _ALSO_FOR_EMBEDDING = (
 """Options of a policy's engine that its embedder's engine has too."""
 
 
-class VLLMPolicy:
+class VLLMPolicy(Unpicklable):
     """Samples steps from a causal LM on vLLM, one engine request per step, token ids end to end.
 
     Parameters

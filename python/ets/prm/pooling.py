@@ -8,6 +8,7 @@ from typing import Any
 from ets.checks import check_int, path_text, shown
 from ets.connection import Connection
 from ets.errors import EngineError, InputError
+from ets.pickled import Unpicklable
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import PRMFormat, format_options, joined, load_format
 from ets.prm.pooling_answer import Pooled, reading_of
@@ -21,7 +22,7 @@ _OPTIONS = (
 )
 
 
-class PoolingPRM:
+class PoolingPRM(Unpicklable):
     """Scores steps with a PRM that a vLLM server offers at `/pooling`, one request per solution.
 
     Parameters

@@ -21,6 +21,7 @@ from ets.loading import (
     pick_dtype,
     positive,
 )
+from ets.pickled import Unpicklable
 from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.source import Source
 from ets.step import Prefix, Score
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ets.slots import Tokens
 
 
-class TransformersPRM:
+class TransformersPRM(Unpicklable):
     """Scores steps with a checkpoint of a known format: a backbone, and a head read at one token.
 
     Only the tokens that its recent calls have not seen are computed.

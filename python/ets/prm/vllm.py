@@ -14,6 +14,7 @@ from ets.extras import TESTED
 from ets.kv_space import KVSpace
 from ets.limits import PLAIN
 from ets.loading import positive
+from ets.pickled import Unpicklable
 from ets.prm.formats import PRMFormat, joined, load_format
 from ets.prm.vllm_reading import reading_of
 from ets.source import Source
@@ -23,7 +24,7 @@ from ets.vllm_engine import VLLMEngine, rendered
 _SKIP = "skip_reading_prefix_cache"
 
 
-class VLLMPRM:
+class VLLMPRM(Unpicklable):
     """Scores steps with a PRM on vLLM, reading only what is new.
 
     A model that vLLM knows as a PRM (the format `qwen`) is asked for a row per token and told to

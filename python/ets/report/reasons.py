@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ets._core import rebase_weights
 from ets.events import KVStep, Pruned
+from ets.frontier import Frontier
 from ets.nodes import Reward
 from ets.strategy import DORA, ETS, ParticleFilter
 from ets.tree_search import TreeSearch
@@ -47,6 +48,7 @@ def verdicts(search: TreeSearch) -> list[Verdict]:
     nodes, strategy = search.nodes, search.strategy
     found = [Verdict("ended" if fate == "left" else None, None) for fate in nodes.fate]
     pruned = {event.step: event for event in search.events if isinstance(event, Pruned)}
+    frontier = None
     for step in search.kv:
         event = pruned[step.depth]
         candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
@@ -55,7 +57,8 @@ def verdicts(search: TreeSearch) -> list[Verdict]:
         if isinstance(strategy, ETS) and event.optimal:
             chosen |= _chosen(search, strategy, step, candidates, shares)
         covered = {nodes.cluster[node] for node in event.kept} - {-1}
-        known = bool(search.tree.kv_tokens(candidates[shares > 0]) == step.kv_rebase)
+        frontier = _next(frontier, search, candidates.tolist())
+        known = frontier.kv_tokens(shares > 0) == step.kv_rebase
         for node, share in zip(candidates.tolist(), shares.tolist(), strict=True):
             reason: Reason | None = None
             if nodes.fate[node] == "pruned":
@@ -65,6 +68,15 @@ def verdicts(search: TreeSearch) -> list[Verdict]:
                     reason = "cluster" if nodes.cluster[node] in covered else "kv"
             found[node] = Verdict(reason, share if known else None)
     return found
+
+
+def _next(frontier: Frontier | None, search: TreeSearch, candidates: list[int]) -> Frontier:
+    """The frontier of one step's candidates from that of the step above."""
+    if frontier is None:
+        return Frontier(search.tree, candidates)
+    nodes = search.nodes
+    parents = [nodes.parent[node] for node in candidates]
+    return frontier.grow(candidates, parents, [nodes.tokens[node] for node in candidates])
 
 
 def path_reward(strategy: Strategy) -> Reward:

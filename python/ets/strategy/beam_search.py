@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from ets._core import beam_weights
 from ets.checks import check_choice, check_int
 from ets.nodes import Reward
+from ets.pickled import Pickled
 from ets.strategy.width import MAX_WIDTH, all_to_root, best_first
 from ets.view import Decision, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BeamSearch:
+class BeamSearch(Pickled):
     """The best `beam` leaves, `ceil(remaining width / beam)` continuations each.
 
     The product may exceed the remaining width, so that a few more trajectories than the width may

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ets.checks import check_int
+from ets.pickled import Pickled
 from ets.strategy.width import MAX_WIDTH, all_to_root
 from ets.view import Decision, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BestOfN:
+class BestOfN(Pickled):
     """`width` independent samples: every leaf goes on by itself, nothing is pruned."""
 
     width: int

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from ets._core import dora_weights, rebase_weights
 from ets.checks import check_choice, check_int, check_number
 from ets.nodes import Reward
+from ets.pickled import Pickled
 from ets.strategy.width import MAX_WIDTH, all_to_root, best_first
 from ets.view import Decision, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DORA:
+class DORA(Pickled):
     """Width in proportion to `exp(reward / temperature)` times the leaf's share in its own soft
     cluster, `exp(S_ii / T_s) / sum_j exp(S_ij / T_s)` with `S` the cosines of the last steps and
     `T_s` the similarity temperature (Wang et al., 2025, arXiv 2506.15707); rounded up from the

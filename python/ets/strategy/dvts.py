@@ -10,12 +10,13 @@ import numpy as np
 from ets._core import dvts_weights
 from ets.checks import check_choice, check_int
 from ets.nodes import Reward
+from ets.pickled import Pickled
 from ets.strategy.width import MAX_WIDTH, all_to_root
 from ets.view import Decision, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DVTS:
+class DVTS(Pickled):
     """Diverse verifier tree search: independent subtrees, the best leaf of each goes on.
 
     The unfinished nodes of depth 1 form `subtrees` blocks in order (the first ones longer by one

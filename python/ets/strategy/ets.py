@@ -12,6 +12,7 @@ import numpy as np
 from ets._core import cluster_steps, rebase_weights
 from ets.checks import check_choice, check_int, check_number
 from ets.nodes import Reward
+from ets.pickled import Pickled
 from ets.strategy.width import MAX_WIDTH, best_first
 from ets.view import Decision, View
 
@@ -25,7 +26,7 @@ PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ETS:
+class ETS(Pickled):
     """REBASE over the leaves worth their KV cache (Hooper et al., 2025, arXiv 2502.13575).
 
     With `O` the REBASE share of each leaf, the pruner keeps the leaves that maximise `sum O` of the

@@ -8,6 +8,7 @@ from typing import Literal
 from ets._core import particle_weights, rebase_weights
 from ets.checks import check_choice, check_int, check_number
 from ets.nodes import Reward
+from ets.pickled import Pickled
 from ets.seeds import child_seed
 from ets.strategy.width import MAX_WIDTH, all_to_root, best_first
 from ets.view import Decision, View
@@ -16,7 +17,7 @@ Resampling = Literal["multinomial", "systematic"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParticleFilter:
+class ParticleFilter(Pickled):
     """Resamples the leaves in proportion to `softmax(logit(reward) / temperature)` (Puri et al.,
     2025, arXiv 2502.01618).
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from ets._core import rebase_weights
 from ets.checks import check_choice, check_int, check_number
 from ets.nodes import Reward
+from ets.pickled import Pickled
 from ets.strategy.width import MAX_WIDTH, best_first
 from ets.view import Decision, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class REBASE:
+class REBASE(Pickled):
     """Reward-balanced search: width in proportion to `exp(reward / temperature)`, rounded up from
     the best leaf down (Wu et al., 2024, arXiv 2408.00724; ceil as in the public codes)."""
 

@@ -1,0 +1,44 @@
+"""The candidates of a step, and what any of them hold in the KV cache, however deep they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets._core import Tree
+
+
+class Frontier:
+    """Nodes of a tree, for sums of tokens that cost no more in a deep tree than in a shallow one.
+
+    It holds a contracted tree: the nodes, those where their paths meet, and nothing else. A step
+    goes on from it, so that no step looks at what lies above the one before.
+    """
+
+    __slots__ = ("_leaves", "_places", "_tree")
+
+    def __init__(self, tree: Tree, nodes: Sequence[int]) -> None:
+        """Of distinct `nodes` of `tree`; `InputError` for others."""
+        self._start(nodes, *tree.contracted(np.array(nodes, dtype=np.int64)))
+
+    def grow(self, nodes: Sequence[int], parents: Sequence[int], tokens: Sequence[int]) -> Frontier:
+        """The frontier of `nodes`, [n], each a new child of one of this one's nodes."""
+        above = np.array([self._places[parent] for parent in parents], dtype=np.int64)
+        ids = self._tree.extend(above, np.array(tokens, dtype=np.int64))
+        grown = Frontier.__new__(Frontier)
+        grown._start(nodes, *self._tree.contracted(ids))
+        return grown
+
+    def kv_tokens(self, chosen: NDArray[np.bool_]) -> int:
+        """KV tokens of the nodes where `chosen`, bool[n], and all above; the prompt's included."""
+        return self._tree.kv_tokens(self._leaves[chosen])
+
+    def _start(self, nodes: Sequence[int], tree: Tree, leaves: NDArray[np.int64]) -> None:
+        self._tree, self._leaves = tree, leaves
+        self._places = dict(zip(nodes, leaves.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        """Nodes of the contracted tree."""
+        return len(self._tree)
