@@ -81,5 +81,5 @@ pub use allocate::{
 pub use cluster::cluster_steps;
 pub use error::{Error, Number};
 pub use generate::{ClusterKind, Generator, Instance, embedding_arc, embeddings};
-pub use prune::{Pruner, Request, Selection, Solver, Stats, select_leaves};
+pub use prune::{Interrupt, Pruner, Request, Selection, Solver, Stats, select_leaves};
 pub use tree::{Held, Marks, NodeId, Part, Tree};

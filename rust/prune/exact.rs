@@ -93,6 +93,7 @@ impl Exact {
         kept: &mut Vec<bool>,
     ) -> Answer {
         self.presolve.sweep(problem, unit, place, left, &mut self.counts.tally);
+        self.clock.after(problem.parent.len() + problem.leaf.len());
         if left.len() == 1 {
             kept.clear();
             kept.push(true);
@@ -136,6 +137,7 @@ impl Exact {
         level.chosen[0] = true;
         let settled = left.value[0];
         let components = level.components.split(left);
+        self.clock.after(left.len() + left.owner.len());
         if nested == 0 && self.counts.components == 0 {
             self.counts.residual_nodes = left.len() - 1;
             self.counts.residual_clusters = left.clusters;

@@ -57,9 +57,11 @@ impl Reduction {
     ) {
         self.used = 0;
         self.round(Some(forest), fix, gain, presolve, tally);
+        let mut work = forest.len() + forest.owner.len();
         // Each round alone is lossless, so that the deadline may end them anywhere.
-        while self.left().len() > 1 && !clock.expired() {
+        while !clock.after(work) && self.left().len() > 1 {
             let (nodes, entries) = (self.left().len(), self.left().owner.len());
+            work = nodes + entries;
             let left = &mut self.rounds[self.used - 1].left;
             // One that covers the same for no more may still need more tokens.
             let found = !left.budgeted() && presolve.dominance.find(left, tally);

@@ -47,8 +47,8 @@ impl Repair {
     /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
     fn cover_more(&mut self, forest: &Forest, carriers: &Groups, gain: f64, clock: &mut Clock) {
         for k in 0..forest.clusters {
-            if clock.expired() {
-                break;
+            if clock.after(1) {
+                return;
             }
             if self.tally[k] > 0 {
                 continue;
@@ -56,13 +56,17 @@ impl Repair {
             let (mut best, mut best_worth) = (0, 0.0);
             for &e in carriers.of(k) {
                 let v = forest.owner[e as usize] as usize;
-                let (mut worth, mut up) = (gain, v);
+                let (mut worth, mut up, mut steps) = (gain, v, 1);
                 while !self.trial[up] {
                     worth += forest.value[up];
                     up = forest.parent[up] as usize;
+                    steps += 1;
                 }
                 if worth > best_worth {
                     (best, best_worth) = (v, worth);
+                }
+                if clock.after(steps) {
+                    return;
                 }
             }
             while !self.trial[best] {
