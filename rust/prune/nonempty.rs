@@ -59,8 +59,8 @@ impl Nonempty {
     /// is best, the best choice with a candidate lies below one of its children. The search opens
     /// nodes in order of their bound and solves, for each, the part at and below it, which costs no
     /// more than that part. Its clusters must not be carried above it, which holds: a node above
-    /// that carries one is a candidate, and ends the search. Out of time, the answer is what was
-    /// found by then, nothing perhaps.
+    /// that carries one is a candidate, and ends the search. Out of time, the answer is the best
+    /// found by then, or the first that is found in about one pass over the forest, or none.
     pub fn solve(
         &mut self,
         forest: &Forest,
@@ -73,10 +73,11 @@ impl Nonempty {
         self.begin(forest, candidate, task.gain);
         exact.clock.after(forest.len() + forest.owner.len());
         self.heap.push(Open { bound: self.bound[0], node: 0, above: 0.0, held: 0 });
-        let (mut best, mut best_top, mut bound) = (None, 0, f64::NEG_INFINITY);
+        let (mut best, mut best_top, mut bound, mut late) = (None, 0, f64::NEG_INFINITY, 0);
         while let Some(open) = self.heap.pop() {
             let floor = best.unwrap_or(f64::NEG_INFINITY);
-            if open.bound <= floor + TOLERANCE || exact.clock.expired() {
+            let hurry = exact.clock.expired() && (best.is_some() || late > forest.len());
+            if open.bound <= floor + TOLERANCE || hurry {
                 bound = open.bound.max(bound);
                 break;
             }
@@ -85,6 +86,7 @@ impl Nonempty {
             if candidate[top] || self.largest[top] >= -TOLERANCE {
                 self.part.load(forest, open.node, &self.preorder);
                 let part = &self.part.forest;
+                late += if exact.clock.expired() { part.len() } else { 0 };
                 exact.clock.after(part.len() + part.owner.len());
                 let found = if part.budgeted() {
                     let inner = Task { budget: task.budget - open.held, ..task };
@@ -111,7 +113,7 @@ impl Nonempty {
                 }
             }
             let steps = self.open(forest, candidate, task.budget, &open);
-            exact.clock.after(steps);
+            late += if exact.clock.after(steps) { steps } else { 0 };
         }
         if best.is_some() {
             keep.clear();
