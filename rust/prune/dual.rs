@@ -1,10 +1,10 @@
 //! The Lagrangian bound of a forest, and selections found on the way to it.
 
-use super::clock::Clock;
 use super::forest::{Forest, Hint};
 use super::groups::Groups;
 use super::reduction::Fix;
 use super::repair::Repair;
+use crate::clock::Clock;
 
 /// Subgradient steps without progress after which the step length is halved.
 const PATIENCE: u32 = 4;

@@ -1,12 +1,12 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
-use super::clock::Clock;
 use super::components::Components;
 use super::dual::Dual;
 use super::forest::Forest;
 use super::presolve::{Presolve, Tally};
 use super::problem::Problem;
 use super::reduction::{Fix, Reduction, decide};
+use crate::clock::Clock;
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
 pub(super) const TOLERANCE: f64 = 1e-12;

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::budget::Task;
-use super::clock::Clock;
 use super::forest::Forest;
+use crate::clock::Clock;
 
 /// Adds what pays and fits, in order.
 ///

@@ -1,7 +1,6 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
 mod budget;
-mod clock;
 mod components;
 mod dominance;
 mod dual;
@@ -10,7 +9,6 @@ mod fit;
 mod forest;
 mod groups;
 mod incumbent;
-mod interrupt;
 mod labels;
 mod milp;
 mod nonempty;
@@ -30,13 +28,12 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::error::{Error, check_scalar};
 use budget::{Budgeted, Task};
-use clock::Clock;
 use exact::{Answer, Exact, TOLERANCE};
 use forest::{Forest, OUT};
 use incumbent::simple_selection;
-pub use interrupt::Interrupt;
 use nonempty::Nonempty;
 use problem::Problem;
 pub use request::{Request, Selection, Solver, Stats};

@@ -60,7 +60,7 @@ impl Nonempty {
     /// nodes in order of their bound and solves, for each, the part at and below it, which costs no
     /// more than that part. Its clusters must not be carried above it, which holds: a node above
     /// that carries one is a candidate, and ends the search. Out of time, the answer is the best
-    /// found by then, or the first that is found in about one pass over the forest, or none.
+    /// found by then, or the first that is found in about two passes over the forest, or none.
     pub fn solve(
         &mut self,
         forest: &Forest,
@@ -76,7 +76,7 @@ impl Nonempty {
         let (mut best, mut best_top, mut bound, mut late) = (None, 0, f64::NEG_INFINITY, 0);
         while let Some(open) = self.heap.pop() {
             let floor = best.unwrap_or(f64::NEG_INFINITY);
-            let hurry = exact.clock.expired() && (best.is_some() || late > forest.len());
+            let hurry = exact.clock.expired() && (best.is_some() || late > 2 * forest.len());
             if open.bound <= floor + TOLERANCE || hurry {
                 bound = open.bound.max(bound);
                 break;

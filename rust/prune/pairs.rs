@@ -1,9 +1,9 @@
 //! The clusters and the nodes on paths to their carriers.
 
-use super::clock::Clock;
 use super::forest::Forest;
 use super::groups::Groups;
 use super::problem::NONE;
+use crate::clock::Clock;
 
 /// Pairs that are listed in full; a tree of tens of thousands of levels could have far more.
 const MOST_PAIRS: usize = 1 << 22;

@@ -1,11 +1,11 @@
 //! A tighter Lagrangian bound, in which a cluster pays for the path that covers it.
 
-use super::clock::Clock;
 use super::dual::fix_by_cost;
 use super::forest::{Forest, Hint};
 use super::pairs::Pairs;
 use super::problem::NONE;
 use super::reduction::Fix;
+use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.
 const PATIENCE: u32 = 6;

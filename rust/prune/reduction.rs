@@ -1,8 +1,8 @@
 //! Rounds of reductions, repeated until none applies, and the way back.
 
-use super::clock::Clock;
 use super::forest::{Forest, Hint, OUT};
 use super::presolve::{Presolve, Tally};
+use crate::clock::Clock;
 
 /// What is already decided about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

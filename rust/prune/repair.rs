@@ -1,8 +1,8 @@
 //! Makes a good selection of the one that attains a bound.
 
-use super::clock::Clock;
 use super::forest::Forest;
 use super::groups::Groups;
+use crate::clock::Clock;
 
 /// Repairs selections; owns the scratch memory.
 #[derive(Debug, Default)]

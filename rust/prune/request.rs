@@ -1,6 +1,6 @@
 //! What is asked of leaf selection, and what it answers.
 
-use super::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// Says which method answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

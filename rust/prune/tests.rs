@@ -5,7 +5,6 @@ mod reuse;
 mod stopping;
 
 use proptest::prelude::*;
-pub(super) use stopping::Looks;
 
 use super::problem::Problem;
 use super::{Request, Solver, incumbent, milp, select_leaves};

@@ -12,10 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::incumbent::{simple_bound, simple_selection};
-use super::interrupt::Interrupt;
 use super::problem::Problem;
 use super::{Found, Stats};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use model::Model;
 
 /// The solver behind `Solver::Milp` in this build.

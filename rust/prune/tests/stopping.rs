@@ -2,38 +2,11 @@
 //!
 //! Work is counted, in nodes and entries passed over, not time: the tests say the same everywhere.
 
-use super::super::clock::Clock;
 use super::{Owned, assert_close, objective};
+use crate::clock::{Clock, STRIDE};
 use crate::generate::{ClusterKind, Generator};
-use crate::prune::{Interrupt, Pruner, Request, Solver, select_leaves};
-
-/// What a clock of the tests counts, and when it stops.
-#[derive(Debug, Default)]
-pub(in crate::prune) struct Looks {
-    /// Looks after which it is time to stop.
-    pub most_looks: Option<usize>,
-    pub looks: usize,
-    /// The most work between two looks, and all work after the one that said stop.
-    pub between: usize,
-    pub late: usize,
-    pub total: usize,
-}
-
-impl Looks {
-    pub fn count(&mut self, expired: bool, work: usize, since: usize) {
-        self.total += work;
-        self.between = self.between.max(since);
-        self.late += if expired { work } else { 0 };
-    }
-
-    pub fn look(&mut self) -> bool {
-        self.looks += 1;
-        self.most_looks.is_some_and(|most| self.looks > most)
-    }
-}
-
-/// A clock counts pieces of work together up to this much before it looks.
-const STRIDE: usize = 1 << 14;
+use crate::interrupt::Interrupt;
+use crate::prune::{Pruner, Request, Solver, select_leaves};
 
 /// A spine of `spine` nodes, each with a leaf; all leaves but the deepest cost more the higher they
 /// hang, so that none makes another one needless.
@@ -122,7 +95,7 @@ fn check(name: &str, request: &Request<'_>, pairs: usize) {
         let (between, late) = (looks.between, looks.late);
         assert!(between <= 2 * size + STRIDE, "{name}: {between} between looks, of {size}");
         assert!(late <= 12 * size, "{name}, {most_looks} looks: {late} too late, of {size}");
-        if looks.looks < most_looks {
+        if looks.taken < most_looks {
             break;
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A question that is asked in the middle of a selection.
 type Question = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Ends the selections that it is given to, from any thread.
+/// Ends the selections and clusterings that it is given to, from any thread.
 ///
 /// They return what they have found by then, as at a time limit. Clones share one flag, which stays
 /// set.
@@ -24,7 +24,7 @@ impl Interrupt {
         Self::default()
     }
 
-    /// Ends the selections that run with this interrupt, and those to come, at their next look.
+    /// Ends what runs with this interrupt, and what will, at its next look.
     pub fn set(&self) {
         self.flag.store(true, Ordering::Relaxed);
     }
@@ -35,20 +35,19 @@ impl Interrupt {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// Returns the same interrupt with a question that ends a selection too, where the answer is
-    /// true.
+    /// Returns the same interrupt with a question that ends the work too, where the answer is true.
     ///
-    /// It is asked on the thread that selects, some 20 times a second, at first after 50 ms.
+    /// It is asked on the thread that computes, some 20 times a second, at first after 50 ms.
     #[must_use]
     pub fn asking(&self, question: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { flag: Arc::clone(&self.flag), question: Some(Arc::new(question)) }
     }
 
-    pub(super) fn asks(&self) -> bool {
+    pub(crate) fn asks(&self) -> bool {
         self.question.is_some()
     }
 
-    pub(super) fn ask(&self) -> bool {
+    pub(crate) fn ask(&self) -> bool {
         self.question.as_ref().is_some_and(|question| question())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::interrupt::Interrupt;
+use crate::interrupt::Interrupt;
 
 /// Work between two looks, where it comes in small pieces: some tens of microseconds.
-const STRIDE: usize = 1 << 14;
+pub(crate) const STRIDE: usize = 1 << 14;
 /// Between two questions of an interrupt that asks.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
@@ -15,7 +15,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 /// Everything that costs more than a few passes over the forest in work counts it in pieces of one
 /// pass at most.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     deadline: Option<Instant>,
     interrupt: Option<Interrupt>,
     ask_at: Option<Instant>,
@@ -23,7 +23,7 @@ pub(super) struct Clock {
     /// Work since the last look.
     work: usize,
     #[cfg(test)]
-    pub test: super::tests::Looks,
+    pub test: Looks,
 }
 
 impl Clock {
@@ -39,7 +39,7 @@ impl Clock {
     #[cfg(test)]
     pub fn stopping_after(most_looks: Option<usize>) -> Self {
         let mut clock = Self::default();
-        clock.test.most_looks = most_looks;
+        clock.test.stop_at = most_looks;
         clock.look();
         clock
     }
@@ -81,5 +81,32 @@ impl Clock {
             self.ask_at = Some(now + ASK_EVERY);
             self.expired |= interrupt.ask();
         }
+    }
+}
+
+/// What a clock counts in the tests, and when it stops there.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// Looks after which it is time to stop.
+    pub stop_at: Option<usize>,
+    pub taken: usize,
+    /// The most work between two looks, and all work after the one that said stop.
+    pub between: usize,
+    pub late: usize,
+    pub total: usize,
+}
+
+#[cfg(test)]
+impl Looks {
+    pub fn count(&mut self, expired: bool, work: usize, since: usize) {
+        self.total += work;
+        self.between = self.between.max(since);
+        self.late += if expired { work } else { 0 };
+    }
+
+    pub fn look(&mut self) -> bool {
+        self.taken += 1;
+        self.stop_at.is_some_and(|at| self.taken > at)
     }
 }
