@@ -232,7 +232,7 @@ class Rollout:
         left = self.seconds_left()
         timer = (
             asyncio.get_running_loop().call_later(max(0.0, left), interrupt.set)
-            if left is not None and math.isfinite(left)
+            if math.isfinite(left)
             else None
         )
         try:
