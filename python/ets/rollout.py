@@ -223,9 +223,7 @@ class Rollout:
         paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
         return sorted(positions, key=lambda at: paths[wanted[at].parent])
 
-    async def _decide(
-        self, made: list[Made], spent: Spent | EngineLost | None, cut: bool
-    ) -> None:
+    async def _decide(self, made: list[Made], spent: Spent | EngineLost | None, cut: bool) -> None:
         """Decide the step, in a thread: selection and clustering release the GIL, so that other
         problems' engines stay fed. They end with this search, and with its time."""
         interrupt = Interrupt()
