@@ -5,7 +5,8 @@ use std::fmt;
 /// Says why a call was refused or could not be answered.
 ///
 /// Every message is one line and names the argument, the index and the value, and what would be
-/// right. All variants but [`Error::Solver`] mean that the input was wrong.
+/// right. All variants but [`Error::Solver`] and [`Error::Memory`] mean that the input was
+/// wrong.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -96,6 +97,23 @@ pub enum Error {
         /// Tokens that the cheapest leaf's path holds.
         needs: u64,
     },
+    /// There is not enough memory for the steps that hang together.
+    #[error(
+        "embeddings: {rows} rows hang together within the threshold, and to part them takes \
+         {bytes} bytes of memory, which are not to be had: give fewer rows or a smaller threshold"
+    )]
+    Memory {
+        /// The rows.
+        rows: usize,
+        /// The memory that was asked for.
+        bytes: u128,
+    },
+    /// An array was written to while it was read.
+    #[error("{argument} was written to during the call: pass a copy")]
+    Changed {
+        /// Name of the argument.
+        argument: &'static str,
+    },
     /// The numerical solver failed; the input was fine.
     #[error("the {solver} solver failed: {message}")]
     Solver {
@@ -171,4 +189,22 @@ pub(crate) fn check_scalar(
     ok: bool,
 ) -> Result<(), Error> {
     if ok { Ok(()) } else { Err(Error::Scalar { argument, value: value.into(), expected }) }
+}
+
+/// Reserves a matrix with a row for each of some embeddings.
+pub(crate) fn reserved<T>(rows: usize, width: usize) -> Result<Vec<T>, Error> {
+    let mut entries = Vec::new();
+    // More than a `usize` can count is refused as well.
+    if entries.try_reserve_exact(rows.saturating_mul(width)).is_err() {
+        let bytes = rows as u128 * width as u128 * size_of::<T>() as u128;
+        return Err(Error::Memory { rows, bytes });
+    }
+    Ok(entries)
+}
+
+/// Makes such a matrix of one value.
+pub(crate) fn filled<T: Copy>(rows: usize, width: usize, value: T) -> Result<Vec<T>, Error> {
+    let mut entries = reserved(rows, width)?;
+    entries.resize(rows * width, value);
+    Ok(entries)
 }

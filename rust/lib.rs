@@ -64,9 +64,11 @@
 //! opinion; it is built from source, with cmake, a C++ compiler and libclang.
 
 mod allocate;
+mod clock;
 mod cluster;
 mod error;
 mod generate;
+mod interrupt;
 mod prune;
 #[cfg(feature = "python")]
 mod python;
@@ -78,8 +80,9 @@ pub use allocate::{
     MAX_WIDTH, Resampling, beam_weights, dora_weights, dvts_weights, particle_weights,
     rebase_weights,
 };
-pub use cluster::cluster_steps;
+pub use cluster::{cluster_steps, cluster_steps_until};
 pub use error::{Error, Number};
 pub use generate::{ClusterKind, Generator, Instance, embedding_arc, embeddings};
+pub use interrupt::Interrupt;
 pub use prune::{Pruner, Request, Selection, Solver, Stats, select_leaves};
 pub use tree::{Held, Marks, NodeId, Part, Tree};

@@ -1,7 +1,8 @@
 //! The Python extension `ets._core`: borrows arguments, releases the GIL, converts, maps errors.
 //!
-//! Every computation runs detached from the interpreter, for as long as it takes; arrays are
-//! borrowed, not copied, so the caller must not write to them from another thread meanwhile.
+//! Every computation runs detached from the interpreter, for as long as it takes. Arrays are borrowed,
+//! and what is read of one more than once is copied first: a caller that writes to one meanwhile gets
+//! an answer to some mixture of the two, or an error, and never a panic.
 
 #![allow(clippy::doc_markdown, reason = "these comments are Python docstrings, in numpydoc form")]
 
@@ -10,11 +11,12 @@ mod args;
 mod fork;
 mod generate;
 mod held;
+mod interrupt;
 mod pickling;
 mod selection;
 mod tree;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -36,6 +38,7 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         match error {
             Error::Solver { .. } => SolverError::new_err(error.to_string()),
+            Error::Memory { .. } => PyMemoryError::new_err(error.to_string()),
             _ => InputError::new_err(error.to_string()),
         }
     }
@@ -56,6 +59,9 @@ mod _core {
     use super::generate::generate_instance;
     #[pymodule_export]
     use super::held::Held;
+    #[pymodule_export]
+    use super::interrupt::Interrupt;
+    use super::interrupt::Watch;
     #[pymodule_export]
     use super::pickling::{restore_held, restore_selection, restore_tree};
     #[pymodule_export]
@@ -83,6 +89,10 @@ mod _core {
     ///     One row for each step; finite, no zero row.
     /// threshold : float
     ///     Cosine distance of the cut, finite and at least 0.
+    /// interrupt : Interrupt or None
+    ///     Ends the call early, from any thread. The labels are those of the merges by then: every
+    ///     group is one of the whole answer or a part of one. Ctrl-C in the main thread ends the call
+    ///     without one.
     ///
     /// Returns
     /// -------
@@ -94,24 +104,33 @@ mod _core {
     /// InputError
     ///     A row is zero or not finite (the message has its index), threshold is out of range, or
     ///     embeddings is not a C-contiguous matrix of floats.
+    /// MemoryError
+    ///     Too many rows hang together within the threshold.
     #[pyfunction]
-    #[pyo3(signature = (embeddings, threshold = None), text_signature = "(embeddings, threshold=0.05)")]
+    #[pyo3(
+        signature = (embeddings, threshold = None, *, interrupt = None),
+        text_signature = "(embeddings, threshold=0.05, *, interrupt=None)"
+    )]
     fn cluster_steps<'py>(
         py: Python<'py>,
         embeddings: &Bound<'py, PyAny>,
         threshold: Option<&Bound<'py, PyAny>>,
+        interrupt: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let threshold = threshold.map_or(Ok(0.05), |object| float("threshold", object))?;
+        let watch = Watch::new(interrupt)?;
+        let until = Some(&watch.interrupt);
         let labels = match matrix("embeddings", embeddings)? {
             Matrix::Single(array) => {
-                let (entries, dim) = (array.entries()?, array.width());
-                py.detach(|| cluster::cluster_steps(entries, dim, threshold))
+                let (entries, dim) = (array.copied(py)?, array.width());
+                py.detach(|| cluster::cluster_steps_until(&entries, dim, threshold, until))
             }
             Matrix::Double(array) => {
-                let (entries, dim) = (array.entries()?, array.width());
-                py.detach(|| cluster::cluster_steps(entries, dim, threshold))
+                let (entries, dim) = (array.copied(py)?, array.width());
+                py.detach(|| cluster::cluster_steps_until(&entries, dim, threshold, until))
             }
         }?;
+        watch.check()?;
         Ok(labels.into_pyarray(py))
     }
 }

@@ -84,6 +84,7 @@ BESIDE: dict[str, list[Any]] = {
     "values": [1, None, "x", ["x"], [True], [math.nan], [{}], [object()], [np.ones(2)]],
     "pattern": [1, True, "(", b"x", "a{99999999999999}"],
     "budget": [1, "x", 1.5, {"tokens": 3}],
+    "interrupt": [1, True, "x", ets.Interrupt],
     "problems": [1, 1.5, None, "a problem", b"x"],
     "array": [1, 1.5, "x", None, np.array([1j]), np.array(["x"])],
     "ids": [1, 1.5, "x", None, np.array([1.5, 2.0]), np.array(["x"])],
@@ -363,7 +364,7 @@ TARGETS: dict[str, Target] = {
     ),
     "cluster_steps": (
         partial(ets.cluster_steps, embeddings=np.ones((2, 2))),
-        {"threshold": "real?"},
+        {"threshold": "real?", "interrupt": "interrupt?"},
     ),
     "select_leaves": (
         partial(
@@ -385,6 +386,7 @@ TARGETS: dict[str, Target] = {
             "kv_budget": "count?",
             "solver": "choice?",
             "time_limit": "real?",
+            "interrupt": "interrupt?",
         },
     ),
     "Tree": (ets.Tree, {"prompt_tokens": "count"}),
@@ -413,6 +415,7 @@ TARGETS: dict[str, Target] = {
             "kv_budget": "count?",
             "solver": "choice?",
             "time_limit": "real?",
+            "interrupt": "interrupt?",
         },
     ),
 }

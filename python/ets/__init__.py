@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from ets._core import Selection, Tree, cluster_steps, rebase_weights, select_leaves
+from ets._core import Interrupt, Selection, Tree, cluster_steps, rebase_weights, select_leaves
 from ets.budget import Budget
 from ets.errors import EngineError, InputError, MissingExtraError, SolverError
 from ets.results import SearchResult, Solution
@@ -25,6 +25,7 @@ __all__ = [
     "Child",
     "EngineError",
     "InputError",
+    "Interrupt",
     "MissingExtraError",
     "ParticleFilter",
     "Prefix",

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Held",
     "InputError",
+    "Interrupt",
     "Selection",
     "SolverError",
     "Tree",
@@ -51,7 +52,10 @@ def dora_weights(
     similarity_temperature: float = 0.01,
 ) -> NDArray[np.int64]: ...
 def cluster_steps(
-    embeddings: NDArray[np.float32] | NDArray[np.float64], threshold: float = 0.05
+    embeddings: NDArray[np.float32] | NDArray[np.float64],
+    threshold: float = 0.05,
+    *,
+    interrupt: Interrupt | None = None,
 ) -> NDArray[np.int64]: ...
 def generate_instance(
     width: int,
@@ -73,7 +77,14 @@ def select_leaves(
     kv_budget: int | None = None,
     solver: Literal["auto", "exact", "milp"] = "auto",
     time_limit: float | None = None,
+    interrupt: Interrupt | None = None,
 ) -> Selection: ...
+
+@final
+class Interrupt:
+    def __new__(cls) -> Interrupt: ...
+    def set(self) -> None: ...
+    def is_set(self) -> bool: ...
 
 @final
 class Selection:
@@ -125,6 +136,7 @@ class Tree:
         kv_budget: int | None = None,
         solver: Literal["auto", "exact", "milp"] = "auto",
         time_limit: float | None = None,
+        interrupt: Interrupt | None = None,
     ) -> Selection: ...
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ets._core import Interrupt
 from ets.arrivals import Arrivals
 from ets.budget import Budget, Spent
 from ets.busy import BusyTime
@@ -158,10 +159,9 @@ class Rollout:
             spent: Spent | EngineLost | None = self._spent()
             if spent is None:
                 made, spent = await self._expand(asks)
-                # Selection and clustering release the GIL: other problems' engines stay fed.
-                asked = sum(ask.n for ask in asks)
+                cut = len(made) < sum(ask.n for ask in asks)
                 with EngineCall(self.tree.strategy, self._mark):
-                    await self._threads.run(self._tell, made, spent, len(made) < asked)
+                    await self._decide(made, spent, cut)
                 if made:
                     nodes, prefixes = self.tree.nodes.levels[-1], (m.prefix for m in made)
                     self._prefixes = dict(zip(nodes, prefixes, strict=True))
@@ -223,15 +223,42 @@ class Rollout:
         paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
         return sorted(positions, key=lambda at: paths[wanted[at].parent])
 
-    def _tell(self, made: list[Made], spent: Spent | EngineLost | None, cut: bool) -> None:
+    async def _decide(self, made: list[Made], spent: Spent | EngineLost | None, cut: bool) -> None:
+        """Decide the step, in a thread: selection and clustering release the GIL, so that other
+        problems' engines stay fed. They end with this search, and with its time."""
+        interrupt = Interrupt()
+        left = self.seconds_left()
+        timer = (
+            asyncio.get_running_loop().call_later(max(0.0, left), interrupt.set)
+            if math.isfinite(left)
+            else None
+        )
+        try:
+            await self._threads.run(self._tell, made, spent, cut, interrupt)
+        finally:
+            interrupt.set()
+            if timer is not None:
+                timer.cancel()
+
+    def _tell(
+        self,
+        made: list[Made],
+        spent: Spent | EngineLost | None,
+        cut: bool,
+        interrupt: Interrupt,
+    ) -> None:
         """Decide the step; `cut` if not all of its children came."""
         if self._kv_share is not None:
             self.tree.kv_budget = self._kv_share.tree_tokens(self.tree, [m.child for m in made])
-        self.tree.tell(m.child for m in made)
-        if spent is not None:
-            self.tree.stop(spent)
-        elif cut:
-            self.tree.close_step()
+        self.tree.interrupt = interrupt
+        try:
+            self.tree.tell(m.child for m in made)
+            if spent is not None:
+                self.tree.stop(spent)
+            elif cut:
+                self.tree.close_step()
+        finally:
+            self.tree.interrupt = None
 
     async def _make(self, want: Wanted, usage: StepUsage, gate: Gate | None) -> Made:
         if gate is None:

@@ -123,6 +123,7 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.max_tokens = data["max_tokens"]
     search.max_depth = data["max_depth"]
     search.kv_budget = data["kv_budget"]
+    search.interrupt = None
     search.remaining = data["remaining"]
     search.end = data["end"]
     search.tree = Tree(search.prompt_tokens)

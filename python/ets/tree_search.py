@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets import snapshot
-from ets._core import Tree
+from ets._core import Interrupt, Tree
 from ets.checks import check_text, checked_count, integer, iterated, shown
 from ets.decide import check_kv_budget, check_strategy, decide
 from ets.errors import InputError
@@ -92,6 +92,9 @@ class TreeSearch:
         """Why the search is over: `width_used_up`, `max_depth` (it cut the last candidates),
         `no_candidates`, `none_kept` (the strategy kept none), `kv_budget` (not one candidate fits
         in it), or what `stop` was given."""
+        self.interrupt: Interrupt | None = None
+        """What ends a selection that `tell` or `ask` makes, with the best leaves so far; a driver's
+        to set, neither saved nor compared."""
         self._pending = Pending()
         self._candidates: list[int] = [0]
         self._frontier = Frontier(self.tree, self._candidates)  # of the last candidates that were
@@ -355,6 +358,7 @@ class TreeSearch:
             completed=tuple(done.node for done in self.trajectories),
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
             kv_budget=self.kv_budget,
+            interrupt=self.interrupt,
         )
         outcome = decide(self.strategy, view, self._frontier)
         # Nothing below raises: from here on the decision is taken.

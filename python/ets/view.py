@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ets._core import Selection, Tree
+from ets._core import Interrupt, Selection, Tree
 from ets.errors import InputError
 from ets.nodes import Nodes, Reward
 from ets.pickled import Pickled
@@ -36,6 +36,8 @@ class View:
     kv_budget: int | None = None
     """The most KV tokens, the prompt's included, that the candidates continued may hold
     (`tree.kv_tokens`); at least one candidate fits by itself. None: no limit."""
+    interrupt: Interrupt | None = None
+    """What ends the search while the strategy computes; for `tree.select` and `cluster_steps`."""
 
     def rewards(self, how: Reward = "last") -> NDArray[np.float64]:
         """The candidates' path rewards, float64[n]."""

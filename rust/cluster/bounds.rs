@@ -2,6 +2,8 @@
 
 use super::rows::Rows;
 use super::screen::{BLOCK, STRIP, Screen, tiles};
+use crate::clock::Clock;
+use crate::error::{Error, filled};
 
 /// Entries of a row whose smallest is looked for together.
 pub(super) const GROUP: usize = 16;
@@ -22,12 +24,13 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    fn new(m: usize) -> Self {
+    fn new(m: usize) -> Result<Self, Error> {
         // One group too many: at a power of two the entries of a column would share cache sets.
         let stride = m.next_multiple_of(GROUP) + GROUP;
         let mut closed = vec![0.0; stride];
         closed[m..].fill(f32::INFINITY);
-        Self { lower: vec![f32::INFINITY; m * stride], closed, m, stride }
+        let lower = filled(m, stride, f32::INFINITY)?;
+        Ok(Self { lower, closed, m, stride })
     }
 
     /// Bounds the pairs of a component; `None` if all were found to be within the threshold.
@@ -36,7 +39,8 @@ impl Bounds {
         screen: &Screen<T>,
         members: &[usize],
         threshold: f64,
-    ) -> Option<Self>
+        clock: &mut Clock,
+    ) -> Result<Option<Self>, Error>
     where
         T: Copy + Into<f64>,
     {
@@ -44,13 +48,13 @@ impl Bounds {
             return Self::exact(rows, members, threshold);
         }
         if rows.lie_close(members, threshold) {
-            return None;
+            return Ok(None);
         }
-        Self::screened(screen, members.len(), threshold)
+        Self::screened(screen, members.len(), threshold, clock)
     }
 
     /// Bounds all pairs as closely as f32 can; `None` if all are within the threshold.
-    fn exact<T>(rows: &Rows<T>, members: &[usize], threshold: f64) -> Option<Self>
+    fn exact<T>(rows: &Rows<T>, members: &[usize], threshold: f64) -> Result<Option<Self>, Error>
     where
         T: Copy + Into<f64>,
     {
@@ -59,23 +63,32 @@ impl Bounds {
         let distances: Vec<f64> =
             pairs().map(|(a, b)| rows.distance(members[a], members[b])).collect();
         if distances.iter().all(|&distance| distance <= threshold) {
-            return None;
+            return Ok(None);
         }
-        let mut bounds = Self::new(m);
+        let mut bounds = Self::new(m)?;
         for ((a, b), distance) in pairs().zip(distances) {
             bounds.tighten(a, b, distance, rows.noise());
         }
-        Some(bounds)
+        Ok(Some(bounds))
     }
 
     /// Bounds all pairs by the screen: far pairs loosely, others up to its margin.
     ///
-    /// `None` if all are within the threshold for certain.
-    fn screened<T: Copy + Into<f64>>(screen: &Screen<T>, m: usize, threshold: f64) -> Option<Self> {
-        let mut bounds = Self::new(m);
+    /// `None` if all are within the threshold for certain. Out of time, it stops where it is: what
+    /// it returns must not be used then.
+    fn screened<T: Copy + Into<f64>>(
+        screen: &Screen<T>,
+        m: usize,
+        threshold: f64,
+        clock: &mut Clock,
+    ) -> Result<Option<Self>, Error> {
+        let mut bounds = Self::new(m)?;
         let (cut, inner) = (screen.cut(threshold), screen.inner(threshold));
         let mut all_within = true;
         for (strip, block) in tiles(m) {
+            if clock.after(screen.dim()) {
+                return Ok(Some(bounds));
+            }
             let (mut tile, reach) = screen.tile(strip, block, cut, 0);
             tile.iter_mut().flatten().for_each(|bound| *bound = screen.distance(*bound));
             all_within = all_within
@@ -101,7 +114,7 @@ impl Bounds {
             let at = bounds.place(a, a);
             bounds.lower[at] = f32::INFINITY;
         }
-        (!all_within).then_some(bounds)
+        Ok((!all_within).then_some(bounds))
     }
 
     pub(super) fn len(&self) -> usize {

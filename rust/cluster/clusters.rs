@@ -3,6 +3,7 @@
 use pulp::Arch;
 
 use super::rows::{Rows, dot};
+use crate::error::{Error, reserved};
 
 /// Clusters by the place of one of their members; at the start every row is one.
 ///
@@ -21,14 +22,17 @@ pub(super) struct Clusters {
 }
 
 impl Clusters {
-    pub(super) fn of<T: Copy + Into<f64>>(rows: &Rows<T>, members: &[usize]) -> Self {
-        let mut sums = Vec::with_capacity(members.len() * rows.dim());
+    pub(super) fn of<T>(rows: &Rows<T>, members: &[usize]) -> Result<Self, Error>
+    where
+        T: Copy + Into<f64>,
+    {
+        let mut sums = reserved(members.len(), rows.dim())?;
         for &i in members {
             let (row, scale) = rows.row(i);
             sums.extend(row.iter().map(|&value| value.into() * scale));
         }
         let sizes = vec![1.0; members.len()];
-        Self { sums, sizes, dim: rows.dim(), noise: rows.noise(), machine: rows.machine() }
+        Ok(Self { sums, sizes, dim: rows.dim(), noise: rows.noise(), machine: rows.machine() })
     }
 
     pub(super) fn size(&self, a: usize) -> f64 {

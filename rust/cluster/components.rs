@@ -2,11 +2,18 @@
 
 use super::rows::Rows;
 use super::screen::{BLOCK, STRIP, Screen, tiles};
+use crate::clock::Clock;
 
 /// Joins the rows that a chain of pairs within `threshold` connects.
 ///
-/// Every join is decided in f64; pairs that are connected already need no look.
-pub(super) fn connect<T>(rows: &Rows<T>, screen: &Screen<T>, threshold: f64) -> DisjointSets
+/// Every join is decided in f64; pairs that are connected already need no look. Out of time, it
+/// stops where it is.
+pub(super) fn connect<T>(
+    rows: &Rows<T>,
+    screen: &Screen<T>,
+    threshold: f64,
+    clock: &mut Clock,
+) -> DisjointSets
 where
     T: Copy + Into<f64>,
 {
@@ -16,6 +23,9 @@ where
     let cut = screen.cut(threshold);
     let mut sets = DisjointSets::new(n);
     for (strip, block) in tiles(n) {
+        if clock.after(rows.dim()) {
+            break;
+        }
         let strip_rows = strip * STRIP..n.min((strip + 1) * STRIP);
         let columns = block * BLOCK..n.min((block + 1) * BLOCK);
         let root = sets.root(strip_rows.start);

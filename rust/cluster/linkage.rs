@@ -5,32 +5,43 @@ use super::clusters::Clusters;
 use super::components::DisjointSets;
 use super::rows::Rows;
 use super::screen::Screen;
+use crate::clock::Clock;
+use crate::error::Error;
 
 /// Runs average linkage inside one component and joins what merges at or below the threshold.
 ///
 /// Average linkage is reducible: a merge brings no cluster closer to a third than its parts were. So
 /// merging reciprocal nearest neighbours in any order builds the same tree, and a cluster that has
-/// no neighbour within the threshold will never have one.
+/// no neighbour within the threshold will never have one. So are the merges by the time that an
+/// interrupt ends it merges of the whole answer.
 pub(super) fn link<T: Copy + Into<f64>>(
     rows: &Rows<T>,
     screen: &Screen<T>,
     members: &[usize],
     threshold: f64,
+    clock: &mut Clock,
     merged: &mut DisjointSets,
-) {
+) -> Result<(), Error> {
+    if clock.expired() {
+        return Ok(());
+    }
     let bounds = if members.len() == rows.len() {
-        Bounds::within(rows, screen, members, threshold)
+        Bounds::within(rows, screen, members, threshold, clock)
     } else {
-        Bounds::within(rows, &Screen::new(rows, members), members, threshold)
+        Bounds::within(rows, &Screen::new(rows, members), members, threshold, clock)
     };
-    match bounds {
+    match bounds? {
         None => members.iter().for_each(|&i| merged.join(members[0], i)),
         Some(bounds) => {
-            let clusters = Clusters::of(rows, members);
+            if clock.expired() {
+                return Ok(());
+            }
+            let clusters = Clusters::of(rows, members)?;
             Linkage { clusters, bounds, threshold, smallest: Vec::new() }
-                .run(|a, b| merged.join(members[a], members[b]));
+                .run(clock, |a, b| merged.join(members[a], members[b]));
         }
     }
+    Ok(())
 }
 
 /// Average linkage of one component; clusters go by the place of one of their members.
@@ -50,10 +61,10 @@ impl Linkage {
     ///
     /// Along the chain the distances fall strictly, so it ends; a cluster without a neighbour within
     /// the threshold is done with.
-    fn run(&mut self, mut join: impl FnMut(usize, usize)) {
+    fn run(&mut self, clock: &mut Clock, mut join: impl FnMut(usize, usize)) {
         let mut chain: Vec<Near> = Vec::new();
         let mut start = 0;
-        loop {
+        while !clock.after(self.bounds.len()) {
             let Some(&(top, distance)) = chain.last() else {
                 match (start..self.bounds.len()).find(|&a| self.bounds.is_open(a)) {
                     Some(next) => start = next,

@@ -11,7 +11,11 @@ mod screen;
 #[cfg(test)]
 mod tests;
 
+use std::time::Instant;
+
+use crate::clock::Clock;
 use crate::error::{Error, check_scalar};
+use crate::interrupt::Interrupt;
 use crate::unit::{check_dim, unit_rows};
 use components::{DisjointSets, connect};
 use linkage::link;
@@ -41,8 +45,40 @@ use screen::Screen;
 /// # Errors
 ///
 /// `dim` 0 or not a divisor of the length, a row with a NaN, an infinity or no nonzero entry, a
-/// threshold that is negative or not finite.
+/// threshold that is negative or not finite; a component too large for the memory.
 pub fn cluster_steps<T>(embeddings: &[T], dim: usize, threshold: f64) -> Result<Vec<i64>, Error>
+where
+    T: Copy + Into<f64>,
+{
+    cluster_steps_until(embeddings, dim, threshold, None)
+}
+
+/// Does what [`cluster_steps`] does, until an interrupt ends it.
+///
+/// Then the labels are those of the merges by then: every group is one of the whole answer, or a
+/// part of one.
+///
+/// # Errors
+///
+/// As there.
+pub fn cluster_steps_until<T>(
+    embeddings: &[T],
+    dim: usize,
+    threshold: f64,
+    interrupt: Option<&Interrupt>,
+) -> Result<Vec<i64>, Error>
+where
+    T: Copy + Into<f64>,
+{
+    cluster_by(embeddings, dim, threshold, &mut Clock::new(Instant::now(), None, interrupt))
+}
+
+fn cluster_by<T>(
+    embeddings: &[T],
+    dim: usize,
+    threshold: f64,
+    clock: &mut Clock,
+) -> Result<Vec<i64>, Error>
 where
     T: Copy + Into<f64>,
 {
@@ -55,17 +91,21 @@ where
     check_dim(embeddings.len(), dim)?;
     let rows = Rows::of(embeddings, dim);
     if rows.are_in_range() {
-        return Ok(cluster(&rows, threshold));
+        return cluster(&rows, threshold, clock);
     }
-    Ok(cluster(&Rows::of(&unit_rows(embeddings, dim)?, dim), threshold))
+    cluster(&Rows::of(&unit_rows(embeddings, dim)?, dim), threshold, clock)
 }
 
-fn cluster<T: Copy + Into<f64>>(rows: &Rows<T>, threshold: f64) -> Vec<i64> {
+fn cluster<T: Copy + Into<f64>>(
+    rows: &Rows<T>,
+    threshold: f64,
+    clock: &mut Clock,
+) -> Result<Vec<i64>, Error> {
     let all: Vec<usize> = (0..rows.len()).collect();
     let screen = Screen::new(rows, &all);
     let mut merged = DisjointSets::new(rows.len());
-    for component in connect(rows, &screen, threshold).members() {
-        link(rows, &screen, &component, threshold, &mut merged);
+    for component in connect(rows, &screen, threshold, clock).members() {
+        link(rows, &screen, &component, threshold, clock, &mut merged)?;
     }
-    merged.labels()
+    Ok(merged.labels())
 }

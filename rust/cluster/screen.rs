@@ -52,6 +52,10 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
         }
     }
 
+    pub(super) fn dim(&self) -> usize {
+        self.rows.dim()
+    }
+
     /// The bound that pairs within `threshold` reach for certain.
     pub(super) fn cut(&self, threshold: f64) -> f32 {
         (1.0 - threshold - self.margin) as f32

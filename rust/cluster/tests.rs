@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 
 use super::bounds::Bounds;
-use super::cluster_steps;
 use super::clusters::Clusters;
 use super::components::DisjointSets;
 use super::rows::{Rows, dot};
 use super::screen::{BLOCK, STRIP, Screen, tiles};
+use super::{cluster_by, cluster_steps};
+use crate::clock::Clock;
 
 fn product(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
@@ -167,7 +168,8 @@ proptest! {
         let measured = Rows::of(&flat, dim);
         let all: Vec<usize> = (0..n).collect();
         let screen = Screen::new(&measured, &all);
-        let bounds = Bounds::within(&measured, &screen, &all, threshold);
+        let clock = &mut Clock::default();
+        let bounds = Bounds::within(&measured, &screen, &all, threshold, clock).unwrap();
         if bounds.is_none() {
             for (u, v) in rows.iter().flat_map(|u| rows.iter().map(move |v| (u, v))) {
                 prop_assert!(cosine_distance(u, v) <= threshold + 1e-12);
@@ -175,7 +177,7 @@ proptest! {
         }
         prop_assume!(bounds.is_some());
         let mut bounds = bounds.unwrap();
-        let mut clusters = Clusters::of(&measured, &all);
+        let mut clusters = Clusters::of(&measured, &all).unwrap();
         let mut parts: Vec<Vec<usize>> = (0..n).map(|i| vec![i]).collect();
         for (a, b) in std::iter::once((0, 0)).chain(merges) {
             let (from, into) = (a.min(b) % n, a.max(b) % n);
@@ -257,4 +259,41 @@ fn bad_rows_are_named() {
     assert!(cluster_steps(&[1.0], 0, 0.05).is_err());
     assert!(cluster_steps(&[1.0], 1, -0.1).is_err());
     assert!(cluster_steps(&[1.0], 1, f64::NAN).is_err());
+}
+
+/// Stopped at any look, what has been merged are parts of the whole answer's groups.
+#[test]
+fn stopped_early_the_groups_are_parts_of_the_whole_ones() {
+    let (n, dim) = (700, 200);
+    // A closed curve: one component, which the cut parts.
+    let entry = |i: usize, k: usize| (i as f64 * 0.009 * (k % 3 + 1) as f64 + k as f64).sin();
+    let rows: Vec<f64> = (0..n).flat_map(|i| (0..dim).map(move |k| entry(i, k))).collect();
+    let whole = cluster_steps(&rows, dim, 0.05).unwrap();
+    let clusters = |labels: &[i64]| *labels.iter().max().unwrap() + 1;
+    let (mut looks, mut between) = (0, 0);
+    loop {
+        let mut clock = Clock::stopping_after(Some(looks));
+        let labels = cluster_by(&rows, dim, 0.05, &mut clock).unwrap();
+        let mut of = vec![-1; n];
+        for (&label, &group) in labels.iter().zip(&whole) {
+            let of = &mut of[label as usize];
+            assert!(*of == -1 || *of == group, "after {looks} looks");
+            *of = group;
+        }
+        assert!(clock.test.late <= 2 * n, "{} too late after {looks} looks", clock.test.late);
+        if !clock.expired() {
+            assert_eq!(labels, whole);
+            break;
+        }
+        between += usize::from(clusters(&labels) < n as i64);
+        looks += 1;
+    }
+    assert!(clusters(&whole) > 1 && clusters(&whole) < n as i64 / 4);
+    assert!(looks > 20 && between > 0, "{looks} looks, {between} of them amid the merges");
+}
+
+#[test]
+fn memory_that_is_not_to_be_had_is_an_error() {
+    let error = crate::error::filled(usize::MAX / 8, 4, 0.0_f32).unwrap_err();
+    assert!(error.to_string().starts_with("embeddings: 2305843009213693951 rows hang together"));
 }

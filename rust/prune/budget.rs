@@ -142,8 +142,9 @@ impl Budgeted {
                 over = Some(point);
                 level.over.clone_from(&level.trial);
                 shed(left, Task { price, ..task }, &mut level.trial);
+                exact.clock.after(left.len() + left.owner.len());
             }
-            fill(left, task, &mut level.trial, &mut self.seen);
+            fill(left, task, &mut level.trial, &mut self.seen, &mut exact.clock);
             held.worth = left.worth(&level.trial, task.gain, &mut self.seen);
             held.tokens = left.tokens_of(&level.trial);
             if held.tokens <= task.budget && held.worth > floor {
@@ -153,7 +154,8 @@ impl Budgeted {
             }
             let closed = answer.bound <= floor + TOLERANCE;
             // At price 0 a selection that fits is the best of all.
-            if closed || settled || exact.clock.expired() || (fits && price == 0.0) {
+            let expired = exact.clock.after(left.len() + left.owner.len());
+            if closed || settled || expired || (fits && price == 0.0) {
                 break;
             }
         }

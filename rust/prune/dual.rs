@@ -1,10 +1,10 @@
 //! The Lagrangian bound of a forest, and selections found on the way to it.
 
-use super::clock::Clock;
 use super::forest::{Forest, Hint};
 use super::groups::Groups;
 use super::reduction::Fix;
 use super::repair::Repair;
+use crate::clock::Clock;
 
 /// Subgradient steps without progress after which the step length is halved.
 const PATIENCE: u32 = 4;
@@ -79,7 +79,8 @@ impl Dual {
             if progress > 0.0 && often || step == most_steps {
                 self.try_selection(forest, gain, clock);
             }
-            if self.bound <= self.floor + tolerance || clock.expired() || step == most_steps {
+            let expired = clock.after(forest.len() + forest.owner.len());
+            if self.bound <= self.floor + tolerance || expired || step == most_steps {
                 break;
             }
             // Progress counts where it closes a visible part of the gap.
@@ -175,38 +176,49 @@ impl Dual {
     fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
         self.evaluate(forest, gain);
         for k in 0..forest.clusters {
-            if clock.expired() {
-                break;
-            }
             for second in [false, true] {
-                let room = gain - self.price[k];
-                let carriers = self.carriers.of(k).iter().map(|&e| forest.owner[e as usize]);
-                let needs = carriers.map(|v| self.need(forest, v));
-                // The second time for the carrier after the first: the bound is level up to there.
-                let need = needs.filter(|&need| !second || need > 0.0).fold(room, f64::min);
-                let by = if second { 0.5 * need } else { need };
+                let mut least = gain - self.price[k];
+                for &e in self.carriers.of(k) {
+                    let (need, steps) = self.need(forest, forest.owner[e as usize], least);
+                    // The second time for the carrier after the first: the bound is level up to
+                    // there.
+                    if !second || need > 0.0 {
+                        least = least.min(need);
+                    }
+                    if clock.after(steps) {
+                        return;
+                    }
+                }
+                let by = if second { 0.5 * least } else { least };
                 if by > 0.0 {
-                    self.raise(forest, k, by);
+                    self.raise(forest, k, by, clock);
                 }
             }
         }
     }
 
-    /// What must be added to a node's value for it to be kept at the current prices.
-    fn need(&self, forest: &Forest, v: u32) -> f64 {
-        let (mut need, mut at) = (0.0, v as usize);
+    /// What must be added to a node's value for it to be kept at the current prices, or `enough`
+    /// and more; also returns how many nodes were looked at.
+    fn need(&self, forest: &Forest, v: u32, enough: f64) -> (f64, usize) {
+        let (mut need, mut at, mut steps) = (0.0, v as usize, 1);
         while at != 0 {
             need += (-self.sum[at]).max(0.0);
+            if need >= enough {
+                break;
+            }
             at = forest.parent[at] as usize;
+            steps += 1;
         }
-        need
+        (need, steps)
     }
 
-    fn raise(&mut self, forest: &Forest, k: usize, by: f64) {
+    /// Raises one price; out of time, the sums may stay behind, for the next bound makes them anew.
+    fn raise(&mut self, forest: &Forest, k: usize, by: f64, clock: &mut Clock) {
         self.price[k] += by;
         for &e in self.carriers.of(k) {
-            let (mut v, mut more) = (forest.owner[e as usize] as usize, by);
+            let (mut v, mut more, mut steps) = (forest.owner[e as usize] as usize, by, 0);
             loop {
+                steps += 1;
                 let before = self.sum[v];
                 self.sum[v] += more;
                 more = self.sum[v].max(0.0) - before.max(0.0);
@@ -214,6 +226,9 @@ impl Dual {
                     break;
                 }
                 v = forest.parent[v] as usize;
+            }
+            if clock.after(steps) {
+                return;
             }
         }
     }

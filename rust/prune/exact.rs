@@ -1,12 +1,12 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
-use super::clock::Clock;
 use super::components::Components;
 use super::dual::Dual;
 use super::forest::Forest;
 use super::presolve::{Presolve, Tally};
 use super::problem::Problem;
 use super::reduction::{Fix, Reduction, decide};
+use crate::clock::Clock;
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
 pub(super) const TOLERANCE: f64 = 1e-12;
@@ -93,6 +93,7 @@ impl Exact {
         kept: &mut Vec<bool>,
     ) -> Answer {
         self.presolve.sweep(problem, unit, place, left, &mut self.counts.tally);
+        self.clock.after(problem.parent.len() + problem.leaf.len());
         if left.len() == 1 {
             kept.clear();
             kept.push(true);
@@ -136,6 +137,7 @@ impl Exact {
         level.chosen[0] = true;
         let settled = left.value[0];
         let components = level.components.split(left);
+        self.clock.after(left.len() + left.owner.len());
         if nested == 0 && self.counts.components == 0 {
             self.counts.residual_nodes = left.len() - 1;
             self.counts.residual_clusters = left.clusters;

@@ -5,16 +5,25 @@ use std::collections::BinaryHeap;
 
 use super::budget::Task;
 use super::forest::Forest;
+use crate::clock::Clock;
 
 /// Adds what pays and fits, in order.
-pub(super) fn fill(forest: &Forest, task: Task, keep: &mut [bool], seen: &mut Vec<bool>) {
+///
+/// Out of time, it does no more than a pass over the forest costs.
+pub(super) fn fill(
+    forest: &Forest,
+    task: Task,
+    keep: &mut [bool],
+    seen: &mut Vec<bool>,
+    clock: &mut Clock,
+) {
     seen.clear();
     seen.resize(forest.clusters, false);
     for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
         seen[k as usize] |= keep[v as usize];
     }
     let mut held = forest.tokens_of(keep);
-    let mut e = 0;
+    let (mut e, mut walked) = (0, 0);
     for v in 1..forest.len() {
         let first = e;
         while e < forest.owner.len() && forest.owner[e] as usize == v {
@@ -24,12 +33,14 @@ pub(super) fn fill(forest: &Forest, task: Task, keep: &mut [bool], seen: &mut Ve
             continue;
         }
         let new = forest.cover[first..e].iter().filter(|&&k| !seen[k as usize]).count();
-        let (mut worth, mut tokens, mut up) = (task.gain * new as f64, 0, v);
+        let (mut worth, mut tokens, mut up, mut steps) = (task.gain * new as f64, 0, v, 1);
         while !keep[up] {
             worth += forest.value[up];
             tokens += forest.tokens[up];
             up = forest.parent[up] as usize;
+            steps += 1;
         }
+        walked += steps;
         if worth > 0.0 && held + tokens <= task.budget {
             held += tokens;
             up = v;
@@ -38,6 +49,9 @@ pub(super) fn fill(forest: &Forest, task: Task, keep: &mut [bool], seen: &mut Ve
                 up = forest.parent[up] as usize;
             }
             forest.cover[first..e].iter().for_each(|&k| seen[k as usize] = true);
+        }
+        if clock.after(steps) && walked > forest.len() {
+            break;
         }
     }
 }

@@ -79,31 +79,6 @@ impl Forest {
         }
     }
 
-    /// Takes over the part of another forest at and below a node, which becomes the root.
-    ///
-    /// `place` gets each node's number here, or [`OUT`].
-    pub fn load_below(&mut self, whole: &Self, top: u32, place: &mut Vec<u32>) {
-        self.clear();
-        place.clear();
-        place.resize(whole.len(), OUT);
-        for v in top as usize..whole.len() {
-            let above = if v == top as usize { 0 } else { place[whole.parent[v] as usize] };
-            if v == top as usize || above != OUT {
-                place[v] = self.len() as u32;
-                self.parent.push(above);
-                self.value.push(whole.value[v]);
-                self.tokens.extend(whole.tokens.get(v));
-            }
-        }
-        self.clusters = whole.clusters;
-        for (&v, &k) in whole.owner.iter().zip(&whole.cover) {
-            if place[v as usize] != OUT {
-                self.owner.push(place[v as usize]);
-                self.cover.push(k);
-            }
-        }
-    }
-
     /// Takes over another forest without its budget, each token priced instead.
     pub fn load_priced(&mut self, budgeted: &Self, token_price: f64) {
         self.clone_from(budgeted);

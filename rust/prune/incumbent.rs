@@ -2,6 +2,9 @@
 
 use super::problem::{NONE, Problem};
 
+/// Passes over the tree that leaves may cost in `filled_up` which are not kept in the end.
+const MOST_PASSES: usize = 16;
+
 /// Returns a selection that fits the budget: the best of a few simple ones.
 pub(super) fn simple_selection(problem: &Problem) -> Vec<bool> {
     let options = [
@@ -40,8 +43,8 @@ fn with_every_gain(problem: &Problem) -> Vec<f64> {
 
 /// Starts from the leaf that needs the fewest tokens and adds what pays and fits, best profit first.
 ///
-/// Costs O(n log n + m): every node is added once, and a leaf that does not fit walks up only to
-/// the kept part.
+/// Costs O(n log n + m): every node is added once, a leaf walks up only to the kept part, and where
+/// walks in vain have come to a few passes over the tree, the rest is left out.
 fn filled_up(problem: &Problem) -> Vec<bool> {
     let tokens = problem.path_sums();
     let mut order: Vec<usize> = (0..tokens.len()).collect();
@@ -50,8 +53,11 @@ fn filled_up(problem: &Problem) -> Vec<bool> {
     let mut keep = vec![false; tokens.len()];
     let mut on_path = vec![false; problem.parent.len()];
     let mut covered = vec![false; problem.cluster_count];
-    let mut held = 0;
+    let (mut held, mut in_vain) = (0, 0);
     for i in cheapest.chain(order) {
+        if in_vain > MOST_PASSES * (problem.parent.len() + keep.len()) {
+            break;
+        }
         let above = |v: &u32| Some(problem.parent[*v as usize]).filter(|&parent| parent != NONE);
         let new: Vec<usize> = std::iter::successors(Some(problem.leaf[i]), above)
             .take_while(|&v| !on_path[v as usize])
@@ -64,6 +70,7 @@ fn filled_up(problem: &Problem) -> Vec<bool> {
         let fits = problem.budget.is_none_or(|budget| held + more <= budget);
         let is_first = !on_path[0];
         if keep[i] || !fits || !(is_first || problem.profit[i] + gain > cost) {
+            in_vain += new.len();
             continue;
         }
         keep[i] = true;

@@ -5,6 +5,8 @@ use super::problem::NONE;
 /// Numbers labels from 0 in order of first appearance; the buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
+    /// The labels, for the caller's array may be shared and change.
+    copy: Vec<i64>,
     /// Number of each label between the smallest and the largest, where those lie close.
     table: Vec<u32>,
     /// Label and index of each entry, sorted, where they do not.
@@ -17,6 +19,15 @@ impl Labels {
     /// O(n) where the labels span no more than a few times their count, else O(n log n).
     pub fn number(&mut self, labels: &[i64], numbers: &mut Vec<u32>) -> usize {
         numbers.clear();
+        let mut copy = std::mem::take(&mut self.copy);
+        copy.clear();
+        copy.extend_from_slice(labels);
+        let count = self.number_copy(&copy, numbers);
+        self.copy = copy;
+        count
+    }
+
+    fn number_copy(&mut self, labels: &[i64], numbers: &mut Vec<u32>) -> usize {
         let (Some(&low), Some(&high)) = (labels.iter().min(), labels.iter().max()) else {
             return 0;
         };

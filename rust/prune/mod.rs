@@ -1,7 +1,6 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
 mod budget;
-mod clock;
 mod components;
 mod dominance;
 mod dual;
@@ -16,20 +15,22 @@ mod nonempty;
 mod pairs;
 mod path_dual;
 mod paths;
+mod preorder;
 mod presolve;
 mod problem;
 mod reduction;
 mod repair;
 mod request;
+mod subtree;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::error::{Error, check_scalar};
 use budget::{Budgeted, Task};
-use clock::Clock;
 use exact::{Answer, Exact, TOLERANCE};
 use forest::{Forest, OUT};
 use incumbent::simple_selection;
@@ -104,8 +105,11 @@ impl Pruner {
             self.problem.list_candidates();
         }
         let found = match request.solver {
-            Solver::Milp => milp::solve(&self.problem, time_limit, started)?,
-            Solver::Auto | Solver::Exact => self.solve(time_limit.map(|limit| started + limit)),
+            Solver::Milp => milp::solve(&self.problem, time_limit, started, request.interrupt)?,
+            Solver::Auto | Solver::Exact => {
+                let deadline = time_limit.map(|limit| started + limit);
+                self.solve(Clock::new(started, deadline, request.interrupt))
+            }
         };
         let value = self.problem.evaluate_with(&mut self.marks, &found.keep);
         let optimal = found.bound.is_none_or(|bound| bound <= value.objective);
@@ -126,8 +130,8 @@ impl Pruner {
     }
 
     /// Solves the problem at hand by the exact method.
-    fn solve(&mut self, deadline: Option<Instant>) -> Found {
-        self.exact.begin(Clock::new(deadline));
+    fn solve(&mut self, clock: Clock) -> Found {
+        self.exact.begin(clock);
         let unit = unit_of(self.problem.largest);
         let gain = self.problem.gain * unit;
         let mut answer = self.solve_free(unit);
@@ -137,7 +141,12 @@ impl Pruner {
             }
         }
         if !self.keep.contains(&true) {
+            let wider = answer.bound;
             answer = self.solve_nonempty(unit, gain);
+            if answer.worth.is_none_or(|worth| answer.bound > worth + TOLERANCE) {
+                // Cut short: what bounds all selections bounds those that hold a candidate.
+                answer.bound = answer.bound.min(wider);
+            }
         }
         let coupled = self.problem.cluster_count > 1;
         let counts = &self.exact.counts;
@@ -195,15 +204,7 @@ impl Pruner {
         self.candidate.clear();
         self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
         let task = Task::new(gain, problem.budget.unwrap_or(u64::MAX));
-        let best_of = |part: &Forest, task: Task, kept: &mut Vec<bool>| {
-            let answer = if part.budgeted() {
-                budgeted.solve(exact, part, &[], task, kept)
-            } else {
-                exact.solve(part, gain, kept)
-            };
-            (answer, exact.clock.expired())
-        };
-        let answer = self.nonempty.solve(forest, &self.candidate, task, best_of, kept);
+        let answer = self.nonempty.solve(forest, &self.candidate, task, exact, budgeted, kept);
         keep.clear();
         keep.extend(problem.leaf.iter().map(|&v| answer.worth.is_some() && kept[v as usize]));
         answer

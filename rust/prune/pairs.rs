@@ -3,6 +3,7 @@
 use super::forest::Forest;
 use super::groups::Groups;
 use super::problem::NONE;
+use crate::clock::Clock;
 
 /// Pairs that are listed in full; a tree of tens of thousands of levels could have far more.
 const MOST_PAIRS: usize = 1 << 22;
@@ -27,7 +28,9 @@ pub(super) struct Pairs {
 
 impl Pairs {
     /// Lists the pairs of a forest, with the prices that it hints at.
-    pub fn list(&mut self, forest: &Forest, price: &mut Vec<f64>) {
+    ///
+    /// Out of time, it lists what it would past the limit.
+    pub fn list(&mut self, forest: &Forest, price: &mut Vec<f64>, clock: &mut Clock) {
         self.carriers.list(forest.clusters, forest.owner.len(), |e| forest.cover[e]);
         self.hints.list(forest.clusters, forest.hints.len(), |at| forest.hints[at].cluster);
         price.clear();
@@ -47,9 +50,11 @@ impl Pairs {
                     self.pair_of[v as usize] = self.node.len() as u32;
                     self.node.push(v);
                     // Past the limit only carriers are listed: what is not listed has no price.
-                    v = if self.node.len() < MOST_PAIRS { forest.parent[v as usize] } else { 0 };
+                    let full = self.node.len() >= MOST_PAIRS || clock.expired();
+                    v = if full { 0 } else { forest.parent[v as usize] };
                 }
             }
+            clock.after(self.node.len() - first);
             self.node[first..].sort_unstable();
             self.carries.resize(self.node.len(), false);
             for (&v, pair) in self.node[first..].iter().zip(first as u32..) {

@@ -1,11 +1,11 @@
 //! A tighter Lagrangian bound, in which a cluster pays for the path that covers it.
 
-use super::clock::Clock;
 use super::dual::fix_by_cost;
 use super::forest::{Forest, Hint};
 use super::pairs::Pairs;
 use super::problem::NONE;
 use super::reduction::Fix;
+use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.
 const PATIENCE: u32 = 6;
@@ -60,7 +60,7 @@ impl PathDual {
         most_steps: u32,
         clock: &mut Clock,
     ) -> u64 {
-        self.pairs.list(forest, &mut self.price);
+        self.pairs.list(forest, &mut self.price, clock);
         self.best_price.clone_from(&self.price);
         self.path.clone_from(&self.price);
         self.ascend(forest, gain, clock);
@@ -74,7 +74,8 @@ impl PathDual {
                 self.bound = bound;
                 self.best_price.clone_from(&self.price);
             }
-            if self.bound <= target + tolerance || clock.expired() || step == most_steps {
+            let expired = clock.after(forest.len() + self.pairs.node.len());
+            if self.bound <= target + tolerance || expired || step == most_steps {
                 break;
             }
             // Progress counts where it closes a visible part of the gap.
@@ -172,10 +173,10 @@ impl PathDual {
         self.evaluate(forest, gain);
         let Pairs { start, node, up, carries, .. } = &self.pairs;
         for span in start.windows(2) {
-            if clock.expired() {
+            let span = span[0] as usize..span[1] as usize;
+            if clock.after(span.len()) {
                 break;
             }
-            let span = span[0] as usize..span[1] as usize;
             let carriers = span.clone().filter(|&pair| carries[pair]);
             let paid = carriers.fold(gain, |least, pair| least.min(self.path[pair]));
             let mut least = gain - paid;

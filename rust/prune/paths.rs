@@ -33,9 +33,6 @@ impl Paths {
         checked: &mut Vec<u32>,
     ) -> Result<(), Error> {
         let argument = "leaves";
-        if leaves.is_empty() {
-            return Err(Error::Empty { argument });
-        }
         self.kind.clear();
         self.kind.resize(m, OFF);
         for list in [&mut self.parent, &mut self.candidate, &mut self.local] {

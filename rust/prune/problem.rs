@@ -69,6 +69,10 @@ impl Problem {
     /// Checks a request and takes over what lies on paths to candidates. O(m + n).
     pub fn read(&mut self, request: &Request<'_>) -> Result<(), Error> {
         check_numbers(request)?;
+        if request.leaves.is_empty() {
+            // Before the tree, which a caller may have cut down to what lies above the leaves.
+            return Err(Error::Empty { argument: "leaves" });
+        }
         check_parents(request.parents)?;
         let (m, n) = (request.parents.len(), request.leaves.len());
         self.paths.read_leaves(request.leaves, m, &mut self.leaf)?;
@@ -131,6 +135,10 @@ impl Problem {
                 check_length("node_costs", costs.len(), m, "parents")?;
                 check_entries("node_costs", costs, "finite and at least 0", is_amount)?;
                 self.cost.extend(self.paths.kept(costs));
+                // The caller's array may be shared: what was checked may not be what was copied.
+                if !self.cost.iter().all(|&cost| is_amount(cost)) {
+                    return Err(Error::Changed { argument: "node_costs" });
+                }
                 to_shares(&mut self.cost);
                 self.cost.iter_mut().for_each(|cost| *cost *= request.lambda_b);
             }
@@ -158,6 +166,11 @@ impl Problem {
             return Err(Error::Entry { argument, index, value: value.into(), expected });
         }
         self.tokens.extend(self.paths.kept(tokens).map(i64::unsigned_abs));
+        let sum = self.tokens.iter().try_fold(0_u64, |sum, &held| sum.checked_add(held));
+        // The caller's array may be shared, as above.
+        if sum.is_none_or(|sum| sum > total.unsigned_abs()) {
+            return Err(Error::Changed { argument: "node_tokens" });
+        }
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! Rounds of reductions, repeated until none applies, and the way back.
 
-use super::clock::Clock;
 use super::forest::{Forest, Hint, OUT};
 use super::presolve::{Presolve, Tally};
+use crate::clock::Clock;
 
 /// What is already decided about a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,9 +57,11 @@ impl Reduction {
     ) {
         self.used = 0;
         self.round(Some(forest), fix, gain, presolve, tally);
+        let mut work = forest.len() + forest.owner.len();
         // Each round alone is lossless, so that the deadline may end them anywhere.
-        while self.left().len() > 1 && !clock.expired() {
+        while !clock.after(work) && self.left().len() > 1 {
             let (nodes, entries) = (self.left().len(), self.left().owner.len());
+            work = nodes + entries;
             let left = &mut self.rounds[self.used - 1].left;
             // One that covers the same for no more may still need more tokens.
             let found = !left.budgeted() && presolve.dominance.find(left, tally);

@@ -1,8 +1,8 @@
 //! Makes a good selection of the one that attains a bound.
 
-use super::clock::Clock;
 use super::forest::Forest;
 use super::groups::Groups;
+use crate::clock::Clock;
 
 /// Repairs selections; owns the scratch memory.
 #[derive(Debug, Default)]
@@ -45,24 +45,29 @@ impl Repair {
     }
 
     /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
+    ///
+    /// Out of time, it does no more than a pass over the forest costs.
     fn cover_more(&mut self, forest: &Forest, carriers: &Groups, gain: f64, clock: &mut Clock) {
+        let mut walked = 0;
         for k in 0..forest.clusters {
-            if clock.expired() {
-                break;
-            }
             if self.tally[k] > 0 {
                 continue;
             }
             let (mut best, mut best_worth) = (0, 0.0);
             for &e in carriers.of(k) {
                 let v = forest.owner[e as usize] as usize;
-                let (mut worth, mut up) = (gain, v);
+                let (mut worth, mut up, mut steps) = (gain, v, 1);
                 while !self.trial[up] {
                     worth += forest.value[up];
                     up = forest.parent[up] as usize;
+                    steps += 1;
                 }
                 if worth > best_worth {
                     (best, best_worth) = (v, worth);
+                }
+                walked += steps;
+                if clock.after(steps) && walked > forest.len() + forest.owner.len() {
+                    return;
                 }
             }
             while !self.trial[best] {

@@ -1,5 +1,7 @@
 //! What is asked of leaf selection, and what it answers.
 
+use crate::interrupt::Interrupt;
+
 /// Says which method answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -42,6 +44,8 @@ pub struct Request<'a> {
     pub solver: Solver,
     /// Seconds after which the best selection so far is returned; `None` for no limit.
     pub time_limit: Option<f64>,
+    /// What ends the selection early, with the best one so far.
+    pub interrupt: Option<&'a Interrupt>,
 }
 
 impl<'a> Request<'a> {
@@ -61,8 +65,8 @@ pub struct Selection {
     pub objective: f64,
     /// No selection has a larger objective than this; equals `objective` where `optimal`.
     pub bound: f64,
-    /// Whether this selection is proven to be best. False where a time limit cut the proof short,
-    /// or where it would take 200 branches inside one another.
+    /// Whether this selection is proven to be best. False where a time limit or an interrupt cut the
+    /// proof short, or where it would take 200 branches inside one another.
     pub optimal: bool,
     /// Distinct nodes on paths to kept leaves, leaves and root included.
     pub nodes_kept: usize,

@@ -2,6 +2,7 @@
 
 mod generated;
 mod reuse;
+mod stopping;
 
 use proptest::prelude::*;
 
@@ -206,7 +207,7 @@ fn no_time_at_all_still_answers_with_a_bound() {
     assert!(hasty.objective <= best.objective + 1e-9 && best.objective <= hasty.bound + 1e-9);
     assert!(!hasty.optimal || hasty.bound.to_bits() == hasty.objective.to_bits());
     let problem = Problem::new(&request).unwrap();
-    let found = milp::solve(&problem, None, std::time::Instant::now()).unwrap();
+    let found = milp::solve(&problem, None, std::time::Instant::now(), None).unwrap();
     assert_eq!(found.keep, best.keep);
 }
 

@@ -45,10 +45,10 @@ pub(super) fn rebase_weights<'py>(
     temperature: Option<&Bound<'py, PyAny>>,
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
-    let rewards = rewards.entries()?;
+    let rewards = rewards.copied(py)?;
     let width = int("width", width)?;
     let temperature = temperature.map_or(Ok(0.2), |object| float("temperature", object))?;
-    let counts = py.detach(|| allocate::rebase_weights(rewards, width, temperature))?;
+    let counts = py.detach(|| allocate::rebase_weights(&rewards, width, temperature))?;
     Ok(counts.into_pyarray(py))
 }
 
@@ -84,10 +84,10 @@ pub(super) fn beam_weights<'py>(
     keep: Option<&Bound<'py, PyAny>>,
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
-    let rewards = rewards.entries()?;
+    let rewards = rewards.copied(py)?;
     let width = int("width", width)?;
     let keep = keep.map(|object| int("keep", object)).transpose()?;
-    let counts = py.detach(|| allocate::beam_weights(rewards, width, keep))?;
+    let counts = py.detach(|| allocate::beam_weights(&rewards, width, keep))?;
     Ok(counts.into_pyarray(py))
 }
 
@@ -123,8 +123,9 @@ pub(super) fn dvts_weights<'py>(
 ) -> Counts<'py> {
     let (rewards, subtrees, shares) =
         (vector("rewards", rewards)?, vector("subtrees", subtrees)?, vector("shares", shares)?);
-    let (rewards, subtrees, shares) = (rewards.entries()?, subtrees.entries()?, shares.entries()?);
-    let counts = py.detach(|| allocate::dvts_weights(rewards, subtrees, shares))?;
+    let (rewards, subtrees, shares) =
+        (rewards.copied(py)?, subtrees.copied(py)?, shares.copied(py)?);
+    let counts = py.detach(|| allocate::dvts_weights(&rewards, &subtrees, &shares))?;
     Ok(counts.into_pyarray(py))
 }
 
@@ -175,7 +176,7 @@ pub(super) fn particle_weights<'py>(
     method: Option<&Bound<'py, PyAny>>,
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
-    let rewards = rewards.entries()?;
+    let rewards = rewards.copied(py)?;
     let (width, seed) = (int("width", width)?, unsigned("seed", seed)?);
     let temperature = temperature.map_or(Ok(1.0), |object| float("temperature", object))?;
     let options =
@@ -183,7 +184,7 @@ pub(super) fn particle_weights<'py>(
     let method =
         method.map_or(Ok(Resampling::default()), |object| choice("method", object, &options))?;
     let counts =
-        py.detach(|| allocate::particle_weights(rewards, width, temperature, seed, method))?;
+        py.detach(|| allocate::particle_weights(&rewards, width, temperature, seed, method))?;
     Ok(counts.into_pyarray(py))
 }
 
@@ -236,19 +237,19 @@ pub(super) fn dora_weights<'py>(
     similarity_temperature: Option<&Bound<'py, PyAny>>,
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
-    let rewards = rewards.entries()?;
+    let rewards = rewards.copied(py)?;
     let width = int("width", width)?;
     let t = temperature.map_or(Ok(0.1), |object| float("temperature", object))?;
     let t_s = similarity_temperature
         .map_or(Ok(0.01), |object| float("similarity_temperature", object))?;
     let counts = match matrix("embeddings", embeddings)? {
         Matrix::Single(array) => {
-            let (entries, dim) = (array.entries()?, array.width());
-            py.detach(|| allocate::dora_weights(rewards, entries, dim, width, t, t_s))
+            let (entries, dim) = (array.copied(py)?, array.width());
+            py.detach(|| allocate::dora_weights(&rewards, &entries, dim, width, t, t_s))
         }
         Matrix::Double(array) => {
-            let (entries, dim) = (array.entries()?, array.width());
-            py.detach(|| allocate::dora_weights(rewards, entries, dim, width, t, t_s))
+            let (entries, dim) = (array.copied(py)?, array.width());
+            py.detach(|| allocate::dora_weights(&rewards, &entries, dim, width, t, t_s))
         }
     }?;
     Ok(counts.into_pyarray(py))

@@ -4,12 +4,16 @@ use numpy::{
     Element, Ix1, Ix2, PyArray, PyArrayMethods, PyReadonlyArray, PyUntypedArray,
     PyUntypedArrayMethods, ndarray::Dimension,
 };
-use pyo3::{exceptions::PyTypeError, prelude::*};
+use pyo3::{
+    PyTypeInfo,
+    exceptions::{PyMemoryError, PyTypeError},
+    prelude::*,
+};
 
 use super::InputError;
 
 /// An element type that an array argument may have.
-pub(super) trait Dtype: Element {
+pub(super) trait Dtype: Element + Copy {
     const NAME: &'static str;
 }
 
@@ -32,6 +36,7 @@ impl<'py, T: Dtype, D: Dimension> Array<'py, T, D> {
     /// Borrows an argument, or `None` where its dtype or number of dimensions is another.
     fn try_borrow(name: &str, object: &Bound<'py, PyAny>) -> PyResult<Option<Self>> {
         let Ok(array) = object.cast::<PyArray<T, D>>() else { return Ok(None) };
+        refuse_masked(name, object)?;
         if !array.is_c_contiguous() {
             return Err(InputError::new_err(format!(
                 "{name} is not C-contiguous: pass numpy.ascontiguousarray({name})"
@@ -47,6 +52,18 @@ impl<'py, T: Dtype, D: Dimension> Array<'py, T, D> {
     pub fn entries(&self) -> PyResult<&[T]> {
         // Only a misaligned array gets here; it is as refused as a strided one.
         self.0.as_slice().map_err(|_| InputError::new_err("an array is misaligned: pass a copy"))
+    }
+
+    /// A copy of the entries, which others may write to meanwhile.
+    pub fn copied(&self, py: Python<'_>) -> PyResult<Vec<T>> {
+        let entries = self.entries()?;
+        let copy = py.detach(|| {
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(entries.len()).ok()?;
+            copy.extend_from_slice(entries);
+            Some(copy)
+        });
+        copy.ok_or_else(|| PyMemoryError::new_err("no memory is left for a copy of an array"))
     }
 
     /// The number of columns of a matrix, or of entries of a vector.
@@ -136,6 +153,21 @@ pub(super) fn choice<T: Copy>(
     })
 }
 
+/// Refuses an array some of whose entries are said to be missing.
+fn refuse_masked(name: &str, object: &Bound<'_, PyAny>) -> PyResult<()> {
+    // An array as such, as nearly all are, has no mask.
+    if object.get_type().is(PyUntypedArray::type_object(object.py())) {
+        return Ok(());
+    }
+    let masked = object.py().import("numpy.ma")?.getattr("MaskedArray")?;
+    if object.is_instance(&masked)? {
+        return Err(InputError::new_err(format!(
+            "{name} is a masked array: it must be one without a mask, {name}.filled(value)"
+        )));
+    }
+    Ok(())
+}
+
 fn refused(name: &str, dtype: &str, shape: &str, object: &Bound<'_, PyAny>) -> PyErr {
     let got = match object.cast::<PyUntypedArray>() {
         Ok(array) => format!("a {} array of {} dimensions", array.dtype(), array.ndim()),
@@ -150,7 +182,7 @@ fn refused(name: &str, dtype: &str, shape: &str, object: &Bound<'_, PyAny>) -> P
 }
 
 /// Shows a value in a message, on one line and shortened.
-fn shown(object: &Bound<'_, PyAny>) -> String {
+pub(super) fn shown(object: &Bound<'_, PyAny>) -> String {
     let text = object.repr().map_or_else(|_| "not printable".to_owned(), |text| text.to_string());
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.chars().count() <= 60 {

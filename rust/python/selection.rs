@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::args::{choice, float, int, maybe_vector, vector};
+use super::interrupt::Watch;
 use super::pickling;
 use crate::error::Error;
 use crate::prune::{self, Pruner, Request, Solver};
@@ -22,8 +23,8 @@ use crate::prune::{self, Pruner, Request, Solver};
 /// bound : float
 ///     No selection has a larger objective; equals objective where optimal.
 /// optimal : bool
-///     Whether this selection is proven best; False where a time limit cut the proof short, or where
-///     it would take 200 branches inside one another.
+///     Whether this selection is proven best; False where a time limit or an interrupt cut the proof
+///     short, or where it would take 200 branches inside one another.
 /// nodes_kept : int
 ///     Distinct nodes on paths to kept leaves, leaves and root included.
 /// tokens_kept : int or None
@@ -132,7 +133,11 @@ thread_local! {
 
 /// Selects leaves with this thread's scratch memory; call it detached.
 pub(super) fn select(request: &Request<'_>) -> Result<prune::Selection, Error> {
-    PRUNER.with_borrow_mut(|pruner| pruner.select_leaves(request))
+    PRUNER.with(|pruner| match pruner.try_borrow_mut() {
+        Ok(mut pruner) => pruner.select_leaves(request),
+        // A signal's handler selects in the midst of a selection.
+        Err(_) => Pruner::new().select_leaves(request),
+    })
 }
 
 /// Reads the `solver` argument.
@@ -178,8 +183,11 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 ///     mixed-integer program, the independent second opinion, thousands of times slower.
 /// time_limit : float or None
 ///     Seconds, at least 0, after which the best selection so far is returned with its bound and
-///     optimal=False. The exact method looks at its clock between bounds, each a pass over the tree
+///     optimal=False. The exact method looks at its clock after each pass over the tree or less
 ///     (within 20 ms at widths up to 16,384); the MILP solver looks at its own less often.
+/// interrupt : Interrupt or None
+///     Ends the selection as a time limit does, from any thread; the MILP solver looks at it before
+///     it starts, and not again. Ctrl-C in the main thread ends the call without one.
 ///
 /// Returns
 /// -------
@@ -189,15 +197,18 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 /// ------
 /// InputError
 ///     An argument is out of range, lengths differ, an array is not a C-contiguous vector of the
-///     right dtype, or kv_budget is below what the cheapest leaf needs.
+///     right dtype or has a mask, kv_budget is below what the cheapest leaf needs, or an array was
+///     written to meanwhile so that it makes no sense.
 /// SolverError
 ///     The MILP solver failed, or its answer did not hold up when recomputed.
 #[pyfunction]
 #[pyo3(
     signature = (parents, leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
-        node_costs = None, node_tokens = None, kv_budget = None, solver = None, time_limit = None),
+        node_costs = None, node_tokens = None, kv_budget = None, solver = None, time_limit = None,
+        interrupt = None),
     text_signature = "(parents, leaves, weights, clusters=None, *, lambda_b, lambda_d=0.0, \
-        node_costs=None, node_tokens=None, kv_budget=None, solver='auto', time_limit=None)"
+        node_costs=None, node_tokens=None, kv_budget=None, solver='auto', time_limit=None, \
+        interrupt=None)"
 )]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the published interface")]
 pub(super) fn select_leaves<'py>(
@@ -213,12 +224,14 @@ pub(super) fn select_leaves<'py>(
     kv_budget: Option<&Bound<'py, PyAny>>,
     solver: Option<&Bound<'py, PyAny>>,
     time_limit: Option<&Bound<'py, PyAny>>,
+    interrupt: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Selection> {
     let (parents, leaves, weights) =
         (vector("parents", parents)?, vector("leaves", leaves)?, vector("weights", weights)?);
     let clusters = maybe_vector("clusters", clusters)?;
     let node_costs = maybe_vector("node_costs", node_costs)?;
     let node_tokens = maybe_vector("node_tokens", node_tokens)?;
+    let watch = Watch::new(interrupt)?;
     let request = Request {
         clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
         lambda_b: float("lambda_b", lambda_b)?,
@@ -228,8 +241,10 @@ pub(super) fn select_leaves<'py>(
         kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,
         solver: self::solver(solver)?,
         time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,
+        interrupt: Some(&watch.interrupt),
         ..Request::new(parents.entries()?, leaves.entries()?, weights.entries()?)
     };
     let selection = py.detach(|| select(&request))?;
+    watch.check()?;
     Ok(Selection::wrap(py, selection))
 }

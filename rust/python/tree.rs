@@ -8,6 +8,7 @@ use pyo3::types::PyTuple;
 
 use super::args::{choice, float, int, maybe_vector, vector};
 use super::held::Held;
+use super::interrupt::Watch;
 use super::selection::{Selection, select, solver};
 use super::{fork, pickling};
 use crate::error::Error;
@@ -182,9 +183,9 @@ impl Tree {
     /// on a path to a candidate costs the same) or "tokens" (its share of their tokens).
     #[pyo3(
         signature = (leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
-            node_cost = None, kv_budget = None, solver = None, time_limit = None),
+            node_cost = None, kv_budget = None, solver = None, time_limit = None, interrupt = None),
         text_signature = "($self, leaves, weights, clusters=None, *, lambda_b, lambda_d=0.0, \
-            node_cost='uniform', kv_budget=None, solver='auto', time_limit=None)"
+            node_cost='uniform', kv_budget=None, solver='auto', time_limit=None, interrupt=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the published interface")]
     fn select<'py>(
@@ -199,12 +200,14 @@ impl Tree {
         kv_budget: Option<&Bound<'py, PyAny>>,
         solver: Option<&Bound<'py, PyAny>>,
         time_limit: Option<&Bound<'py, PyAny>>,
+        interrupt: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Selection> {
         let (leaves, weights) = (copied("leaves", leaves)?, vector("weights", weights)?);
         let clusters = maybe_vector("clusters", clusters)?;
         let options = [("uniform", false), ("tokens", true)];
         let by_tokens =
             node_cost.map_or(Ok(false), |object| choice("node_cost", object, &options))?;
+        let watch = Watch::new(interrupt)?;
         let request = Request {
             clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
             lambda_b: float("lambda_b", lambda_b)?,
@@ -212,6 +215,7 @@ impl Tree {
             kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,
             solver: self::solver(solver)?,
             time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,
+            interrupt: Some(&watch.interrupt),
             ..Request::new(&[], &[], weights.entries()?)
         };
         // The lock covers only the copying; other threads may grow the tree during the solve.
@@ -229,6 +233,7 @@ impl Tree {
                 ..request
             })
         })?;
+        watch.check()?;
         Ok(Selection::wrap(py, selection))
     }
 

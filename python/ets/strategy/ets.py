@@ -95,7 +95,9 @@ class ETS(Pickled):
         clusters = None
         # One leaf, or the same step everywhere: there is nothing to tell apart.
         if self.needs_embeddings and len(rewards) > 1 and not view.same_texts():
-            clusters = cluster_steps(view.embeddings(), self.cluster_threshold)
+            clusters = cluster_steps(
+                view.embeddings(), self.cluster_threshold, interrupt=view.interrupt
+            )
         clustered = perf_counter_ns()
         budget = view.kv_budget
         binds = budget is not None and view.tree.kv_tokens(view.nodes) > budget
@@ -110,6 +112,7 @@ class ETS(Pickled):
             kv_budget=budget if binds else None,
             solver=self.solver,
             time_limit=BUDGETED_SECONDS if binds and self.time_limit is None else self.time_limit,
+            interrupt=view.interrupt,
         )
         selected = perf_counter_ns()
         # What costs nothing is kept: a tie of the objective, broken so that this is REBASE then.

@@ -15,6 +15,7 @@ use super::incumbent::{simple_bound, simple_selection};
 use super::problem::Problem;
 use super::{Found, Stats};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
 use model::Model;
 
 /// The solver behind `Solver::Milp` in this build.
@@ -63,12 +64,17 @@ struct Outcome {
 /// 1300 variables it overran by up to 0.3 s, on a busy machine. `HiGHS` looks between the steps of
 /// its presolve, cuts and heuristics, and overran by up to 35 ms there. When one stops, the answer is
 /// its best selection (or the best of a few simple ones) together with the smaller of its bound and
-/// a simple one.
+/// a simple one. An interrupt that is set before the solver starts is a limit of no time; later ones
+/// are not seen.
 pub(super) fn solve(
     problem: &Problem,
     time_limit: Option<Duration>,
     started: Instant,
+    interrupt: Option<&Interrupt>,
 ) -> Result<Found, Error> {
+    // A solver cannot be stopped once it runs.
+    let time_limit =
+        if interrupt.is_some_and(Interrupt::is_set) { Some(Duration::ZERO) } else { time_limit };
     solve_by(DEFAULT, problem, time_limit, started)
 }
 
