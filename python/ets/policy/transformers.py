@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ class TransformersPolicy(LocalPolicy):
         # Errors
         `InputError` for an option other than `max_batch`.
         """
-        from ets.embed.hidden_state import HiddenStateEmbedder
+        from ets.embed.hidden_state import HiddenStateEmbedder, torch_means
 
         if unknown := sorted(set(options) - {"max_batch"}):
             raise InputError(
@@ -122,7 +123,7 @@ class TransformersPolicy(LocalPolicy):
                 "max_batch"
             )
         return HiddenStateEmbedder(
-            self._model,
+            partial(torch_means, self._model),
             self._prompt.tokenizer,
             max_length=self._prompt.max_length,
             name=self._name,
