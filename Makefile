@@ -30,7 +30,7 @@ $(UV):
 
 # The extension and the package, editable, with what the demo needs.
 $(VENV)/.demo: $(UV) pyproject.toml $(RUST)
-	$(UV) pip install --quiet --python $(BIN)/python -e '.[torch]'
+	$(UV) pip install --quiet --python $(BIN)/python -e .
 	@touch $@
 
 # All of it: the tests' tools, and vLLM where it can run.

@@ -13,7 +13,7 @@ from ets.embed.lexical import LexicalEmbedder
 from ets.engine_name import EngineName
 from ets.errors import InputError
 from ets.policy import load_policy
-from ets.policy.transformers import TransformersPolicy
+from ets.policy.bundled import BundledPolicy
 from ets.prm import load_prm
 
 
@@ -106,7 +106,7 @@ def test_engines_get_the_options_of_their_names() -> None:
 
 def test_the_bundled_pair_takes_options_in_its_name() -> None:
     policy = load_policy("demo?temperature=0.5&max_batch=3")
-    assert isinstance(policy, TransformersPolicy)
+    assert isinstance(policy, BundledPolicy)
     assert policy.prompt.options.temperature == 0.5
     with pytest.raises(ValueError, match="colour"):
         load_policy("demo?colour=red")

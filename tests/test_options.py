@@ -20,9 +20,11 @@ from ets.embed.sentence_transformers import SentenceTransformersEmbedder
 from ets.embed.vllm import VLLMEmbedder
 from ets.errors import InputError
 from ets.policy.base import PolicyOptions
+from ets.policy.bundled import BundledPolicy
 from ets.policy.openai import OpenAIPolicy
 from ets.policy.transformers import TransformersPolicy
 from ets.policy.vllm import VLLMPolicy
+from ets.prm.bundled import BundledPRM
 from ets.prm.formats import FORMATS
 from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
@@ -36,9 +38,11 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     **{f"`{name}`": kind for name, kind in STRATEGIES.items() if name != "ets-kv"},
     "Budget": ets.Budget,
     "Every policy": PolicyOptions,
+    "`demo`": BundledPolicy,
     "`vllm:PATH`": VLLMPolicy,
     "`transformers:PATH`": TransformersPolicy,
     "`openai:MODEL@URL`": OpenAIPolicy,
+    "`prm demo`": BundledPRM,
     "`prm vllm:PATH`": VLLMPRM,
     "`prm transformers:PATH`": TransformersPRM,
     "`pooling:MODEL@URL`": PoolingPRM,
@@ -50,7 +54,7 @@ SECTIONS: dict[str, Callable[..., Any]] = {
 }
 NOT_OPTIONS = {
     *("path", "model", "url", "name_or_path", "checkpoint"),  # what the name itself says
-    *("tokenizer", "max_length", "name"),  # of an embedder that the policy makes
+    *("means", "tokenizer", "max_length", "name"),  # of an embedder that the policy makes
 }
 
 

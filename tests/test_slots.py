@@ -15,7 +15,8 @@ pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' b
 import torch
 from transformers import AutoModel, AutoModelForCausalLM
 
-from ets.slots import SlotModel, Tokens
+from ets.slots import Tokens
+from ets.torch_slots import SlotModel
 
 IDS = tuple(range(5, 35))
 CUTS = (7, 19)

@@ -17,6 +17,7 @@ BASE_USE = """
 import sys
 import numpy as np
 import ets
+import ets.demo
 
 weights = ets.rebase_weights(np.array([0.9, 0.5, 0.1]), 16)
 assert weights.sum() == 16, weights
@@ -24,9 +25,12 @@ kept = ets.select_leaves(
     np.array([-1, 0, 0]), np.array([1, 2]), np.array([3.0, 1.0]), lambda_b=1.0
 )
 assert kept.optimal, kept
+with ets.Search(strategy=ets.REBASE(width=4)) as search:
+    result = search.solve(ets.demo.problems()[0]["problem"])
+assert result.answer == ets.demo.problems()[0]["answer"], result
 assert "torch" not in sys.modules
 try:
-    ets.Search(policy="demo", prm="demo")
+    ets.Search(policy="demo?backend=transformers")
 except ets.MissingExtraError as error:
     print(error)
 """
@@ -83,7 +87,7 @@ def test_wheel_runs_on_old_linux() -> None:
     assert max((int(major), int(minor)) for major, minor in needed) <= (2, 17)
 
 
-def test_base_install_prunes_and_names_the_missing_extra(clean: Path) -> None:
+def test_base_install_searches_and_names_the_missing_extra(clean: Path) -> None:
     outside = {**os.environ, "PYTHONPATH": ""}
     said = run(clean / "bin" / "python", "-I", "-c", BASE_USE, env=outside)
     assert "ets-search[torch]" in said
@@ -91,8 +95,13 @@ def test_base_install_prunes_and_names_the_missing_extra(clean: Path) -> None:
 
 def test_command_line_without_torch(clean: Path) -> None:
     assert run(clean / "bin" / "ets", "--version").strip()
+    assert "kept" in run(clean / "bin" / "ets", "demo")
+    name = "demo?backend=transformers"
     done = subprocess.run(
-        [clean / "bin" / "ets", "demo"], capture_output=True, text=True, timeout=100
+        [clean / "bin" / "ets", "solve", "What?", "--policy", name, "--prm", name],
+        capture_output=True,
+        text=True,
+        timeout=100,
     )
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0, done.stderr
@@ -112,5 +121,8 @@ def test_installed_with_torch_it_searches(clean: Path) -> None:
         f"ets-search[torch] @ {wheel().as_uri()}",
     )
     problem = "import ets.demo; print(ets.demo.problems()[0]['problem'])"
-    said = run(clean / "bin" / "ets", "solve", run(python, "-I", "-c", problem).strip(), "--json")
+    said = run(
+        *(clean / "bin" / "ets", "solve", run(python, "-I", "-c", problem).strip(), "--json"),
+        *("--policy", "demo?backend=transformers", "--prm", "demo?backend=transformers"),
+    )
     assert '"answer"' in said

@@ -148,15 +148,23 @@ def _apply(
     name: str,
     options: dict[str, Any],
 ) -> str:
-    from jinja2 import TemplateError
-
     try:
         text = tokenizer.apply_chat_template(said, **options)
-    except (TemplateError, TypeError, KeyError, AttributeError) as error:
+    except _refusals() as error:
         raise _RefusalError(" ".join(str(error).split()) or type(error).__name__) from error
     if not isinstance(text, str):
         raise EngineError(f"the chat template of {name!r} made no text")
     return text
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What a template raises; without Jinja it is no template of Jinja's."""
+    usual = (TypeError, KeyError, AttributeError)
+    try:
+        from jinja2 import TemplateError
+    except ImportError:
+        return usual
+    return (TemplateError, *usual)
 
 
 def _check_whole(

@@ -5,7 +5,7 @@ somebody else wrote, and `Tag` at which a PRM speaks. The pieces are encoded as 
 merges across the seams included, but `<|im_end|>` inside a content is nine letters and signs, not
 the end of a turn.
 
-    encoder = ContentEncoder(tokenizer, name="my-model")
+    encoder = content_encoder(tokenizer, name="my-model")
     encoder.encode(["<|im_start|>user\\n", Content(problem), "<|im_end|>\\n"]).ids
 """
 
@@ -18,9 +18,9 @@ import secrets
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
@@ -72,6 +72,37 @@ class Encoded:
         """
         places = [0, *(bisect_right(self.ends, cut) for cut in cuts)]
         return [self.ids[start:end] for start, end in pairwise(places)]
+
+
+class Encoder(Protocol):
+    """Encodes prompts in which contents are never control. Safe to use from several threads."""
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Ids that no content produces."""
+        ...
+
+    def encode(self, pieces: Sequence[Piece], *, special_tokens: bool = False) -> Encoded:
+        """The ids of the pieces' text.
+
+        `special_tokens`: whether the tokenizer puts its own in front; it never puts any behind.
+        """
+        ...
+
+
+def content_encoder(
+    tokenizer: PreTrainedTokenizerBase, *, name: str, forbidden: Collection[int] = ()
+) -> Encoder:
+    """The encoder for a tokenizer: its own, or the one for all fast tokenizers.
+
+    `forbidden` are ids beside the control tokens' that no content may produce.
+
+    # Errors
+    `EngineError` if the tokenizer is no fast one.
+    """
+    own = getattr(tokenizer, "content_encoder", None)
+    made: Encoder = (own or partial(ContentEncoder, tokenizer))(name=name, forbidden=forbidden)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from ets.checks import shown
 from ets.errors import InputError
 from ets.redaction import redacted, redacted_repr
 
@@ -83,6 +84,20 @@ class EngineName:
             return model, url
         model, _, scheme = before.rpartition("@")
         return model, f"{scheme}{mark}{behind}"
+
+
+def bundled_backend(part: str, options: dict[str, Any]) -> str:
+    """What a bundled model runs on, `numpy` or `transformers`; taken out of its options.
+
+    # Errors
+    `InputError` for any other.
+    """
+    backend = options.pop("backend", "numpy")
+    if backend not in ("numpy", "transformers"):
+        raise InputError(
+            f"{part} demo runs on backend=numpy or backend=transformers, got {shown(backend)}"
+        )
+    return str(backend)
 
 
 def read_value(text: str) -> Any:

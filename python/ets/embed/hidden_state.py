@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from ets.pickled import Unpicklable
 from ets.slots import chunks
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 Vector = NDArray[np.float32]
@@ -32,8 +32,8 @@ class HiddenStateEmbedder(Unpicklable):
 
     Parameters
     ----------
-    model
-        A causal LM of transformers.
+    means
+        Gives the mean state of each row of ids: rows x hidden size, float32; of an empty row NaN.
     tokenizer
         Its tokenizer; special tokens are left out.
     max_length
@@ -47,7 +47,7 @@ class HiddenStateEmbedder(Unpicklable):
 
     def __init__(
         self,
-        model: Any,
+        means: Callable[[list[list[int]]], NDArray[np.float32]],
         tokenizer: PreTrainedTokenizerBase,
         *,
         max_length: int,
@@ -55,7 +55,7 @@ class HiddenStateEmbedder(Unpicklable):
         name: str = "policy",
     ) -> None:
         positive(max_batch=max_batch)
-        self._model = model.base_model
+        self._means = means
         self._tokenizer = tokenizer
         self._max_length = max_length
         self._max_batch = max_batch
@@ -77,49 +77,47 @@ class HiddenStateEmbedder(Unpicklable):
 
     def _run(self, batch: Batch[str, Vector]) -> None:
         """Embed everything that waits, equal texts once."""
-        import torch
-
         waiting: dict[str, list[Ticket[str, Vector]]] = {}
         for ticket in batch.take():
             waiting.setdefault(ticket.item, []).append(ticket)
         texts = list(waiting)
         ids = [self._encode(text) for text in texts]
-        with torch.inference_mode():
-            for group in chunks(
-                [max(1, len(row)) for row in ids], max_rows=self._max_batch, max_tokens=_TOKENS
-            ):
-                means = self._means([ids[i] for i in group])
-                for i, mean in zip(group, means, strict=True):
-                    self._answer(texts[i], waiting[texts[i]], mean)
+        for group in chunks(
+            [max(1, len(row)) for row in ids], max_rows=self._max_batch, max_tokens=_TOKENS
+        ):
+            means = self._means([ids[i] for i in group])
+            for i, mean in zip(group, means, strict=True):
+                self._answer(texts[i], waiting[texts[i]], mean)
 
     def _encode(self, text: str) -> list[int]:
         with self._lock:
             ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids[: self._max_length]
 
-    def _means(self, rows: list[list[int]]) -> torch.Tensor:
-        """The mean state of each row: rows x hidden size, float32; of an empty row NaN."""
-        import torch
-
-        width = max(1, *map(len, rows))
-        tokens = torch.zeros(len(rows), width, dtype=torch.long)
-        mask = torch.zeros(len(rows), width, dtype=torch.long)
-        for i, row in enumerate(rows):
-            tokens[i, : len(row)] = torch.tensor(row, dtype=torch.long)
-            mask[i, : len(row)] = 1
-        device = self._model.device
-        # Padding stands on the right, where a causal model's tokens do not see it.
-        states = self._model(input_ids=tokens.to(device), use_cache=False)[0]
-        weights = mask.to(device)[:, :, None]
-        total = (states.float() * weights).sum(dim=1)
-        means: torch.Tensor = total / weights.sum(dim=1)
-        return means.cpu()
-
-    def _answer(self, text: str, tickets: list[Ticket[str, Vector]], mean: torch.Tensor) -> None:
-        vector: Vector = mean.numpy()
+    def _answer(self, text: str, tickets: list[Ticket[str, Vector]], vector: Vector) -> None:
         usable = bool(np.isfinite(vector).all() and np.any(vector))
         for ticket in tickets:
             if usable:
                 ticket.resolve(vector.copy())
             else:
                 ticket.fail(EngineError(f"embedder {self._name!r} gave no vector for {text!r}"))
+
+
+def torch_means(model: Any, rows: list[list[int]]) -> NDArray[np.float32]:
+    """The means of a causal LM of `transformers`."""
+    import torch
+
+    width = max(1, *map(len, rows))
+    tokens = torch.zeros(len(rows), width, dtype=torch.long)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[i, : len(row)] = 1
+    device = model.device
+    with torch.inference_mode():
+        # Padding stands on the right, where a causal model's tokens do not see it.
+        states = model.base_model(input_ids=tokens.to(device), use_cache=False)[0]
+        weights = mask.to(device)[:, :, None]
+        total = (states.float() * weights).sum(dim=1)
+        means: NDArray[np.float32] = (total / weights.sum(dim=1)).cpu().numpy()
+    return means

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ets.checks import shown
-from ets.engine_name import EngineName
+from ets.engine_name import EngineName, bundled_backend
 from ets.errors import InputError
 from ets.policy.base import Policy, PolicyOptions
 from ets.redaction import redacted
@@ -14,9 +14,10 @@ from ets.redaction import redacted
 def load_policy(policy: str | Policy, **options: Any) -> Policy:
     """The policy that a name stands for, or the object itself.
 
-    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, and `openai:MODEL@URL` for a
-    model on a server. `options` go to the backend's constructor: the fields of `PolicyOptions` and
-    the backend's own. They may also stand in the name: `vllm:PATH?top_p=0.9&max_model_len=4096`.
+    Names: `demo` (the bundled one, on numpy alone, or on torch as `demo?backend=transformers`),
+    `transformers:PATH`, `vllm:PATH`, and `openai:MODEL@URL` for a model on a server. `options` go
+    to the backend's constructor: the fields of `PolicyOptions` and the backend's own. They may
+    also stand in the name: `vllm:PATH?top_p=0.9&max_model_len=4096`.
 
     Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded or its server
@@ -38,6 +39,11 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
     match name.backend:
         case "demo" if not path:
             from ets import demo
+
+            if bundled_backend("policy", options) == "numpy":
+                from ets.policy.bundled import BundledPolicy
+
+                return BundledPolicy(demo.policy_path(), **options)
             from ets.policy.transformers import TransformersPolicy
 
             return TransformersPolicy(demo.policy_path(), **options)

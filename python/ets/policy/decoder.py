@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ets.batcher import Batch, Ticket
 from ets.errors import EngineError
 from ets.policy.prompt import PolicyPrompt
-from ets.policy.sampling import draw
 from ets.policy.step_reader import StepReader
-from ets.slots import SlotModel, Tokens, chunks
+from ets.slots import Slots, Tokens, chunks
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
@@ -53,16 +51,19 @@ class Decoder:
     """
 
     def __init__(
-        self, model: SlotModel, prompt: PolicyPrompt, *, prefill_tokens: int, name: str
+        self, model: Slots, prompt: PolicyPrompt, *, prefill_tokens: int, name: str
     ) -> None:
         self._model = model
         self._prompt = prompt
         self._prefill_tokens = prefill_tokens
         self._name = name
 
-    @torch.inference_mode()
     def run(self, batch: Batch[Request, Step]) -> None:
         """Sample until no request is left, taking in new ones between passes."""
+        with self._model.computing():
+            self._serve(batch)
+
+    def _serve(self, batch: Batch[Request, Step]) -> None:
         rows: list[_Row] = []
         while not batch.closing:
             for i in reversed(range(len(rows))):
@@ -126,7 +127,7 @@ class Decoder:
         )
         options = self._prompt.options
         try:
-            tokens = draw(
+            tokens = self._model.draw(
                 logits,
                 [float(row.uniforms[len(row.reader.ids)]) for row in rows],
                 temperature=options.temperature,

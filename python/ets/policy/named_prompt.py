@@ -7,7 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from ets.engine_name import EngineName
+from ets.engines.bundled.checkpoint import BundledCheckpoint
 from ets.policy.base import PolicyOptions
+from ets.policy.bundled import bundled_prompt
 from ets.policy.prompt import PolicyPrompt
 from ets.source import Source
 
@@ -22,20 +24,20 @@ def named_prompt(name: str, options: Mapping[str, Any]) -> PolicyPrompt | None:
     read, `MissingExtraError` without transformers.
     """
     engine = EngineName.parse("policy", name, options)
+    names = {field.name for field in fields(PolicyOptions)}
+    prompting = PolicyOptions(**{k: v for k, v in engine.options.items() if k in names})
+    if engine.backend == "demo" and not engine.path:
+        from ets import demo
+
+        return bundled_prompt(BundledCheckpoint(demo.policy_path()), prompting)
     source = _source(engine)
     if source is None:
         return None
-    names = {field.name for field in fields(PolicyOptions)}
-    prompting = PolicyOptions(**{k: v for k, v in engine.options.items() if k in names})
     return PolicyPrompt.load(source, prompting)
 
 
 def _source(engine: EngineName) -> Source | None:
     match engine.backend:
-        case "demo" if not engine.path:
-            from ets import demo
-
-            return Source(str(demo.policy_path()))
         case "transformers" | "vllm" if engine.path:
             return Source.of(engine.path, engine.options)
         case "openai" if tokenizer := engine.options.get("tokenizer"):

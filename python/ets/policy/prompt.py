@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ets.chat import Message, render_chat
 from ets.checks import check_text, integer
-from ets.content import Content, ContentEncoder, Piece, text_of
+from ets.content import Content, Encoder, Piece, content_encoder, text_of
 from ets.errors import InputError
 from ets.fork_lock import ForkLock
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
@@ -314,8 +314,8 @@ class PolicyPrompt:
         return list(encoded.ids)
 
     @cached_property
-    def _encoder(self) -> ContentEncoder:
-        return ContentEncoder(self.tokenizer, name=self._name)
+    def _encoder(self) -> Encoder:
+        return content_encoder(self.tokenizer, name=self._name)
 
 
 __all__ = ["PolicyPrompt", "holds_answer"]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ets.batcher import Batcher
-from ets.checks import checked_count, integer, path_text
+from ets.checks import checked_count, path_text
 from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
-from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     check_loaded,
-    keyword_names,
     loading,
     need_torch,
     one_line,
@@ -22,22 +19,19 @@ from ets.loading import (
     pick_dtype,
     positive,
 )
-from ets.pickled import Unpicklable
-from ets.policy.base import PolicyOptions
+from ets.policy.local import LocalPolicy, prompt_options
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
 from ets.source import Source
-from ets.step import Prefix, Step
 from ets.tokenizer import load_config
 
 if TYPE_CHECKING:
     import torch
 
     from ets.embed.hidden_state import HiddenStateEmbedder
-    from ets.policy.decoder import Request
 
 
-class TransformersPolicy(Unpicklable):
+class TransformersPolicy(LocalPolicy):
     """Samples steps from a causal LM of `transformers`.
 
     Parameters
@@ -92,57 +86,28 @@ class TransformersPolicy(Unpicklable):
         cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
         if max_length is not None:
             positive(max_length=max_length)
-        name = self._name = path_text("path", path)
-        self._cache_tokens = cache_tokens
-        prompt_options = _prompt_options(options)
+        name = path_text("path", path)
+        said = prompt_options(TransformersPolicy, "a transformers policy", options)
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
         source = Source.of(name, {"revision": revision, "trust_remote_code": trust_remote_code})
-        self._prompt = PolicyPrompt.load(source, prompt_options, max_length=max_length)
+        prompt = PolicyPrompt.load(source, said, max_length=max_length)
 
-        from ets.policy.decoder import Decoder
-        from ets.slots import SlotModel
+        from ets.torch_slots import SlotModel
 
         adapter = None if lora is None else Adapter.read(lora)
         with one_start(cpu=picked.type == "cpu"):
             self._model = _load_model(source, adapter, picked, precision)
-        self._slots = SlotModel(
+        slots = SlotModel(
             self._model,
-            max_length=self._prompt.max_length,
+            max_length=prompt.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
             name=name,
         )
-        decoder = Decoder(self._slots, self._prompt, prefill_tokens=prefill_tokens, name=name)
-        self._batcher: Batcher[Request, Step] = Batcher(decoder.run, name=f"policy {name!r}")
-
-    @property
-    def prompt(self) -> PolicyPrompt:
-        """How this policy turns problems into ids and ids into steps."""
-        return self._prompt
-
-    async def kv_space(self) -> KVSpace:
-        """The tokens whose keys and values are kept between calls: `cache_tokens`.
-
-        # Errors
-        `InputError` if that is 0.
-        """
-        return cache_space(self._cache_tokens, self._name)
-
-    def start(self, problem: str) -> Prefix:
-        """The empty solution of a problem: its prompt as token ids."""
-        return self._prompt.start(problem)
-
-    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
-        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
-
-        Where the model's context ends first, the step ends there, as `end`.
-        """
-        from ets.policy.decoder import Request
-
-        max_tokens = checked_count("max_tokens", max_tokens)
-        seed = integer("seed", seed, 0)
-        return await self._batcher.submit(Request(prefix, seed, max_tokens))
+        super().__init__(
+            slots, prompt, prefill_tokens=prefill_tokens, cache_tokens=cache_tokens, name=name
+        )
 
     def embedder(self, **options: Any) -> HiddenStateEmbedder:
         """An embedder that uses the weights of this policy's model.
@@ -150,7 +115,7 @@ class TransformersPolicy(Unpicklable):
         # Errors
         `InputError` for an option other than `max_batch`.
         """
-        from ets.embed.hidden_state import HiddenStateEmbedder
+        from ets.embed.hidden_state import HiddenStateEmbedder, torch_means
 
         if unknown := sorted(set(options) - {"max_batch"}):
             raise InputError(
@@ -158,31 +123,12 @@ class TransformersPolicy(Unpicklable):
                 "max_batch"
             )
         return HiddenStateEmbedder(
-            self._model,
+            partial(torch_means, self._model),
             self._prompt.tokenizer,
             max_length=self._prompt.max_length,
             name=self._name,
             **options,
         )
-
-    async def forget_prefixes(self) -> None:
-        """Have every prefix computed anew, once no request is running; for measurements."""
-        self._slots.forget_prefixes()
-
-    async def aclose(self) -> None:
-        """Stop the worker; calls that still wait get an `EngineError`."""
-        await self._batcher.aclose()
-
-
-def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
-    known = [field.name for field in fields(PolicyOptions)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise InputError(
-            f"unknown option {unknown[0]!r} of a transformers policy; its options are device, "
-            f"{', '.join((*keyword_names(TransformersPolicy)[1:], *known))}"
-        )
-    return PolicyOptions(**options)
 
 
 def _load_model(

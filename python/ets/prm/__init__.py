@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ets.checks import shown
-from ets.engine_name import EngineName
+from ets.engine_name import EngineName, bundled_backend
 from ets.errors import InputError
 from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
@@ -16,11 +16,12 @@ from ets.redaction import redacted
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
-    Names: `demo` (the bundled one), `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a
-    model on a vLLM server, `none`, for which every step is worth the same, and
-    `demo-checker?auroc=X`, which knows the truth of the bundled problems. How a model is read
-    follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
-    go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
+    Names: `demo` (the bundled one, on numpy alone, or on torch as `demo?backend=transformers`),
+    `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `none`, for
+    which every step is worth the same, and `demo-checker?auroc=X`, which knows the truth of the
+    bundled problems. How a model is read follows from its config and name, or from the option
+    `format` (see `ets.prm.formats`). `options` go to the backend's constructor; they may also
+    stand in the name: `vllm:PATH?format=judge`.
 
     Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded, is of no
@@ -42,6 +43,11 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
     match name.backend:
         case "demo" if not path:
             from ets import demo
+
+            if bundled_backend("prm", options) == "numpy":
+                from ets.prm.bundled import BundledPRM
+
+                return BundledPRM(demo.prm_path(), **options)
             from ets.prm.transformers import TransformersPRM
 
             # In fp32 the make-up of a batch shows in a reward's sixth decimal; a model this small

@@ -5,12 +5,10 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ets.batcher import Batch, Batcher, Ticket
 from ets.checks import check_flag, checked_count, path_text
 from ets.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
-from ets.kv_space import KVSpace, cache_space
 from ets.loading import (
     check_loaded,
     keyword_names,
@@ -21,18 +19,15 @@ from ets.loading import (
     pick_dtype,
     positive,
 )
-from ets.pickled import Unpicklable
 from ets.prm.formats import PRMFormat, format_options, load_format
+from ets.prm.local import LocalPRM
 from ets.source import Source
-from ets.step import Prefix, Score
 
 if TYPE_CHECKING:
     import torch
 
-    from ets.slots import Tokens
 
-
-class TransformersPRM(Unpicklable):
+class TransformersPRM(LocalPRM):
     """Scores steps with a checkpoint of a known format: a backbone, and a head read at one token.
 
     Only the tokens that its recent calls have not seen are computed.
@@ -90,142 +85,42 @@ class TransformersPRM(Unpicklable):
         cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
         if max_length is not None:
             positive(max_length=max_length)
-        self._name = path_text("path", path)
+        name = path_text("path", path)
         check_flag("incremental", incremental)
-        self._cache_tokens = cache_tokens
-        self.incremental = incremental
         picked = pick_device(device)
         precision = pick_dtype(dtype, picked)
-        source = Source.of(
-            self._name, {"revision": revision, "trust_remote_code": trust_remote_code}
-        )
-        self._format = load_format(source, format, options, max_length=max_length)
+        source = Source.of(name, {"revision": revision, "trust_remote_code": trust_remote_code})
+        form = load_format(source, format, options, max_length=max_length)
         if options:
-            known = (*keyword_names(type(self)), *format_options(type(self._format)))
+            known = (*keyword_names(type(self)), *format_options(type(form)))
             raise InputError(
                 f"unknown option {min(options)!r} of a transformers PRM of the format "
-                f"{self._format.name}; its options are {', '.join(known)}"
+                f"{form.name}; its options are {', '.join(known)}"
             )
-        from ets.slots import SlotModel
+        from ets.torch_slots import SlotModel
 
         with one_start(cpu=picked.type == "cpu"):
-            self._head = self._format.head().to(picked, precision)
-            backbone = _load_backbone(self._format, picked, precision)
-        self._model = SlotModel(
+            self._head = form.head().to(picked, precision)
+            backbone = _load_backbone(form, picked, precision)
+        slots = SlotModel(
             backbone,
-            max_length=self._format.max_length,
+            max_length=form.max_length,
             max_rows=max_batch,
             cache_tokens=cache_tokens,
-            name=self._name,
+            name=name,
         )
-        self._prefill_tokens = prefill_tokens
-        self._batcher: Batcher[Tokens, Score] = Batcher(self._run, name=f"PRM {self._name!r}")
+        super().__init__(
+            slots,
+            form,
+            prefill_tokens=prefill_tokens,
+            cache_tokens=cache_tokens,
+            incremental=incremental,
+            name=name,
+        )
 
-    @property
-    def format(self) -> PRMFormat:
-        """How this PRM turns a solution into ids, and where it is read."""
-        return self._format
-
-    async def kv_space(self) -> KVSpace:
-        """The tokens whose keys and values are kept between calls: `cache_tokens`.
-
-        # Errors
-        `InputError` if that is 0.
-        """
-        return cache_space(self._cache_tokens, self._name)
-
-    async def score(self, prefix: Prefix) -> Score:
-        """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
-        from ets.slots import Tokens
-
-        parts = await self._format.read(prefix)
-        if parts is None:
-            return Score(0.0)
-        ids: list[int] = []
-        cuts = []
-        for part in parts:
-            ids.extend(part)
-            cuts.append(len(ids))
-        if not self.incremental:
-            cuts = cuts[-1:]
-        return await self._batcher.submit(Tokens(tuple(ids), tuple(cuts)))
-
-    async def forget_prefixes(self) -> None:
-        """Have what is asked once nothing is running compute every prefix anew."""
-        self._model.forget_prefixes()
-
-    async def aclose(self) -> None:
-        """Stop the worker; calls that still wait get an `EngineError`."""
-        await self._batcher.aclose()
-
-    def _run(self, batch: Batch[Tokens, Score]) -> None:
-        """Score everything that waits, equal solutions once."""
-        import torch
-
-        waiting: dict[Tokens, list[Ticket[Tokens, Score]]] = {}
-        tickets = batch.take()
-        self._model.begin()
-        for ticket in tickets:
-            waiting.setdefault(ticket.item, []).append(ticket)
-        with torch.inference_mode():
-            charged = self._share(list(waiting))
-            for group in self._passes(list(waiting)):
-                live = [seq for seq in group if not all(t.aborted for t in waiting[seq])]
-                if not live:
-                    continue
-                states, known = self._model.extend(live, first=0)
-                self._model.prefixes.trim()
-                rewards = self._head(states).tolist()
-                for seq, reward, cached in zip(live, rewards, known, strict=True):
-                    cached = max(0, cached - charged.get(seq, 0))
-                    self._answer(waiting[seq], reward, len(seq.ids), cached)
-
-    def _share(self, sequences: list[Tokens]) -> dict[Tokens, int]:
-        """Compute what several sequences begin with, and nobody has read yet, once.
-
-        Returns the tokens that this cost, each charged to the first sequence that needs them.
-        """
-        from ets.slots import Tokens
-
-        charged: dict[Tokens, int] = {}
-        for level in range(max((len(seq.cuts) for seq in sequences), default=0) - 1):
-            heads: dict[Tokens, list[Tokens]] = {}
-            for seq in sequences:
-                if level < len(seq.cuts) - 1:
-                    head = Tokens(seq.ids[: seq.cuts[level]], seq.cuts[: level + 1])
-                    heads.setdefault(head, []).append(seq)
-            todo = [head for head, users in heads.items() if len(users) > 1]
-            todo = [h for h in todo if len(self._model.prefixes.find(h.ids, h.cuts)) <= level]
-            for group in self._passes(todo):
-                _, known = self._model.extend(group, first=0)
-                for head, cached in zip(group, known, strict=True):
-                    first = heads[head][0]
-                    charged[first] = charged.get(first, 0) + len(head.ids) - cached
-        return charged
-
-    def _passes(self, sequences: list[Tokens]) -> list[list[Tokens]]:
-        """Sequences in groups that one pass takes, by the number of tokens that are new."""
-        from ets.slots import chunks
-
-        find = self._model.prefixes.find
-        widths = [
-            len(seq.ids) - sum(len(s.ids) for s in find(seq.ids, seq.cuts[:-1]))
-            for seq in sequences
-        ]
-        groups = chunks(widths, max_rows=self._model.max_rows, max_tokens=self._prefill_tokens)
-        return [[sequences[i] for i in group] for group in groups]
-
-    def _answer(
-        self, tickets: list[Ticket[Tokens, Score]], reward: float, total: int, cached: int
-    ) -> None:
-        if not 0 <= reward <= 1:  # NaN too
-            error = EngineError(f"PRM {self._name!r} gave the reward {reward}, not in [0, 1]")
-            for ticket in tickets:
-                ticket.fail(error)
-            return
-        for ticket in tickets:
-            ticket.resolve(Score(reward, prompt_tokens=total, cached_tokens=cached))
-            cached = total  # who asked for the same was answered from this one's work
+    def _rewards(self, states: torch.Tensor) -> list[float]:
+        rewards: list[float] = self._head(states).tolist()
+        return rewards
 
 
 def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) -> Any:

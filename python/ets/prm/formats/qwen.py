@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.chat import Message, render_chat
-from ets.content import Content, ContentEncoder
+from ets.content import Content, content_encoder
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -56,7 +56,7 @@ class QwenFormat(PRMFormat):
             )
         if not checkpoint.tokenizer.chat_template:
             raise EngineError(f"the tokenizer of {checkpoint.name!r} has no chat template")
-        self._encoder = ContentEncoder(
+        self._encoder = content_encoder(
             checkpoint.tokenizer, name=checkpoint.name, forbidden=(tag[0],)
         )
         self.tag_id: int = tag[0]

@@ -1,0 +1,92 @@
+"""What the policies have in common whose model runs in this process."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from ets.batcher import Batcher
+from ets.checks import checked_count, integer
+from ets.errors import InputError
+from ets.kv_space import KVSpace, cache_space
+from ets.loading import keyword_names
+from ets.pickled import Unpicklable
+from ets.policy.base import PolicyOptions
+from ets.policy.decoder import Decoder, Request
+from ets.policy.prompt import PolicyPrompt
+from ets.slots import Slots
+from ets.step import Prefix, Step
+
+
+class LocalPolicy(Unpicklable):
+    """Samples steps with a model in slots, batched over everything in flight.
+
+    A step depends on its prefix and seed only, not on what else is in the batch, as far as the
+    rounding of matrix products does not.
+    """
+
+    def __init__(
+        self,
+        slots: Slots,
+        prompt: PolicyPrompt,
+        *,
+        prefill_tokens: int,
+        cache_tokens: int,
+        name: str,
+    ) -> None:
+        self._prompt = prompt
+        self._cache_tokens = cache_tokens
+        self._name = name
+        self._slots = slots
+        decoder = Decoder(slots, prompt, prefill_tokens=prefill_tokens, name=name)
+        self._batcher: Batcher[Request, Step] = Batcher(decoder.run, name=f"policy {name!r}")
+
+    @property
+    def prompt(self) -> PolicyPrompt:
+        """How this policy turns problems into ids and ids into steps."""
+        return self._prompt
+
+    async def kv_space(self) -> KVSpace:
+        """The tokens whose keys and values are kept between calls: `cache_tokens`.
+
+        # Errors
+        `InputError` if that is 0.
+        """
+        return cache_space(self._cache_tokens, self._name)
+
+    def start(self, problem: str) -> Prefix:
+        """The empty solution of a problem: its prompt as token ids."""
+        return self._prompt.start(problem)
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
+
+        Where the model's context ends first, the step ends there, as `end`.
+        """
+        max_tokens = checked_count("max_tokens", max_tokens)
+        seed = integer("seed", seed, 0)
+        return await self._batcher.submit(Request(prefix, seed, max_tokens))
+
+    async def forget_prefixes(self) -> None:
+        """Have every prefix computed anew, once no request is running; for measurements."""
+        self._slots.forget_prefixes()
+
+    async def aclose(self) -> None:
+        """Stop the worker; calls that still wait get an `EngineError`."""
+        await self._batcher.aclose()
+
+
+def prompt_options(kind: type, backend: str, options: dict[str, Any]) -> PolicyOptions:
+    """The options of prompting and sampling, for a backend's constructor that has taken its own.
+
+    # Errors
+    `InputError` for what is neither.
+    """
+    known = [field.name for field in fields(PolicyOptions)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(
+            f"unknown option {unknown[0]!r} of {backend}; its options are "
+            f"{', '.join((*keyword_names(kind), *known))}"
+        )
+    return PolicyOptions(**options)
