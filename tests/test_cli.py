@@ -638,11 +638,11 @@ def test_solve_says_nothing_beside_the_result() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_demo_without_torch_names_the_extra() -> None:
+def test_transformers_without_torch_names_the_extra() -> None:
     code = (
         "import sys\n"
         "sys.modules['torch'] = None\n"
-        "sys.argv = ['ets', 'demo']\n"
+        "sys.argv = ['ets', 'solve', 'What?', '--policy', 'demo?backend=transformers']\n"
         "from ets.cli import main\n"
         "main()\n"
     )

@@ -82,7 +82,9 @@ def start_vllm(*, cpu: bool) -> Future[list[Any]]:
     done: Future[list[Any]] = Future()
     files: Any = SimpleNamespace(argv=(), log=None, last_words=lambda otherwise: f": {otherwise}")
     nothing: Any = None
-    ets.vllm_engine._start("m", nothing, cpu, False, nothing, files, nothing, None, done)
+    ets.vllm_engine._start(
+        "m", nothing, cpu, False, nothing, files, nothing, None, done, threading.Event()
+    )
     return done
 
 

@@ -22,7 +22,7 @@ DEMO = "from ets import demo; policy, prm = str(demo.policy_path()), str(demo.pr
 USES = {
     "torch": "import ets.loading; ets.loading.need_torch()",
     "transformers": "import ets.tokenizer; ets.tokenizer.load_config('x')",
-    "safetensors": DEMO + "from ets.prm import load_prm; load_prm('demo')",
+    "safetensors": DEMO + "from ets.prm import load_prm; load_prm('transformers:' + prm)",
     "sentence_transformers": (
         "from ets.embed import load_embedder; load_embedder('sentence-transformers:/x')"
     ),

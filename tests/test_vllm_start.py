@@ -138,7 +138,7 @@ def test_closing_an_engine_that_is_starting_does_not_wait_for_it() -> None:
     threading.Thread(target=start, daemon=True).start()
     began = time.monotonic()
     loop = LoopThread("test-engine")
-    _shut_down(future, files, loop)
+    _shut_down(future, files, loop, threading.Event(), os.getpid())
     assert time.monotonic() - began < 60
     assert not files._folder.exists()
     assert not loop._thread.is_alive()
