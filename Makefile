@@ -131,7 +131,7 @@ results: $(VENV)/.dev ## the tables of docs/results.md; hours on two cores
 	$(BIN)/python benches/singleop.py .cache/results $(SINGLEOP)
 
 train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
-	$(BIN)/python -m ets.demo.train
+	$(BIN)/python -m ets.demo.training.train
 
 # --- packaging ----------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ import psutil
 import ets
 from ets import demo
 from ets.equality import same_answer
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.policy import load_policy
 from ets.prm.vllm import VLLMPRM
 from its_hub_search import BEAM_WIDTH, ItsHubSearch, Kind

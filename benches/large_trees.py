@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 
 import ets
-from ets.report.tree_page import tree_page
-from ets.tally import Tally
-from ets.usage import Usage
+from ets.search.tally import Tally
+from ets.search.usage import Usage
+from ets.tree_page.page import tree_page
 
 STRATEGIES = {"REBASE": ets.REBASE, "ETS": ets.ETS, "BestOfN": ets.BestOfN}
 LEVELS = 25

@@ -14,9 +14,9 @@ from typing import Any
 
 import ets
 from ets.answer import aggregate, extract_answer, vote
-from ets.seeds import problem_seed
+from ets.search.usage import Usage
 from ets.strategy import Strategy
-from ets.usage import Usage
+from ets.tree.seeds import problem_seed
 
 
 async def solve(

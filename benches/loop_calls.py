@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 
 Call = Callable[[LoopThread], Awaitable[int]]
 

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from transformers import AutoModel
 
 from ets.bench.run_folder import RunFolder
-from ets.demo.evaluate import auroc
+from ets.checkpoint.source import Source
+from ets.demo.training.evaluate import auroc
+from ets.engines.local.torch_loading import loading
 from ets.errors import InputError
-from ets.loading import loading
 from ets.prm.formats import load_format
-from ets.source import Source
 from ets.step import Prefix, Step
 
 EPOCHS = 60

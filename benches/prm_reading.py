@@ -17,10 +17,10 @@ import statistics
 import time
 from typing import Any
 
+from ets.engines.vllm.engine import VLLMEngine, rendered
 from ets.prm.formats import load_format
 from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Step
-from ets.vllm_engine import VLLMEngine, rendered
 
 PROBLEM = "Mia has 20 marbles. Eva has 2 more marbles than Mia. How many marbles do both have?"
 SHARED = "Eva has 2 more marbles than Mia, who has 20, so Eva has 20 + 2 = 22 marbles."

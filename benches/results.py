@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ets.config import read_toml
+from ets.search.toml import read_toml
 
 TUNED = (4, 16, 64)
 """Widths; a larger one takes what was chosen for the largest."""

@@ -25,10 +25,10 @@ from typing import Any
 
 import ets
 import ets.demo
-from ets.kv_space import KVSpace
+from ets.engines.kv_space import KVSpace
 from ets.policy import load_policy
 from ets.prm import load_prm
-from ets.results import Answered
+from ets.search.result import Answered
 from ets.step import Prefix, Score, Step
 
 HANG = 180.0

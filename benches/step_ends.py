@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.policy.base import PolicyOptions
 from ets.policy.stops import EngineStops, delimiter_ids
-from ets.tokenizer import load_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

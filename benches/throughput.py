@@ -26,9 +26,9 @@ import ets
 from ets import demo
 from ets.embed import load_embedder
 from ets.equality import same_answer
+from ets.search.usage import Usage
 from ets.step import Prefix, Step
-from ets.tree_search import TreeSearch
-from ets.usage import Usage
+from ets.tree_search.search import TreeSearch
 from level_synchronous import solve as level_synchronous
 from random_rewards import RandomRewards
 from recorded import Recording, Replay

@@ -18,8 +18,8 @@ from ets.bench.run_folder import RunFolder
 from ets.demo.check import check_solution
 from ets.demo.splits import split_problems, split_rows
 from ets.demo.task import Problem
-from ets.report.reasons import verdicts
-from ets.tree_search import TreeSearch
+from ets.tree_page.reasons import verdicts
+from ets.tree_search.search import TreeSearch
 
 HEAD = (
     " searches  candidates  REBASE's  clusters  mixed   kept  right of: candidates"

@@ -13,7 +13,7 @@ import matplotlib as mpl
 import ets
 from ets import demo
 from ets.answer import same_answer
-from ets.nodes import Nodes
+from ets.tree.nodes import Nodes
 
 mpl.use("agg")
 import matplotlib.pyplot as plt  # after the backend is chosen

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from browser import NEEDED, start_browser
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy

@@ -8,9 +8,9 @@ import numpy as np
 
 import ets
 from ets import _core
-from ets.tally import Tally
-from ets.tree_search import TreeSearch
-from ets.usage import StepUsage, Usage
+from ets.search.tally import Tally
+from ets.search.usage import StepUsage, Usage
+from ets.tree_search.search import TreeSearch
 from scripted import World, play
 
 

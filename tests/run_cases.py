@@ -9,7 +9,7 @@ from typing import Any
 from ets.bench.dataset import fingerprint
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from test_bench_run import row
 
 Right = Callable[[int], bool]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.tree_search import Child, TreeSearch
+from ets.tree_search.search import Child, TreeSearch
 
 
 @dataclass(frozen=True)

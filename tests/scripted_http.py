@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ets.arrivals import cancel
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
+from ets.search.arrivals import cancel
 
 
 @dataclass(frozen=True)

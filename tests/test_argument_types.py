@@ -17,21 +17,21 @@ from ets import presets
 from ets._core import beam_weights, dora_weights, dvts_weights, particle_weights
 from ets.bench.grid import Grid
 from ets.checks import shown
-from ets.config import read_toml
 from ets.demo.blurred_checker import BlurredChecker
 from ets.embed import load_embedder
 from ets.embed.lexical import LexicalEmbedder
 from ets.embed.vllm import VLLMEmbedder
+from ets.engines.vllm.options import check_kind
 from ets.errors import InputError
 from ets.policy import load_policy
 from ets.policy.base import PolicyOptions
 from ets.policy.vllm import VLLMPolicy
 from ets.prm import load_prm
 from ets.prm.vllm import VLLMPRM
-from ets.seeds import child_seed, problem_seed, root_seed
-from ets.strategy_names import strategy_by_name
-from ets.tally import Tally
-from ets.vllm_options import check_kind
+from ets.search.tally import Tally
+from ets.search.toml import read_toml
+from ets.strategy.names import strategy_by_name
+from ets.tree.seeds import child_seed, problem_seed, root_seed
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 Target = tuple[Callable[..., Any], dict[str, str]]

@@ -21,8 +21,8 @@ import pytest
 from ets.bench import bank_file
 from ets.bench.bank import SampleBank, digest, identity
 from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
+from ets.engines.kv_space import HasKVSpace
 from ets.errors import EngineError, InputError
-from ets.kv_space import HasKVSpace
 from ets.policy import Policy
 from ets.prm import PRM
 from ets.step import Prefix, Score, Step

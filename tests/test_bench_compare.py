@@ -15,7 +15,7 @@ import pytest
 from ets.bench.compare import compare
 from ets.bench.statistics import mcnemar, paired_bootstrap, paired_ratio
 from ets.errors import InputError
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from ets.report.compare_page import compare_page, run_names
 from run_cases import CELLS, GRID, problems_of, write_run
 from test_report import HOSTILE, Tables

@@ -10,7 +10,7 @@ import pytest
 
 from ets.bench.dataset import fingerprint, load_dataset
 from ets.errors import EngineError, InputError
-from ets.problems import Fields
+from ets.problems.problem import Fields
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 

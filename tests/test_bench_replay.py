@@ -21,7 +21,7 @@ from ets.bench.recording import Recording
 from ets.bench.replay import Replay, replayed_grid
 from ets.bench.run_folder import RunFolder, key_of
 from ets.errors import InputError
-from ets.tree_search import TreeSearch
+from ets.tree_search.search import TreeSearch
 from scripted import World, play
 from test_bench_run import SCRIPTED, TIMES, write_problems
 

@@ -23,7 +23,7 @@ from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval
 from ets.bench.summary import summarise
 from ets.errors import EngineError, InputError
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from scripted_engines import ScriptedPolicy
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]

@@ -15,11 +15,11 @@ import ets
 from ets.bench.grid import Grid
 from ets.bench.statistics import Interval
 from ets.bench.tune import as_toml, choose, describe
+from ets.cli.bench.tune import run_tune
 from ets.cli.output import open_output
-from ets.cli.tune import run_tune
-from ets.config import read_config, search_arguments
 from ets.errors import InputError, MissingExtraError
 from ets.presets import find
+from ets.search.toml import read_config, search_arguments
 from test_bench_run import row, write_problems
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "tune"]

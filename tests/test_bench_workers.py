@@ -10,7 +10,7 @@ import pytest
 from ets.bench import workers
 from ets.bench.grid import Grid
 from ets.errors import EngineError
-from ets.problems import Problem
+from ets.problems.problem import Problem
 
 
 class PipeEnd:

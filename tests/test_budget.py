@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import ets
-from ets.arrivals import Arrivals
+from ets.search.arrivals import Arrivals
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 from test_search import PROBLEMS, outcome, search

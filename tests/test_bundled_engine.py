@@ -19,14 +19,14 @@ from conftest import DEMO
 from ets import demo
 from ets.engines.bundled.blas import ONE_THREAD
 from ets.engines.bundled.checkpoint import BundledCheckpoint, read_safetensors
-from ets.engines.bundled.slots import BundledSlots, draw
+from ets.engines.bundled.kv_rows import BundledSlots, draw
 from ets.engines.bundled.transformer import Transformer
+from ets.engines.local.kv_rows import Tokens
 from ets.errors import EngineError, InputError
 from ets.policy import load_policy
 from ets.policy.bundled import BundledPolicy
 from ets.prm import load_prm
 from ets.prm.bundled import BundledPRM
-from ets.slots import Tokens
 
 NO_TORCH = "torch is not installed (the extra 'torch' brings it)"
 REWARD = 4e-6

@@ -22,9 +22,9 @@ import typer
 
 import ets
 from ets.cli.app import app
-from ets.limits import PLAIN, THINKING
 from ets.policy.base import PolicyOptions
-from ets.strategy_names import strategy_by_name
+from ets.policy.limits import PLAIN, THINKING
+from ets.strategy.names import strategy_by_name
 
 HERE = Path(__file__).parent
 SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]

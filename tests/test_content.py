@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from ets.chat import Message, render_chat
-from ets.content import Content, ContentEncoder, Piece, Tag, text_of
+from ets.checkpoint.chat import Message, render_chat
+from ets.checkpoint.content import Content, ContentEncoder, Piece, Tag, text_of
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError
-from ets.tokenizer import load_tokenizer
 from vocabularies import (
     UnavailableError,
     llama3_tokenizer_path,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from checkpoints import make_tokenizer
-from ets.context_need import EMBEDDING, context_need, prompt_room
+from ets.engines.context_need import EMBEDDING, context_need, prompt_room
 from ets.errors import InputError
-from ets.limits import Limits
 from ets.memory import Engine, EngineNeed, needs_of, plan_engines, plan_memory, planned_tokens
 from ets.memory.engine_shares import with_shares
+from ets.policy.limits import Limits
 from ets.policy.named_prompt import named_prompt
 from ets.prm.formats import load_format
 from ets.step import Prefix, Step
@@ -204,7 +204,7 @@ def test_a_search_that_wants_more_says_how_to_load_the_engine(
 
 @pytest.mark.vllm
 def test_vllm_is_configured_so(plain: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from ets.vllm_options import configure, on_cpu
+    from ets.engines.vllm.options import configure, on_cpu
 
     on_cpu()
 

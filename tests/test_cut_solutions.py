@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import ets
 from ets import demo
 from ets.errors import ContextError, InputError
-from ets.shortfall import most_cut, shortfall
-from ets.tree_search import Child, TreeSearch
+from ets.search.shortfall import most_cut, shortfall
+from ets.tree_search.search import Child, TreeSearch
 
 PROBLEM = str(demo.problems()[0]["problem"])
 CUTS = st.sampled_from([None, "max_tokens", "max_depth", "context", "prm_context"])

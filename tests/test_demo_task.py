@@ -172,8 +172,8 @@ def test_the_chat_template_is_the_training_format(fast) -> None:  # type: ignore
 
 def test_a_packed_tree_gives_the_plain_sequences_scores() -> None:
     torch = pytest.importorskip("torch")
-    from ets.demo.model import PRM, Shape
-    from ets.demo.packing import pack_tree, stack_trees
+    from ets.demo.training.model import PRM, Shape
+    from ets.demo.training.packing import pack_tree, stack_trees
 
     torch.manual_seed(0)
     prm = PRM(Shape(hidden=64, layers=2, mlp=96))
@@ -201,7 +201,7 @@ def test_a_packed_tree_gives_the_plain_sequences_scores() -> None:
 
 def test_packed_labels_agree_with_the_checker() -> None:
     pytest.importorskip("torch")
-    from ets.demo.packing import pack_tree
+    from ets.demo.training.packing import pack_tree
 
     rng = random.Random(7)
     for problem in some_problems(20):
@@ -227,7 +227,7 @@ def test_packed_labels_agree_with_the_checker() -> None:
 def test_the_policy_loads_in_transformers_and_agrees(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from ets.demo.model import Policy, Shape, export, load
+    from ets.demo.training.model import Policy, Shape, export, load
 
     torch.manual_seed(0)
     export(Policy(Shape(hidden=64, layers=2, mlp=96)), tmp_path)
@@ -244,7 +244,7 @@ def test_the_policy_loads_in_transformers_and_agrees(tmp_path: Path) -> None:
 def test_the_prm_has_the_qwen2_form(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from ets.demo.model import PRM, Shape, export, load
+    from ets.demo.training.model import PRM, Shape, export, load
 
     torch.manual_seed(0)
     prm = PRM(Shape(hidden=64, layers=2, mlp=96))
@@ -264,8 +264,8 @@ def test_the_prm_has_the_qwen2_form(tmp_path: Path) -> None:
 
 def test_the_bundled_prm_tells_right_steps_from_slips() -> None:
     pytest.importorskip("torch")
-    from ets.demo.model import load
-    from ets.demo.sample import judge
+    from ets.demo.training.model import load
+    from ets.demo.training.sample import judge
 
     rng = random.Random(8)
     texts, paths = [], []
@@ -283,8 +283,8 @@ def test_the_bundled_prm_tells_right_steps_from_slips() -> None:
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from ets.demo.fit import Run, Schedule
-    from ets.demo.model import Policy, Shape
+    from ets.demo.training.fit import Run, Schedule
+    from ets.demo.training.model import Policy, Shape
 
     def train(folder: Path, stops: list[int]) -> list[float]:
         for stop in stops:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 import ets.embed.sentence_transformers
+import ets.engines.vllm.engine
 import ets.policy.transformers
 import ets.prm.transformers
-import ets.vllm_engine
-from ets.device_start import one_start
 from ets.embed.sentence_transformers import SentenceTransformersEmbedder
+from ets.engines.device_start import one_start
 from ets.errors import EngineError
 from ets.policy.transformers import TransformersPolicy
 from ets.prm.transformers import TransformersPRM
@@ -71,9 +71,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     engine = SimpleNamespace(from_vllm_config=found.watched("vllm", lambda *_, **__: object()))
     stand_in: Any = SimpleNamespace(AsyncLLM=engine)
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", stand_in)
-    monkeypatch.setattr(ets.vllm_engine, "stat_logger", lambda book: None)
-    monkeypatch.setattr(ets.vllm_engine.gc, "freeze", lambda: None)
-    monkeypatch.setattr(ets.vllm_engine, "_kv_tokens", lambda config: None)
+    monkeypatch.setattr(ets.engines.vllm.engine, "stat_logger", lambda book: None)
+    monkeypatch.setattr(ets.engines.vllm.engine.gc, "freeze", lambda: None)
+    monkeypatch.setattr(ets.engines.vllm.engine, "_kv_tokens", lambda config: None)
     return found
 
 
@@ -82,7 +82,7 @@ def start_vllm(*, cpu: bool) -> Future[list[Any]]:
     done: Future[list[Any]] = Future()
     files: Any = SimpleNamespace(argv=(), log=None, last_words=lambda otherwise: f": {otherwise}")
     nothing: Any = None
-    ets.vllm_engine._start(
+    ets.engines.vllm.engine._start(
         "m", nothing, cpu, False, nothing, files, nothing, None, done, threading.Event()
     )
     return done

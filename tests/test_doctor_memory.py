@@ -249,7 +249,7 @@ def test_qwens_card_is_sent_word_for_word(tmp_path: Path) -> None:
 
 def test_shepherds_card_is_sent_word_for_word(tmp_path: Path) -> None:
     import vocabularies
-    from ets.sentencepiece_model import SentencePieceModel
+    from ets.checkpoint.sentencepiece_model import SentencePieceModel
 
     path = BY_NAME["math-shepherd-mistral-7b-prm"].write(tmp_path)
     for file in vocabulary(vocabularies.mistral_tokenizer_path).iterdir():

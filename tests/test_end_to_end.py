@@ -9,7 +9,7 @@ import pytest
 import ets
 from ets import demo
 from ets.answer import same_answer
-from ets.events import Pruned
+from ets.tree.events import Pruned
 
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ets.embed import load_embedder
 from ets.embed.lexical import LexicalEmbedder
-from ets.engine_name import EngineName
+from ets.engines.name import EngineName
 from ets.errors import InputError
 from ets.policy import load_policy
 from ets.policy.bundled import BundledPolicy

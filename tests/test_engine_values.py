@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ets
-from ets.engine_values import checked_reward, checked_root, checked_score, checked_step
+from ets.engines.values import checked_reward, checked_root, checked_score, checked_step
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 
 DEMO = "from ets import demo; policy, prm = str(demo.policy_path()), str(demo.prm_path())\n"
 USES = {
-    "torch": "import ets.loading; ets.loading.need_torch()",
-    "transformers": "import ets.tokenizer; ets.tokenizer.load_config('x')",
+    "torch": "import ets.engines.local.torch_loading; ets.engines.local.torch_loading.need_torch()",
+    "transformers": "import ets.checkpoint.tokenizer; ets.checkpoint.tokenizer.load_config('x')",
     "safetensors": DEMO + "from ets.prm import load_prm; load_prm('transformers:' + prm)",
     "sentence_transformers": (
         "from ets.embed import load_embedder; load_embedder('sentence-transformers:/x')"

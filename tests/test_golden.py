@@ -28,7 +28,7 @@ from conftest import SAID
 from ets._core import rebase_weights
 from ets.errors import InputError
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, Decision, Strategy, View
-from ets.tree_search import Child, TreeSearch
+from ets.tree_search.search import Child, TreeSearch
 
 HERE = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parents[2] / "shared" / "golden"

@@ -17,9 +17,9 @@ import pytest
 
 import ets
 from ets._core import Interrupt, Selection, generate_instance
-from ets.events import Pruned
 from ets.strategy import REBASE
-from ets.view import Decision, View
+from ets.strategy.base import Decision, View
+from ets.tree.events import Pruned
 from selection_oracle import check, generated
 from test_lifetime import script
 from test_search import search

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from ets._core import SolverError, rebase_weights, select_leaves
 from ets.errors import InputError
-from ets.events import Ended, Pruned
-from ets.nodes import Nodes
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Decision, Strategy, View
-from ets.tree_search import Child, TreeSearch
+from ets.tree.events import Ended, Pruned
+from ets.tree.nodes import Nodes
+from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
 
 PROMPT = 50

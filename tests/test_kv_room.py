@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from ets.kv_room import KVRoom
+from ets.search.kv_admission import KVRoom
 
 
 def test_one_may_always_run() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import ets
-from ets.kv_ledger import KVLedger
-from ets.kv_share import KVShares
-from ets.kv_space import HasKVSpace, KVSpace
+from ets.engines.kv_space import HasKVSpace, KVSpace
+from ets.search.kv_ledger import KVLedger
+from ets.search.kv_shares import KVShares
 from ets.step import Prefix, Step
-from ets.tree_search import Child, TreeSearch
+from ets.tree_search.search import Child, TreeSearch
 from scripted_engines import ScriptedPolicy
 from test_search import PROBLEMS, outcome, search
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from ets.engines.kv_space import HasKVSpace, KVSpace
+from ets.engines.vllm.counters import CounterBook, EngineCounters
+from ets.engines.vllm.options import kv_space
 from ets.errors import EngineError
-from ets.kv_space import HasKVSpace, KVSpace
-from ets.vllm_counters import CounterBook, EngineCounters
-from ets.vllm_options import kv_space
 from scripted_engines import ScriptedPolicy
 
 

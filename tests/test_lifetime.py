@@ -173,7 +173,7 @@ def test_engines_that_a_dropped_search_has_loaded_are_closed() -> None:
 
 
 def test_a_batchers_thread_keeps_no_model() -> None:
-    from ets.batcher import Batch, Batcher
+    from ets.engines.local.batcher import Batch, Batcher
 
     class Model:
         def __init__(self) -> None:
@@ -570,9 +570,9 @@ def test_an_engine_may_use_another_search() -> None:
 
 
 def test_a_sample_that_swallows_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ets.loop_call
+    import ets.loop.call
 
-    monkeypatch.setattr(ets.loop_call.cancel, "__defaults__", (0.2,))
+    monkeypatch.setattr(ets.loop.call.cancel, "__defaults__", (0.2,))
     go_on = threading.Event()
 
     class Stubborn(ScriptedPolicy):

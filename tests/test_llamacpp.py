@@ -15,7 +15,7 @@ import pytest
 
 import ets
 from conftest import DEMO
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.step import Prefix, Step
 from llamacpp_server import MODEL, LlamaServer, llamacpp_server
 

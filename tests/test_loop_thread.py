@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ets.loop_call import LoopClosedError
-from ets.loop_thread import LoopThread
+from ets.loop.call import LoopClosedError
+from ets.loop.thread import LoopThread
 
 
 @pytest.fixture

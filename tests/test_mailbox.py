@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ets.mailbox import Mailbox
+from ets.loop.mailbox import Mailbox
 
 
 class CountingLoop(asyncio.SelectorEventLoop):

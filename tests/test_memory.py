@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import VLLMPair
 from ets.errors import EngineError, InputError
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.memory import (
     Engine,
     EngineNeed,
@@ -431,7 +431,7 @@ def test_options_get_shares_on_a_gpu_only(folder: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.vllm
 def test_vllm_reads_the_same_cache_from_the_configs(folder: Path) -> None:
-    from ets.vllm_options import configure, on_cpu
+    from ets.engines.vllm.options import configure, on_cpu
 
     # One of an architecture: vLLM looks into each in a process of its own.
     for facts in {(facts.kind, facts.architecture): facts for facts in MODELS}.values():

@@ -95,7 +95,7 @@ def failure(policy: OpenAIPolicy) -> str:
 
 
 def encode(text: str) -> list[int]:
-    from ets.tokenizer import load_tokenizer
+    from ets.checkpoint.tokenizer import load_tokenizer
 
     return list(load_tokenizer(FOLDER).encode(text, add_special_tokens=False))
 
@@ -633,7 +633,7 @@ def test_words_of_other_servers_for_an_end(said: str, finish: str, says_stop: bo
 
 
 def test_one_policy_serves_several_loops() -> None:
-    from ets.loop_thread import LoopThread
+    from ets.loop.thread import LoopThread
 
     async def slow(body: dict[str, Any]) -> Reply:
         await asyncio.sleep(0.01)

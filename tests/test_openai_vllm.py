@@ -11,7 +11,7 @@ import pytest
 import ets
 from conftest import VLLMPair
 from ets import demo
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.policy import Policy
 from ets.step import Step
 from on_vllm import BLOCK, PROBLEM, sample_all

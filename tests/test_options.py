@@ -13,7 +13,6 @@ import pytest
 
 import ets
 from ets.bench.grid import Grid
-from ets.config import read_config, search_arguments, tomllib
 from ets.embed.hidden_state import HiddenStateEmbedder
 from ets.embed.lexical import LexicalEmbedder
 from ets.embed.sentence_transformers import SentenceTransformersEmbedder
@@ -29,7 +28,8 @@ from ets.prm.formats import FORMATS
 from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
-from ets.strategy_names import STRATEGIES, strategy_by_name
+from ets.search.toml import read_config, search_arguments, tomllib
+from ets.strategy.names import STRATEGIES, strategy_by_name
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "options.md").read_text("utf-8")

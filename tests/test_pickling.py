@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 import ets
 from ets import _core
 from ets.answer import Vote
-from ets.tally import Tally
-from ets.tree_search import TreeSearch
-from ets.usage import Usage
-from ets.view import Decision, View
+from ets.search.tally import Tally
+from ets.search.usage import Usage
+from ets.strategy.base import Decision, View
+from ets.tree_search.search import TreeSearch
 from pickle_cases import grown, result, searched, selected
 from scripted import World, play
 

@@ -12,8 +12,8 @@ import pytest
 import ets
 from ets import _core
 from ets.pickled import restored
-from ets.trajectory import Trajectory
-from ets.tree_search import TreeSearch
+from ets.tree.trajectory import Trajectory
+from ets.tree_search.search import TreeSearch
 from pickle_cases import grown, result, searched, selected
 
 NONE = np.zeros(0, dtype=np.int64)

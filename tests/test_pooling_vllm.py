@@ -12,7 +12,7 @@ import pytest
 import ets
 from ets import demo
 from ets.doctor import Load, examine
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK
 from plain_demo import plain_score, trained_on

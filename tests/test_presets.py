@@ -14,11 +14,11 @@ import ets
 from ets import presets
 from ets.bench.grid import Grid
 from ets.cli.setup import Setup
-from ets.config import read_config, search_arguments
 from ets.errors import InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.presets import all_presets, find, with_preset
+from ets.search.toml import read_config, search_arguments
 
 PAGE = (Path(__file__).parents[1] / "docs" / "models.md").read_text("utf-8")
 

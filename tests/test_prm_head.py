@@ -12,7 +12,7 @@ import pytest
 
 from checkpoints import make_qwen2_prm
 from ets.bench.run_folder import RunFolder
-from ets.demo.evaluate import auroc
+from ets.demo.training.evaluate import auroc
 from ets.prm import load_prm
 from ets.step import Prefix, Step
 

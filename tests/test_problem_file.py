@@ -16,7 +16,7 @@ import pytest
 from ets.bench.dataset import load_dataset
 from ets.cli.problems import read_problems
 from ets.errors import InputError
-from ets.problem_file import FILES
+from ets.problems.file import FILES
 
 ROWS = [{"problem": "What is 1+1?", "answer": "2"}, {"problem": "Two\nlines?", "answer": 3}]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)

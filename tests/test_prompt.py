@@ -11,13 +11,13 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from checkpoints import make_llama_policy, make_qwen2_prm
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.stops import EngineStops, delimiter_ids
 from ets.policy.text_step import TextSteps
 from ets.step import Step
-from ets.tokenizer import load_tokenizer
 
 PROBLEM = "Tom has 3 apples. How many?"
 

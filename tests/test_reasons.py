@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ets
-from ets.report.reasons import verdicts
-from ets.tree_search import TreeSearch
-from ets.view import Decision, Strategy, View
+from ets.strategy.base import Decision, Strategy, View
+from ets.tree_page.reasons import verdicts
+from ets.tree_search.search import TreeSearch
 from scripted import World, play
 from test_tree_page import told
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ets.bench.bank import identity
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
-from ets.connection import Connection
-from ets.engine_name import EngineName
+from ets.engines.name import EngineName
+from ets.engines.server.connection import Connection
 from ets.errors import EngineError, InputError
-from ets.redaction import (
+from ets.shown.redaction import (
     names_a_secret,
     redacted,
     redacted_command,

@@ -20,7 +20,7 @@ from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
 from ets.bench.summary import summarise
 from ets.errors import InputError
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from ets.report.bench_page import bench_page
 from ets.report.figures import by_the_runs_vote, front
 from ets.report.labels import short_label, spread

@@ -20,12 +20,12 @@ from ets.bench.packed_tree import pack_tree
 from ets.bench.run_folder import RunFolder
 from ets.bench.runner import run
 from ets.errors import InputError
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from ets.report.bench_page import bench_page
 from ets.report.style import Drawing
 from ets.report.trees import choose_trees
-from ets.seeds import problem_seed
-from ets.tree_search import TreeSearch
+from ets.tree.seeds import problem_seed
+from ets.tree_search.search import TreeSearch
 from run_cases import CELLS, GRID, problems_of, write_run
 from test_bench_run import DATASET, dataset_of
 

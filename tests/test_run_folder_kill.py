@@ -10,7 +10,7 @@ import pytest
 
 from ets.bench.packed_tree import tree_name
 from ets.bench.run_folder import RunFolder
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from test_bench_run import dataset_of
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import ets
-from ets.events import Ended, Expanded, Finished, Pruned, Scored
-from ets.results import Answered
+from ets.search.result import Answered
 from ets.step import Prefix, Score, Step
+from ets.tree.events import Ended, Expanded, Finished, Pruned, Scored
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 
 PROBLEMS = [f"problem {i}" for i in range(12)]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
+from ets.checkpoint.sentencepiece_model import SentencePieceModel
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError
-from ets.sentencepiece_model import SentencePieceModel
-from ets.tokenizer import load_tokenizer
 from vocabularies import UnavailableError, mistral_tokenizer_path
 
 TEXTS = st.lists(

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from ets.answer import Vote
 from ets.bench.grid import Grid
-from ets.cli.bench import print_table
+from ets.cli.bench.run import print_table
 from ets.cli.doctor import print_report
 from ets.cli.live import LiveView, steps_table
 from ets.cli.main import _run
@@ -33,10 +33,10 @@ from ets.cli.shown_stream import ShownStream
 from ets.cli.summary import mark, print_notes, print_votes
 from ets.cli.watch import Row, Watch
 from ets.doctor.report import Piece, Report, Shown
-from ets.engine_name import EngineName
-from ets.log import Log
+from ets.engines.name import EngineName
 from ets.memory import Engine
-from ets.shown_text import shown_json, shown_line, shown_text
+from ets.shown.log import Log
+from ets.shown.text import shown_json, shown_line, shown_text
 
 CONTROLS = [chr(n) for n in (*range(32), *range(0x7F, 0xA0)) if chr(n) not in "\n\t"]
 TURNS = list("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -222,7 +222,7 @@ import logging, sys, threading, warnings
 from ets.cli.main import _run
 from ets.cli.setup import Setup
 from ets.errors import EngineError
-from ets.log import Log
+from ets.shown.log import Log
 
 bad = "\\x1b]0;t\\x07\\x9b2J\\r api_key=hunter2 http://u:hunter2@h/v1"
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from conftest import DEMO
+from ets.engines.local.torch_loading import check_loaded
 from ets.errors import EngineError
-from ets.loading import check_loaded
 
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
 
 import torch
 from transformers import AutoModel, AutoModelForCausalLM
 
-from ets.slots import Tokens
-from ets.torch_slots import SlotModel
+from ets.engines.local.kv_rows import Tokens
+from ets.engines.local.torch_kv_rows import SlotModel
 
 IDS = tuple(range(5, 35))
 CUTS = (7, 19)

@@ -12,14 +12,14 @@ import pytest
 import torch
 
 from checkpoints import make_llama_policy, make_qwen2_prm, make_tokenizer
+from ets.checkpoint.source import SOURCE_OPTIONS, Source
+from ets.checkpoint.tokenizer import end_ids, load_config, load_tokenizer
 from ets.errors import EngineError, InputError
 from ets.memory import model_size, needs_of
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.transformers import TransformersPolicy
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.transformers import TransformersPRM
-from ets.source import SOURCE_OPTIONS, Source
-from ets.tokenizer import end_ids, load_config, load_tokenizer
 from hub_cache import make_cache
 
 POLICY, PRM = "someone/policy", "someone/prm"
@@ -299,7 +299,7 @@ def test_an_embedder_reads_what_its_policy_reads() -> None:
 def test_vllm_is_configured_of_the_same_revision(
     made: Made, where: dict[str, Any], revision: str
 ) -> None:
-    from ets.vllm_options import configure, on_cpu
+    from ets.engines.vllm.options import configure, on_cpu
 
     config = configure(POLICY, where | {"revision": revision}, cpu=on_cpu())
     assert config.model_config.max_model_len == (256 if revision == "v2" else 512)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.stops import EngineStops, delimiter_ids
+from ets.search.usage import StepUsage
 from ets.step import Step
-from ets.tokenizer import load_tokenizer
-from ets.usage import StepUsage
 from smollm2 import UnavailableError
 from vocabularies import llama3_tokenizer_path, qwen_tokenizer_path
 

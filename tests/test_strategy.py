@@ -29,7 +29,7 @@ from ets.strategy import (
     strategy_from_dict,
     strategy_to_dict,
 )
-from ets.tree_search import Child, TreeSearch
+from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
 
 widths = st.integers(1, 40)

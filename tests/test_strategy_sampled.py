@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ets._core import dora_weights, particle_weights, rebase_weights
-from ets.seeds import child_seed
 from ets.strategy import DORA, Decision, ParticleFilter, View
-from ets.tree_search import Child, TreeSearch
+from ets.tree.seeds import child_seed
+from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
 from test_strategy import spread, watch, worlds
 

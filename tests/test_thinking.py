@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 import ets
+from ets.answer.thoughts import PAIRS, behind_thoughts
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import InputError
-from ets.limits import Limits, thinking_of
 from ets.policy.base import PolicyOptions
+from ets.policy.limits import Limits, thinking_of
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.thinking import Thinking
 from ets.policy.transformers import TransformersPolicy
 from ets.step import Prefix, Step
-from ets.thoughts import PAIRS, behind_thoughts
-from ets.tokenizer import load_tokenizer
 from thinking_model import CLOSE, OPEN, make_thinking_policy, problem, with_template
 from vllm_server import vllm_server
 

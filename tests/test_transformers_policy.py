@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from checkpoints import make_llama_policy, make_qwen2_prm
 from ets import demo
-from ets.batcher import Batch, Batcher
+from ets.engines.local.batcher import Batch, Batcher
+from ets.engines.local.sampling import draw
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.policy.base import Policy
-from ets.policy.sampling import draw
 from ets.policy.transformers import TransformersPolicy
 from ets.step import Prefix, Step
 from plain_demo import plain_greedy

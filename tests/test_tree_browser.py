@@ -11,8 +11,8 @@ import pytest
 import ets
 from browser import Page
 from conftest import SAID
-from ets.tree_search import Child, TreeSearch
-from ets.view import Decision, View
+from ets.strategy.base import Decision, View
+from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
 from test_tree_page import HOSTILE, hostile_search, page_of, told
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ets
-from ets.report.tree_page import script_json, tree_page
-from ets.tally import Tally
-from ets.tree_search import Child, TreeSearch
-from ets.usage import Usage
+from ets.search.tally import Tally
+from ets.search.usage import Usage
+from ets.tree_page.page import script_json, tree_page
+from ets.tree_search.search import Child, TreeSearch
 
 HOSTILE = (
     "</script><script>window.hurt = 1</script>",

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 from ets._core import rebase_weights
 from ets.errors import InputError, SolverError
-from ets.events import Ended, Expanded, Finished, Pruned, Scored
-from ets.seeds import child_seed, problem_seed, root_seed
 from ets.strategy import (
     DORA,
     DVTS,
@@ -28,7 +26,9 @@ from ets.strategy import (
     Strategy,
     View,
 )
-from ets.tree_search import Ask, Child, TreeSearch
+from ets.tree.events import Ended, Expanded, Finished, Pruned, Scored
+from ets.tree.seeds import child_seed, problem_seed, root_seed
+from ets.tree_search.search import Ask, Child, TreeSearch
 from scripted import World, play
 
 ONE = np.array([1.0, 0.0], dtype=np.float32)

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from ets import _core
-from ets.events import Scored
-from ets.frontier import Frontier
-from ets.nodes import Nodes
-from ets.pending import Pending
 from ets.report import reasons
-from ets.report.tree_page import tree_page
+from ets.search.tally import Tally
+from ets.search.usage import Usage
 from ets.strategy import REBASE, BestOfN
-from ets.tally import Tally
-from ets.tree_search import Child, TreeSearch
-from ets.usage import Usage
+from ets.tree.events import Scored
+from ets.tree.nodes import Nodes
+from ets.tree_page.page import tree_page
+from ets.tree_search.asks import Pending
+from ets.tree_search.frontier import Frontier
+from ets.tree_search.search import Child, TreeSearch
 
 DEPTH = 10_000  # ten times Python's limit of recursion
 

@@ -10,9 +10,9 @@ import time
 import pytest
 
 import ets
-from ets.busy import BusyTime
+from ets.search.busy import BusyTime
+from ets.search.usage import TOTALS, StepUsage, Usage
 from ets.step import Prefix, Score, Step
-from ets.usage import TOTALS, StepUsage, Usage
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 

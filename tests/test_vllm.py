@@ -20,7 +20,7 @@ import ets
 from conftest import DEMO, VLLMPair
 from ets import demo
 from ets.errors import EngineError, InputError
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.policy.stops import EngineStops
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK, PROBLEM, remove_log, sample_all, search
@@ -350,7 +350,7 @@ def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
 def test_aclose_leaves_no_process(
     smollm2: VLLMPolicy, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ets.vllm_engine import _processes
+    from ets.engines.vllm.engine import _processes
 
     llm = engine_loop.run(smollm2.engine.ready())
     processes = _processes(llm)
@@ -428,7 +428,7 @@ import asyncio, os, signal
 from ets.errors import EngineError
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.vllm import VLLMPRM
-from ets.vllm_engine import _processes
+from ets.engines.vllm.engine import _processes
 
 print("main runs", flush=True)
 policy = VLLMPolicy({policy!r}, answer_markers=(), gpu_memory_utilization=0.2)

@@ -12,7 +12,7 @@ from conftest import VLLMPair
 from ets.embed import load_embedder
 from ets.embed.vllm import VLLMEmbedder
 from ets.errors import EngineError, InputError
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from test_embed_states import plain
 
 pytestmark = pytest.mark.vllm

@@ -14,12 +14,12 @@ import pytest
 import ets
 from conftest import VLLMPair
 from ets import demo
-from ets.kv_space import HasKVSpace, KVSpace
-from ets.loop_thread import LoopThread
+from ets.engines.kv_space import HasKVSpace, KVSpace
+from ets.engines.vllm.counters import EngineCounters
+from ets.loop.thread import LoopThread
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
-from ets.vllm_counters import EngineCounters
 from on_vllm import BLOCK, PROBLEM, sample_all, search
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ets import demo
-from ets.vllm_options import configure, on_cpu
+from ets.engines.vllm.options import configure, on_cpu
 
 pytestmark = pytest.mark.vllm
 

@@ -14,7 +14,7 @@ import pytest
 
 import ets
 from ets.errors import EngineError, EngineLostError
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.step import Prefix, Step
 from on_vllm import remove_log, search
 
@@ -54,7 +54,7 @@ class Killing:
         return replace(step, finish="step")
 
     async def _kill_amid(self, asked: asyncio.Task[Step]) -> None:
-        from ets.vllm_engine import _processes
+        from ets.engines.vllm.engine import _processes
 
         engine = self._policy.engine
         (process,) = _processes(await engine.ready())

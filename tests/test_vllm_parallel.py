@@ -11,7 +11,7 @@ import pytest
 
 from conftest import DEMO
 from ets import demo
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.policy.vllm import VLLMPolicy
 from ets.step import Step
 from plain_demo import plain_greedy

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ets import demo
-from ets.vllm_files import EngineFiles
-from ets.vllm_phases import StartPhases
+from ets.engines.vllm.files import EngineFiles
+from ets.engines.vllm.start_phases import StartPhases
 
 ON_A_GPU = """\
 (EngineCore pid=71) INFO 11-28 05:40:11 [core.py:134] Initializing a V1 LLM engine (v0.32.0) with \

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ets.errors import EngineError
-from ets.loop_thread import LoopThread
+from ets.loop.thread import LoopThread
 from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Score, Step
 from on_vllm import BLOCK

@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-import ets.vllm_engine
+import ets.engines.vllm.engine
+from ets.engines.vllm.engine import VLLMEngine, _shut_down
+from ets.engines.vllm.files import EngineFiles
+from ets.engines.vllm.start import STARTS
 from ets.errors import EngineError, EngineLostError
-from ets.loop_thread import LoopThread
-from ets.vllm_engine import VLLMEngine, _shut_down
-from ets.vllm_files import EngineFiles
-from ets.vllm_start import STARTS
+from ets.loop.thread import LoopThread
 
 PLAIN_SCRIPT = """
 import multiprocessing, os, signal, sys, time
-from ets.vllm_start import STARTS
+from ets.engines.vllm.start import STARTS
 
 print("main runs", flush=True)
 with STARTS.running(cpu=True, argv=(sys.argv[1], sys.argv[2])):
@@ -63,7 +63,7 @@ def test_an_engine_that_was_killed_most_likely_took_too_much_memory(
     monkeypatch: pytest.MonkeyPatch, code: int, said: str
 ) -> None:
     processes = [SimpleNamespace(exitcode=code)]
-    monkeypatch.setattr(ets.vllm_engine, "_processes", lambda llm: processes)
+    monkeypatch.setattr(ets.engines.vllm.engine, "_processes", lambda llm: processes)
     files = SimpleNamespace(last_words=lambda: "; its log is L")
     engine: Any = SimpleNamespace(model="m", _files=files)
     found = VLLMEngine._failure(engine, None, RuntimeError("x"))
@@ -117,7 +117,7 @@ def test_other_processes_keep_their_main_module(tmp_path: Path) -> None:
         thread = threading.Thread(target=lambda: theirs.update(spawn.get_preparation_data("x")))
         thread.start()
         thread.join()
-    assert mine["init_main_from_path"].endswith("vllm_process.py")
+    assert mine["init_main_from_path"].endswith("child_main.py")
     assert "init_main_from_name" not in mine
     assert theirs.get("init_main_from_name") == usual
     assert spawn.get_preparation_data("x").get("init_main_from_name") == usual
@@ -181,7 +181,7 @@ def leak():
 USES_LEAKY = """
 import multiprocessing, sys
 import leaky
-from ets.vllm_start import STARTS
+from ets.engines.vllm.start import STARTS
 
 with STARTS.running(cpu=True, argv=tuple(sys.argv[1:])):
     process = multiprocessing.get_context("spawn").Process(target=leaky.engine)

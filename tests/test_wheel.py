@@ -68,7 +68,7 @@ def test_wheel_holds_the_bundled_pair_and_the_stub() -> None:
             assert f"ets/demo/{part}/{file}" in names
     assert {"ets/_core.pyi", "ets/py.typed", "ets/demo/test.jsonl"} <= names
     for file in ("tree.html", "tree.css", "tree.js", "tree_controls.js", "tree_panel.js"):
-        assert f"ets/report/{file}" in names
+        assert f"ets/tree_page/{file}" in names
     assert any(name.startswith("ets/_core") and name.endswith(".so") for name in names)
 
 

@@ -3,13 +3,13 @@
 from importlib.metadata import version as _version
 
 from ets._core import Interrupt, Selection, Tree, cluster_steps, rebase_weights, select_leaves
-from ets.budget import Budget
 from ets.errors import EngineError, InputError, MissingExtraError, SolverError
-from ets.results import SearchResult, Solution
-from ets.search import Search
+from ets.search.budget import Budget
+from ets.search.result import SearchResult, Solution
+from ets.search.search import Search
 from ets.step import Prefix, Score, Step
 from ets.strategy import DORA, DVTS, ETS, REBASE, BeamSearch, BestOfN, ParticleFilter
-from ets.tree_search import Ask, Child, Trajectory, TreeSearch
+from ets.tree_search.search import Ask, Child, Trajectory, TreeSearch
 
 __version__ = _version("ets-search")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ets.checks import check_options, check_text, shown
-from ets.engine_name import EngineName
+from ets.engines.name import EngineName
 from ets.errors import InputError
 
 if sys.version_info >= (3, 11):

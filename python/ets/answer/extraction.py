@@ -11,8 +11,8 @@ from ets.answer.fold import fold, plain_signs
 from ets.answer.matcher import Matcher
 from ets.answer.numbers import NUMBER, read_number
 from ets.answer.single import choice_letter
+from ets.answer.thoughts import behind_thoughts
 from ets.errors import InputError
-from ets.thoughts import behind_thoughts
 
 _matcher = Matcher()
 """One process for all patterns of users; it is started by the first."""

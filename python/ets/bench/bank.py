@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from ets.bench.bank_file import fold_journal, journal_bound, make_room, open_bank, write
 from ets.errors import EngineError, InputError
 from ets.pickled import Unpicklable
-from ets.redaction import without_secrets
+from ets.shown.redaction import without_secrets
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from ets.bench.run_folder import RunFolder, differences
 from ets.bench.statistics import Interval, mcnemar, paired_bootstrap, paired_ratio, wilson
 from ets.bench.summary import Row
 from ets.errors import InputError
-from ets.redaction import without_secrets
+from ets.shown.redaction import without_secrets
 
 Searches = dict[tuple[Any, int], tuple[Row, Row]]
 """[problem, seed]: the row of either run."""

@@ -10,9 +10,9 @@ from ets.answer import VoteMethod
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
 from ets.errors import InputError
-from ets.problems import Problem
-from ets.seeds import problem_seed
-from ets.tree_search import TreeSearch
+from ets.problems.problem import Problem
+from ets.tree.seeds import problem_seed
+from ets.tree_search.search import TreeSearch
 
 _KV = ("sum", "mean", "peak")
 _USAGE = (

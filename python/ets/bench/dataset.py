@@ -10,8 +10,8 @@ from typing import Any
 
 from ets.errors import EngineError, InputError
 from ets.extras import needs
-from ets.problem_file import FILES, Row, is_file_of_problems, rows_of_file
-from ets.problems import Fields, Problem
+from ets.problems.file import FILES, Row, is_file_of_problems, rows_of_file
+from ets.problems.problem import Fields, Problem
 
 
 @dataclass(frozen=True, slots=True)

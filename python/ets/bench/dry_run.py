@@ -12,7 +12,6 @@ from statistics import fmean
 from ets.bench.grid import Grid
 from ets.bench.prompts import PromptShown, first_prompts
 from ets.bench.runner import chosen_problems
-from ets.config import search_arguments
 from ets.doctor.embedder import examine_embedder
 from ets.doctor.loading import (
     load_as_embedder,
@@ -28,10 +27,11 @@ from ets.errors import EngineError, InputError, MissingExtraError
 from ets.memory import Engine, planned_tokens, shared_options
 from ets.policy import Policy
 from ets.prm import PRM
-from ets.problems import Problem
-from ets.redaction import redacted_text
-from ets.results import SearchResult
-from ets.search import Search
+from ets.problems.problem import Problem
+from ets.search.result import SearchResult
+from ets.search.search import Search
+from ets.search.toml import search_arguments
+from ets.shown.redaction import redacted_text
 from ets.strategy import REBASE
 
 PROBED = 4

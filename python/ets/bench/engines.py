@@ -13,16 +13,16 @@ from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM, embedder_i
 from ets.bench.grid import Cell, Grid
 from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
-from ets.config import search_arguments
 from ets.embed import Embedder, InstantEmbedder, load_embedder
-from ets.engine_load import EngineLoad
+from ets.engines.local.prefix_cache import ForgetsPrefixes
+from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, EngineLostError
 from ets.memory import shared_options
 from ets.policy import Policy, load_policy
-from ets.prefix_cache import ForgetsPrefixes
 from ets.prm import PRM, load_prm
-from ets.problems import Problem
-from ets.search import Search
+from ets.problems.problem import Problem
+from ets.search.search import Search
+from ets.search.toml import search_arguments
 
 Row = dict[str, Any]
 Todo = dict[tuple[Cell, int], list[Problem]]

@@ -15,13 +15,13 @@ from ets.checks import (
     check_text,
     shown,
 )
-from ets.config import check_arguments, search_arguments
 from ets.errors import InputError
 from ets.presets import with_preset
-from ets.problems import Fields
-from ets.redaction import redacted, redacted_repr
+from ets.problems.problem import Fields
+from ets.search.toml import check_arguments, search_arguments
+from ets.shown.redaction import redacted, redacted_repr
 from ets.strategy import Strategy
-from ets.strategy_names import STRATEGIES, strategy_by_name, strategy_options
+from ets.strategy.names import STRATEGIES, strategy_by_name, strategy_options
 
 BASELINE = "rebase"
 """The strategy that the others are measured by."""

@@ -8,10 +8,10 @@ from typing import Any, get_args
 from ets.answer import VoteMethod, vote
 from ets.bench.grid import Cell
 from ets.equality import same_answer
-from ets.problems import Problem
-from ets.redaction import redacted_text
-from ets.results import SearchResult
-from ets.usage import TOTALS
+from ets.problems.problem import Problem
+from ets.search.result import SearchResult
+from ets.search.usage import TOTALS
+from ets.shown.redaction import redacted_text
 
 
 def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ets.errors import InputError
-from ets.tree_search import TreeSearch
+from ets.tree_search.search import TreeSearch
 
 
 def pack_tree(tree: TreeSearch) -> bytes:

@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ets.checkpoint.source import Source
 from ets.doctor.loading import WITH_CHECKPOINT
 from ets.doctor.policy import HasPrompt
 from ets.doctor.report import Report
-from ets.engine_name import EngineName
+from ets.engines.name import EngineName
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.policy import Policy
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
-from ets.problems import Problem
-from ets.source import Source
+from ets.problems.problem import Problem
 
 _SHOWN = 3
 

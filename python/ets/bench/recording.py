@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.pending import Ask
-from ets.trajectory import Limit
-from ets.tree_search import Child, TreeSearch
-from ets.view import Strategy
+from ets.strategy.base import Strategy
+from ets.tree.trajectory import Limit
+from ets.tree_search.asks import Ask
+from ets.tree_search.search import Child, TreeSearch
 
 Vector = Callable[[str], NDArray[np.float32] | None]
 """Embeds a step's text; None where that is not known."""

@@ -21,10 +21,10 @@ from ets.bench.recording import Recording, Vector
 from ets.bench.run_folder import RunFolder
 from ets.embed import InstantEmbedder, load_embedder
 from ets.errors import InputError
-from ets.problems import Problem
-from ets.tally import Tally
-from ets.tree_search import TreeSearch
-from ets.usage import Usage
+from ets.problems.problem import Problem
+from ets.search.tally import Tally
+from ets.search.usage import Usage
+from ets.tree_search.search import TreeSearch
 
 _OF_ENGINES = ("policy_seconds", "prm_seconds")
 """What a row says of engines' time: there are none."""

@@ -18,9 +18,9 @@ from ets.bench.kept_file import SCRATCH, parse_object, read_bytes, refuse_link, 
 from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.errors import InputError
 from ets.extras import needs
-from ets.problems import Problem
-from ets.redaction import redacted, redacted_command, without_secrets
-from ets.tree_search import TreeSearch
+from ets.problems.problem import Problem
+from ets.shown.redaction import redacted, redacted_command, without_secrets
+from ets.tree_search.search import TreeSearch
 
 _RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
 _PROBLEMS = "problems.jsonl"

@@ -12,7 +12,7 @@ from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, key_of
 from ets.bench.workers import found_by_processes
 from ets.errors import InputError
-from ets.problems import Problem
+from ets.problems.problem import Problem
 
 Watch = Callable[[Row | None, int, int], None]
 """Told of each row as it is written, and how many there are and will be; once before the first."""

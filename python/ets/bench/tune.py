@@ -13,7 +13,7 @@ from ets.bench.statistics import bootstrap_means
 from ets.bench.summary import Line, Row, right_of, summarise, whole_problems
 from ets.errors import InputError
 from ets.extras import needs
-from ets.redaction import without_secrets
+from ets.shown.redaction import without_secrets
 
 LAMBDAS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 """Prices of KV that are tried unless others are given."""

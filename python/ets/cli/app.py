@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ets.cli import options
-from ets.cli.bench_commands import bench, replay, report, tune
+from ets.cli.bench.commands import bench, replay, report, tune
 from ets.cli.output import open_output
 from ets.cli.problems import read_problems
 from ets.cli.setup import (

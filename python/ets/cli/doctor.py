@@ -15,8 +15,8 @@ from ets.cli.waiting import Waiting
 from ets.doctor import Engines, Load, Report, Shown, examinations, examine_memory
 from ets.errors import InputError
 from ets.memory import Engine, planned_tokens
-from ets.redaction import redacted, redacted_text
-from ets.strategy_names import DEFAULT_WIDTH
+from ets.shown.redaction import redacted, redacted_text
+from ets.strategy.names import DEFAULT_WIDTH
 
 _GIB = 1 << 30
 _SAME = 0.1

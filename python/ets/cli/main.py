@@ -14,8 +14,8 @@ import typer
 from ets.cli.app import app
 from ets.cli.shown_stream import shown_stderr
 from ets.errors import EngineError, MissingExtraError
-from ets.redaction import redacted_text
-from ets.shown_text import shown_line, shown_text
+from ets.shown.redaction import redacted_text
+from ets.shown.text import shown_line, shown_text
 
 INTERRUPTED, FAILED, BROKEN_PIPE, TERMINATED = 130, 2, 141, 143
 

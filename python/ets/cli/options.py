@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from ets.answer import Aggregation, VoteMethod
-from ets.limits import PRMThinking
-from ets.nodes import Reward
-from ets.strategy_names import StrategyName
+from ets.policy.limits import PRMThinking
+from ets.strategy.names import StrategyName
+from ets.tree.nodes import Reward
 
 _ENGINES, _SEARCH, _BUDGETS = "Engines", "Search", "Budgets"
 _ANSWER, _OUTPUT = "Answer", "Output"

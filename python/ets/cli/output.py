@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ets.cli.shown_console import ShownConsole
 from ets.cli.shown_stream import ShownStream, real_stderr
-from ets.shown_text import shown_json
+from ets.shown.text import shown_json
 
 QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

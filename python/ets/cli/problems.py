@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ets.errors import InputError
-from ets.problem_file import FILES, Row, is_file_of_problems, rows_of_file, rows_of_json, text_of
-from ets.problems import Fields, Problem, checked
+from ets.problems.file import FILES, Row, is_file_of_problems, rows_of_file, rows_of_json, text_of
+from ets.problems.problem import Fields, Problem, checked
 
 _ROWS = re.compile(r'\s*(\{\s*["}]|\[\s*\{)')
 """How JSON objects begin, and no problem does."""
@@ -19,7 +19,7 @@ def read_problems(source: str) -> tuple[list[Problem], bool]:
     """The problems that `source` stands for, and whether they are a list.
 
     `-` is standard input, which may hold one problem, JSON lines or a JSON list; a name that ends
-    as those of `ets.problem_file.FILES` is a file; all else is the problem itself.
+    as those of `ets.problems.file.FILES` is a file; all else is the problem itself.
 
     Raises `InputError` for an empty problem, a row that holds none, a damaged file, and another
     file, folder or pipe that is there: its name is hardly a problem.

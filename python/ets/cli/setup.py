@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from ets.bench.grid import Grid
-from ets.config import read_config, read_toml, search_arguments
-from ets.engine_name import read_value
+from ets.engines.name import read_value
 from ets.errors import InputError
-from ets.redaction import redacted, redacted_repr
-from ets.search import Search
+from ets.search.search import Search
+from ets.search.toml import read_config, read_toml, search_arguments
+from ets.shown.redaction import redacted, redacted_repr
 from ets.strategy import ETS, Strategy
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style, StyleType
 from rich.text import Span, Text
 
-from ets.shown_text import shown_text
+from ets.shown.text import shown_text
 
 
 class ShownConsole(Console):

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from ets.redaction import redacted_text
-from ets.shown_text import shown_text
+from ets.shown.redaction import redacted_text
+from ets.shown.text import shown_text
 
 _BAR = re.compile("(?:\r|\n*\x1b\\[A)*")
 """With what each line of a progress bar begins, and what it moves the cursor with."""

@@ -32,9 +32,9 @@ from ets.cli.summary import (
 from ets.cli.waiting import Waiting
 from ets.cli.watch import Watch
 from ets.errors import EngineLostError, InputError
-from ets.problems import Problem
-from ets.results import Answered, SearchResult
-from ets.shown_text import shown_text
+from ets.problems.problem import Problem
+from ets.search.result import Answered, SearchResult
+from ets.shown.text import shown_text
 
 
 def check_page(path: str, many: bool) -> Path:

@@ -12,9 +12,9 @@ from rich.table import Table
 from ets.answer import Vote
 from ets.cli.shown_console import ShownText as Text
 from ets.equality import same_answer
-from ets.events import KVRecord
-from ets.problems import Problem
-from ets.results import SearchResult
+from ets.problems.problem import Problem
+from ets.search.result import SearchResult
+from ets.tree.events import KVRecord
 
 MOST_VOTES = 8
 """Answers listed; the rest is counted in one line."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ets.answer import Vote, VoteMethod, extract_answer, vote
-from ets.events import Ended, Event, Expanded, Finished, Pruned
-from ets.nodes import Nodes
-from ets.results import Answered
-from ets.thoughts import behind_thoughts
-from ets.tree_search import TreeSearch
+from ets.answer.thoughts import behind_thoughts
+from ets.search.result import Answered
+from ets.tree.events import Ended, Event, Expanded, Finished, Pruned
+from ets.tree.nodes import Nodes
+from ets.tree_search.search import TreeSearch
 
 
 @dataclass(frozen=True, slots=True)

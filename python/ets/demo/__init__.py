@@ -1,7 +1,7 @@
 """The bundled pair: a tiny policy and a small PRM for arithmetic word problems.
 
 The functions here only say where the files are; nothing in this module imports torch.
-`docs/demo-models.md` is the model card, `ets.demo.train` the recipe that made both models.
+`docs/demo-models.md` is the model card, `ets.demo.training.train` the recipe that made both models.
 """
 
 import json

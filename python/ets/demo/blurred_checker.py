@@ -11,11 +11,10 @@ from hashlib import blake2b
 from statistics import NormalDist
 
 from ets.checks import check_int, check_number
+from ets.demo.check import check_solution
+from ets.demo.splits import SEEDS, split_problems
 from ets.errors import InputError
 from ets.step import Prefix, Score
-
-from .check import check_solution
-from .splits import SEEDS, split_problems
 
 
 class BlurredChecker:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .task import Problem
-from .wording import STEP_END, wordings
+from ets.demo.task import Problem
+from ets.demo.wording import STEP_END, wordings
 
 _ANSWER = re.compile(r"The answer is (\d+)")
 

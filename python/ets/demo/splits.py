@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+from ets.demo.task import Problem, problem_stream
 from ets.errors import InputError
-
-from .task import Problem, problem_stream
 
 SEEDS = {"test": 2026, "dev": 1}
 SIZE = 500

@@ -95,7 +95,7 @@ def carry_on(step: Step, value: int) -> Step:
 
 def make_problem(rng: random.Random, n_steps: int, split: str) -> Problem:
     """Draw a problem of exactly `n_steps` steps that belongs to `split`."""
-    from .wording import problem_text
+    from ets.demo.wording import problem_text
 
     while True:
         start = rng.randint(4, 40)

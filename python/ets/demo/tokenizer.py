@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .task import GAINS, ITEMS, LARGEST_NUMBER, LOSSES, NAMES
-from .wording import STEP_END, all_templates
+from ets.demo.task import GAINS, ITEMS, LARGEST_NUMBER, LOSSES, NAMES
+from ets.demo.wording import STEP_END, all_templates
 
 PAD, END, USER, ASSISTANT, TAG = "<pad>", "<|end|>", "<|user|>", "<|assistant|>", "<extra_0>"
 SPECIAL = (PAD, END, USER, ASSISTANT, TAG)

@@ -10,8 +10,8 @@ from ets.doctor.memory import Engines, examine_memory
 from ets.doctor.policy import Load, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.doctor.report import Finding, Piece, Report, Shown
-from ets.log import Log
 from ets.memory import Engine, with_shares
+from ets.shown.log import Log
 
 _LOG = Log(__name__)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ets.checkpoint.source import Source
 from ets.doctor.report import Report
 from ets.embed import Embedder, load_embedder
-from ets.engine_name import EngineName
+from ets.engines.name import EngineName
 from ets.errors import BrokenExtraError, EngineError, InputError, MissingExtraError
 from ets.policy import Policy, load_policy
 from ets.prm import PRM, load_prm
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import find_format
-from ets.source import Source
 
 WITH_CHECKPOINT = ("transformers", "vllm")
 """Backends whose names end in a checkpoint."""

@@ -10,9 +10,9 @@ from typing import Protocol, runtime_checkable
 from ets.doctor.exam import FIRST_WRONG, PROBLEM, RIGHT, WRONG, solution
 from ets.doctor.known import check_known
 from ets.doctor.report import Report, Shown, pieces
-from ets.engine_load import EngineLoad
+from ets.engines.kv_space import HasKVSpace
+from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
-from ets.kv_space import HasKVSpace
 from ets.prm import PRM
 from ets.prm.formats import PRMFormat
 from ets.step import Prefix, Score

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ets.redaction import redacted, redacted_text
+from ets.shown.redaction import redacted, redacted_text
 
 Level = Literal["good", "note", "bad"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from ets.checks import shown
 from ets.embed.base import Embedder, HasEmbedder, InstantEmbedder
-from ets.engine_name import EngineName
+from ets.engines.name import EngineName
 from ets.errors import EngineError, InputError
-from ets.redaction import redacted
+from ets.shown.redaction import redacted
 
 
 def load_embedder(embedder: str | Embedder, *, policy: object = None, **options: Any) -> Embedder:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.batcher import Batch, Batcher, Ticket
+from ets.engines.local.batcher import Batch, Batcher, Ticket
+from ets.engines.local.kv_rows import chunks
+from ets.engines.local.torch_loading import positive
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
-from ets.loading import positive
 from ets.pickled import Unpicklable
-from ets.slots import chunks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.batcher import Batch, Batcher, Ticket
+from ets.checkpoint.source import Source
 from ets.checks import path_text
-from ets.device_start import one_start
+from ets.engines.device_start import one_start
+from ets.engines.local.batcher import Batch, Batcher, Ticket
+from ets.engines.local.torch_loading import loading, need_torch, one_line, pick_device, positive
 from ets.errors import EngineError
 from ets.extras import needs
-from ets.loading import loading, need_torch, one_line, pick_device, positive
 from ets.pickled import Unpicklable
-from ets.source import Source
 
 if TYPE_CHECKING:
     import torch

@@ -9,13 +9,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.checkpoint.source import Source
+from ets.checkpoint.tokenizer import load_tokenizer
 from ets.checks import check_choice, path_text
-from ets.context_need import EMBEDDING
+from ets.engines.context_need import EMBEDDING
+from ets.engines.vllm.engine import VLLMEngine, rendered
 from ets.errors import EngineError
 from ets.pickled import Unpicklable
-from ets.source import Source
-from ets.tokenizer import load_tokenizer
-from ets.vllm_engine import VLLMEngine, rendered
 
 Vector = NDArray[np.float32]
 Pooling: TypeAlias = Literal["mean", "last", "cls"]

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ets.context_need import EMBEDDING, PROMPT_TOKENS, Part, context_need, solution_tokens
-from ets.engine_name import EngineName
+from ets.checkpoint.source import Source
+from ets.engines.context_need import EMBEDDING, PROMPT_TOKENS, Part, context_need, solution_tokens
+from ets.engines.name import EngineName
 from ets.errors import InputError
 from ets.memory.model_size import ModelSize, model_size
-from ets.source import Source
 
 _GIB = 1 << 30
 _FIXED = _GIB
@@ -75,7 +75,7 @@ def needs_of(
 
     A policy's solution takes `max_tokens`; a PRM's an eighth more, for step tags and turns; neither
     more than its context leaves. The context is the option `max_model_len`, else what
-    `ets.context_need` says of the option `max_tokens` or of the argument. With several GPUs
+    `ets.engines.context_need` says of the option `max_tokens` or of the argument. With several GPUs
     (`tensor_parallel_size`, `pipeline_parallel_size`) it is what one of them holds.
 
     # Errors

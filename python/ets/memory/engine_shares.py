@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ets.context_need import PROMPT_TOKENS, Part, prompt_room
-from ets.engine_name import EngineName
+from ets.engines.context_need import PROMPT_TOKENS, Part, prompt_room
+from ets.engines.name import EngineName
 from ets.errors import EngineError, InputError, MissingExtraError
-from ets.limits import PLAIN, THINKING, usual_max_tokens
 from ets.memory.engine_need import EngineNeed, needs_of
 from ets.memory.memory_plan import MemoryPlan, plan_memory
+from ets.policy.limits import PLAIN, THINKING, usual_max_tokens
 from ets.policy.named_prompt import named_prompt
 from ets.policy.prompt import PolicyPrompt
-from ets.redaction import redacted_repr
+from ets.shown.redaction import redacted_repr
 
 _SHARE = "gpu_memory_utilization"
 _NOT_ITS = (_SHARE, "kv_cache_memory_bytes")
@@ -193,7 +193,7 @@ def gpu_bytes() -> int | None:
     # Errors
     `MissingExtraError` without vLLM.
     """
-    from ets.vllm_options import on_cpu
+    from ets.engines.vllm.options import on_cpu
 
     if on_cpu():
         return None

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ets.checkpoint.source import Source
+from ets.checkpoint.tokenizer import load_config
+from ets.engines.local.torch_loading import need_torch
 from ets.errors import EngineError
-from ets.loading import need_torch
-from ets.source import Source
-from ets.tokenizer import load_config
 
 _DTYPE_BYTES = {"float64": 8, "float32": 4, "float": 4}
 _HALF = 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ets.checks import shown
-from ets.engine_name import EngineName, bundled_backend
+from ets.engines.name import EngineName, bundled_backend
 from ets.errors import InputError
 from ets.policy.base import Policy, PolicyOptions
-from ets.redaction import redacted
+from ets.shown.redaction import redacted
 
 
 def load_policy(policy: str | Policy, **options: Any) -> Policy:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ets.checks import check_choice, checked_count
 from ets.engines.bundled.checkpoint import BundledCheckpoint
-from ets.engines.bundled.slots import BundledSlots
+from ets.engines.bundled.kv_rows import BundledSlots
 from ets.engines.bundled.transformer import Transformer
+from ets.engines.local.torch_loading import positive
 from ets.errors import InputError
-from ets.loading import positive
 from ets.policy.base import PolicyOptions
 from ets.policy.local import LocalPolicy, prompt_options
 from ets.policy.prompt import PolicyPrompt

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ets.batcher import Batch, Ticket
+from ets.engines.local.batcher import Batch, Ticket
+from ets.engines.local.kv_rows import Slots, Tokens, chunks
 from ets.errors import EngineError
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.step_reader import StepReader
-from ets.slots import Slots, Tokens, chunks
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:

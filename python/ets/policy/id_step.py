@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ets.engines.server.model_card import Server
 from ets.errors import EngineError
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.text_step import TextSteps
-from ets.server import Server
 from ets.step import Prefix, Step
 
 _LLAMA_SEEDS = (1 << 32) - 1

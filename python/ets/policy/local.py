@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from ets.batcher import Batcher
 from ets.checks import checked_count, integer
+from ets.engines.kv_space import KVSpace, cache_space
+from ets.engines.local.batcher import Batcher
+from ets.engines.local.kv_rows import Slots
+from ets.engines.local.torch_loading import keyword_names
 from ets.errors import InputError
-from ets.kv_space import KVSpace, cache_space
-from ets.loading import keyword_names
 from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
 from ets.policy.decoder import Decoder, Request
 from ets.policy.prompt import PolicyPrompt
-from ets.slots import Slots
 from ets.step import Prefix, Step
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ets.checks import path_text
+from ets.engines.local.torch_loading import one_line
 from ets.errors import EngineError
 from ets.extras import needs
-from ets.loading import one_line
 
 _FILE = "adapter_config.json"
 _VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)

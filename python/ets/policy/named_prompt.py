@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ets.engine_name import EngineName
+from ets.checkpoint.source import Source
 from ets.engines.bundled.checkpoint import BundledCheckpoint
+from ets.engines.name import EngineName
 from ets.policy.base import PolicyOptions
 from ets.policy.bundled import bundled_prompt
 from ets.policy.prompt import PolicyPrompt
-from ets.source import Source
 
 
 def named_prompt(name: str, options: Mapping[str, Any]) -> PolicyPrompt | None:

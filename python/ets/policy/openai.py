@@ -7,7 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from ets.checks import check_int, integer, path_text, shown
-from ets.connection import Connection
+from ets.engines.server.connection import Connection
+from ets.engines.server.model_card import Server
 from ets.errors import ContextError, EngineError, InputError
 from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
@@ -15,7 +16,6 @@ from ets.policy.completion import Completion
 from ets.policy.id_step import IdSteps
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.text_step import TextSteps
-from ets.server import Server
 from ets.step import Prefix, Step
 
 _SEEDS = 1 << 63

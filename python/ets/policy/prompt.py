@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ets.chat import Message, render_chat
+from ets.checkpoint.chat import Message, render_chat
+from ets.checkpoint.content import Content, Encoder, Piece, content_encoder, text_of
+from ets.checkpoint.source import Source
+from ets.checkpoint.tokenizer import end_ids, load_config, load_tokenizer
 from ets.checks import check_text, integer
-from ets.content import Content, Encoder, Piece, content_encoder, text_of
 from ets.errors import InputError
 from ets.fork_lock import ForkLock
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
@@ -17,9 +19,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.step_reader import StepReader
 from ets.policy.stops import EngineStops
 from ets.policy.thinking import Thinking, Thoughts
-from ets.source import Source
 from ets.step import Prefix, Step
-from ets.tokenizer import end_ids, load_config, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ets.engines.server.model_card import Kind
 from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.step_reader import finished_step
-from ets.server import Kind
 from ets.step import Finish, Prefix, Step
 
 _ALL_TOKENS: dict[Kind, dict[str, Any]] = {

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from ets.answer.thoughts import PAIRS, Tags, behind_thoughts
 from ets.errors import InputError
 from ets.step import Prefix
-from ets.thoughts import PAIRS, Tags, behind_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,11 +6,11 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from ets.checkpoint.source import Source
+from ets.checkpoint.tokenizer import load_config
 from ets.checks import checked_count, path_text
-from ets.device_start import one_start
-from ets.errors import EngineError, InputError
-from ets.extras import needs
-from ets.loading import (
+from ets.engines.device_start import one_start
+from ets.engines.local.torch_loading import (
     check_loaded,
     loading,
     need_torch,
@@ -19,11 +19,11 @@ from ets.loading import (
     pick_dtype,
     positive,
 )
+from ets.errors import EngineError, InputError
+from ets.extras import needs
 from ets.policy.local import LocalPolicy, prompt_options
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
-from ets.source import Source
-from ets.tokenizer import load_config
 
 if TYPE_CHECKING:
     import torch
@@ -93,7 +93,7 @@ class TransformersPolicy(LocalPolicy):
         source = Source.of(name, {"revision": revision, "trust_remote_code": trust_remote_code})
         prompt = PolicyPrompt.load(source, said, max_length=max_length)
 
-        from ets.torch_slots import SlotModel
+        from ets.engines.local.torch_kv_rows import SlotModel
 
         adapter = None if lora is None else Adapter.read(lora)
         with one_start(cpu=picked.type == "cpu"):

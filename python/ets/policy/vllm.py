@@ -6,19 +6,19 @@ from dataclasses import fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from ets.checkpoint.source import SOURCE_OPTIONS, Source
 from ets.checks import integer, path_text
-from ets.context_need import context_need, prompt_room
+from ets.engines.context_need import context_need, prompt_room
+from ets.engines.kv_space import KVSpace
+from ets.engines.local.torch_loading import positive
+from ets.engines.vllm.engine import VLLMEngine, rendered
 from ets.errors import InputError
-from ets.kv_space import KVSpace
-from ets.limits import usual_max_tokens
-from ets.loading import positive
 from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
+from ets.policy.limits import usual_max_tokens
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
-from ets.source import SOURCE_OPTIONS, Source
 from ets.step import Prefix, Step
-from ets.vllm_engine import VLLMEngine, rendered
 
 if TYPE_CHECKING:
     from ets.embed.vllm import VLLMEmbedder
@@ -55,9 +55,9 @@ class VLLMPolicy(Unpicklable):
         The fields of `PolicyOptions`, which say how the model is prompted and sampled, and any
         option of vLLM's engine (`max_model_len`, `gpu_memory_utilization`,
         `tensor_parallel_size`, ...), which wins over what is chosen here: prefix caching; on a GPU
-        45% of its memory, so that a PRM fits beside the policy; on a CPU what `ets.vllm_engine`
-        says, with a context of at most 4096 tokens and 1 GiB of KV cache
-        (`VLLM_CPU_KVCACHE_SPACE` in the environment raises it).
+        45% of its memory, so that a PRM fits beside the policy; on a CPU a
+        context of at most 4096 tokens and 1 GiB of KV cache (`VLLM_CPU_KVCACHE_SPACE` in the
+        environment raises it).
 
     The same prefix and seed give the same step as long as the engine computes the same logits.
     Those depend in their last bits on what else is in the batch, so a seed that is replayed amid

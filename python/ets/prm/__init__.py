@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ets.checks import shown
-from ets.engine_name import EngineName, bundled_backend
+from ets.engines.name import EngineName, bundled_backend
 from ets.errors import InputError
 from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
-from ets.redaction import redacted
+from ets.shown.redaction import redacted
 
 
 def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:

@@ -9,10 +9,10 @@ import numpy as np
 
 from ets.checks import check_choice, check_flag, check_text, checked_count
 from ets.engines.bundled.checkpoint import BundledCheckpoint
-from ets.engines.bundled.slots import BundledSlots
+from ets.engines.bundled.kv_rows import BundledSlots
 from ets.engines.bundled.transformer import Floats, Transformer
+from ets.engines.local.torch_loading import keyword_names, positive
 from ets.errors import InputError
-from ets.loading import keyword_names, positive
 from ets.policy.bundled import Precision
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import format_options

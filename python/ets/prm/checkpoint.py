@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ets.checkpoint.source import Source
+from ets.checkpoint.tokenizer import load_config, load_tokenizer
 from ets.prm.weights import Weights
-from ets.source import Source
-from ets.tokenizer import load_config, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

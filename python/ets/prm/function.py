@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 
-from ets.engine_values import checked_reward
+from ets.engines.values import checked_reward
+from ets.loop.workers import Threads
 from ets.step import Prefix, Score
-from ets.threads import Threads
 
 _MOST = 256
 """Calls at once: a function waits for a server as a rule, and a thread that waits costs little."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from ets.batcher import Batch, Batcher, Ticket
 from ets.checks import check_flag
+from ets.engines.kv_space import KVSpace, cache_space
+from ets.engines.local.batcher import Batch, Batcher, Ticket
+from ets.engines.local.kv_rows import Slots, Tokens, chunks
 from ets.errors import EngineError
-from ets.kv_space import KVSpace, cache_space
 from ets.pickled import Unpicklable
 from ets.prm.formats import PRMFormat
-from ets.slots import Slots, Tokens, chunks
 from ets.step import Prefix, Score
 
 

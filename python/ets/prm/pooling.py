@@ -6,14 +6,14 @@ import os
 from typing import Any
 
 from ets.checks import check_int, path_text, shown
-from ets.connection import Connection
+from ets.engines.server.connection import Connection
+from ets.engines.server.model_card import Server
 from ets.errors import EngineError, InputError
 from ets.pickled import Unpicklable
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import PRMFormat, format_options, joined, load_format
 from ets.prm.pooling_answer import Pooled, reading_of
-from ets.redaction import redacted
-from ets.server import Server
+from ets.shown.redaction import redacted
 from ets.step import Prefix, Score
 
 _OPTIONS = (

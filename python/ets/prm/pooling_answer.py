@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.engines.local.torch_loading import need_torch
 from ets.errors import EngineError
-from ets.loading import need_torch
 from ets.prm.formats import PRMFormat
 from ets.prm.vllm_reading import ROUNDING, LastState
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from ets.checkpoint.source import Source
 from ets.checks import check_flag, checked_count, path_text
-from ets.device_start import one_start
-from ets.errors import EngineError, InputError
-from ets.extras import needs
-from ets.loading import (
+from ets.engines.device_start import one_start
+from ets.engines.local.torch_loading import (
     check_loaded,
     keyword_names,
     loading,
@@ -19,9 +18,10 @@ from ets.loading import (
     pick_dtype,
     positive,
 )
+from ets.errors import EngineError, InputError
+from ets.extras import needs
 from ets.prm.formats import PRMFormat, format_options, load_format
 from ets.prm.local import LocalPRM
-from ets.source import Source
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +97,7 @@ class TransformersPRM(LocalPRM):
                 f"unknown option {min(options)!r} of a transformers PRM of the format "
                 f"{form.name}; its options are {', '.join(known)}"
             )
-        from ets.torch_slots import SlotModel
+        from ets.engines.local.torch_kv_rows import SlotModel
 
         with one_start(cpu=picked.type == "cpu"):
             self._head = form.head().to(picked, precision)

@@ -7,19 +7,19 @@ import warnings
 from os import PathLike
 from typing import Any
 
+from ets.checkpoint.source import Source
 from ets.checks import check_flag, path_text
-from ets.context_need import context_need, prompt_room
+from ets.engines.context_need import context_need, prompt_room
+from ets.engines.kv_space import KVSpace
+from ets.engines.local.torch_loading import positive
+from ets.engines.vllm.engine import VLLMEngine, rendered
 from ets.errors import EngineError
 from ets.extras import TESTED
-from ets.kv_space import KVSpace
-from ets.limits import PLAIN
-from ets.loading import positive
 from ets.pickled import Unpicklable
+from ets.policy.limits import PLAIN
 from ets.prm.formats import PRMFormat, joined, load_format
 from ets.prm.vllm_reading import reading_of
-from ets.source import Source
 from ets.step import Prefix, Score
-from ets.vllm_engine import VLLMEngine, rendered
 
 _SKIP = "skip_reading_prefix_cache"
 

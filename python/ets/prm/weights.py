@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ets.checkpoint.source import Source
 from ets.errors import EngineError
-from ets.source import Source
 
 if TYPE_CHECKING:
     import torch

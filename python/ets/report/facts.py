@@ -9,7 +9,7 @@ from typing import Any
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
 from ets.bench.summary import Row
-from ets.redaction import redacted
+from ets.shown.redaction import redacted
 
 Facts = list[tuple[str, str]]
 

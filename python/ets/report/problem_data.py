@@ -9,7 +9,7 @@ from ets.answer import VoteMethod
 from ets.bench.grid import Grid
 from ets.bench.run_folder import Key, key_of
 from ets.bench.summary import Row
-from ets.problems import Problem
+from ets.problems.problem import Problem
 from ets.report.labels import short_label
 
 Outcome = Literal["right", "disagree", "wrong", "mixed"]

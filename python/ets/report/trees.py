@@ -14,9 +14,9 @@ from ets.bench.run_folder import Key, RunFolder, key_of
 from ets.bench.summary import Row
 from ets.checks import check_choice, check_int
 from ets.report.problem_data import by_problem, outcome
-from ets.report.tree_page import tree_page
-from ets.tally import Tally
-from ets.usage import Usage
+from ets.search.tally import Tally
+from ets.search.usage import Usage
+from ets.tree_page.page import tree_page
 
 TreeChoice = Literal["all", "wrong", "none"]
 """Of every search; of all searches of the problems that some search got wrong; of none."""

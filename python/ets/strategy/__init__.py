@@ -1,5 +1,6 @@
 """What each strategy decides: small frozen dataclasses, one a file."""
 
+from ets.strategy.base import Decision, Strategy, View
 from ets.strategy.beam_search import BeamSearch
 from ets.strategy.best_of_n import BestOfN
 from ets.strategy.dora import DORA
@@ -8,7 +9,6 @@ from ets.strategy.ets import ETS
 from ets.strategy.particle_filter import ParticleFilter
 from ets.strategy.rebase import REBASE
 from ets.strategy.saved import STRATEGIES, Ours, strategy_from_dict, strategy_to_dict
-from ets.view import Decision, Strategy, View
 
 __all__ = [
     "DORA",

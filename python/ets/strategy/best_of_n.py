@@ -8,8 +8,8 @@ import numpy as np
 
 from ets.checks import check_int
 from ets.pickled import Pickled
+from ets.strategy.base import Decision, View
 from ets.strategy.width import MAX_WIDTH, all_to_root
-from ets.view import Decision, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

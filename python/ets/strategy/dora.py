@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ets._core import dora_weights, rebase_weights
 from ets.checks import check_choice, check_int, check_number
-from ets.nodes import Reward
 from ets.pickled import Pickled
+from ets.strategy.base import Decision, View
 from ets.strategy.width import MAX_WIDTH, all_to_root, best_first
-from ets.view import Decision, View
+from ets.tree.nodes import Reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ import numpy as np
 
 from ets._core import dvts_weights
 from ets.checks import check_choice, check_int
-from ets.nodes import Reward
 from ets.pickled import Pickled
+from ets.strategy.base import Decision, View
 from ets.strategy.width import MAX_WIDTH, all_to_root
-from ets.view import Decision, View
+from ets.tree.nodes import Reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from ets._core import cluster_steps, rebase_weights
 from ets.checks import check_choice, check_int, check_number
-from ets.nodes import Reward
 from ets.pickled import Pickled
+from ets.strategy.base import Decision, View
 from ets.strategy.width import MAX_WIDTH, best_first
-from ets.view import Decision, View
+from ets.tree.nodes import Reward
 
 Solver = Literal["auto", "exact", "milp"]
 NodeCost = Literal["uniform", "tokens"]

@@ -7,11 +7,11 @@ from typing import Literal
 
 from ets._core import particle_weights, rebase_weights
 from ets.checks import check_choice, check_int, check_number
-from ets.nodes import Reward
 from ets.pickled import Pickled
-from ets.seeds import child_seed
+from ets.strategy.base import Decision, View
 from ets.strategy.width import MAX_WIDTH, all_to_root, best_first
-from ets.view import Decision, View
+from ets.tree.nodes import Reward
+from ets.tree.seeds import child_seed
 
 Resampling = Literal["multinomial", "systematic"]
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from ets.errors import InputError
+from ets.strategy.base import Strategy
 from ets.strategy.beam_search import BeamSearch
 from ets.strategy.best_of_n import BestOfN
 from ets.strategy.dora import DORA
@@ -13,7 +14,6 @@ from ets.strategy.dvts import DVTS
 from ets.strategy.ets import ETS
 from ets.strategy.particle_filter import ParticleFilter
 from ets.strategy.rebase import REBASE
-from ets.view import Strategy
 
 Ours = ETS | REBASE | BeamSearch | DVTS | BestOfN | ParticleFilter | DORA
 STRATEGIES: dict[str, type[Ours]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.view import Decision, View
+from ets.strategy.base import Decision, View
 
 MAX_WIDTH = 2**32
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ets.checkpoint.source import Source
 from ets.checks import check_text, shown
+from ets.engines.local.torch_loading import keyword_names
 from ets.errors import EngineError, InputError
-from ets.loading import keyword_names
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat, joined
 from ets.prm.formats.judge import JudgeFormat
@@ -16,7 +17,6 @@ from ets.prm.formats.math_shepherd import MathShepherdFormat
 from ets.prm.formats.qwen import QwenFormat
 from ets.prm.formats.rlhflow import RLHFlowFormat
 from ets.prm.formats.skywork import SkyworkFormat
-from ets.source import Source
 
 FORMATS: dict[str, type[PRMFormat]] = {
     kind.name: kind

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.errors import ContextError
+from ets.loop.workers import Threads
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.kept_parts import KeptParts, Parts, Section
 from ets.step import Prefix
-from ets.threads import Threads
 
 if TYPE_CHECKING:
     import torch

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
-from ets.chat import Message, render_chat
-from ets.content import Content, ContentEncoder, Piece, text_of
+from ets.checkpoint.chat import Message, render_chat
+from ets.checkpoint.content import Content, ContentEncoder, Piece, text_of
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
 from ets.prm.checkpoint import Checkpoint

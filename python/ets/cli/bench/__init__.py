@@ -1,0 +1,1 @@
+"""The commands around a benchmark: bench, dry run, tune, replay, report."""

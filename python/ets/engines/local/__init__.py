@@ -1,0 +1,1 @@
+"""Engines in this process: rows of KV cache, batches, the cache between calls."""

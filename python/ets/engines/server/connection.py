@@ -1,0 +1,337 @@
+"""Requests to an OpenAI-compatible server, with errors of one line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from weakref import WeakKeyDictionary
+
+from ets.checks import check_int, check_number, check_text
+from ets.engines.server.outage import Outage, Waiting
+from ets.errors import ContextError, EngineError, EngineLostError, InputError
+from ets.extras import needs
+from ets.fork_lock import ForkLock
+from ets.shown.redaction import MARK, redacted, redacted_text
+
+Explain = Callable[[int, str], str | None]
+"""From a status and what the server said to what that means, behind `the server at URL `; None
+where the general message will do."""
+
+_MOST_IN_FLIGHT = 1000
+"""The connections that the client keeps at most; more requests would time out waiting for one."""
+_FIRST_TIMEOUT = 10.0
+"""Seconds that the blocking first request may take a try."""
+_FIRST_RETRIES = 2
+_NO_KEY = "EMPTY"
+_NOT_THERE = (502, 503, 504)
+_REFUSALS = (400, 413, 422)
+_TOO_LONG = re.compile(
+    r"context[ _](?:length|size|window|limit)|maximum (?:model|allowed|prompt|input) length"
+    r"|(?:prompt|input) is too long|too many tokens|tokens \+ .max_new_tokens. must be",
+    re.IGNORECASE,
+)
+"""What vLLM, SGLang, llama.cpp, TGI and others say of a request that is too long."""
+
+
+@dataclass(slots=True)
+class _Link:
+    """What belongs to one event loop: HTTP clients cannot change theirs."""
+
+    client: Any
+    gate: asyncio.Semaphore
+    running: set[asyncio.Task[str]] = field(default_factory=set)
+    keeper: AsyncGenerator[None, None] | None = None
+    """Closes the client with its loop; whoever ends a loop ends the generators that live on it."""
+
+
+class Connection:
+    """A server at an address. Safe to use from several threads and event loops.
+
+    Parameters
+    ----------
+    url
+        The base of its API, such as `http://127.0.0.1:8000/v1`.
+    user
+        Who asks (`policy`, `PRM`), for error messages.
+    api_key
+        By default what `OPENAI_API_KEY` holds in the environment, or `EMPTY`.
+    timeout
+        Seconds that one try of a request may take.
+    max_retries
+        Further tries, with growing pauses, after a 429, a 5xx, a timeout or a lost connection.
+    max_in_flight
+        Requests at once on one event loop; more wait here.
+    patience
+        Seconds that a server which has gone, restarts or loads its model is waited for: one that
+        refuses or drops connections, or answers 502, 503 or 504. The logger `ets` says so.
+
+    # Errors
+    `MissingExtraError` without the openai client, `InputError` for a bad URL or value.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str,
+        api_key: str | None,
+        timeout: float,
+        max_retries: int,
+        max_in_flight: int,
+        patience: float,
+    ) -> None:
+        check_number("timeout", timeout, "above 0", lambda value: value > 0)
+        check_int("max_retries", max_retries, 0, 100)
+        check_int("max_in_flight", max_in_flight, 1, _MOST_IN_FLIGHT)
+        check_number("patience", patience, "at least 0", lambda value: value >= 0)
+        check_text("url", url)
+        if api_key is not None and not isinstance(api_key, str):
+            raise InputError(f"api_key must be a text or None, got a {type(api_key).__name__}")
+        with needs("openai", "openai"):
+            import openai
+        _check_url(url)
+        self.url = url
+        self.shown_url: str = redacted(url)
+        """The same without the secrets in it, for errors and logs."""
+        self._user = user
+        self._openai = openai
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._max_in_flight = max_in_flight
+        self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+        self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
+        self._lock = ForkLock()
+        self._outage = Outage(f"the server at {self.shown_url}", patience)
+        self._closed = False
+
+    def get(self, path: str, *, beside: bool = False) -> str:
+        """The body of a path below the URL, or beside it; blocks.
+
+        A server that loads its model is waited for. One that cannot be reached is not, beyond a few
+        seconds: at the start it is more likely a wrong address than a server that restarts.
+
+        # Errors
+        `EngineError` of one line that names the URL.
+        """
+        timeout = min(self._timeout, _FIRST_TIMEOUT)
+        client = self._openai.OpenAI(
+            base_url=self.url,
+            api_key=self._api_key,
+            timeout=timeout,
+            max_retries=min(self._max_retries, _FIRST_RETRIES),
+        )
+        waiting = Waiting()
+        with client:
+            while True:
+                try:
+                    answer = str(client.get(self._target(path, beside), cast_to=str))
+                except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
+                    failure = self._failure(error, path, timeout)
+                    if not self._loads(error) or not self._outage.goes_on(failure, waiting):
+                        raise failure from error
+                    time.sleep(waiting.pause())
+                else:
+                    self._outage.over()
+                    return answer
+
+    async def post(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        beside: bool = False,
+        explain: Explain | None = None,
+    ) -> str:
+        """The answer to a JSON body. Cancelled, it has closed its connection when it ends.
+
+        `beside`: the path lies beside the base of the API, not below it. `explain` words what the
+        server refuses.
+
+        # Errors
+        One line that names the URL: `ContextError` where the server says that the request is too
+        long for its model, `EngineLostError` where it cannot be reached, does not answer in time or
+        fails (5xx) and still does after all tries, `EngineError` for whatever else it refuses.
+        """
+        link = self._link()
+        if link.keeper is None:
+            link.keeper = _until_the_loop_ends(link.client)
+            await anext(link.keeper)
+        task = asyncio.create_task(self._ask(link, path, body, beside, explain))
+        link.running.add(task)
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not print it
+            raise
+        finally:
+            link.running.discard(task)
+        if task.cancelled():
+            raise self._is_closed()
+        return task.result()
+
+    async def aclose(self) -> None:
+        """End the requests in flight and close the connections, those of other loops too."""
+        with self._lock:
+            self._closed = True
+            links = list(self._links.items())
+            self._links.clear()
+        here = asyncio.get_running_loop()
+        for loop, link in links:
+            if loop is here:
+                await _close(link)
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_close(link), loop))
+
+    def _link(self) -> _Link:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if self._closed:
+                raise self._is_closed()
+            link = self._links.get(loop)
+            if link is None:
+                link = _Link(self._new_client(), asyncio.Semaphore(self._max_in_flight))
+                self._links[loop] = link
+            return link
+
+    def _new_client(self) -> Any:
+        return self._openai.AsyncOpenAI(
+            base_url=self.url,
+            api_key=self._api_key,
+            timeout=self._timeout,
+            max_retries=self._max_retries,
+            # aiohttp takes half the CPU time that httpx does. Given, not left to the client, whose
+            # own the garbage collector would close on whatever loop runs then.
+            http_client=self._openai.DefaultAioHttpClient(),
+        )
+
+    async def _ask(
+        self,
+        link: _Link,
+        path: str,
+        body: dict[str, Any],
+        beside: bool,
+        explain: Explain | None,
+    ) -> str:
+        target, waiting = self._target(path, beside), Waiting()
+        async with link.gate:
+            while True:
+                try:
+                    answer = str(await link.client.post(target, body=body, cast_to=str))
+                except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
+                    failure = self._failure(error, path, self._timeout, explain)
+                    gone = self._is_gone(error) or self._loads(error)
+                    if not gone or not self._outage.goes_on(failure, waiting):
+                        raise failure from error
+                    await asyncio.sleep(waiting.pause())
+                else:
+                    self._outage.over()
+                    return answer
+
+    def _target(self, path: str, beside: bool) -> str:
+        return self.url.rstrip("/").rpartition("/")[0] + path if beside else path
+
+    def _loads(self, error: Exception) -> bool:
+        """Whether a server, or a proxy before it, says that it is not there yet."""
+        return isinstance(error, self._openai.APIStatusError) and error.status_code in _NOT_THERE
+
+    def _is_gone(self, error: Exception) -> bool:
+        return isinstance(error, self._openai.APIConnectionError) and not _timed_out(error)
+
+    def _failure(
+        self, error: Exception, path: str, timeout: float, explain: Explain | None = None
+    ) -> EngineError:
+        where = f"the server at {self.shown_url}"
+        if isinstance(error, self._openai.APIConnectionError):
+            if _timed_out(error):
+                return EngineLostError(f"{where} did not answer within {timeout:g} s, the timeout")
+            first = _causes(error)[-1]
+            return EngineLostError(f"cannot reach {where}: {self._said(str(first) or repr(first))}")
+        if not isinstance(error, self._openai.APIStatusError):
+            return EngineError(f"the request to {where} failed: {self._said(str(error))}")
+        said = self._said(_message(error))
+        if error.status_code in _REFUSALS and _TOO_LONG.search(said):
+            return ContextError(f"{where} cannot read a solution this long: {said}")
+        kind = EngineLostError if error.status_code >= 500 else EngineError
+        unknown_model = re.search("model.*not (exist|found)", said, re.I)
+        if explain and not unknown_model and (meaning := explain(error.status_code, said)):
+            return kind(f"{where} {meaning}")
+        if error.status_code == 404 and not unknown_model:
+            return EngineError(
+                f"{where} answers {path} with 404, {said!r}: the URL must be the base of its API, "
+                "such as http://127.0.0.1:8000/v1"
+            )
+        return kind(f"{where} answers {path} with {error.status_code}: {said}")
+
+    def _said(self, text: str) -> str:
+        """What a server or a library says, in one line, without the secrets that it repeats."""
+        for secret in _secrets(self.url, self._api_key):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MARK, text)
+        return " ".join(redacted_text(text).split())[:300]
+
+    def _is_closed(self) -> EngineError:
+        return EngineError(f"the {self._user} on the server at {self.shown_url} is closed")
+
+
+async def _until_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+async def _close(link: _Link) -> None:
+    for task in link.running:
+        task.cancel()
+    if link.running:
+        await asyncio.wait(link.running)
+    await link.client.close()
+
+
+def _secrets(url: str, api_key: str) -> list[str]:
+    parts = urlsplit(url)
+    password = parts.password or ""
+    return [text for text in (api_key, password, unquote(password)) if text not in ("", _NO_KEY)]
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        ok = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        ok = False
+    if not ok or parts.query or parts.fragment:
+        raise InputError(
+            "url must be the base of an API, such as http://127.0.0.1:8000/v1, "
+            f"got {redacted(url)!r}"
+        )
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether no answer came in time; the transport over aiohttp calls every lost connection so."""
+    return any(isinstance(c, TimeoutError | asyncio.TimeoutError) for c in _causes(error))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what led to it, the first cause last."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    return causes
+
+
+def _message(error: Any) -> str:
+    """What the server says went wrong: the `message` of its JSON, or the start of its text."""
+    body = error.body
+    for key in ("error", "message", "detail"):
+        if isinstance(body, dict) and key in body:
+            body = body[key]
+    return str(body or error.message)

@@ -1,0 +1,352 @@
+"""A vLLM engine in this process: start, requests, counters, end.
+
+The names that vLLM gives these things have changed between its versions; they are used in this
+package, in `ets.policy.vllm` and in `ets.prm.vllm` only; docs/vllm-names.md
+lists them, and which version has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import gc
+import itertools
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from ets.checkpoint.source import Source
+from ets.engines.context_need import ContextNeed
+from ets.engines.device_start import one_start
+from ets.engines.kv_space import KVSpace
+from ets.engines.vllm.counters import CounterBook, EngineCounters, stat_logger
+from ets.engines.vllm.files import EngineFiles
+from ets.engines.vllm.options import configure, gist, kv_space, on_cpu
+from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_phases import StartPhases
+from ets.errors import EngineError, EngineLostError
+from ets.loop.call import LoopClosedError
+from ets.loop.thread import LoopThread
+
+_SHUTDOWN_SECONDS = 2.0
+"""For a process to end by itself; its requests are aborted anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of one request."""
+
+    output: Any
+    """vLLM's final `RequestOutput` or `PoolingRequestOutput`."""
+    preemptions: int
+    """Times that the request lost its KV cache to others and was computed anew."""
+
+
+class VLLMEngine:
+    """One engine, which starts in the background as soon as this object exists.
+
+    The constructor raises what can be known without starting (no vLLM, no such checkpoint, an
+    unknown option or a value that vLLM refuses); the first request raises what the start showed.
+    Engines that are constructed one after the other start at the same time on a CPU, and one after
+    the other on GPUs (`ets.engines.device_start`).
+
+    Requests may come from any event loop, and from several at once: vLLM itself wants one, which
+    the engine has in a thread of its own. `aclose` ends the engine's processes; so does the end of
+    the interpreter. A start ends with `gc.freeze`, unless somebody has frozen already: what this
+    process holds by then, vLLM's modules above all, is left out of garbage collections until the
+    engine is closed.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        defaults: Mapping[str, Any],
+        options: Mapping[str, Any],
+        need: ContextNeed | None = None,
+        lora: Any = None,
+    ) -> None:
+        self.model = model
+        cpu = on_cpu()
+        self._config = configure(model, {**defaults, **options}, cpu=cpu, need=need)
+        self._request_numbers = itertools.count()
+        self._book = CounterBook()
+        # In a list that is emptied at the end: vLLM's destructor must not run when the interpreter
+        # has taken its modules away.
+        self._llm: Future[list[Any]] = Future()
+        self._llm.set_running_or_notify_cancel()  # one cancelled waiter must not cancel the start
+        self._files = EngineFiles()
+        self._loop = LoopThread(f"vllm-{model}", f"the vLLM engine of {model!r}")
+        frozen = threading.Event()
+        self._close = weakref.finalize(
+            self, _shut_down, self._llm, self._files, self._loop, frozen, os.getpid()
+        )
+        # Besides its own turn at exit, which may come after multiprocessing's, which would wait
+        # for the engine's processes.
+        atexit.register(self._close)
+        threading.Thread(
+            target=_start,
+            args=(
+                model,
+                self._config,
+                cpu,
+                Source.of(model, options).to_download,
+                self._book,
+                self._files,
+                self._loop,
+                lora,
+                self._llm,
+                frozen,
+            ),
+            name=f"vllm-start-{model}",
+            daemon=True,  # an interpreter that ends must not wait for a start
+        ).start()
+
+    @property
+    def max_model_len(self) -> int:
+        """Tokens of prompt and output together that a request may have."""
+        return int(self._config.model_config.max_model_len)
+
+    @property
+    def checkpoint_len(self) -> int | None:
+        """Tokens that the checkpoint states it can read, of which a start takes what it needs."""
+        stated = getattr(self._config.model_config.hf_text_config, "max_position_embeddings", None)
+        return None if stated is None else int(stated)
+
+    @property
+    def max_num_seqs(self) -> int:
+        """Requests that it works on at once; more of them queue."""
+        return int(self._config.scheduler_config.max_num_seqs)
+
+    @property
+    def max_num_batched_tokens(self) -> int:
+        """Tokens of one pass of the model."""
+        return int(self._config.scheduler_config.max_num_batched_tokens)
+
+    @property
+    def caches_prefixes(self) -> bool:
+        """Whether the engine keeps what it has computed for requests that begin alike."""
+        return bool(self._config.cache_config.enable_prefix_caching)
+
+    def counters(self) -> EngineCounters:
+        """The engine's own counters since its start; zeros before it."""
+        return self._book.counters
+
+    async def kv_space(self) -> KVSpace:
+        """The KV cache that the engine has, once it has started.
+
+        # Errors
+        `EngineError` if the engine did not start or is closed.
+        """
+        await self.ready()
+        return kv_space(self._config)
+
+    async def ready(self) -> Any:
+        """Wait until the engine has started."""
+        if not self._close.alive:
+            raise self._closed()
+        # Waiting for what is done would wake the loop through its socket, at every request.
+        done = self._llm.done()
+        slot = self._llm.result() if done else await asyncio.wrap_future(self._llm)
+        if not slot:
+            raise self._closed()
+        return slot[0]
+
+    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
+        """Send one request (engine, request id) and wait for its final output.
+
+        When the call is cancelled, the request is aborted in the engine.
+
+        # Errors
+        `EngineError` of one line if the engine refuses the request or fails, `EngineLostError` if
+        it has died.
+        """
+        llm = await self.ready()
+        try:
+            return await self._loop.call(self._run(llm, request))
+        except LoopClosedError as error:
+            raise self._closed() from error
+
+    async def unfinished(self) -> int:
+        """How many requests the engine still works on, as its front end counts them."""
+        return int((await self.ready()).output_processor.get_num_unfinished_requests())
+
+    async def forget_prefixes(self) -> None:
+        """Empty the prefix cache, as if the engine had just started; for measurements.
+
+        # Errors
+        `EngineError` if requests are running.
+        """
+        llm = await self.ready()
+        if not await self._loop.call(llm.reset_prefix_cache()):
+            raise EngineError(f"the vLLM engine of {self.model!r} is in use; its cache stays")
+
+    async def aclose(self) -> None:
+        """End the engine and wait until its processes are gone; a second call does nothing."""
+        if not self._close.alive:
+            return
+        if self._llm.done() and self._llm.exception() is None:
+            await self._loop.call(self._fail_waiting(self._llm.result()[0]))
+        atexit.unregister(self._close)
+        await asyncio.to_thread(self._close)  # which waits for the processes
+
+    async def _run(self, llm: Any, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
+        request_id = f"ets-{next(self._request_numbers)}"
+        output = None
+        self._book.follow(request_id)
+        try:
+            async for update in request(llm, request_id):
+                output = update
+            preemptions = await self._book.preemptions(request_id, output)
+        except asyncio.CancelledError:
+            await llm.abort(request_id)
+            raise
+        except Exception as error:
+            raise self._failure(llm, error) from error
+        finally:
+            self._book.forget(request_id)
+        if output is None:
+            raise EngineError(f"the vLLM engine of {self.model!r} gave no output")
+        return Reply(output, preemptions)
+
+    async def _fail_waiting(self, llm: Any) -> None:
+        """Answer those that would wait for an output for ever, and read no more outputs."""
+        closed = EngineError(f"the vLLM engine of {self.model!r} was closed")
+        llm.output_processor.propagate_error(closed)
+        if llm.output_handler is not None:  # it would log the end of the engine as its death
+            llm.output_handler.cancel()
+
+    def _closed(self) -> EngineError:
+        return EngineError(f"the vLLM engine of {self.model!r} is closed")
+
+    def _failure(self, llm: Any, error: Exception) -> EngineError:
+        """What a failed request raises: of the request itself, or of an engine that died."""
+        cause = error.__cause__ or error
+        codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
+        died = bool(codes) or bool(getattr(llm, "errored", False))
+        if not died or isinstance(cause, EngineError):  # the latter of `_fail_waiting`
+            return EngineError(f"the vLLM engine of {self.model!r} failed: {gist(cause)}")
+        # Nobody but the system kills an engine, and its log says nothing of that.
+        killed = ", killed: as a rule by a system that is out of memory"
+        how = f" (exit code {codes[0]}{killed * (codes[0] == -signal.SIGKILL)})" if codes else ""
+        return EngineLostError(
+            f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
+        )
+
+
+def rendered(ids: Sequence[int]) -> Any:
+    """A prompt as vLLM's engine takes it at once; any other form goes through a thread first."""
+    from vllm.inputs.engine import tokens_input
+
+    return tokens_input(list(ids))
+
+
+def _start(
+    model: str,
+    config: Any,
+    cpu: bool,
+    downloads: bool,
+    book: CounterBook,
+    files: EngineFiles,
+    loop: LoopThread,
+    lora: Any,
+    future: Future[list[Any]],
+    frozen: threading.Event,
+) -> None:
+    """Start the engine's processes and wait for them; the result or the error goes to `future`."""
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    phases = StartPhases(model, files.log, downloads=downloads)
+    try:
+        with STARTS.running(cpu=cpu, argv=files.argv), one_start(cpu=cpu), phases:
+            if files.log and config.logging_config.pylogging_config_file is None:
+                # Else its processes take the level of this one, not that of their environment.
+                config.logging_config.configure_logging = False
+            llm = AsyncLLM.from_vllm_config(
+                config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
+            )
+        if lora is not None:  # here, since an adapter that fails amid a search ends the engine
+            try:
+                loop.run(llm.add_lora(lora))
+            except BaseException:
+                llm.shutdown(timeout=_SHUTDOWN_SECONDS)
+                raise
+    except BaseException as error:  # noqa: BLE001  whatever it was, the waiting requests must know
+        why = files.last_words(otherwise=gist(error))
+        failure = EngineError(f"the vLLM engine of {model!r} did not start{why}")
+        failure.__cause__ = error
+        future.set_exception(failure)
+    else:
+        # As vLLM's own server does: a full collection takes half a second, in which no engine is
+        # fed, and finds nothing among the modules.
+        if gc.get_freeze_count() == 0:  # else somebody has done so, and may undo it
+            gc.collect()
+            gc.freeze()
+            frozen.set()
+        future.set_result([llm])
+        phases.started(_kv_tokens(config))
+
+
+def _kv_tokens(config: Any) -> int | None:
+    """None for an engine without a KV cache."""
+    try:
+        return kv_space(config).tokens
+    except EngineError:
+        return None
+
+
+def _shut_down(
+    future: Future[list[Any]],
+    files: EngineFiles,
+    loop: LoopThread,
+    frozen: threading.Event,
+    process: int,
+) -> None:
+    """End an engine, also one that is only just starting, and its event loop."""
+    if process != os.getpid():  # in a forked process: it is the parent's
+        return
+    try:
+        _end_processes(future, files)
+    finally:
+        loop.close()
+        if frozen.is_set():
+            gc.unfreeze()
+
+
+def _end_processes(future: Future[list[Any]], files: EngineFiles) -> None:
+    wanted = future.done()
+    while not future.done():
+        # Nobody waits for this engine any more. Killing its process makes the start fail.
+        for process_id in files.process_ids()[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        time.sleep(0.05)
+    try:
+        llm = future.result().pop()
+    except EngineError:  # vLLM has cleaned up after a start that failed
+        if not wanted:
+            files.remove()
+        return
+    processes = _processes(llm)
+    died = any(process.exitcode for process in processes)
+    llm.shutdown(timeout=_SHUTDOWN_SECONDS)
+    for process in processes:
+        process.join(timeout=_SHUTDOWN_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    if not died:
+        files.remove()
+
+
+def _processes(llm: Any) -> list[Any]:
+    """The engine's processes."""
+    resources = getattr(getattr(llm, "engine_core", None), "resources", None)
+    return list(getattr(getattr(resources, "engine_manager", None), "processes", None) or [])

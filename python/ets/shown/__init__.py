@@ -1,0 +1,1 @@
+"""Text of others where people see it: control characters shown, secrets struck out, log records."""

@@ -1,0 +1,1 @@
+"""What a search has grown: columns of nodes, trajectories, events, seeds."""

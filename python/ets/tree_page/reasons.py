@@ -1,0 +1,126 @@
+"""Why each candidate was pruned, from what a search has recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets._core import rebase_weights
+from ets.strategy import DORA, ETS, ParticleFilter
+from ets.strategy.base import Strategy
+from ets.tree.events import KVStep, Pruned
+from ets.tree.nodes import Reward
+from ets.tree_search.frontier import Frontier
+from ets.tree_search.search import TreeSearch
+
+Reason = Literal["reward", "cluster", "kv", "ended"]
+"""Why a node is not continued:
+
+- `reward`: by its reward alone: under ETS and REBASE its share of the width rounds to none, among
+  all candidates or, under ETS, among those that the pruner kept; under another strategy it is not
+  among those that this one continues.
+- `cluster`: the pruner left it out, and another leaf of its cluster is continued.
+- `kv`: the pruner left it out: its share of the reward is not worth the KV cache of its branch, or
+  has no room in the KV budget.
+- `ended`: the search ended before it was decided.
+
+Where a time limit stopped the pruner before its proof, what it kept and REBASE then gave nothing
+is not known, and counts as left out.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of one node's selection."""
+
+    reason: Reason | None
+    """None where it was continued, is complete, or is not decided yet."""
+    share: int | None
+    """The continuations that REBASE would give it; None for a node that was no candidate, and where
+    a strategy of your own compared itself with another REBASE."""
+
+
+def verdicts(search: TreeSearch) -> list[Verdict]:
+    """A verdict for each node, index = id; from rewards, clusters and the remaining widths."""
+    nodes, strategy = search.nodes, search.strategy
+    found = [Verdict("ended" if fate == "left" else None, None) for fate in nodes.fate]
+    pruned = {event.step: event for event in search.events if isinstance(event, Pruned)}
+    frontier = None
+    for step in search.kv:
+        event = pruned[step.depth]
+        candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
+        shares = _shares(search, step, candidates)
+        chosen = set(event.kept)
+        if isinstance(strategy, ETS) and event.optimal:
+            chosen |= _chosen(search, strategy, step, candidates, shares)
+        covered = {nodes.cluster[node] for node in event.kept} - {-1}
+        frontier = _next(frontier, search, candidates.tolist())
+        known = frontier.kv_tokens(shares > 0) == step.kv_rebase
+        for node, share in zip(candidates.tolist(), shares.tolist(), strict=True):
+            reason: Reason | None = None
+            if nodes.fate[node] == "pruned":
+                if share == 0 or node in chosen or not isinstance(strategy, ETS):
+                    reason = "reward"
+                else:
+                    reason = "cluster" if nodes.cluster[node] in covered else "kv"
+            found[node] = Verdict(reason, share if known else None)
+    return found
+
+
+def _next(frontier: Frontier | None, search: TreeSearch, candidates: list[int]) -> Frontier:
+    """The frontier of one step's candidates from that of the step above."""
+    if frontier is None:
+        return Frontier(search.tree, candidates)
+    nodes = search.nodes
+    parents = [nodes.parent[node] for node in candidates]
+    return frontier.grow(candidates, parents, [nodes.tokens[node] for node in candidates])
+
+
+def path_reward(strategy: Strategy) -> Reward:
+    """How the strategy forms a leaf's reward; `last` for one that does not say."""
+    how: Reward = getattr(strategy, "reward", "last")
+    return how if how in get_args(Reward) else "last"
+
+
+def _shares(search: TreeSearch, step: KVStep, candidates: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What REBASE would give each, int64[n], as the KV record has it (see `selection.py`)."""
+    rewards = search.nodes.rewards(candidates, path_reward(search.strategy))
+    temperature = getattr(search.strategy, "temperature", None)
+    # The temperatures of these two are those of other formulas.
+    own = not isinstance(search.strategy, DORA | ParticleFilter)
+    if own and isinstance(temperature, int | float) and temperature > 0:
+        return rebase_weights(rewards, step.width, temperature)
+    return rebase_weights(rewards, step.width)
+
+
+def _chosen(
+    search: TreeSearch,
+    strategy: ETS,
+    step: KVStep,
+    candidates: NDArray[np.int64],
+    shares: NDArray[np.int64],
+) -> set[int]:
+    """What the pruner kept, some of which may then have been given nothing.
+
+    That is not recorded, but a proven selection follows from what is, so it is made again; without
+    a time limit, for this machine may be slower.
+    """
+    labels = np.array([search.nodes.cluster[node] for node in candidates.tolist()], dtype=np.int64)
+    clustered = bool((labels >= 0).all())
+    binds = step.kv_budget is not None and step.kv_before > step.kv_budget
+    if not strategy.lambda_b and not binds:
+        return set(candidates.tolist())
+    selection = search.tree.select(
+        candidates,
+        shares.astype(np.float64),
+        labels if clustered else None,
+        lambda_b=strategy.lambda_b,
+        lambda_d=strategy.lambda_d or 0.0 if clustered else 0.0,
+        node_cost=strategy.node_cost,
+        kv_budget=step.kv_budget if binds else None,
+        solver=strategy.solver,
+    )
+    return set(candidates[selection.keep].tolist())

@@ -1,0 +1,8 @@
+"""The search of one problem as a state machine: it asks for expansions and is told results."""
+
+from ets.tree.events import Event
+from ets.tree.trajectory import Trajectory
+from ets.tree_search.asks import Ask, Child
+from ets.tree_search.search import TreeSearch
+
+__all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]
