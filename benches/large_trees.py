@@ -15,8 +15,7 @@ import time
 from collections.abc import Callable
 
 import ets
-from ets.search.tally import Tally
-from ets.search.usage import Usage
+from ets.answer.tally import Tally
 from ets.tree_page.page import tree_page
 
 STRATEGIES = {"REBASE": ets.REBASE, "ETS": ets.ETS, "BestOfN": ets.BestOfN}
@@ -51,8 +50,8 @@ def measured(make: Callable[[], ets.TreeSearch]) -> dict[str, float]:
     timed("grow", lambda: grown(search))
     text = str(timed("to_json", search.to_json))
     timed("from_json", lambda: ets.TreeSearch.from_json(text))
-    result = Tally().result("q", search, Usage())
-    timed("tree_page", lambda: tree_page(result))
+    result = ets.SearchResult.of(search, problem="q")
+    timed("tree_page", lambda: tree_page(search, Tally().count(search.trajectories)))
     state = pickle.dumps(result)
     timed("pickle", lambda: pickle.dumps(result))
     timed("unpickle", lambda: pickle.loads(state))

@@ -8,7 +8,6 @@ import numpy as np
 
 import ets
 from ets import _core
-from ets.search.tally import Tally
 from ets.search.usage import StepUsage, Usage
 from ets.tree_search.search import TreeSearch
 from scripted import World, play
@@ -46,4 +45,4 @@ def searched(strategy: ets.ETS | None = None, *, steps: int | None = None) -> Tr
 
 def result() -> ets.SearchResult:
     usage = Usage(steps=[StepUsage(1, policy_calls=6)], seconds=1.5)
-    return Tally().result("What is 1 + 1?", searched(), usage)
+    return ets.SearchResult.of(searched(), problem="What is 1 + 1?", usage=usage)

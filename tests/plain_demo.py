@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM, Qwen2Config, Qwen2Model
 
 from ets import demo
-from ets.demo import slips
 from ets.demo.task import problem_stream
+from ets.demo.training import slips
 from ets.demo.wording import word_step
 from ets.step import Prefix, Step
 

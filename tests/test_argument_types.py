@@ -15,6 +15,7 @@ import ets
 from conftest import DEMO
 from ets import presets
 from ets._core import beam_weights, dora_weights, dvts_weights, particle_weights
+from ets.answer.tally import Tally
 from ets.bench.grid import Grid
 from ets.checks import shown
 from ets.demo.blurred_checker import BlurredChecker
@@ -28,7 +29,6 @@ from ets.policy.base import PolicyOptions
 from ets.policy.vllm import VLLMPolicy
 from ets.prm import load_prm
 from ets.prm.vllm import VLLMPRM
-from ets.search.tally import Tally
 from ets.search.toml import read_toml
 from ets.strategy.names import strategy_by_name
 from ets.tree.seeds import child_seed, problem_seed, root_seed

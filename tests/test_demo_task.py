@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ets import demo
-from ets.demo import slips, tokenizer
+from ets.demo import tokenizer
 from ets.demo.check import answer_of, check_solution, check_step, split_steps
 from ets.demo.task import (
     LARGEST,
@@ -22,6 +22,7 @@ from ets.demo.task import (
     make_problem,
     problem_stream,
 )
+from ets.demo.training import slips
 from ets.demo.wording import STEP_END, word_step, wordings
 
 

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 import ets
 from ets import _core
 from ets.answer import Vote
-from ets.search.tally import Tally
-from ets.search.usage import Usage
+from ets.search import SearchResult
 from ets.strategy.base import Decision, View
 from ets.tree_search.search import TreeSearch
 from pickle_cases import grown, result, searched, selected
@@ -218,7 +217,7 @@ def test_errors_come_back(again: Callable[[Any], Any], kind: type[Exception]) ->
 def solve_elsewhere(seed: int) -> ets.SearchResult:
     """Runs in a process of its own."""
     search = TreeSearch(ets.ETS(width=6), 50, seed=seed, max_tokens=150, max_depth=7)
-    return Tally().result("q", play(search, World(seed=4)), Usage())
+    return SearchResult.of(play(search, World(seed=4)), problem="q")
 
 
 def test_results_travel_from_processes_and_back() -> None:

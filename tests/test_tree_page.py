@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ets
-from ets.search.tally import Tally
-from ets.search.usage import Usage
+from ets.answer.tally import Tally
 from ets.tree_page.page import script_json, tree_page
 from ets.tree_search.search import Child, TreeSearch
 
@@ -28,7 +27,7 @@ HOSTILE = (
 
 
 def page_of(search: TreeSearch, problem: str = "How many?") -> str:
-    return tree_page(Tally().result(problem, search, Usage()))
+    return tree_page(search, Tally().count(search.trajectories), problem=problem)
 
 
 def told(strategy: Any, *levels: list[tuple[float, list[float] | None, bool, str]]) -> TreeSearch:
@@ -84,7 +83,7 @@ def test_json_in_a_script_is_the_same_value(value: Any) -> None:
 
 def test_half_a_character_is_no_reason_to_fail(tmp_path: Path) -> None:
     """A command line may hold bytes that are no UTF-8."""
-    result = Tally().result("How \udce4 many?", hostile_search(), Usage())
+    result = ets.SearchResult.of(hostile_search(), problem="How \udce4 many?")
     result.save_tree(tmp_path / "tree.html")
     page = (tmp_path / "tree.html").read_text("utf-8")
     assert "<title>How ? many?</title>" in page
@@ -104,7 +103,7 @@ def test_a_leaf_shows_the_votes_of_what_equals_it() -> None:
 
 def test_a_notebook_shows_the_tree_in_a_frame() -> None:
     search = hostile_search()
-    for shown in (search._repr_html_(), Tally().result("?", search, Usage())._repr_html_()):
+    for shown in (search._repr_html_(), ets.SearchResult.of(search, problem="?")._repr_html_()):
         assert shown.startswith('<iframe srcdoc="')
         assert shown.count("<") == 2  # the frame's own tags: the page inside is escaped
         inner = html.unescape(shown[len('<iframe srcdoc="') : shown.index('" style=')])
@@ -124,8 +123,9 @@ def test_a_search_that_is_not_over_has_a_page(steps: int) -> None:
 
 
 def test_a_tree_is_saved(tmp_path: Path) -> None:
-    result = Tally().result("How many?", hostile_search(), Usage())
+    search = hostile_search()
+    result = ets.SearchResult.of(search, problem="How many?")
     result.save_tree(tmp_path / "tree.html")
-    assert (tmp_path / "tree.html").read_text("utf-8") == tree_page(result)
+    assert (tmp_path / "tree.html").read_text("utf-8") == page_of(search, "How many?")
     with pytest.raises(OSError, match="absent"):
         result.save_tree(tmp_path / "absent" / "tree.html")

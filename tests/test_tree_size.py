@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from ets import _core
-from ets.report import reasons
-from ets.search.tally import Tally
-from ets.search.usage import Usage
+from ets.answer.tally import Tally
+from ets.search import SearchResult
 from ets.strategy import REBASE, BestOfN
 from ets.tree.events import Scored
+from ets.tree.frontier import Frontier
 from ets.tree.nodes import Nodes
+from ets.tree_page import reasons
 from ets.tree_page.page import tree_page
 from ets.tree_search.asks import Pending
-from ets.tree_search.frontier import Frontier
 from ets.tree_search.search import Child, TreeSearch
 
 DEPTH = 10_000  # ten times Python's limit of recursion
@@ -148,9 +148,9 @@ def test_a_path_deeper_than_recursion_goes_everywhere(chain: TreeSearch) -> None
     text = chain.to_json()
     assert TreeSearch.from_json(text).to_json() == text
     assert pickle.loads(pickle.dumps(chain)) == copy.deepcopy(chain) == chain
-    result = Tally().result("q", chain, Usage())
+    result = SearchResult.of(chain, problem="q")
     assert len(result.trajectories[0].rewards) == DEPTH
     assert result.to_dict()["trajectories"][0]["text"] == "x" * DEPTH
     assert pickle.loads(pickle.dumps(result)) == result
-    assert len(tree_page(result)) > DEPTH
+    assert len(tree_page(chain, Tally().count(chain.trajectories))) > DEPTH
     assert chain.tree.path(DEPTH) == list(range(DEPTH + 1))

@@ -3,9 +3,10 @@
 from importlib.metadata import version as _version
 
 from ets._core import Interrupt, Selection, Tree, cluster_steps, rebase_weights, select_leaves
+from ets.answer.tally import Solution
 from ets.errors import EngineError, InputError, MissingExtraError, SolverError
 from ets.search.budget import Budget
-from ets.search.result import SearchResult, Solution
+from ets.search.result import SearchResult
 from ets.search.search import Search
 from ets.step import Prefix, Score, Step
 from ets.strategy import DORA, DVTS, ETS, REBASE, BeamSearch, BestOfN, ParticleFilter

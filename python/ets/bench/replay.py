@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.answer.tally import Tally
 from ets.bench.bank import SampleBank
 from ets.bench.banked import banked_vector, embedder_identity
 from ets.bench.contents import finished_rows, grid_of, tree_of
@@ -22,7 +23,7 @@ from ets.bench.run_folder import RunFolder
 from ets.embed import InstantEmbedder, load_embedder
 from ets.errors import InputError
 from ets.problems.problem import Problem
-from ets.search.tally import Tally
+from ets.search.result import SearchResult
 from ets.search.usage import Usage
 from ets.tree_search.search import TreeSearch
 
@@ -94,7 +95,9 @@ class Replay:
                 begin = time.perf_counter()
                 own = trees.get(cell.label)
                 tree, reach = recording.replay(cell.strategy(), self._vector, own)
-                result = self._tally.result(problem.text, tree, _usage(tree))
+                result = SearchResult.of(
+                    tree, self._tally, problem=problem.text, usage=_usage(tree)
+                )
                 result.usage.seconds = time.perf_counter() - begin
                 row = measure(cell, seed, problem, result)
                 for name in _OF_ENGINES:

@@ -14,7 +14,7 @@ from ets.cli.shown_console import ShownText as Text
 from ets.equality import same_answer
 from ets.problems.problem import Problem
 from ets.search.result import SearchResult
-from ets.tree.events import KVRecord
+from ets.tree.kv_record import KVRecord
 
 MOST_VOTES = 8
 """Answers listed; the rest is counted in one line."""

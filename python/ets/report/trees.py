@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ets.answer.tally import Tally
 from ets.bench.contents import finished_rows, grid_of, tree_of
 from ets.bench.kept_file import write_whole
 from ets.bench.packed_tree import tree_name
@@ -14,8 +15,6 @@ from ets.bench.run_folder import Key, RunFolder, key_of
 from ets.bench.summary import Row
 from ets.checks import check_choice, check_int
 from ets.report.problem_data import by_problem, outcome
-from ets.search.tally import Tally
-from ets.search.usage import Usage
 from ets.tree_page.page import tree_page
 
 TreeChoice = Literal["all", "wrong", "none"]
@@ -53,10 +52,13 @@ class TreePages:
         for row in self.rows:
             tree = tree_of(self.run, row, grid, texts)
             if tree is not None:
-                result = tally.result(texts.get(row["id"], ""), tree, Usage())
-                title = f"{row['id']}: {row['cell']}, seed {row['seed']}"
-                page = tree_page(result, title=title).encode("utf-8", "replace")
-                write_whole(folder / FOLDER / file_name(row), page)
+                page = tree_page(
+                    tree,
+                    tally.count(tree.trajectories),
+                    problem=texts.get(row["id"], ""),
+                    title=f"{row['id']}: {row['cell']}, seed {row['seed']}",
+                )
+                write_whole(folder / FOLDER / file_name(row), page.encode("utf-8", "replace"))
 
 
 def choose_trees(run: RunFolder, choice: TreeChoice, *, most: int | None = None) -> TreePages:

@@ -8,32 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ets.answer import Vote
+from ets.answer.tally import Outcome, Solution, Tally
 from ets.pickled import Record
 from ets.search.shortfall import shortfall
 from ets.search.usage import Usage
-from ets.tree.events import KVRecord
-from ets.tree.trajectory import Cut
+from ets.tree.kv_record import KVRecord
+from ets.tree_page.page import tree_frame, tree_page
 from ets.tree_search.search import TreeSearch
-
-
-@dataclass(frozen=True, slots=True)
-class Solution(Record):
-    """A completed trajectory: its text, its answer and its vote."""
-
-    node: int
-    """Its last node in the tree."""
-    text: str
-    answer: str | None
-    """None where a limit cut it before an answer."""
-    score: float
-    """Its step rewards, aggregated."""
-    rewards: tuple[float, ...]
-    tokens: int
-    finished: bool
-    """False where a limit cut it."""
-    cut: Cut | None
-    """The limit that cut it: `max_tokens`, `max_depth`, `context` (what the policy can read) or
-    `prm_context` (what the PRM can); None where the policy ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +35,33 @@ class SearchResult(Record):
     """Where an engine that answered no more ended the search: what it was, in one line."""
     undecided: int = 0
     """Pairs of answers that the vote had no time to compare, and that count as different."""
+
+    @classmethod
+    def of(
+        cls,
+        tree: TreeSearch,
+        tally: Tally | None = None,
+        *,
+        problem: str = "",
+        usage: Usage | None = None,
+        seconds: float | None = None,
+    ) -> SearchResult:
+        """The result of a tree search, over or not: the votes of its completed trajectories.
+
+        For loops of your own, which have a `TreeSearch` and no `Search`. `tally` says how votes are
+        weighed, by default as `ets.Search` does; `seconds` is what comparing answers may take.
+        """
+        outcome = (tally or Tally()).count(tree.trajectories, seconds)
+        return cls(
+            problem=problem,
+            answer=outcome.answer,
+            score=outcome.score,
+            votes=outcome.votes,
+            trajectories=outcome.solutions,
+            tree=tree,
+            usage=usage or Usage(),
+            undecided=outcome.undecided,
+        )
 
     @property
     def end(self) -> str | None:
@@ -90,15 +98,16 @@ class SearchResult(Record):
         # Errors
         `OSError` if it cannot be written.
         """
-        from ets.tree_page.page import tree_page  # which reads results
-
-        Path(path).write_text(tree_page(self), "utf-8")
+        page = tree_page(self.tree, self._outcome, problem=self.problem)
+        Path(path).write_text(page, "utf-8")
 
     def _repr_html_(self) -> str:
         """The tree, in a notebook."""
-        from ets.tree_page.page import tree_frame
+        return tree_frame(self.tree, self._outcome, problem=self.problem)
 
-        return tree_frame(self)
+    @property
+    def _outcome(self) -> Outcome:
+        return Outcome(self.trajectories, self.votes, self.undecided)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the tree, as JSON-able values (`tree.to_json()` saves the tree)."""

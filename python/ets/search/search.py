@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from ets.answer import Aggregation, VoteMethod
+from ets.answer.tally import Tally
 from ets.checks import (
     MOST,
     as_integer,
@@ -46,8 +47,8 @@ from ets.search.many import in_flight
 from ets.search.problem_stream import ProblemStream
 from ets.search.result import Answered, SearchResult
 from ets.search.rollout import Engines, Pace, RequestOrder, Rollout
-from ets.search.tally import Tally
 from ets.search.toml import read_config, search_arguments
+from ets.search.usage import Usage
 from ets.strategy import ETS, Strategy
 from ets.tree.seeds import problem_seed
 from ets.tree_search.search import Event, TreeSearch
@@ -205,7 +206,8 @@ class Search(Unpicklable):
         except BaseException:
             self._belongings.close_quietly()
             raise
-        self._tally = self._tally.reading(thinking_of(writer))
+        if (thinking := thinking_of(writer)) is not None:
+            self._tally = self._tally.reading(thinking.answer_of)
         self._pace = Pace(
             max_step_tokens=self._limits.max_step_tokens,
             budget=budget or Budget(),
@@ -352,11 +354,16 @@ class Search(Unpicklable):
                     share.leave(tree)
         # The budget's time is for the answer, not only for the search.
         left = None if self._pace.budget.seconds is None else max(0.0, rollout.seconds_left())
-        result = await has.voting.run(self._tally.result, problem, tree, rollout.usage, left)
+        result = await has.voting.run(self._result, problem, tree, rollout.usage, left)
         result.usage.seconds = time.perf_counter() - begin
         if rollout.lost is not None:
             result = replace(result, lost=str(rollout.lost))
         yield Answered(result)
+
+    def _result(
+        self, problem: str, tree: TreeSearch, usage: Usage, seconds: float | None
+    ) -> SearchResult:
+        return SearchResult.of(tree, self._tally, problem=problem, usage=usage, seconds=seconds)
 
     def _tree(self, problem: str, prompt_tokens: int) -> TreeSearch:
         return TreeSearch(

@@ -11,9 +11,10 @@ from importlib.resources import files
 from typing import Any
 
 from ets.answer import pool
-from ets.search.result import SearchResult
+from ets.answer.tally import Outcome
 from ets.strategy import strategy_to_dict
 from ets.tree_page.reasons import path_reward, verdicts
+from ets.tree_page.searched import Searched
 
 NOTEBOOK_HEIGHT = 640
 """Pixels of the frame in a notebook."""
@@ -21,12 +22,14 @@ _SCRIPTS = ("tree.js", "tree_controls.js", "tree_panel.js")
 _PLACE = re.compile(r"\{\{(title|style|script|data|style_hash|script_hash)\}\}")
 
 
-def tree_page(result: SearchResult, *, title: str | None = None) -> str:
+def tree_page(
+    search: Searched, outcome: Outcome, *, problem: str = "", title: str | None = None
+) -> str:
     """The page as HTML text. What models and users wrote is data in it, never markup.
 
     `title` is the page's, the problem's beginning unless given.
     """
-    words = " ".join((title or result.problem or "search tree").split())[:80]
+    words = " ".join((title or problem or "search tree").split())[:80]
     style, script = _asset("tree.css"), "\n".join(map(_asset, _SCRIPTS))
     places = {
         # Half a surrogate pair, which a command line may hold, has no UTF-8.
@@ -35,15 +38,15 @@ def tree_page(result: SearchResult, *, title: str | None = None) -> str:
         "style_hash": _hash(style),
         "script": script,
         "script_hash": _hash(script),
-        "data": script_json(_data(result)),
+        "data": script_json(_data(search, outcome, problem)),
     }
     # In one pass: what a model wrote may look like one of the places.
     return _PLACE.sub(lambda place: places[place[1]], _asset("tree.html"))
 
 
-def tree_frame(result: SearchResult) -> str:
+def tree_frame(search: Searched, outcome: Outcome, *, problem: str = "") -> str:
     """The page inside a frame of its own, for notebooks, whose cells it cannot reach."""
-    page = html.escape(tree_page(result), quote=True)
+    page = html.escape(tree_page(search, outcome, problem=problem), quote=True)
     return (
         f'<iframe srcdoc="{page}" style="width:100%;height:{NOTEBOOK_HEIGHT}px;border:0" '
         'sandbox="allow-scripts" title="search tree"></iframe>'
@@ -65,22 +68,21 @@ def script_json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _data(result: SearchResult) -> dict[str, Any]:
-    search = result.tree
+def _data(search: Searched, outcome: Outcome, problem: str) -> dict[str, Any]:
     nodes = search.nodes
     known, how = verdicts(search), path_reward(search.strategy)
     column = {"last": nodes.reward, "min": nodes.lowest, "prod": nodes.product}[how]
     answers: list[str | None] = [None] * len(nodes)
     scores: list[float | None] = [None] * len(nodes)
     votes: list[int | None] = [None] * len(nodes)
-    for solution, place in zip(result.trajectories, _pools(result), strict=True):
+    for solution, place in zip(outcome.solutions, _pools(outcome), strict=True):
         node = solution.node
         answers[node], scores[node], votes[node] = solution.answer, solution.score, place
     strategy = strategy_to_dict(search.strategy)
     return {
-        "problem": result.problem,
-        "answer": result.answer,
-        "votes": [[vote.answer, round(vote.weight, 4), vote.count] for vote in result.votes],
+        "problem": problem,
+        "answer": outcome.answer,
+        "votes": [[vote.answer, round(vote.weight, 4), vote.count] for vote in outcome.votes],
         "strategy": strategy["name"],
         "settings": strategy["fields"] or {"width": int(search.strategy.width)},
         "limits": {
@@ -124,8 +126,8 @@ def _data(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def _pools(result: SearchResult) -> list[int | None]:
-    """The place in `votes` of each trajectory's answer; None without one."""
-    places = {vote.answer: place for place, vote in enumerate(result.votes)}
-    firsts = pool([solution.answer for solution in result.trajectories])
+def _pools(outcome: Outcome) -> list[int | None]:
+    """The place in `votes` of each solution's answer; None without one."""
+    places = {vote.answer: place for place, vote in enumerate(outcome.votes)}
+    firsts = pool([solution.answer for solution in outcome.solutions])
     return [None if first is None else places.get(first) for first in firsts]

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from ets._core import rebase_weights
 from ets.strategy import DORA, ETS, ParticleFilter
 from ets.strategy.base import Strategy
-from ets.tree.events import KVStep, Pruned
+from ets.tree.events import Pruned
+from ets.tree.frontier import Frontier
+from ets.tree.kv_record import KVStep
 from ets.tree.nodes import Reward
-from ets.tree_search.frontier import Frontier
-from ets.tree_search.search import TreeSearch
+from ets.tree_page.searched import Searched
 
 Reason = Literal["reward", "cluster", "kv", "ended"]
 """Why a node is not continued:
@@ -43,7 +44,7 @@ class Verdict:
     a strategy of your own compared itself with another REBASE."""
 
 
-def verdicts(search: TreeSearch) -> list[Verdict]:
+def verdicts(search: Searched) -> list[Verdict]:
     """A verdict for each node, index = id; from rewards, clusters and the remaining widths."""
     nodes, strategy = search.nodes, search.strategy
     found = [Verdict("ended" if fate == "left" else None, None) for fate in nodes.fate]
@@ -70,7 +71,7 @@ def verdicts(search: TreeSearch) -> list[Verdict]:
     return found
 
 
-def _next(frontier: Frontier | None, search: TreeSearch, candidates: list[int]) -> Frontier:
+def _next(frontier: Frontier | None, search: Searched, candidates: list[int]) -> Frontier:
     """The frontier of one step's candidates from that of the step above."""
     if frontier is None:
         return Frontier(search.tree, candidates)
@@ -85,7 +86,7 @@ def path_reward(strategy: Strategy) -> Reward:
     return how if how in get_args(Reward) else "last"
 
 
-def _shares(search: TreeSearch, step: KVStep, candidates: NDArray[np.int64]) -> NDArray[np.int64]:
+def _shares(search: Searched, step: KVStep, candidates: NDArray[np.int64]) -> NDArray[np.int64]:
     """What REBASE would give each, int64[n], as the KV record has it (see `selection.py`)."""
     rewards = search.nodes.rewards(candidates, path_reward(search.strategy))
     temperature = getattr(search.strategy, "temperature", None)
@@ -97,7 +98,7 @@ def _shares(search: TreeSearch, step: KVStep, candidates: NDArray[np.int64]) -> 
 
 
 def _chosen(
-    search: TreeSearch,
+    search: Searched,
     strategy: ETS,
     step: KVStep,
     candidates: NDArray[np.int64],

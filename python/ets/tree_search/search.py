@@ -12,16 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Interrupt, Tree
+from ets.answer.tally import Tally
 from ets.checks import check_text, checked_count, integer, iterated, shown
 from ets.errors import InputError
 from ets.strategy.base import Strategy, View, stack
-from ets.tree.events import Ended, Event, Expanded, Finished, KVRecord, Scored, Timing
+from ets.tree.events import Ended, Event, Expanded, Finished, Scored
+from ets.tree.frontier import Frontier
+from ets.tree.kv_record import KVRecord, Timing
 from ets.tree.nodes import Nodes
 from ets.tree.seeds import root_seed
 from ets.tree.trajectory import Cut, Trajectory
+from ets.tree_page.page import tree_frame
 from ets.tree_search import snapshot
 from ets.tree_search.asks import Ask, Child, Key, Pending, check_comparable
-from ets.tree_search.frontier import Frontier
 from ets.tree_search.selection import check_kv_budget, check_strategy, decide
 
 
@@ -247,11 +250,7 @@ class TreeSearch:
 
     def _repr_html_(self) -> str:
         """The tree in a notebook; votes are weighed as `ets.Search` does unless told otherwise."""
-        from ets.search.tally import Tally
-        from ets.search.usage import Usage
-        from ets.tree_page.page import tree_frame
-
-        return tree_frame(Tally().result("", self, Usage()))
+        return tree_frame(self, Tally().count(self.trajectories))
 
     # -- a step is complete ------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from ets._core import Selection, rebase_weights
 from ets.checks import integer, shown
 from ets.errors import InputError
 from ets.strategy.base import Decision, Strategy, View
-from ets.tree.events import KVStep, Pruned, Timing
-from ets.tree_search.frontier import Frontier
+from ets.tree.events import Pruned
+from ets.tree.frontier import Frontier
+from ets.tree.kv_record import KVStep, Timing
 
 
 def check_strategy(strategy: object) -> None:

@@ -12,11 +12,12 @@ from ets._core import Tree
 from ets.checks import integer
 from ets.errors import InputError
 from ets.strategy import strategy_from_dict, strategy_to_dict
-from ets.tree.events import KVRecord, KVStep, event_from_dict, event_to_dict, values
+from ets.tree.events import event_from_dict, event_to_dict, values
+from ets.tree.frontier import Frontier
+from ets.tree.kv_record import KVRecord, KVStep
 from ets.tree.nodes import Nodes
 from ets.tree.seeds import child_seed, root_seed
 from ets.tree_search.asks import Child, Pending
-from ets.tree_search.frontier import Frontier
 from ets.tree_search.saved_columns import CHECKED, check_columns, check_whole
 
 if TYPE_CHECKING:
