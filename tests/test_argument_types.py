@@ -30,7 +30,7 @@ from ets.policy.vllm import VLLMPolicy
 from ets.prm import load_prm
 from ets.prm.vllm import VLLMPRM
 from ets.search.toml import read_toml
-from ets.strategy.names import strategy_by_name
+from ets.strategy.registry import strategy_by_name
 from ets.tree.seeds import child_seed, problem_seed, root_seed
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 

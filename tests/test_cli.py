@@ -24,7 +24,7 @@ import ets
 from ets.cli.app import app
 from ets.policy.base import PolicyOptions
 from ets.policy.limits import PLAIN, THINKING
-from ets.strategy.names import strategy_by_name
+from ets.strategy.registry import strategy_by_name
 
 HERE = Path(__file__).parent
 SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]

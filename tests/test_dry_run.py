@@ -15,7 +15,7 @@ from ets.bench.dry_run import ASSUMED_TOKENS, Plan, costs, dry_run, spread
 from ets.bench.grid import Grid
 from ets.cli.setup import make_grid
 from ets.problems.problem import Problem
-from ets.strategy.names import STRATEGIES
+from ets.strategy.registry import STRATEGIES
 from test_bench_run import write_problems
 
 ROOT = Path(__file__).parents[1]

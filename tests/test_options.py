@@ -29,7 +29,7 @@ from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
 from ets.search.toml import read_config, search_arguments, tomllib
-from ets.strategy.names import STRATEGIES, strategy_by_name
+from ets.strategy.registry import STRATEGIES, strategy_by_name
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "options.md").read_text("utf-8")

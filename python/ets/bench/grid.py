@@ -21,7 +21,7 @@ from ets.problems.problem import Fields
 from ets.search.toml import check_arguments, search_arguments
 from ets.shown.redaction import redacted, redacted_repr
 from ets.strategy import Strategy
-from ets.strategy.names import STRATEGIES, strategy_by_name, strategy_options
+from ets.strategy.registry import STRATEGIES, strategy_by_name, strategy_options
 
 BASELINE = "rebase"
 """The strategy that the others are measured by."""

@@ -16,7 +16,7 @@ from ets.doctor import Engines, Load, Report, Shown, examinations, examine_memor
 from ets.errors import InputError
 from ets.memory import Engine, planned_tokens
 from ets.shown.redaction import redacted, redacted_text
-from ets.strategy.names import DEFAULT_WIDTH
+from ets.strategy.registry import DEFAULT_WIDTH
 
 _GIB = 1 << 30
 _SAME = 0.1

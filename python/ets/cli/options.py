@@ -8,7 +8,7 @@ import typer
 
 from ets.answer import Aggregation, VoteMethod
 from ets.policy.limits import PRMThinking
-from ets.strategy.names import StrategyName
+from ets.strategy.registry import StrategyName
 from ets.tree.nodes import Reward
 
 _ENGINES, _SEARCH, _BUDGETS = "Engines", "Search", "Budgets"

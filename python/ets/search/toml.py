@@ -14,7 +14,7 @@ from ets.errors import InputError
 from ets.presets import with_preset
 from ets.search.budget import Budget
 from ets.shown.redaction import redacted
-from ets.strategy.names import strategy_by_name
+from ets.strategy.registry import strategy_by_name
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,21 +8,20 @@ from ets.strategy.dvts import DVTS
 from ets.strategy.ets import ETS
 from ets.strategy.particle_filter import ParticleFilter
 from ets.strategy.rebase import REBASE
-from ets.strategy.saved import STRATEGIES, Ours, strategy_from_dict, strategy_to_dict
+from ets.strategy.registry import strategy_by_name, strategy_from_dict, strategy_to_dict
 
 __all__ = [
     "DORA",
     "DVTS",
     "ETS",
     "REBASE",
-    "STRATEGIES",
     "BeamSearch",
     "BestOfN",
     "Decision",
-    "Ours",
     "ParticleFilter",
     "Strategy",
     "View",
+    "strategy_by_name",
     "strategy_from_dict",
     "strategy_to_dict",
 ]

@@ -1,26 +1,24 @@
-"""The strategies by the names that files and command lines give them."""
+"""The strategies by name: of files and command lines, and of searches that are saved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from ets.checks import shown
 from ets.errors import InputError
-from ets.strategy import (
-    DORA,
-    DVTS,
-    ETS,
-    REBASE,
-    BeamSearch,
-    BestOfN,
-    Ours,
-    ParticleFilter,
-    Strategy,
-)
+from ets.strategy.base import Strategy
+from ets.strategy.beam_search import BeamSearch
+from ets.strategy.best_of_n import BestOfN
+from ets.strategy.dora import DORA
+from ets.strategy.dvts import DVTS
+from ets.strategy.ets import ETS
+from ets.strategy.particle_filter import ParticleFilter
+from ets.strategy.rebase import REBASE
 
+Ours: TypeAlias = ETS | REBASE | BeamSearch | DVTS | ParticleFilter | DORA | BestOfN
 StrategyName = Literal["ets", "ets-kv", "rebase", "beam", "dvts", "particle", "dora", "best-of-n"]
 STRATEGIES: Mapping[str, type[Ours]] = MappingProxyType(
     {
@@ -37,6 +35,8 @@ STRATEGIES: Mapping[str, type[Ours]] = MappingProxyType(
 DEFAULT_WIDTH = 16
 _OF_DIVERSITY = ("lambda_d", "cluster_threshold")
 """Options of `ets` that `ets-kv`, for which diversity is worth nothing, does not have."""
+_CLASSES = MappingProxyType({kind.__name__: kind for kind in STRATEGIES.values()})
+"""As a saved search names them: by class, since `ets-kv` is an ETS of certain settings."""
 
 
 def strategy_by_name(name: str, **options: Any) -> Strategy:
@@ -65,3 +65,25 @@ def strategy_options(name: str) -> tuple[str, ...]:
     """The options that the strategy of a known name has."""
     names = tuple(field.name for field in fields(STRATEGIES[name]))
     return tuple(key for key in names if name != "ets-kv" or key not in _OF_DIVERSITY)
+
+
+def strategy_to_dict(strategy: Strategy) -> dict[str, Any]:
+    """A strategy as JSON-able `{"name": ..., "fields": {...}}`; no fields if it is not of ours."""
+    name = type(strategy).__name__
+    if type(strategy) is not _CLASSES.get(name):
+        return {"name": name, "fields": {}}
+    return {"name": name, "fields": {f.name: getattr(strategy, f.name) for f in fields(strategy)}}
+
+
+def strategy_from_dict(data: dict[str, Any]) -> Strategy:
+    """The strategy that `strategy_to_dict` described. `InputError` for an unknown name or field."""
+    name, values = data["name"], data["fields"]
+    kind = _CLASSES.get(name)
+    if kind is None:
+        raise InputError(
+            f"strategy must be one of {sorted(_CLASSES)}, got {name!r}; "
+            "a search with a strategy of your own is loaded with strategy=THE_OBJECT"
+        )
+    if unknown := values.keys() - {f.name for f in fields(kind)}:
+        raise InputError(f"{name} has no fields {sorted(unknown)}")
+    return kind(**values)
