@@ -19,7 +19,6 @@ from ets.strategy import (
     DVTS,
     ETS,
     REBASE,
-    STRATEGIES,
     BeamSearch,
     BestOfN,
     Decision,
@@ -29,6 +28,7 @@ from ets.strategy import (
     strategy_from_dict,
     strategy_to_dict,
 )
+from ets.strategy.registry import STRATEGIES
 from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
 
@@ -367,7 +367,7 @@ def test_wrong_settings_name_field_and_value(make: Any, message: str) -> None:
 def test_settings_are_frozen_and_survive_a_dict(strategy: Strategy) -> None:
     assert strategy_from_dict(strategy_to_dict(strategy)) == strategy
     assert isinstance(strategy, Strategy)
-    assert type(strategy).__name__ in STRATEGIES
+    assert type(strategy) in STRATEGIES.values()
     with pytest.raises(dataclasses.FrozenInstanceError):
         strategy.width = 3  # type: ignore[misc]
     with pytest.raises(TypeError):
