@@ -12,7 +12,7 @@ from its_hub.core.algorithms.beam_search import BeamSearch
 from its_hub.core.algorithms.particle_gibbs import ParticleFiltering
 
 from ets.answer import Aggregation, extract_answer
-from ets.prm import PRM
+from ets.engines.protocols import PRM
 from policy_server import PolicyServer
 from shared_prm import DELIMITER, SharedPRM
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ets.policy import Policy
-from ets.prm import PRM
+from ets.engines.protocols import PRM, Policy
 from ets.step import Prefix, Score, Step
 
 

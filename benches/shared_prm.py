@@ -7,7 +7,7 @@ import asyncio
 from its_hub.api import AbstractProcessRewardModel
 
 from ets.answer import Aggregation, aggregate
-from ets.prm import PRM
+from ets.engines.protocols import PRM
 from ets.step import Prefix, Step
 
 DELIMITER = "\n\n"

@@ -196,8 +196,8 @@ class Soak:
         which, search = self.search()
         after = self.draw.random() * 0.1
         timer = threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
         try:
+            timer.start()  # it may fire before this returns, where the machine is busy
             with search:
                 while True:
                     self.check(which, search.solve(self.draw.choice(PROBLEMS)))

@@ -12,7 +12,7 @@ from ets import demo
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
-    from ets.policy import Policy
+    from ets.engines.protocols import Policy
 
 BLOCK = 32
 """Tokens per cache block that the backend asks for on a CPU."""

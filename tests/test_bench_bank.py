@@ -22,9 +22,8 @@ from ets.bench import bank_file
 from ets.bench.bank import SampleBank, digest, identity
 from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
 from ets.engines.kv_space import HasKVSpace
+from ets.engines.protocols import PRM, Policy
 from ets.errors import EngineError, InputError
-from ets.policy import Policy
-from ets.prm import PRM
 from ets.step import Prefix, Score, Step
 from test_bench_run import TIMES, write_problems
 

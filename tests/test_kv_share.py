@@ -165,9 +165,10 @@ def test_shares_count_those_in_flight() -> None:
     (ask,) = tree.ask()
     children = [Child(parent=0, tokens=30, reward=0.5, index=i) for i in ask.indices]
     # 8 samples of 30 and a block are 320, of which half of the share is kept free.
-    assert first.tree_tokens(tree, children) == 250
-    assert shares.problems_at_once() == 5
     tree.tell(children)
+    tree.remaining = 8  # none of them has ended
+    assert first.tokens(tree) == 250
+    assert shares.problems_at_once() == 5
     second.leave(tree)  # half way, which says nothing of its need
     assert (shares.tokens, shares.problems_at_once()) == (1000, 5)
     tree.stop("enough")
@@ -256,8 +257,7 @@ def test_a_cancelled_problem_gives_its_share_back() -> None:
         waiting = threading.Thread(target=wait_for_its_end, daemon=True)
         waiting.start()
         assert started.wait(20)
-        shares = s._kv_shares
-        assert shares is not None
+        shares = s._loop.run(s._kv.shares())
         assert shares.tokens == 1000
         s._loop.run(_cancel_others())
         waiting.join(20)

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from checkpoints import make_llama_policy
+from ets.engines.protocols import Policy
 from ets.errors import EngineError
-from ets.policy import Policy, load_policy
+from ets.policy import load_policy
 from ets.policy.lora import Adapter
 
 PROBLEM = "Tom has 3 apples and buys 4 pears. How many?"

@@ -20,7 +20,8 @@ import pytest
 import ets
 from conftest import DEMO
 from ets import demo
-from ets.policy import Policy, load_policy
+from ets.engines.protocols import Policy
+from ets.policy import load_policy
 from ets.step import Prefix, Step
 from scripted_http import Reply, Script, ScriptedServer, scripted_server
 

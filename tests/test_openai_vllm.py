@@ -11,8 +11,8 @@ import pytest
 import ets
 from conftest import VLLMPair
 from ets import demo
+from ets.engines.protocols import Policy
 from ets.loop.thread import LoopThread
-from ets.policy import Policy
 from ets.step import Step
 from on_vllm import BLOCK, PROBLEM, sample_all
 from plain_demo import plain_greedy

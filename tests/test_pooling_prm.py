@@ -14,8 +14,9 @@ import pytest
 
 import ets
 from conftest import DEMO
+from ets.engines.protocols import PRM
 from ets.errors import ContextError
-from ets.prm import PRM, load_prm
+from ets.prm import load_prm
 from ets.step import Prefix, Score, Step
 from scripted_http import Reply, Script, ScriptedServer, scripted_server
 

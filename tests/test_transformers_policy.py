@@ -18,8 +18,8 @@ from checkpoints import make_llama_policy, make_qwen2_prm
 from ets import demo
 from ets.engines.local.batcher import Batch, Batcher
 from ets.engines.local.sampling import draw
+from ets.engines.protocols import Policy
 from ets.errors import EngineError, InputError, MissingExtraError
-from ets.policy.base import Policy
 from ets.policy.transformers import TransformersPolicy
 from ets.step import Prefix, Step
 from plain_demo import plain_greedy

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from transformers import Qwen2Config, Qwen2Model
 
 from checkpoints import make_llama_policy, make_qwen2_prm
+from ets.engines.protocols import PRM
 from ets.errors import EngineError, InputError
-from ets.prm.base import PRM
 from ets.prm.transformers import TransformersPRM
 from ets.step import Prefix, Score, Step
 

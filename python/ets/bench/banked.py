@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.bench.bank import SampleBank, digest, identity, of_ids
-from ets.embed import Embedder
+from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError
-from ets.policy import Policy
-from ets.prm import PRM
 from ets.step import Prefix, Score, Step
 
 

@@ -22,11 +22,9 @@ from ets.doctor.loading import (
 from ets.doctor.policy import Load, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.doctor.report import Report
-from ets.embed import Embedder
+from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.memory import Engine, planned_tokens, shared_options
-from ets.policy import Policy
-from ets.prm import PRM
 from ets.problems.problem import Problem
 from ets.search.result import SearchResult
 from ets.search.search import Search

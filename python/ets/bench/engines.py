@@ -13,13 +13,14 @@ from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM, embedder_i
 from ets.bench.grid import Cell, Grid
 from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
-from ets.embed import Embedder, InstantEmbedder, load_embedder
+from ets.embed import load_embedder
 from ets.engines.local.prefix_cache import ForgetsPrefixes
+from ets.engines.protocols import PRM, Embedder, InstantEmbedder, Policy
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, EngineLostError
 from ets.memory import shared_options
-from ets.policy import Policy, load_policy
-from ets.prm import PRM, load_prm
+from ets.policy import load_policy
+from ets.prm import load_prm
 from ets.problems.problem import Problem
 from ets.search.search import Search
 from ets.search.toml import search_arguments

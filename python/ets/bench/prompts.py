@@ -12,8 +12,8 @@ from ets.doctor.loading import WITH_CHECKPOINT
 from ets.doctor.policy import HasPrompt
 from ets.doctor.report import Report
 from ets.engines.name import EngineName
+from ets.engines.protocols import Policy
 from ets.errors import EngineError, InputError, MissingExtraError
-from ets.policy import Policy
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.problems.problem import Problem

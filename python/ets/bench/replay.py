@@ -20,7 +20,8 @@ from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.bench.recording import Recording, Vector
 from ets.bench.run_folder import RunFolder
-from ets.embed import InstantEmbedder, load_embedder
+from ets.embed import load_embedder
+from ets.engines.protocols import InstantEmbedder
 from ets.errors import InputError
 from ets.problems.problem import Problem
 from ets.search.result import SearchResult

@@ -9,7 +9,7 @@ import numpy as np
 
 from ets.doctor.exam import FIRST_WRONG, RIGHT, SAME, WRONG
 from ets.doctor.report import Report
-from ets.embed import Embedder
+from ets.engines.protocols import Embedder
 from ets.errors import EngineError, InputError
 
 _TIMED = 64

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ets.doctor.exam import solution
 from ets.doctor.report import Report
-from ets.prm import PRM
+from ets.engines.protocols import PRM
 
 _TABLE = Path(__file__).with_name("known.json")
 

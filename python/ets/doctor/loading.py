@@ -7,11 +7,12 @@ from typing import Any
 
 from ets.checkpoint.source import Source
 from ets.doctor.report import Report
-from ets.embed import Embedder, load_embedder
+from ets.embed import load_embedder
 from ets.engines.name import EngineName
+from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import BrokenExtraError, EngineError, InputError, MissingExtraError
-from ets.policy import Policy, load_policy
-from ets.prm import PRM, load_prm
+from ets.policy import load_policy
+from ets.prm import load_prm
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import find_format
 

@@ -11,9 +11,9 @@ from typing import Protocol, runtime_checkable
 from ets.doctor.exam import PROBLEM, RIGHT
 from ets.doctor.report import Report, Shown, pieces
 from ets.engines.kv_space import HasKVSpace, KVSpace
+from ets.engines.protocols import Policy
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
-from ets.policy import Policy
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
 

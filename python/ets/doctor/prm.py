@@ -11,9 +11,9 @@ from ets.doctor.exam import FIRST_WRONG, PROBLEM, RIGHT, WRONG, solution
 from ets.doctor.known import check_known
 from ets.doctor.report import Report, Shown, pieces
 from ets.engines.kv_space import HasKVSpace
+from ets.engines.protocols import PRM
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
-from ets.prm import PRM
 from ets.prm.formats import PRMFormat
 from ets.step import Prefix, Score
 

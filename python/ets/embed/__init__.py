@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ets.checks import shown
-from ets.embed.base import Embedder, HasEmbedder, InstantEmbedder
 from ets.engines.name import EngineName
+from ets.engines.protocols import Embedder, HasEmbedder
 from ets.errors import EngineError, InputError
 from ets.shown.redaction import redacted
 
@@ -67,4 +67,4 @@ def load_embedder(embedder: str | Embedder, *, policy: object = None, **options:
     )
 
 
-__all__ = ["Embedder", "HasEmbedder", "InstantEmbedder", "load_embedder"]
+__all__ = ["load_embedder"]

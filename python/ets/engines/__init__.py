@@ -1,1 +1,22 @@
-"""What runs models."""
+"""What runs models, and what one of your own must offer.
+
+A policy, PRM or embedder of your own is any object with the protocol's methods; steps, prefixes and
+scores are what flows between them.
+"""
+
+from ets.engines.kv_space import HasKVSpace, KVSpace
+from ets.engines.protocols import PRM, Embedder, HasEmbedder, InstantEmbedder, Policy
+from ets.step import Prefix, Score, Step
+
+__all__ = [
+    "PRM",
+    "Embedder",
+    "HasEmbedder",
+    "HasKVSpace",
+    "InstantEmbedder",
+    "KVSpace",
+    "Policy",
+    "Prefix",
+    "Score",
+    "Step",
+]

@@ -6,8 +6,9 @@ from typing import Any
 
 from ets.checks import shown
 from ets.engines.name import EngineName, bundled_backend
+from ets.engines.protocols import Policy
 from ets.errors import InputError
-from ets.policy.base import Policy, PolicyOptions
+from ets.policy.base import PolicyOptions
 from ets.shown.redaction import redacted
 
 
@@ -66,4 +67,4 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
     )
 
 
-__all__ = ["Policy", "PolicyOptions", "load_policy"]
+__all__ = ["PolicyOptions", "load_policy"]

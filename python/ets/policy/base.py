@@ -1,54 +1,14 @@
-"""What a policy must offer."""
+"""How a policy is prompted and sampled, on whichever backend."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from ets.checks import check_choice, check_flag, check_number, check_text, iterated, shown
 from ets.errors import InputError
 from ets.policy.answer_end import ANSWER_MARKERS
 from ets.policy.thinking import ThinkingStep, check_thinking
-from ets.step import Prefix, Step
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """A language model that writes one step at a time.
-
-    Any object with these three methods can stand where a name such as `vllm:PATH` can.
-    `sample` is called many times at once, from the event loop of the search, and of each search
-    where several share the policy; batching is the policy's own matter.
-    """
-
-    def start(self, problem: str) -> Prefix:
-        """The empty solution of a problem: its prompt as token ids. Called from any thread.
-
-        # Errors
-        `InputError`, a line that names the model, the length and the limit, if the prompt leaves
-        no room for a step.
-        """
-        ...
-
-    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
-        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
-
-        The same prefix and seed give the same step, as far as the engine can promise it.
-        When the call is cancelled, the request must be aborted in the engine.
-
-        A step may be white space only: a PRM scores it as the solution before it. A step may have
-        no token, where the sequence or the context ends at once; it is an `end` then, and the
-        solution is complete as it stands.
-
-        # Errors
-        `EngineError` of one line if the engine cannot answer.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Free the engine. Called once."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from ets.checks import shown
 from ets.engines.name import EngineName, bundled_backend
+from ets.engines.protocols import PRM
 from ets.errors import InputError
-from ets.prm.base import PRM
 from ets.prm.function import FunctionPRM
 from ets.shown.redaction import redacted
 
@@ -84,4 +84,4 @@ def _every_step_alike(problem: str, steps: list[str]) -> float:
     return 1.0
 
 
-__all__ = ["PRM", "FunctionPRM", "load_prm"]
+__all__ = ["load_prm"]

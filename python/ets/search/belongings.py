@@ -8,13 +8,11 @@ import os
 import threading
 from collections.abc import Sequence
 
-from ets.embed import Embedder
+from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError
 from ets.loop.engine_call import EngineCall, name_of
 from ets.loop.thread import LoopThread
 from ets.loop.workers import Threads
-from ets.policy import Policy
-from ets.prm import PRM
 from ets.shown.log import Log
 
 _LOG = Log("ets")

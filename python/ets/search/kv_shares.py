@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 from ets.search.kv_ledger import KVLedger
-from ets.tree_search.search import Child, TreeSearch
+from ets.tree_search.search import TreeSearch
 
 _MOST = 256
 """Problems in flight that a KV cache of any size gets by itself."""
@@ -65,8 +65,8 @@ class KVShares:
     def _in_flight(self) -> int:
         return self._ledger.in_flight
 
-    def _left(self, tree: TreeSearch) -> None:
-        if tree.end is None:  # given up half way: what it would have needed is not known
+    def _left(self, tree: TreeSearch | None) -> None:
+        if tree is None or tree.end is None:  # given up: what it would have needed is not known
             self._ledger.leave(None)
             return
         needs = [kv.kv_before + kv.candidates * self.space.block_size for kv in tree.kv]
@@ -86,17 +86,15 @@ class KVShare:
         self._shares = shares
         self._kept = 0
 
-    def leave(self, tree: TreeSearch) -> None:
+    def leave(self, tree: TreeSearch | None) -> None:
         """The problem is no longer in flight."""
         self._keep(0)
         self._shares._left(tree)
 
-    def tree_tokens(self, tree: TreeSearch, children: Sequence[Child]) -> int:
-        """The KV budget of the selection that follows these children."""
+    def tokens(self, tree: TreeSearch) -> int:
+        """The KV budget of the selection that the tree is about to make."""
         share = self._shares.tokens
-        steps = [*tree.nodes.tokens[1:], *(child.tokens for child in children)]
-        left = tree.remaining - sum(child.finished or child.cut is not None for child in children)
-        reserve = max(0, left) * self._sample_tokens(steps)
+        reserve = max(0, tree.remaining) * self._sample_tokens(tree.nodes.tokens[1:])
         one_trajectory = tree.prompt_tokens + self._shares.max_tokens
         return max(share - min(reserve, share // 2), one_trajectory)
 

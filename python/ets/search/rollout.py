@@ -6,8 +6,7 @@ import asyncio
 import inspect
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -16,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Interrupt
-from ets.embed import Embedder, InstantEmbedder
+from ets.engines.protocols import PRM, Embedder, InstantEmbedder, Policy
 from ets.engines.values import awaitable, checked_embedding, checked_score, checked_step
 from ets.errors import ContextError, EngineLostError
 from ets.loop.call import cancel
 from ets.loop.engine_call import EngineCall
 from ets.loop.workers import Threads
-from ets.policy import Policy
-from ets.prm import PRM
 from ets.search.arrivals import Arrivals
 from ets.search.budget import Budget, Spent
 from ets.search.busy import BusyTime
-from ets.search.kv_shares import KVShare
+from ets.search.kv_budgets import Gate, KVPart
+from ets.search.options import RequestOrder
 from ets.search.usage import StepUsage, Usage
 from ets.step import Prefix, Score, Step
 from ets.tree.seeds import child_seed
@@ -39,13 +37,6 @@ U = TypeVar("U")
 
 EngineLost = Literal["engine_lost"]
 """What `SearchResult.end` says of a search that ended with its engine."""
-
-Gate = Callable[[], AbstractAsyncContextManager[None]]
-"""Makes the context in which a sample may run."""
-
-RequestOrder = Literal["tree", "best_first"]
-"""In which order a step's requests go out: siblings and cousins together, or the best leaf's first.
-It changes no result, only what an engine short of KV space still has in its cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +111,7 @@ class Rollout:
         root: Prefix,
         pace: Pace,
         threads: Threads,
-        kv_share: KVShare | None = None,
+        kv: KVPart,
         *,
         mark: object = None,
     ) -> None:
@@ -132,7 +123,7 @@ class Rollout:
         self._pace = pace
         self._threads = threads
         self._mark = mark
-        self._kv_share = kv_share
+        self._kv = kv
         embedder = engines.embedder
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
         self._embedding_length: int | None = None
@@ -195,7 +186,7 @@ class Rollout:
         wanted = asked
         if budget.prm_calls is not None:
             wanted = asked[: budget.prm_calls - self._scored]
-        gate = None if self._kv_share is None else self._kv_share.gate(self.tree)
+        gate = self._kv.gate()
         left = math.inf if budget.tokens is None else budget.tokens - self._sampled
         usage = self.usage.at(self.tree.depth + 1)
         arrivals = Arrivals(
@@ -248,8 +239,6 @@ class Rollout:
         interrupt: Interrupt,
     ) -> None:
         """Decide the step; `cut` if not all of its children came."""
-        if self._kv_share is not None:
-            self.tree.kv_budget = self._kv_share.tree_tokens(self.tree, [m.child for m in made])
         self.tree.interrupt = interrupt
         try:
             self.tree.tell(m.child for m in made)

@@ -8,51 +8,42 @@ import re
 import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from ets.answer import Aggregation, VoteMethod
-from ets.answer.tally import Tally
 from ets.checks import (
-    MOST,
-    as_integer,
-    check_choice,
     check_flag,
-    check_int,
-    check_number,
-    check_options,
     check_text,
     checked_count,
-    integer,
     iterated,
-    shown,
 )
-from ets.embed import Embedder, load_embedder
-from ets.engines.kv_space import HasKVSpace
+from ets.embed import load_embedder
+from ets.engines.protocols import PRM, Embedder, Policy
 from ets.engines.values import checked_root
 from ets.errors import InputError
 from ets.loop.engine_call import EngineCall
 from ets.loop.thread import Stream
 from ets.memory import Engine, with_shares
 from ets.pickled import Unpicklable
-from ets.policy import Policy, load_policy
+from ets.policy import load_policy
 from ets.policy.limits import Limits, PRMThinking, thinking_of
-from ets.prm import PRM, load_prm
+from ets.prm import load_prm
 from ets.search.belongings import Belongings
 from ets.search.budget import Budget
-from ets.search.kv_ledger import ledger_of
-from ets.search.kv_shares import KVShares
+from ets.search.kv_budgets import KVBudgets
 from ets.search.many import in_flight
+from ets.search.options import RequestOrder, SearchOptions
 from ets.search.problem_stream import ProblemStream
 from ets.search.result import Answered, SearchResult
-from ets.search.rollout import Engines, Pace, RequestOrder, Rollout
+from ets.search.rollout import Engines, Pace, Rollout
 from ets.search.toml import read_config, search_arguments
 from ets.search.usage import Usage
-from ets.strategy import ETS, Strategy
+from ets.strategy import Strategy
+from ets.tree.events import Event
 from ets.tree.seeds import problem_seed
-from ets.tree_search.search import Event, TreeSearch
-from ets.tree_search.selection import check_kv_budget, check_strategy
+from ets.tree_search.search import KVLimit, TreeSearch
 
 E = TypeVar("E", Policy, PRM, Embedder)
 
@@ -121,99 +112,83 @@ class Search(Unpicklable):
 
     def __init__(
         self,
-        policy: str | Policy = "demo",
-        prm: str | PRM | Callable[[str, list[str]], float] = "demo",
+        policy: str | Policy = SearchOptions.policy,
+        prm: str | PRM | Callable[[str, list[str]], float] = SearchOptions.prm,
         strategy: Strategy | None = None,
         *,
-        embedder: str | Embedder = "lexical",
-        seed: int = 0,
-        policy_options: Mapping[str, Any] | None = None,
-        prm_options: Mapping[str, Any] | None = None,
-        embedder_options: Mapping[str, Any] | None = None,
-        max_step_tokens: int | None = None,
-        max_tokens: int | None = None,
-        max_depth: int | None = None,
-        prm_thinking: PRMThinking | None = None,
-        vote: VoteMethod = "weighted",
-        score: Aggregation = "last",
-        answer_pattern: str | re.Pattern[str] | None = None,
-        budget: Budget | None = None,
-        kv_budget: int | Literal["auto"] | None = None,
-        straggler: float = 0.0,
-        request_order: RequestOrder = "tree",
+        embedder: str | Embedder = SearchOptions.embedder,
+        seed: int = SearchOptions.seed,
+        policy_options: Mapping[str, Any] | None = SearchOptions.policy_options,
+        prm_options: Mapping[str, Any] | None = SearchOptions.prm_options,
+        embedder_options: Mapping[str, Any] | None = SearchOptions.embedder_options,
+        max_step_tokens: int | None = SearchOptions.max_step_tokens,
+        max_tokens: int | None = SearchOptions.max_tokens,
+        max_depth: int | None = SearchOptions.max_depth,
+        prm_thinking: PRMThinking | None = SearchOptions.prm_thinking,
+        vote: VoteMethod = SearchOptions.vote,
+        score: Aggregation = SearchOptions.score,
+        answer_pattern: str | re.Pattern[str] | None = SearchOptions.answer_pattern,
+        budget: Budget | None = SearchOptions.budget,
+        kv_budget: int | Literal["auto"] | None = SearchOptions.kv_budget,
+        straggler: float = SearchOptions.straggler,
+        request_order: RequestOrder = SearchOptions.request_order,
     ) -> None:
-        max_step_tokens = _limit("max_step_tokens", max_step_tokens)
-        max_tokens = _limit("max_tokens", max_tokens)
-        max_depth = _limit("max_depth", max_depth)
-        for name, options in (
-            ("policy_options", policy_options),
-            ("prm_options", prm_options),
-            ("embedder_options", embedder_options),
-        ):
-            if options is not None:
-                check_options(name, options)
-        if prm_thinking is not None:
-            check_choice("prm_thinking", prm_thinking, PRMThinking)
-        check_choice("request_order", request_order, RequestOrder)
-        check_number("straggler", straggler, "in [0, 1)", lambda x: 0 <= x < 1)
-        auto = isinstance(kv_budget, str) and kv_budget == "auto"
-        if kv_budget is not None and not auto:
-            right = as_integer(kv_budget) or kv_budget
-            check_int("kv_budget", right, 1, MOST, ", 'auto', or None")
-        if budget is not None and not isinstance(budget, Budget):
-            raise InputError(f"budget must be an ets.Budget or None, got {shown(budget)}")
-        if strategy is not None:
-            check_strategy(strategy)
-        if not isinstance(embedder, str | Embedder) or isinstance(embedder, type):
-            raise InputError(f"embedder must be a name or an ets Embedder, got {shown(embedder)}")
-        self.strategy: Strategy = ETS(width=16) if strategy is None else strategy
-        check_kv_budget(self.strategy, 1 if auto else kv_budget)
-        self._seed = integer("seed", seed, None)
-        if not -MOST <= self._seed <= MOST:
-            raise InputError(f"seed must be an integer of 64 bits, got {shown(seed)}")
-        self._kv_budget = kv_budget
-        self._kv_shares: KVShares | None = None
-        self._tally = Tally(vote, score, answer_pattern)
+        self.options = options = SearchOptions(
+            policy=policy,
+            prm=prm,
+            strategy=SearchOptions.strategy if strategy is None else strategy,
+            embedder=embedder,
+            seed=seed,
+            policy_options=policy_options,
+            prm_options=prm_options,
+            embedder_options=embedder_options,
+            max_step_tokens=max_step_tokens,
+            max_tokens=max_tokens,
+            max_depth=max_depth,
+            prm_thinking=prm_thinking,
+            vote=vote,
+            score=score,
+            answer_pattern=answer_pattern,
+            budget=budget,
+            kv_budget=kv_budget,
+            straggler=straggler,
+            request_order=request_order,
+        )
+        self.strategy: Strategy = options.strategy
         self._belongings = Belongings()
         self._loop = self._belongings.loop
         self._owned = self._belongings.engines
         weakref.finalize(self, self._belongings.abandon).atexit = False
-        embedding = self.strategy.needs_embeddings
-        of_policy, of_prm, of_embedder = with_shares(
-            Engine(policy, policy_options or {}),
-            Engine(prm, prm_options or {}),
-            Engine(embedder if embedding else None, embedder_options or {}),
-            width=self.strategy.width,
-            max_tokens=max_tokens,
-        )
         try:
-            writer = self._own(policy, load_policy(policy, **of_policy))
-            self._engines = Engines(
-                policy=writer,
-                prm=self._own(prm, load_prm(prm, **of_prm)),
-                embedder=self._own(embedder, load_embedder(embedder, policy=writer, **of_embedder))
-                if embedding
-                else None,
-            )
+            self._engines = self._load(options)
             self._limits = Limits.settle(
-                writer,
+                self._engines.policy,
                 self._engines.prm,
-                max_step_tokens=max_step_tokens,
-                max_tokens=max_tokens,
-                max_depth=max_depth,
-                prm_thinking=prm_thinking,
+                max_step_tokens=options.max_step_tokens,
+                max_tokens=options.max_tokens,
+                max_depth=options.max_depth,
+                prm_thinking=options.prm_thinking,
             )
         except BaseException:
             self._belongings.close_quietly()
             raise
-        if (thinking := thinking_of(writer)) is not None:
+        self._tally = options.tally()
+        if (thinking := thinking_of(self._engines.policy)) is not None:
             self._tally = self._tally.reading(thinking.answer_of)
         self._pace = Pace(
             max_step_tokens=self._limits.max_step_tokens,
-            budget=budget or Budget(),
-            straggler=straggler,
+            budget=options.budget or Budget(),
+            straggler=options.straggler,
             reads_thoughts=self._limits.reads_thoughts,
-            request_order=request_order,
+            request_order=options.request_order,
+        )
+        self._kv = KVBudgets(
+            self._engines.policy,
+            stated=options.stated_kv_budget,
+            shared=options.shares_kv,
+            max_tokens=self._limits.max_tokens,
+            max_step_tokens=self._limits.max_step_tokens,
+            mark=self._loop.mark,
         )
 
     @classmethod
@@ -328,30 +303,18 @@ class Search(Unpicklable):
             root = checked_root(await has.prompts.run(policy.start, problem), policy)
         # Before the clock: a start takes minutes, and is neither this problem's nor its strategy's.
         await self._engines.started()
-        auto = self._kv_budget == "auto"
-        shares = await self._shares() if auto else self._kv_shares
-        async with shares.admitted() if auto and shares is not None else nullcontext():
+        async with self._kv.problem() as kv:
             begin = time.perf_counter()
             with EngineCall(self.strategy, self._loop.mark):
-                tree = await has.deciding.run(self._tree, problem, root.prompt_tokens)
+                tree = await has.deciding.run(self._tree, problem, root.prompt_tokens, kv.limit)
+            kv.holds(tree)
             seen(tree)
-            share = None if shares is None else shares.share()
             rollout = Rollout(
-                self._engines,
-                tree,
-                root,
-                self._pace,
-                has.deciding,
-                share if auto else None,
-                mark=self._loop.mark,
+                self._engines, tree, root, self._pace, has.deciding, kv, mark=self._loop.mark
             )
-            try:
-                async with aclosing(rollout.events()) as events:
-                    async for event in events:
-                        yield event
-            finally:
-                if share is not None:
-                    share.leave(tree)
+            async with aclosing(rollout.events()) as events:
+                async for event in events:
+                    yield event
         # The budget's time is for the answer, not only for the search.
         left = None if self._pace.budget.seconds is None else max(0.0, rollout.seconds_left())
         result = await has.voting.run(self._result, problem, tree, rollout.usage, left)
@@ -365,20 +328,20 @@ class Search(Unpicklable):
     ) -> SearchResult:
         return SearchResult.of(tree, self._tally, problem=problem, usage=usage, seconds=seconds)
 
-    def _tree(self, problem: str, prompt_tokens: int) -> TreeSearch:
+    def _tree(self, problem: str, prompt_tokens: int, kv_limit: int | KVLimit | None) -> TreeSearch:
         return TreeSearch(
             self.strategy,
             prompt_tokens=prompt_tokens,
-            seed=problem_seed(self._seed, problem),
+            seed=problem_seed(self.options.seed, problem),
             max_tokens=self._limits.max_tokens,
             max_depth=self._limits.max_depth,
-            kv_budget=None if self._kv_budget == "auto" else self._kv_budget,
+            kv_budget=kv_limit,
         )
 
     async def _map(
         self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool
     ) -> AsyncGenerator[SearchResult, None]:
-        limit = await self._limit(concurrency)
+        limit = await self._kv.at_once(concurrency)
 
         def solve(index: int, problem: str) -> Coroutine[Any, Any, SearchResult]:
             return self._solve(problem, f"problems[{index}]")
@@ -387,40 +350,25 @@ class Search(Unpicklable):
             async for result in results:
                 yield result
 
-    async def _limit(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
-        """How many problems may be in flight, asked anew for each."""
-        if concurrency == "auto":
-            return (await self._shares()).problems_at_once
-        if self._kv_budget == "auto":
-            most = (await self._shares()).most_problems
-            return lambda: min(concurrency, most)
-        return lambda: concurrency
-
-    async def _shares(self) -> KVShares:
-        """How the policy's KV cache is divided; waits until its engine has started."""
-        if self._kv_shares is None:
-            policy = self._engines.policy
-            if not isinstance(policy, HasKVSpace):
-                raise InputError(
-                    "'auto' needs a policy whose KV cache is known, as that of vllm:PATH is, "
-                    f"got {type(policy).__name__}; give numbers as kv_budget and concurrency"
-                )
-            with EngineCall(policy, self._loop.mark):
-                ledger = await ledger_of(policy)
-            self._kv_shares = self._kv_shares or KVShares(
-                ledger,
-                max_tokens=self._limits.max_tokens,
-                max_step_tokens=self._pace.max_step_tokens,
-            )
-        return self._kv_shares
+    def _load(self, options: SearchOptions) -> Engines:
+        """The engines that were given or are named."""
+        embedding = self.strategy.needs_embeddings
+        of_policy, of_prm, of_embedder = with_shares(
+            Engine(options.policy, options.policy_options or {}),
+            Engine(options.prm, options.prm_options or {}),
+            Engine(options.embedder if embedding else None, options.embedder_options or {}),
+            width=self.strategy.width,
+            max_tokens=options.max_tokens,
+        )
+        policy = self._own(options.policy, load_policy(options.policy, **of_policy))
+        prm = self._own(options.prm, load_prm(options.prm, **of_prm))
+        if not embedding:
+            return Engines(policy, prm, None)
+        embedder = load_embedder(options.embedder, policy=policy, **of_embedder)
+        return Engines(policy, prm, self._own(options.embedder, embedder))
 
     def _own(self, given: object, engine: E) -> E:
         """Note an engine that was loaded here: it is closed with the search."""
         if engine is not given:
             self._owned.append(engine)
         return engine
-
-
-def _limit(name: str, value: int | None) -> int | None:
-    """A limit of the search, >= 1 or None."""
-    return None if value is None else checked_count(name, value)

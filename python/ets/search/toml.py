@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ets.checks import path_text, shown
 from ets.errors import InputError
 from ets.presets import with_preset
 from ets.search.budget import Budget
+from ets.search.options import OPTIONS, TABLES
 from ets.shown.redaction import redacted
 from ets.strategy.registry import strategy_by_name
 
@@ -23,8 +24,6 @@ else:
 
 _MOST_BYTES = 1 << 20
 _ENGINES = ("policy", "prm", "embedder")
-TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budget")
-"""What is a table of its own; all else is a plain value."""
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def check_arguments(config: Mapping[str, Any], where: str) -> None:
     # Errors
     `InputError` that begins with `where`.
     """
-    known = (*_arguments(), "preset")
+    known = (*OPTIONS, "preset")
     for key, value in config.items():
         if key not in known:
             raise InputError(f"{where}: unknown key {key!r}; the keys are {', '.join(known)}")
@@ -86,16 +85,10 @@ def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         options = dict(table)
         arguments["strategy"] = strategy_by_name(options.pop("name", "ets"), **options)
     if (table := arguments.pop("budget", None)) is not None:
-        known = tuple(inspect.signature(Budget).parameters)
+        known = tuple(field.name for field in fields(Budget))
         if unknown := [key for key in table if key not in known]:
             raise InputError(
                 f"unknown key {unknown[0]!r} in budget; the keys are {', '.join(known)}"
             )
         arguments["budget"] = Budget(**table)
     return arguments
-
-
-def _arguments() -> tuple[str, ...]:
-    from ets.search.search import Search  # which reads such files
-
-    return tuple(inspect.signature(Search).parameters)

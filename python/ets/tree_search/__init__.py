@@ -3,6 +3,6 @@
 from ets.tree.events import Event
 from ets.tree.trajectory import Trajectory
 from ets.tree_search.asks import Ask, Child
-from ets.tree_search.search import TreeSearch
+from ets.tree_search.search import KVLimit, TreeSearch
 
-__all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]
+__all__ = ["Ask", "Child", "Event", "KVLimit", "Trajectory", "TreeSearch"]

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,15 @@ from ets.tree_page.page import tree_frame
 from ets.tree_search import snapshot
 from ets.tree_search.asks import Ask, Child, Key, Pending, check_comparable
 from ets.tree_search.selection import check_kv_budget, check_strategy, decide
+
+
+@runtime_checkable
+class KVLimit(Protocol):
+    """What says, before each selection anew, how many KV tokens it may keep."""
+
+    def tokens(self, tree: TreeSearch, /) -> int:
+        """Of the selection that `tree` is about to make, >= 1."""
+        ...
 
 
 class TreeSearch:
@@ -55,7 +64,8 @@ class TreeSearch:
     max_tokens, max_depth
         A trajectory's tokens and steps, >= 1, at which it is cut.
     kv_budget
-        The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute.
+        The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute. Or
+        an object that is asked before each selection (`KVLimit`).
 
     Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
     say), the children told stay told and `ask` tries the decision again.
@@ -69,7 +79,7 @@ class TreeSearch:
         seed: int = 0,
         max_tokens: int = 1024,
         max_depth: int = 25,
-        kv_budget: int | None = None,
+        kv_budget: int | KVLimit | None = None,
     ) -> None:
         self.strategy = strategy
         self.prompt_tokens = integer("prompt_tokens", prompt_tokens, 0)
@@ -77,7 +87,8 @@ class TreeSearch:
         self.max_tokens = checked_count("max_tokens", max_tokens)
         self.max_depth = checked_count("max_depth", max_depth)
         check_strategy(strategy)
-        self.kv_budget = kv_budget
+        self._kv_limit = kv_budget if isinstance(kv_budget, KVLimit) else None
+        self.kv_budget = 1 if isinstance(kv_budget, KVLimit) else kv_budget
         self.tree = Tree(self.prompt_tokens)
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
         self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
@@ -341,6 +352,8 @@ class TreeSearch:
     def _decide(self) -> None:
         """Let the strategy choose among the candidates, and ask for what it wants."""
         nodes, step = self.nodes, self.depth
+        if self._kv_limit is not None:
+            self.kv_budget = self._kv_limit.tokens(self)
         if self.kv_budget is not None:
             cheapest = min(nodes.total[node] for node in self._candidates)
             if self.prompt_tokens + cheapest > self.kv_budget:

@@ -1,0 +1,100 @@
+"""What an engine must offer: a policy, a PRM, an embedder."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.step import Prefix, Score, Step
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """A language model that writes one step at a time.
+
+    Any object with these three methods can stand where a name such as `vllm:PATH` can.
+    `sample` is called many times at once, from the event loop of the search, and of each search
+    where several share the policy; batching is the policy's own matter.
+    """
+
+    def start(self, problem: str) -> Prefix:
+        """The empty solution of a problem: its prompt as token ids. Called from any thread.
+
+        # Errors
+        `InputError`, a line that names the model, the length and the limit, if the prompt leaves
+        no room for a step.
+        """
+        ...
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """One continuation of `prefix` by one step of at most `max_tokens` tokens.
+
+        The same prefix and seed give the same step, as far as the engine can promise it.
+        When the call is cancelled, the request must be aborted in the engine.
+
+        A step may be white space only: a PRM scores it as the solution before it. A step may have
+        no token, where the sequence or the context ends at once; it is an `end` then, and the
+        solution is complete as it stands.
+
+        # Errors
+        `EngineError` of one line if the engine cannot answer.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free the engine. Called once."""
+        ...
+
+
+@runtime_checkable
+class PRM(Protocol):
+    """A model that says how good the last step of a partial solution is.
+
+    Any object with these two methods can stand where a name such as `vllm:PATH` can; so can a plain
+    function `f(problem: str, steps: list[str]) -> float` (see `ets.prm.function`).
+    """
+
+    async def score(self, prefix: Prefix) -> Score:
+        """The reward in [0, 1] of `prefix`'s last step, given everything before it."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free the engine. Called once."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A model that turns a step's text into a vector whose direction is its meaning."""
+
+    async def embed(self, text: str) -> NDArray[np.float32]:
+        """A float32 vector, not zero, of the same length for every text."""
+        ...
+
+    async def aclose(self) -> None:
+        """Free the model. Called once."""
+        ...
+
+
+@runtime_checkable
+class HasEmbedder(Protocol):
+    """A policy whose model can embed its own steps."""
+
+    def embedder(self, **options: Any) -> Embedder:
+        """An embedder of the mean of the model's hidden states; whoever asked for it closes it.
+
+        # Errors
+        `InputError` for an unknown option.
+        """
+        ...
+
+
+@runtime_checkable
+class InstantEmbedder(Embedder, Protocol):
+    """An embedder that can answer without waiting, so that a text costs no task."""
+
+    def vector(self, text: str) -> NDArray[np.float32]:
+        """The same as `embed`. Called from any thread."""
+        ...
