@@ -11,7 +11,9 @@ import pytest
 
 import ets
 from ets.bench.grid import Grid
-from ets.cli.setup import make_grid, parse_sweep
+from ets.cli.declared import GRID_TABLE
+from ets.cli.setup import make_grid
+from ets.cli.values import read_sweep
 from ets.errors import InputError
 from ets.report.labels import short_label
 
@@ -65,19 +67,18 @@ def test_ets_kv_has_no_clusters_to_sweep() -> None:
 
 def test_a_sweep_on_the_command_line() -> None:
     pairs = ["cluster_threshold=0.01,0.05", "node_cost=tokens", "time_limit=null, 2"]
-    assert parse_sweep("--sweep", pairs) == {
+    assert read_sweep("--sweep", pairs) == {
         "cluster_threshold": [0.01, 0.05],
         "node_cost": ["tokens"],
         "time_limit": [None, 2],
     }
-    assert parse_sweep("--sweep", None) is None
     for pairs, words in (
         (["solver"], "--sweep takes KEY=VALUE,VALUE, got 'solver'"),
         (["no key=1"], "--sweep takes KEY=VALUE,VALUE, got 'no key=1'"),
         (["solver=milp", "solver=exact"], "--sweep solver is given twice"),
     ):
         with pytest.raises(InputError, match=words):
-            parse_sweep("--sweep", pairs)
+            read_sweep("--sweep", pairs)
 
 
 def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
@@ -86,8 +87,12 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
         'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\nprm = "none"\n'
         "[search.policy_options]\ntop_p = 0.9\n"
     )
-    given = {"widths": [64], "seeds": [1, 2]}
-    grid = make_grid(str(path), given, {"max_depth": 9}, policy_options={"temperature": 0.5})
+    said = {
+        GRID_TABLE: {"widths": [64], "seeds": [1, 2]},
+        "": {"max_depth": 9},
+        "policy_options": {"temperature": 0.5},
+    }
+    grid = make_grid(str(path), said)
     assert (grid.dataset, grid.widths, grid.seeds) == ("gsm8k", (64,), (1, 2))
     assert grid.search == {
         "policy": "vllm:x",
@@ -97,7 +102,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
     }
     path.write_text("wdths = [4]")
     with pytest.raises(InputError, match=r"bench\.toml: unknown key 'wdths'"):
-        make_grid(str(path), {}, {})
+        make_grid(str(path), {})
     assert json.loads(json.dumps(grid.to_dict())) == grid.to_dict()
     assert "concurrency" not in grid.configuration()
 

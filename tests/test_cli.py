@@ -335,15 +335,17 @@ def test_the_help_states_the_defaults_of_search() -> None:
         if (match := re.search(r"\\\[default: (.*)\]$", text))
     }
     search = inspect.signature(ets.Search).parameters
-    for name in ("policy", "embedder", "seed"):
+    for name in ("policy", "embedder", "seed", "straggler", "request_order"):
         assert stated.pop(name) == str(search[name].default)
+    assert stated.pop("prm").startswith(f"{search['prm'].default}; ")
     usual, thinking = PLAIN, THINKING
     for i, name in enumerate(("max_step_tokens", "max_tokens", "max_depth")):
         assert search[name].default is None
         assert stated.pop(name) == f"{usual[i]}; {thinking[i]} if the policy thinks"
-    assert stated.pop("prm_thinking") == "read, if its context holds them"
+    assert stated.pop("prm_thinking") == "read, if the PRM's context holds them"
     for name in ("vote", "score"):
         assert stated.pop(name) == search[name].default
+    assert stated.pop("answer_pattern") == "the usual rules"
     strategy = strategy_by_name("ets")
     assert isinstance(strategy, ets.ETS)
     assert stated.pop("width") == str(strategy.width)

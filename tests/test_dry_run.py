@@ -102,7 +102,7 @@ def test_a_data_set_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_configuration_for_qwen_names_every_strategy() -> None:
-    grid = make_grid(str(QWEN), {}, {})
+    grid = make_grid(str(QWEN), {})
     assert set(grid.strategies) == set(STRATEGIES)
     assert grid.dataset == "math500"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -13,6 +14,7 @@ import pytest
 
 import ets
 from ets.bench.grid import Grid
+from ets.cli import options
 from ets.embed.hidden_state import HiddenStateEmbedder
 from ets.embed.lexical import LexicalEmbedder
 from ets.embed.sentence_transformers import SentenceTransformersEmbedder
@@ -28,6 +30,7 @@ from ets.prm.formats import FORMATS
 from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
+from ets.search.options import OPTIONS, TABLES, SearchOptions, default_text
 from ets.search.toml import read_config, search_arguments, tomllib
 from ets.strategy.registry import STRATEGIES, strategy_by_name
 
@@ -112,6 +115,28 @@ def check(found: dict[str, str], options: dict[str, inspect.Parameter]) -> None:
         else:
             value = list(default) if isinstance(default, tuple) else default
             assert found[name] == f"`{json.dumps(value, ensure_ascii=False)}`", name
+
+
+def test_the_page_says_of_a_search_what_is_declared() -> None:
+    rows = [
+        f"| `{name}` | {default_text(name, json.dumps)} | {said.meaning} |"
+        for name, said in OPTIONS.items()
+    ]
+    assert "\n".join(rows) in PAGE, "docs/options.md must have these rows:\n" + "\n".join(rows)
+
+
+def test_a_search_takes_what_is_declared_with_those_defaults() -> None:
+    taken_by_search = {name: p.default for name, p in taken(ets.Search).items()}
+    declared = {field.name: field.default for field in dataclasses.fields(SearchOptions)}
+    assert declared.pop("strategy") == ets.ETS(width=16)
+    assert taken_by_search.pop("strategy") is None
+    assert taken_by_search == declared
+
+
+def test_the_command_line_has_every_option_that_is_a_plain_value() -> None:
+    groups = (options.ENGINES, options.SEARCH, options.BUDGETS, options.ANSWER)
+    flags = {name for group in groups for name in group}
+    assert {*OPTIONS} - {*TABLES} <= flags
 
 
 def test_no_section_is_of_nothing() -> None:

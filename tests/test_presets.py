@@ -85,7 +85,7 @@ def test_files_command_line_and_benchmarks_take_it(tmp_path: Path) -> None:
     arguments = search_arguments(read_config(path))
     assert (arguments["max_step_tokens"], arguments["max_depth"]) == (256, 7)
     assert arguments["policy_options"]["temperature"] == 1.0
-    setup = Setup.make(str(path), {"max_tokens": 99})
+    setup = Setup.make(str(path), {"": {"max_tokens": 99}})
     assert setup.arguments["max_tokens"] == 99
     grid = Grid(search={"preset": "qwen2.5-math", "policy": "demo"})
     assert grid.search["max_tokens"] == 2048

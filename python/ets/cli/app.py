@@ -9,16 +9,11 @@ import typer
 
 from ets.cli import options
 from ets.cli.bench.commands import bench, replay, report, tune
+from ets.cli.declared import Said, takes
 from ets.cli.output import open_output
 from ets.cli.problems import read_problems
-from ets.cli.setup import (
-    WAY_OUT,
-    Setup,
-    given,
-    merged,
-    number_or_auto,
-    parse_options,
-)
+from ets.cli.setup import WAY_OUT, Setup, merged
+from ets.cli.values import number_or_auto
 from ets.presets import with_preset
 
 app = typer.Typer(
@@ -53,36 +48,20 @@ def ets(
 
 
 @app.command()
+@takes(
+    **options.ENGINES,
+    **options.SAMPLING,
+    **options.ENGINE_OPTIONS,
+    **options.STRATEGY,
+    **options.SEARCH,
+    **options.BUDGETS,
+    **options.ANSWER,
+)
 def solve(
     problem: options.Problem,
+    *,
     config: options.Config = None,
-    policy: options.Policy = None,
-    prm: options.PRM = None,
-    embedder: options.Embedder = None,
-    preset: options.Preset = None,
-    temperature: options.Temperature = None,
-    delimiter: options.Delimiter = None,
-    system_prompt: options.SystemPrompt = None,
-    policy_option: options.PolicyOption = None,
-    prm_option: options.PRMOption = None,
-    embedder_option: options.EmbedderOption = None,
-    strategy: options.Strategy = None,
-    width: options.Width = None,
-    lambda_b: options.LambdaB = None,
-    lambda_d: options.LambdaD = None,
-    reward: options.LeafReward = None,
-    seed: options.Seed = None,
-    max_step_tokens: options.MaxStepTokens = None,
-    max_tokens: options.MaxTokens = None,
-    max_depth: options.MaxDepth = None,
-    prm_thinking: options.ReadsThoughts = None,
-    budget_tokens: options.BudgetTokens = None,
-    budget_seconds: options.BudgetSeconds = None,
-    budget_prm_calls: options.BudgetPRMCalls = None,
-    kv_budget: options.KVBudget = None,
-    vote: options.Vote = None,
-    score: options.Score = None,
-    answer_pattern: options.AnswerPattern = None,
+    said: Said,
     concurrency: options.Concurrency = "8",
     tree: options.Tree = None,
     as_json: options.AsJSON = False,
@@ -91,42 +70,7 @@ def solve(
     """Search for the answer to a problem, or to each problem of a file."""
     from ets.cli.solve import check_page, solve_many, solve_one
 
-    setup = Setup.make(
-        config,
-        given(
-            policy=policy,
-            prm=prm,
-            embedder=embedder,
-            preset=preset,
-            seed=seed,
-            max_step_tokens=max_step_tokens,
-            max_tokens=max_tokens,
-            max_depth=max_depth,
-            prm_thinking=prm_thinking,
-            vote=vote,
-            score=score,
-            answer_pattern=answer_pattern,
-            kv_budget=None if kv_budget is None else number_or_auto("--kv-budget", kv_budget),
-        ),
-        strategy=given(
-            name=strategy,
-            width=width,
-            lambda_b=lambda_b,
-            lambda_d=lambda_d,
-            reward=reward,
-        ),
-        budget=given(tokens=budget_tokens, seconds=budget_seconds, prm_calls=budget_prm_calls),
-        policy_options={
-            **parse_options("--policy-option", policy_option),
-            **given(
-                temperature=temperature,
-                delimiter=None if delimiter is None else delimiter.replace("\\n", "\n"),
-                system_prompt=system_prompt,
-            ),
-        },
-        prm_options=parse_options("--prm-option", prm_option),
-        embedder_options=parse_options("--embedder-option", embedder_option),
-    )
+    setup = Setup.make(config, said)
     at_once = number_or_auto("--concurrency", concurrency)
     problems, many = read_problems(problem)
     page = None if tree is None else check_page(tree, many)
@@ -157,23 +101,19 @@ def demo(
 
 
 @app.command()
+@takes(
+    policy=options.ENGINES["policy"],
+    prm=options.ENGINES["prm"],
+    preset=options.ENGINES["preset"],
+    policy_option=options.ENGINE_OPTIONS["policy_option"],
+    prm_option=options.ENGINE_OPTIONS["prm_option"],
+    width=options.STRATEGY["width"],
+    max_tokens=options.SEARCH["max_tokens"],
+)
 def doctor(
+    *,
     config: options.Config = None,
-    policy: Annotated[
-        str | None, typer.Option(help="The policy to examine, as in solve.", show_default=False)
-    ] = None,
-    prm: Annotated[
-        str | None, typer.Option(help="The PRM to examine, as in solve.", show_default=False)
-    ] = None,
-    preset: options.Preset = None,
-    policy_option: options.PolicyOption = None,
-    prm_option: options.PRMOption = None,
-    width: Annotated[
-        int | None, typer.Option(min=1, help="The width that is planned. \\[default: 16]")
-    ] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of one solution. \\[default: 1024]")
-    ] = None,
+    said: Said,
     gpu_memory: Annotated[
         float | None,
         typer.Option(
@@ -200,15 +140,9 @@ def doctor(
     """
     from ets.cli.doctor import run_doctor
 
-    said = merged(
-        config,
-        given(policy=policy, prm=prm, preset=preset, max_tokens=max_tokens),
-        strategy=given(width=width),
-        policy_options=parse_options("--policy-option", policy_option),
-        prm_options=parse_options("--prm-option", prm_option),
-    )
+    arguments = with_preset(merged(config, said))
     with open_output(as_json=as_json, debug=debug) as output:
-        return run_doctor(with_preset(said), output, gpu_gib=gpu_memory, known=known)
+        return run_doctor(arguments, output, gpu_gib=gpu_memory, known=known)
 
 
 @app.command()

@@ -1,13 +1,16 @@
-"""The options of the commands: what each is called, and what its help says."""
+"""The options of a search on the command line, and what every command takes."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ets.answer import Aggregation, VoteMethod
+from ets.cli.declared import Declared, of_search, option
+from ets.cli.values import number_or_auto, read_pairs, with_breaks
 from ets.policy.limits import PRMThinking
+from ets.search.options import RequestOrder
 from ets.strategy.registry import StrategyName
 from ets.tree.nodes import Reward
 
@@ -15,11 +18,155 @@ _ENGINES, _SEARCH, _BUDGETS = "Engines", "Search", "Budgets"
 _ANSWER, _OUTPUT = "Answer", "Output"
 
 
-def option(panel: str, text: str, *flags: str, **more: Any) -> Any:
-    """An option that says in its help what holds without it, and is None then."""
-    more.setdefault("show_default", False)
-    return typer.Option(*flags, help=text, rich_help_panel=panel, **more)
+# --- what a search is told: by name, as typer shows them ------------------------------------------
 
+ENGINES = {
+    "policy": of_search("policy", _ENGINES),
+    "prm": of_search(
+        "prm", _ENGINES, default="demo; beside another policy than demo none, a plain majority vote"
+    ),
+    "embedder": of_search("embedder", _ENGINES),
+    "preset": Declared(
+        Annotated[
+            str | None,
+            option(
+                _ENGINES,
+                "Prompt, delimiter and limits as published for a policy: a name that ets presets "
+                "lists, or auto, by the policy's model. What is given beside it wins.",
+                metavar="NAME|auto",
+            ),
+        ]
+    ),
+}
+"""Which models."""
+
+ENGINE_OPTIONS = {
+    "policy_option": Declared(
+        Annotated[
+            list[str] | None,
+            option(
+                _ENGINES,
+                "Anything else that the policy's backend takes; may be given again.",
+                metavar="KEY=VALUE",
+            ),
+        ],
+        "policy_options",
+        "*",
+        read_pairs,
+    ),
+    "prm_option": Declared(
+        Annotated[list[str] | None, option(_ENGINES, "The same for the PRM.", metavar="KEY=VALUE")],
+        "prm_options",
+        "*",
+        read_pairs,
+    ),
+    "embedder_option": Declared(
+        Annotated[
+            list[str] | None, option(_ENGINES, "The same for the embedder.", metavar="KEY=VALUE")
+        ],
+        "embedder_options",
+        "*",
+        read_pairs,
+    ),
+}
+"""What their backends take."""
+
+SAMPLING = {
+    "temperature": Declared(
+        Annotated[float | None, option(_ENGINES, "Of the policy's samples. \\[default: 1.0]")],
+        "policy_options",
+    ),
+    "delimiter": Declared(
+        Annotated[
+            str | None,
+            option(
+                _ENGINES,
+                "What ends a step; \\n is a line break. \\[default: \\n\\n, a blank line]",
+            ),
+        ],
+        "policy_options",
+        read=with_breaks,
+    ),
+    "system_prompt": Declared(
+        Annotated[str | None, option(_ENGINES, "In place of the model's own.")], "policy_options"
+    ),
+}
+"""Options of policies that have a flag of their own."""
+
+STRATEGY = {
+    "strategy": Declared(
+        Annotated[
+            StrategyName | None,
+            option(_SEARCH, "How the tree is searched. \\[default: ets; best-of-n without a PRM]"),
+        ],
+        "strategy",
+        "name",
+    ),
+    "width": Declared(
+        Annotated[int | None, option(_SEARCH, "Solutions to complete. \\[default: 16]")], "strategy"
+    ),
+    "lambda_b": Declared(
+        Annotated[
+            float | None,
+            option(_SEARCH, "ETS: the price of KV cache; 0 prunes nothing. \\[default: 1.0]"),
+        ],
+        "strategy",
+    ),
+    "lambda_d": Declared(
+        Annotated[
+            float | None,
+            option(_SEARCH, "ETS: the worth of diversity. \\[default: as published for the width]"),
+        ],
+        "strategy",
+    ),
+    "reward": Declared(
+        Annotated[
+            Reward | None,
+            option(_SEARCH, "How a leaf's reward comes from its path. \\[default: last]"),
+        ],
+        "strategy",
+    ),
+}
+
+SEARCH = {
+    "seed": of_search("seed", _SEARCH, int),
+    "max_step_tokens": of_search("max_step_tokens", _SEARCH, int),
+    "max_tokens": of_search("max_tokens", _SEARCH, int),
+    "max_depth": of_search("max_depth", _SEARCH, int),
+    "prm_thinking": of_search("prm_thinking", _SEARCH, PRMThinking),
+    "straggler": of_search("straggler", _SEARCH, float),
+    "request_order": of_search("request_order", _SEARCH, RequestOrder),
+}
+
+BUDGETS = {
+    "budget_tokens": Declared(
+        Annotated[
+            int | None,
+            option(
+                _BUDGETS, "End a problem's search when the policy has sampled that many tokens."
+            ),
+        ],
+        "budget",
+        "tokens",
+    ),
+    "budget_seconds": Declared(
+        Annotated[float | None, option(_BUDGETS, "The same by wall time.")], "budget", "seconds"
+    ),
+    "budget_prm_calls": Declared(
+        Annotated[int | None, option(_BUDGETS, "The same by steps that the PRM scores.")],
+        "budget",
+        "prm_calls",
+    ),
+    "kv_budget": of_search("kv_budget", _BUDGETS, read=number_or_auto, metavar="TOKENS|auto"),
+}
+
+ANSWER = {
+    "vote": of_search("vote", _ANSWER, VoteMethod),
+    "score": of_search("score", _ANSWER, Aggregation),
+    "answer_pattern": of_search("answer_pattern", _ANSWER, metavar="REGEX"),
+}
+
+# --- what is no setting of a search ---------------------------------------------------------------
 
 Problem = Annotated[
     str,
@@ -30,9 +177,6 @@ Problem = Annotated[
         show_default=False,
     ),
 ]
-
-# --- engines ------------------------------------------------------------------------------------
-
 Config = Annotated[
     str | None,
     option(
@@ -41,140 +185,9 @@ Config = Annotated[
         metavar="FILE",
     ),
 ]
-Policy = Annotated[
-    str | None,
-    option(
-        _ENGINES,
-        "The model that writes the steps: demo, transformers:PATH, vllm:PATH or openai:MODEL@URL. "
-        "\\[default: demo]",
-    ),
-]
-PRM = Annotated[
-    str | None,
-    option(
-        _ENGINES,
-        "The model that scores them: demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or "
-        "none. With the demo policy the demo PRM; with another policy none, a plain majority vote.",
-    ),
-]
-Embedder = Annotated[
-    str | None,
-    option(
-        _ENGINES,
-        "What finds steps that mean the same: lexical, demo, policy, sentence-transformers:NAME "
-        "or vllm:NAME. \\[default: lexical]",
-    ),
-]
-Preset = Annotated[
-    str | None,
-    option(
-        _ENGINES,
-        "Prompt, delimiter and limits as published for a policy: a name that ets presets lists, or "
-        "auto, by the policy's model. What is given beside it wins.",
-        metavar="NAME|auto",
-    ),
-]
-Temperature = Annotated[float | None, option(_ENGINES, "Of the policy's samples. \\[default: 1.0]")]
-Delimiter = Annotated[
-    str | None,
-    option(
-        _ENGINES,
-        "What ends a step; \\n is a line break. \\[default: \\n\\n, a blank line]",
-    ),
-]
-SystemPrompt = Annotated[str | None, option(_ENGINES, "In place of the model's own.")]
-PolicyOption = Annotated[
-    list[str] | None,
-    option(
-        _ENGINES,
-        "Anything else that the policy's backend takes; may be given again.",
-        metavar="KEY=VALUE",
-    ),
-]
-PRMOption = Annotated[
-    list[str] | None, option(_ENGINES, "The same for the PRM.", metavar="KEY=VALUE")
-]
-EmbedderOption = Annotated[
-    list[str] | None, option(_ENGINES, "The same for the embedder.", metavar="KEY=VALUE")
-]
-
-# --- search -------------------------------------------------------------------------------------
-
-Strategy = Annotated[
-    StrategyName | None,
-    option(_SEARCH, "How the tree is searched. \\[default: ets; best-of-n without a PRM]"),
-]
-Width = Annotated[int | None, option(_SEARCH, "Solutions to complete. \\[default: 16]")]
-LambdaB = Annotated[
-    float | None,
-    option(_SEARCH, "ETS: the price of KV cache; 0 prunes nothing. \\[default: 1.0]"),
-]
-LambdaD = Annotated[
-    float | None,
-    option(_SEARCH, "ETS: the worth of diversity. \\[default: as published for the width]"),
-]
-LeafReward = Annotated[
-    Reward | None,
-    option(_SEARCH, "How a leaf's reward comes from its path. \\[default: last]", "--reward"),
-]
-Seed = Annotated[int | None, option(_SEARCH, "The same seed gives the same search. \\[default: 0]")]
-MaxStepTokens = Annotated[
-    int | None, option(_SEARCH, "Tokens of one step. \\[default: 256; 512 if the policy thinks]")
-]
-MaxTokens = Annotated[
-    int | None,
-    option(_SEARCH, "Tokens of one solution. \\[default: 1024; 32768 if the policy thinks]"),
-]
-MaxDepth = Annotated[
-    int | None, option(_SEARCH, "Steps of one solution. \\[default: 25; 128 if the policy thinks]")
-]
-ReadsThoughts = Annotated[
-    PRMThinking | None,
-    option(
-        _SEARCH,
-        "If the PRM is given a policy's thoughts. \\[default: read, if its context holds them]",
-        "--prm-thinking",
-    ),
-]
-
-# --- budgets ------------------------------------------------------------------------------------
-
-BudgetTokens = Annotated[
-    int | None,
-    option(_BUDGETS, "End a problem's search when the policy has sampled that many tokens."),
-]
-BudgetSeconds = Annotated[float | None, option(_BUDGETS, "The same by wall time.")]
-BudgetPRMCalls = Annotated[int | None, option(_BUDGETS, "The same by steps that the PRM scores.")]
-KVBudget = Annotated[
-    str | None,
-    option(
-        _BUDGETS,
-        "ETS: the most KV tokens a tree may keep; auto: its part of the engine's cache.",
-        metavar="TOKENS|auto",
-    ),
-]
-
-# --- answer and output --------------------------------------------------------------------------
-
 Tree = Annotated[
     str | None,
     option(_ANSWER, "Write the tree as a page to look at.", "--tree", metavar="FILE.html"),
-]
-Vote = Annotated[
-    VoteMethod | None,
-    option(_ANSWER, "How the solutions vote for an answer. \\[default: weighted]"),
-]
-Score = Annotated[
-    Aggregation | None,
-    option(_ANSWER, "How a solution's weight comes from its rewards. \\[default: last]"),
-]
-AnswerPattern = Annotated[
-    str | None,
-    option(
-        _ANSWER,
-        "Finds the answer (its group 1) in a solution, in place of the usual rules.",
-        metavar="REGEX",
-    ),
 ]
 Concurrency = Annotated[
     str,

@@ -8,34 +8,17 @@ import typer
 
 from ets.cli import options
 from ets.cli.bench import options as bench_options
+from ets.cli.declared import GRID_TABLE, Said, takes
 from ets.cli.output import open_output
-from ets.cli.setup import given, make_grid, parse_list, parse_options, parse_sweep
+from ets.cli.setup import make_grid
 
 
+@takes(**bench_options.GRID, **options.ENGINES, **options.ENGINE_OPTIONS)
 def bench(
     run: bench_options.Run,
+    *,
     config: bench_options.BenchConfig = None,
-    dataset: bench_options.Dataset = None,
-    split: bench_options.Split = None,
-    problems: bench_options.Problems = None,
-    skip: bench_options.Skip = None,
-    strategies: bench_options.Strategies = None,
-    widths: bench_options.Widths = None,
-    seeds: bench_options.Seeds = None,
-    lambda_b: bench_options.LambdasB = None,
-    lambda_d: bench_options.LambdasD = None,
-    sweep: bench_options.Sweep = None,
-    policy: options.Policy = None,
-    prm: options.PRM = None,
-    embedder: options.Embedder = None,
-    preset: options.Preset = None,
-    policy_option: options.PolicyOption = None,
-    prm_option: options.PRMOption = None,
-    embedder_option: options.EmbedderOption = None,
-    concurrency: bench_options.BenchConcurrency = None,
-    workers: bench_options.Workers = None,
-    trees: bench_options.Trees = None,
-    bank: bench_options.Bank = None,
+    said: Said,
     dry_run: bench_options.DryRun = False,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
@@ -44,29 +27,7 @@ def bench(
     from ets.cli.bench.dry_run import run_dry
     from ets.cli.bench.run import run_bench
 
-    grid = make_grid(
-        config,
-        given(
-            dataset=dataset,
-            split=split,
-            problems=problems,
-            skip=skip,
-            strategies=parse_list("--strategies", strategies, str),
-            widths=parse_list("--widths", widths, int),
-            seeds=parse_list("--seeds", seeds, int),
-            lambda_b=parse_list("--lambda-b", lambda_b, float),
-            lambda_d=parse_list("--lambda-d", lambda_d, float),
-            sweep=parse_sweep("--sweep", sweep),
-            concurrency=concurrency,
-            workers=workers,
-            trees=trees,
-            bank=bank,
-        ),
-        given(policy=policy, prm=prm, embedder=embedder, preset=preset),
-        policy_options=parse_options("--policy-option", policy_option),
-        prm_options=parse_options("--prm-option", prm_option),
-        embedder_options=parse_options("--embedder-option", embedder_option),
-    )
+    grid = make_grid(config, said)
     with open_output(as_json=as_json, debug=debug) as output:
         if not dry_run:
             run_bench(grid, Path(run), output)
@@ -75,15 +36,11 @@ def bench(
     raise typer.Exit(status)
 
 
+@takes(**bench_options.REPLAY)
 def replay(
     run: bench_options.Run,
-    strategies: bench_options.ReplayStrategies = None,
-    widths: bench_options.Widths = None,
-    lambda_b: bench_options.LambdasB = None,
-    lambda_d: bench_options.LambdasD = None,
-    sweep: bench_options.Sweep = None,
+    said: Said,
     embedder: bench_options.ReplayEmbedder = None,
-    bank: bench_options.ReplayBank = None,
     out: bench_options.ReplayOut = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
@@ -91,14 +48,7 @@ def replay(
     """Decide a run's recorded searches anew under other settings, without a model."""
     from ets.cli.bench.replay import run_replay
 
-    settings = given(
-        strategies=parse_list("--strategies", strategies, str),
-        widths=parse_list("--widths", widths, int),
-        lambda_b=parse_list("--lambda-b", lambda_b, float),
-        lambda_d=parse_list("--lambda-d", lambda_d, float),
-        sweep=parse_sweep("--sweep", sweep),
-        bank=bank,
-    )
+    settings = said.get(GRID_TABLE, {})
     with open_output(as_json=as_json, debug=debug) as output:
         run_replay(Path(run), settings, embedder, None if out is None else Path(out), output)
 
@@ -126,30 +76,13 @@ def report(
         )
 
 
+@takes(**bench_options.TUNE, **options.ENGINES, **options.ENGINE_OPTIONS)
 def tune(
     run: bench_options.Run,
+    *,
     config: bench_options.BenchConfig = None,
-    dataset: bench_options.Dataset = None,
-    split: bench_options.Split = None,
-    problems: bench_options.Problems = None,
-    skip: bench_options.Skip = None,
-    widths: bench_options.Widths = None,
-    seeds: bench_options.Seeds = None,
-    lambda_b: bench_options.LambdasToTry = None,
-    lambda_d: bench_options.LambdasD = None,
-    sweep: bench_options.Sweep = None,
+    said: Said,
     loss: bench_options.Loss = 0.2,
-    policy: options.Policy = None,
-    prm: options.PRM = None,
-    embedder: options.Embedder = None,
-    preset: options.Preset = None,
-    policy_option: options.PolicyOption = None,
-    prm_option: options.PRMOption = None,
-    embedder_option: options.EmbedderOption = None,
-    concurrency: bench_options.BenchConcurrency = None,
-    workers: bench_options.Workers = None,
-    trees: bench_options.Trees = None,
-    bank: bench_options.Bank = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:
@@ -161,31 +94,7 @@ def tune(
     from ets.bench.tune import LAMBDAS
     from ets.cli.bench.tune import run_tune
 
-    grid = make_grid(
-        config,
-        {
-            "strategies": ["rebase", "ets"],
-            **given(
-                dataset=dataset,
-                split=split,
-                problems=problems,
-                skip=skip,
-                widths=parse_list("--widths", widths, int),
-                seeds=parse_list("--seeds", seeds, int),
-                lambda_b=parse_list("--lambda-b", lambda_b, float),
-                lambda_d=parse_list("--lambda-d", lambda_d, float),
-                sweep=parse_sweep("--sweep", sweep),
-                concurrency=concurrency,
-                workers=workers,
-                trees=trees,
-                bank=bank,
-            ),
-        },
-        given(policy=policy, prm=prm, embedder=embedder, preset=preset),
-        policy_options=parse_options("--policy-option", policy_option),
-        prm_options=parse_options("--prm-option", prm_option),
-        embedder_options=parse_options("--embedder-option", embedder_option),
-        lambda_b=LAMBDAS,
-    )
+    said = {**said, GRID_TABLE: {**said.get(GRID_TABLE, {}), "strategies": ["rebase", "ets"]}}
+    grid = make_grid(config, said, lambda_b=LAMBDAS)
     with open_output(as_json=as_json, debug=debug) as output:
         run_tune(grid, Path(run), loss / 100, output)

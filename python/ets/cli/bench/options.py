@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from ets.cli.options import option
+from ets.cli.declared import GRID_TABLE, Declared, option
+from ets.cli.values import list_of, read_sweep
 
 _GRID = "Grid"
 
@@ -21,114 +22,184 @@ BenchConfig = Annotated[
         metavar="FILE",
     ),
 ]
-Dataset = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "demo, math500, gsm8k, aime24, aime25, amc23, a JSONL or Parquet file, or hf:NAME. "
-        "\\[default: demo]",
-    ),
-]
-Split = Annotated[
-    str | None,
-    option(_GRID, "Of demo (test or dev) or of the hub. \\[default: the usual one, or test]"),
-]
-Problems = Annotated[int | None, option(_GRID, "How many problems. \\[default: all]")]
-Skip = Annotated[int | None, option(_GRID, "Problems left out at the start. \\[default: 0]")]
-Strategies = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "Names with commas between them. \\[default: best-of-n,rebase,ets-kv,ets]",
-        metavar="NAME,...",
-    ),
-]
-Widths = Annotated[
-    str | None, option(_GRID, "Solutions to complete. \\[default: 16]", metavar="N,...")
-]
-Seeds = Annotated[
-    str | None, option(_GRID, "Each strategy once with each. \\[default: 0]", metavar="N,...")
-]
-LambdasB = Annotated[
-    str | None,
-    option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", "--lambda-b", metavar="X,..."),
-]
-Bank = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "A file that keeps what the models say, so that no strategy asks twice.",
-        metavar="FILE",
-    ),
-]
-LambdasToTry = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2]",
-        "--lambda-b",
-        metavar="X,...",
-    ),
-]
 Loss = Annotated[
     float, option(_GRID, "Points of accuracy that may be lost to REBASE. \\[default: 0.2]")
-]
-LambdasD = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "ets: worths of diversity. \\[default: as published for the width]",
-        "--lambda-d",
-        metavar="X,...",
-    ),
-]
-Sweep = Annotated[
-    list[str] | None,
-    option(
-        _GRID,
-        "Values of another option, for the strategies that have it, but rebase: "
-        "cluster_threshold=0.01,0.05; may be given again.",
-        metavar="KEY=V,...",
-    ),
-]
-BenchConcurrency = Annotated[
-    int | None, option(_GRID, "Problems in flight. \\[default: 8]", "--concurrency")
-]
-Trees = Annotated[
-    bool | None,
-    option(_GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"),
 ]
 DryRun = Annotated[
     bool,
     option(_GRID, "Only try the engines, show prompts and estimate the cost.", "--dry-run"),
 ]
-ReplayStrategies = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "Names with commas between them. \\[default: those of the run]",
-        "--strategies",
-        "--strategy",
-    ),
+ReplayOut = Annotated[
+    str | None, option(_GRID, "A run folder for what comes of it.", "--out", metavar="FOLDER")
 ]
 ReplayEmbedder = Annotated[
     str | None, option(_GRID, "lexical, where the run's own is a model.", "--embedder")
 ]
-ReplayBank = Annotated[
-    str | None,
-    option(
-        _GRID,
-        "The run's sample bank, which holds the vectors of an embedder that is a model; read only.",
-        "--bank",
-        metavar="FILE",
+
+GRID = {
+    "dataset": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "demo, math500, gsm8k, aime24, aime25, amc23, a JSONL or Parquet file, or hf:NAME. "
+                "\\[default: demo]",
+            ),
+        ],
+        GRID_TABLE,
     ),
-]
-ReplayOut = Annotated[
-    str | None, option(_GRID, "A run folder for what comes of it.", "--out", metavar="FOLDER")
-]
-Workers = Annotated[
-    int | None, option(_GRID, "Processes, each with its own engines. \\[default: 1]", "--workers")
-]
+    "split": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID, "Of demo (test or dev) or of the hub. \\[default: the usual one, or test]"
+            ),
+        ],
+        GRID_TABLE,
+    ),
+    "problems": Declared(
+        Annotated[int | None, option(_GRID, "How many problems. \\[default: all]")], GRID_TABLE
+    ),
+    "skip": Declared(
+        Annotated[int | None, option(_GRID, "Problems left out at the start. \\[default: 0]")],
+        GRID_TABLE,
+    ),
+    "strategies": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "Names with commas between them. \\[default: best-of-n,rebase,ets-kv,ets]",
+                metavar="NAME,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(str),
+    ),
+    "widths": Declared(
+        Annotated[
+            str | None, option(_GRID, "Solutions to complete. \\[default: 16]", metavar="N,...")
+        ],
+        GRID_TABLE,
+        read=list_of(int),
+    ),
+    "seeds": Declared(
+        Annotated[
+            str | None,
+            option(_GRID, "Each strategy once with each. \\[default: 0]", metavar="N,..."),
+        ],
+        GRID_TABLE,
+        read=list_of(int),
+    ),
+    "lambda_b": Declared(
+        Annotated[
+            str | None,
+            option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", metavar="X,..."),
+        ],
+        GRID_TABLE,
+        read=list_of(float),
+    ),
+    "lambda_d": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "ets: worths of diversity. \\[default: as published for the width]",
+                metavar="X,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(float),
+    ),
+    "sweep": Declared(
+        Annotated[
+            list[str] | None,
+            option(
+                _GRID,
+                "Values of another option, for the strategies that have it, but rebase: "
+                "cluster_threshold=0.01,0.05; may be given again.",
+                metavar="KEY=V,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=read_sweep,
+    ),
+    "concurrency": Declared(
+        Annotated[int | None, option(_GRID, "Problems in flight. \\[default: 8]")], GRID_TABLE
+    ),
+    "workers": Declared(
+        Annotated[
+            int | None, option(_GRID, "Processes, each with its own engines. \\[default: 1]")
+        ],
+        GRID_TABLE,
+    ),
+    "trees": Declared(
+        Annotated[
+            bool | None,
+            option(
+                _GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"
+            ),
+        ],
+        GRID_TABLE,
+    ),
+    "bank": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "A file that keeps what the models say, so that no strategy asks twice.",
+                metavar="FILE",
+            ),
+        ],
+        GRID_TABLE,
+    ),
+}
+"""Of `ets bench`: the keys of a grid."""
+TUNE = {
+    **{name: declared for name, declared in GRID.items() if name != "strategies"},
+    "lambda_b": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2]",
+                metavar="X,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(float),
+    ),
+}
+"""Of `ets tune`, which has strategies of its own."""
+REPLAY = {
+    "strategies": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "Names with commas between them. \\[default: those of the run]",
+                "--strategies",
+                "--strategy",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(str),
+    ),
+    **{name: GRID[name] for name in ("widths", "lambda_b", "lambda_d", "sweep")},
+    "bank": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "The run's sample bank, which holds the vectors of an embedder that is a model; "
+                "read only.",
+                metavar="FILE",
+            ),
+        ],
+        GRID_TABLE,
+    ),
+}
+"""Of `ets replay`: what is decided anew."""
 
 # --- reports ------------------------------------------------------------------------------------
 
