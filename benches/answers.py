@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ets.equality import same_answer
+from ets.answer import same_answer
 
 Change = Callable[[str], str | None]
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")

@@ -32,7 +32,7 @@ import psutil
 
 import ets
 from ets import demo
-from ets.equality import same_answer
+from ets.answer import same_answer
 from ets.loop.thread import LoopThread
 from ets.policy import load_policy
 from ets.prm.vllm import VLLMPRM

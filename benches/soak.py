@@ -279,7 +279,7 @@ class Soak:
         """Load the bundled pair, where it can be loaded, and solve its problems undisturbed."""
         try:
             self.pair = (load_policy("demo"), load_prm("demo"))
-        except ets.MissingExtraError as error:
+        except ets.errors.MissingExtraError as error:
             print(f"without the bundled pair: {error}")
             return False
         with ets.Search(*self.pair, ets.REBASE(width=4)) as search:

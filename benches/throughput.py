@@ -24,8 +24,8 @@ from typing import Any
 
 import ets
 from ets import demo
+from ets.answer import same_answer
 from ets.embed import load_embedder
-from ets.equality import same_answer
 from ets.search.usage import Usage
 from ets.step import Prefix, Step
 from ets.tree_search.search import TreeSearch

@@ -20,8 +20,8 @@ from typing import Any
 
 import ets
 from ets import demo
+from ets.answer import same_answer
 from ets.engines.kv_space import KVSpace
-from ets.equality import same_answer
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.vllm import VLLMPRM
 from ets.step import Prefix, Step

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ets.answer import Vote, aggregate, extract_answer, vote
-from ets.equality import same_answer
+from ets.answer import Vote, aggregate, extract_answer, same_answer, vote
 from ets.errors import InputError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -84,7 +84,7 @@ BESIDE: dict[str, list[Any]] = {
     "values": [1, None, "x", ["x"], [True], [math.nan], [{}], [object()], [np.ones(2)]],
     "pattern": [1, True, "(", b"x", "a{99999999999999}"],
     "budget": [1, "x", 1.5, {"tokens": 3}],
-    "interrupt": [1, True, "x", ets.Interrupt],
+    "interrupt": [1, True, "x", ets.tree_search.Interrupt],
     "problems": [1, 1.5, None, "a problem", b"x"],
     "array": [1, 1.5, "x", None, np.array([1j]), np.array(["x"])],
     "ids": [1, 1.5, "x", None, np.array([1.5, 2.0]), np.array(["x"])],

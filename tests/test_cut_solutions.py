@@ -53,10 +53,10 @@ def test_those_that_are_not_too_long_still_vote() -> None:
 
     async def solutions(limit: int) -> ets.SearchResult:
         class ShortPRM:
-            async def score(self, prefix: ets.Prefix) -> ets.Score:
+            async def score(self, prefix: ets.engines.Prefix) -> ets.engines.Score:
                 if len(prefix.token_ids) > limit:
                     raise ContextError("too long")
-                return ets.Score(0.5)
+                return ets.engines.Score(0.5)
 
             async def aclose(self) -> None:
                 pass

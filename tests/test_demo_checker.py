@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from scipy.stats import mannwhitneyu
 
-from ets import Prefix, Step, demo
+from ets import demo
 from ets.demo.blurred_checker import BlurredChecker
 from ets.demo.splits import split_problems, split_rows
 from ets.demo.wording import wordings
+from ets.engines import Prefix, Step
 from ets.errors import InputError
 from ets.prm import load_prm
 

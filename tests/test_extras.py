@@ -51,7 +51,7 @@ def run_use(module: str, before: str) -> str:
         "import ets\n"
         "try:\n"
         + "".join(f"    {line}\n" for line in USES[module].splitlines())
-        + "except (ets.MissingExtraError, ets.EngineError) as error:\n"
+        + "except (ets.errors.MissingExtraError, ets.EngineError) as error:\n"
         "    print(type(error).__name__, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)

@@ -43,7 +43,7 @@ def select(interrupt: Interrupt | None) -> Selection:
 
 def test_a_running_selection_ends_with_the_best_so_far() -> None:
     problem = generated(4096, 20, "independent", None, 1, 30.0, 6.0)
-    interrupt = ets.Interrupt()
+    interrupt = ets.tree_search.Interrupt()
     assert not interrupt.is_set()
     assert repr(interrupt) == "<Interrupt: not set>"
     with ThreadPoolExecutor(1) as pool:
@@ -62,7 +62,7 @@ def test_a_running_selection_ends_with_the_best_so_far() -> None:
 @pytest.mark.parametrize("solver", ["exact", "milp"])
 def test_one_that_is_set_ends_calls_to_come(solver: str) -> None:
     problem = generated(256, 12, "independent", None, 1, 6.0, 4.0)
-    interrupt = ets.Interrupt()
+    interrupt = ets.tree_search.Interrupt()
     interrupt.set()
     found = ets.select_leaves(
         problem.parents, problem.leaves, problem.weights, problem.clusters,
@@ -84,7 +84,7 @@ def test_one_that_is_not_set_changes_nothing() -> None:
                         lambda_d=4.0, **more).keep.tolist(),
             ets.cluster_steps(rows, 0.2, **more).tolist(),
         )
-        for more in ({}, {"interrupt": ets.Interrupt()})
+        for more in ({}, {"interrupt": ets.tree_search.Interrupt()})
     )  # fmt: skip
     assert plain == watched
 
@@ -93,7 +93,7 @@ def test_a_clustering_ends_with_parts_of_its_groups() -> None:
     angles = np.linspace(0, np.pi, 3000)
     rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     whole = ets.cluster_steps(rows, 0.05)
-    interrupt = ets.Interrupt()
+    interrupt = ets.tree_search.Interrupt()
     interrupt.set()
     parts = ets.cluster_steps(rows, 0.05, interrupt=interrupt)
     assert parts.max() > whole.max()
@@ -101,7 +101,7 @@ def test_a_clustering_ends_with_parts_of_its_groups() -> None:
         assert len(set(whole[parts == label].tolist())) == 1
 
 
-@pytest.mark.parametrize("wrong", [True, 1, "x", threading.Event(), ets.Interrupt])
+@pytest.mark.parametrize("wrong", [True, 1, "x", threading.Event(), ets.tree_search.Interrupt])
 def test_what_is_no_interrupt_is_refused(wrong: object) -> None:
     tree = ets.Tree(1)
     leaves, ones = tree.extend(np.zeros(2, np.int64), np.ones(2, np.int64)), np.ones(2)
@@ -111,7 +111,9 @@ def test_what_is_no_interrupt_is_refused(wrong: object) -> None:
         lambda: ets.cluster_steps(np.ones((2, 2)), interrupt=wrong),
     ]
     for call in calls:
-        with pytest.raises(ets.InputError, match=r"^interrupt is .*: it must be an ets.Interrupt$"):
+        with pytest.raises(
+            ets.InputError, match=r"^interrupt is .*: it must be an ets.tree_search.Interrupt$"
+        ):
             call()
 
 
@@ -138,7 +140,7 @@ def test_ctrl_c_ends_a_plain_call() -> None:
 
 def test_a_handler_runs_in_the_midst_and_may_select_itself() -> None:
     ran = script(HEAD + """
-    interrupt = ets.Interrupt()
+    interrupt = ets.tree_search.Interrupt()
     seen = []
 
     def handler(*_):
@@ -157,7 +159,7 @@ def test_a_handler_runs_in_the_midst_and_may_select_itself() -> None:
 
 def test_another_thread_does_not_see_signals() -> None:
     ran = script(HEAD + """
-    interrupt, ends = ets.Interrupt(), []
+    interrupt, ends = ets.tree_search.Interrupt(), []
     thread = threading.Thread(target=lambda: ends.append(select(interrupt).optimal))
     thread.start()
     try:
@@ -278,6 +280,6 @@ def test_ets_gives_the_interrupt_to_what_it_calls() -> None:
         return pruned.clusters, pruned.optimal
 
     assert decided(None) == (1, True)
-    interrupt = ets.Interrupt()
+    interrupt = ets.tree_search.Interrupt()
     interrupt.set()
     assert decided(interrupt) == (64, False)

@@ -171,9 +171,9 @@ def test_a_result_comes_back(again: Callable[[Any], Any]) -> None:
         ets.ParticleFilter(width=3),
         ets.DORA(width=3),
         Vote("2", 1.5, 2),
-        ets.Step("a\n\n", (1, 2), "step"),
-        ets.Prefix("p", 1, (0,), (ets.Step("a", (1,), "end"),)),
-        ets.Score(0.5, 7),
+        ets.engines.Step("a\n\n", (1, 2), "step"),
+        ets.engines.Prefix("p", 1, (0,), (ets.engines.Step("a", (1,), "end"),)),
+        ets.engines.Score(0.5, 7),
         searched().trajectories[0],
         searched().ask(),
         searched(steps=1).ask(),
@@ -204,7 +204,7 @@ def test_children_and_decisions_come_back(again: Callable[[Any], Any]) -> None:
 
 
 @ways
-@pytest.mark.parametrize("kind", [ets.InputError, ets.SolverError, ets.EngineError])
+@pytest.mark.parametrize("kind", [ets.InputError, ets.errors.SolverError, ets.EngineError])
 def test_errors_come_back(again: Callable[[Any], Any], kind: type[Exception]) -> None:
     other = again(kind("width must be an integer"))
     assert type(other) is kind

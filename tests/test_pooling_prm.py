@@ -429,7 +429,7 @@ def test_mistakes_are_found_before_the_server_is_asked(
 
 def test_without_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(ets.MissingExtraError, match=r"pip install 'ets-search\[openai\]'"):
+    with pytest.raises(ets.errors.MissingExtraError, match=r"pip install 'ets-search\[openai\]'"):
         load_prm("pooling:m@http://127.0.0.1:9/v1")
 
 

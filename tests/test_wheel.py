@@ -31,7 +31,7 @@ assert result.answer == str(ets.demo.problems()[0]["answer"]), result
 assert "torch" not in sys.modules
 try:
     ets.Search(policy="demo?backend=transformers")
-except ets.MissingExtraError as error:
+except ets.errors.MissingExtraError as error:
     print(error)
 """
 

@@ -1,16 +1,18 @@
-"""ets: efficient tree search at inference time."""
+"""ets: efficient tree search at inference time.
+
+`Search` runs a policy, a PRM and a strategy on problems; `TreeSearch` is its core without any I/O,
+for loops of your own; `Tree` and the functions beside it are the pruner alone. What engines of your
+own must offer is in `ets.engines`, what a strategy of your own must in `ets.strategy`, all errors
+are in `ets.errors`.
+"""
 
 from importlib.metadata import version as _version
 
-from ets._core import Interrupt, Selection, Tree, cluster_steps, rebase_weights, select_leaves
-from ets.answer.tally import Solution
-from ets.errors import EngineError, InputError, MissingExtraError, SolverError
-from ets.search.budget import Budget
-from ets.search.result import SearchResult
-from ets.search.search import Search
-from ets.step import Prefix, Score, Step
+from ets._core import Selection, Tree, cluster_steps, rebase_weights, select_leaves
+from ets.errors import EngineError, InputError
+from ets.search import Budget, Search, SearchResult
 from ets.strategy import DORA, DVTS, ETS, REBASE, BeamSearch, BestOfN, ParticleFilter
-from ets.tree_search.search import Ask, Child, Trajectory, TreeSearch
+from ets.tree_search import Child, TreeSearch
 
 __version__ = _version("ets-search")
 
@@ -19,25 +21,16 @@ __all__ = [
     "DVTS",
     "ETS",
     "REBASE",
-    "Ask",
     "BeamSearch",
     "BestOfN",
     "Budget",
     "Child",
     "EngineError",
     "InputError",
-    "Interrupt",
-    "MissingExtraError",
     "ParticleFilter",
-    "Prefix",
-    "Score",
     "Search",
     "SearchResult",
     "Selection",
-    "Solution",
-    "SolverError",
-    "Step",
-    "Trajectory",
     "Tree",
     "TreeSearch",
     "__version__",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, get_args
 
-from ets.answer import VoteMethod, vote
+from ets.answer import VoteMethod, same_answer, vote
 from ets.bench.grid import Cell
-from ets.equality import same_answer
 from ets.problems.problem import Problem
 from ets.search.result import SearchResult
 from ets.search.usage import TOTALS

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ets.answer import Vote
+from ets.answer import Vote, same_answer
 from ets.cli.shown_console import ShownText as Text
-from ets.equality import same_answer
 from ets.problems.problem import Problem
 from ets.search.result import SearchResult
 from ets.tree.kv_record import KVRecord

@@ -56,7 +56,7 @@ def awaitable(value: Awaitable[T], engine: object, call: str) -> Awaitable[T]:
 def checked_root(root: object, policy: object) -> Prefix:
     """What `Policy.start` gave, in plain values."""
     if not isinstance(root, Prefix):
-        _refuse(policy, "start()", "be an ets.Prefix, of a plain function", root)
+        _refuse(policy, "start()", "be an ets.engines.Prefix, of a plain function", root)
     if not isinstance(root.problem, str):
         _refuse(policy, "Prefix.problem", "be a text", root.problem)
     if not isinstance(root.steps, tuple) or root.steps:
@@ -70,7 +70,7 @@ def checked_root(root: object, policy: object) -> Prefix:
 def checked_step(step: object, policy: object) -> Step:
     """What `Policy.sample` gave, in plain values."""
     if not isinstance(step, Step):
-        _refuse(policy, "sample()", "be an ets.Step", step)
+        _refuse(policy, "sample()", "be an ets.engines.Step", step)
     if not isinstance(step.text, str):
         _refuse(policy, "Step.text", "be a text", step.text)
     text = _whole(str(step.text))
@@ -94,7 +94,7 @@ def checked_step(step: object, policy: object) -> Step:
 def checked_score(score: object, prm: object) -> Score:
     """What `PRM.score` gave, in plain values, the reward rounded and in [0, 1]."""
     if not isinstance(score, Score):
-        _refuse(prm, "score()", "be an ets.Score", score)
+        _refuse(prm, "score()", "be an ets.engines.Score", score)
     return _with(score, reward=checked_reward(score.reward, prm), **_costs(score, prm))
 
 
