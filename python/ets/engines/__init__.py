@@ -5,7 +5,7 @@ scores are what flows between them.
 """
 
 from ets.engines.kv_space import HasKVSpace, KVSpace
-from ets.engines.protocols import PRM, Embedder, HasEmbedder, InstantEmbedder, Policy
+from ets.engines.protocols import PRM, Embedder, HasEmbedder, InstantEmbedder, Policy, Rereads
 from ets.step import Prefix, Score, Step
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "KVSpace",
     "Policy",
     "Prefix",
+    "Rereads",
     "Score",
     "Step",
 ]

@@ -49,6 +49,19 @@ class Policy(Protocol):
 
 
 @runtime_checkable
+class Rereads(Protocol):
+    """A policy that can go on from steps of which only the texts are kept: a saved tree's."""
+
+    def reread(self, prefix: Prefix, text: str) -> Step:
+        """The step behind `prefix` that has this text, with ids that the policy would read it as.
+
+        They may be others than those once sampled, where a text has several. Called from any
+        thread.
+        """
+        ...
+
+
+@runtime_checkable
 class PRM(Protocol):
     """A model that says how good the last step of a partial solution is.
 

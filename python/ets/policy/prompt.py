@@ -202,6 +202,12 @@ class PolicyPrompt:
         """The ids of a step's text, for backends whose engine gives no ids; none is control."""
         return self._encoder.encode([Content(text)]).ids
 
+    def reread(self, prefix: Prefix, text: str) -> Step:
+        """The step behind `prefix` that has this text, and did not end the solution."""
+        thoughts = self.thoughts(prefix)
+        thinking = 0 if thoughts is None else thoughts.length(text)
+        return Step(text, self.encode(text), "step", thinking=thinking)
+
     def may_stop(self, token: int) -> bool:
         """Whether a token can complete the delimiter or a stop text: a cheap, safe screen."""
         known = self._may_stop.get(token)

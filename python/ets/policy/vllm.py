@@ -125,6 +125,10 @@ class VLLMPolicy(Unpicklable):
         """
         return self._prompt.start(problem)
 
+    def reread(self, prefix: Prefix, text: str) -> Step:
+        """The step behind `prefix` that has this text: what a saved tree keeps of it."""
+        return self.prompt.reread(prefix, text)
+
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         """One continuation of `prefix` by one step of at most `max_tokens` tokens.
 

@@ -26,6 +26,7 @@ from ets.search.budget import Budget, Spent
 from ets.search.busy import BusyTime
 from ets.search.kv_budgets import Gate, KVPart
 from ets.search.options import RequestOrder
+from ets.search.saved_tree import prefix_of
 from ets.search.usage import StepUsage, Usage
 from ets.step import Prefix, Score, Step
 from ets.tree.seeds import child_seed
@@ -101,14 +102,15 @@ class _Spend:
 class Rollout:
     """One problem's search: drives a `TreeSearch` until it ends.
 
-    Decisions are made in `threads`; `mark` is that of the loop which this runs on.
+    Decisions are made in `threads`; `mark` is that of the loop which this runs on. `prefixes` are
+    those of the nodes that the tree asks to continue and of the root, by node.
     """
 
     def __init__(
         self,
         engines: Engines,
         tree: TreeSearch,
-        root: Prefix,
+        prefixes: dict[int, Prefix],
         pace: Pace,
         threads: Threads,
         kv: KVPart,
@@ -127,7 +129,7 @@ class Rollout:
         embedder = engines.embedder
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
         self._embedding_length: int | None = None
-        self._prefixes = {0: root}
+        self._prefixes = prefixes
         self._sampled = 0
         self._scored = 0
         self._sampling, self._scoring = BusyTime(), BusyTime()
@@ -154,12 +156,25 @@ class Rollout:
                 with EngineCall(self.tree.strategy, self._mark):
                     await self._decide(made, spent, cut)
                 if made:
-                    nodes, prefixes = self.tree.nodes.levels[-1], (m.prefix for m in made)
-                    self._prefixes = dict(zip(nodes, prefixes, strict=True))
+                    self._keep_prefixes(made)
                 if self.lost is not None and not self.tree.trajectories:
                     raise self.lost
             else:
                 self.tree.stop(spent)
+
+    def _keep_prefixes(self, made: list[Made]) -> None:
+        """Those of the newest nodes, as far as they were made here, and the root's."""
+        nodes = self.tree.nodes
+        places: dict[tuple[int, int | None], int] = {
+            (nodes.parent[node], nodes.index[node]): node for node in nodes.levels[-1]
+        }
+        self._prefixes = {
+            0: self._prefixes[0],
+            **{places[m.child.parent, m.child.index]: m.prefix for m in made},
+        }
+
+    def _prefix(self, node: int) -> Prefix:
+        return prefix_of(node, self.tree, self._prefixes, self._engines.policy)
 
     def _spent(self) -> Spent | None:
         """The budget that is used up."""
@@ -256,7 +271,7 @@ class Rollout:
             async with gate():
                 step = await self._sample(want)
         usage.add_step(step)
-        prefix = self._prefixes[want.parent].extend(step)
+        prefix = self._prefix(want.parent).extend(step)
         tokens = len(step.token_ids)
         cut: Limit | None = "context" if step.finish == "context" else None
         # A policy that writes nothing would write nothing again.
@@ -290,7 +305,7 @@ class Rollout:
     async def _sample(self, want: Wanted) -> Step:
         """The next step. Thoughts that the PRM does not read make one with what follows them, since
         there is nothing to choose by before that."""
-        prefix = self._prefixes[want.parent]
+        prefix = self._prefix(want.parent)
         step = await self._sample_one(prefix, want.seed)
         left = self.tree.max_tokens - self.tree.nodes.total[want.parent]
         part = 0

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from ets.answer import Aggregation, VoteMethod
 from ets.checks import (
@@ -18,6 +18,7 @@ from ets.checks import (
     check_text,
     checked_count,
     iterated,
+    shown,
 )
 from ets.embed import load_embedder
 from ets.engines.protocols import PRM, Embedder, Policy
@@ -32,20 +33,24 @@ from ets.policy.limits import Limits, PRMThinking, thinking_of
 from ets.prm import load_prm
 from ets.search.belongings import Belongings
 from ets.search.budget import Budget
-from ets.search.kv_budgets import KVBudgets
+from ets.search.kv_budgets import KVBudgets, KVPart
 from ets.search.many import in_flight
 from ets.search.options import RequestOrder, SearchOptions
 from ets.search.problem_stream import ProblemStream
 from ets.search.result import Answered, SearchResult
 from ets.search.rollout import Engines, Pace, Rollout
+from ets.search.saved_tree import prefixes_of
 from ets.search.toml import read_config, search_arguments
 from ets.search.usage import Usage
+from ets.step import Prefix
 from ets.strategy import Strategy
 from ets.tree.events import Event
 from ets.tree.seeds import problem_seed
-from ets.tree_search.search import KVLimit, TreeSearch
+from ets.tree_search.search import TreeSearch
 
 E = TypeVar("E", Policy, PRM, Embedder)
+_Opened: TypeAlias = tuple[TreeSearch, dict[int, Prefix]]
+"""A tree that is searched from here on, and what is known of its nodes."""
 
 
 class Search(Unpicklable):
@@ -220,6 +225,25 @@ class Search(Unpicklable):
         """`solve` for asynchronous callers, on whatever loop they run."""
         return await self._loop.call(self._solve(problem))
 
+    def resume(self, tree: TreeSearch, problem: str) -> SearchResult:
+        """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
+
+        The tree goes on as it would have: its strategy, seeds, `max_tokens` and `max_depth` are its
+        own; this search gives engines, budget and votes. It is changed, and is the result's tree.
+        Steps are read again from their texts, so a policy of your own must be able to
+        (`ets.engines.Rereads`). A tree whose search is over is voted on as it is.
+
+        # Errors
+        Those of `solve`; `InputError` for what is no tree, or one of another problem or policy, as
+        far as the lengths of their prompts tell, and where its strategy needs an embedder that this
+        search has not.
+        """
+        return self._loop.run(self._resumed(tree, problem))
+
+    async def aresume(self, tree: TreeSearch, problem: str) -> SearchResult:
+        """`resume` for asynchronous callers, on whatever loop they run."""
+        return await self._loop.call(self._resumed(tree, problem))
+
     def map(
         self,
         problems: Iterable[str],
@@ -283,18 +307,26 @@ class Search(Unpicklable):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    async def _solve(self, problem: str, name: str = "problem") -> SearchResult:
-        async with aclosing(self._events(problem, name)) as events:
+    async def _solve(
+        self, problem: str, name: str = "problem", saved: TreeSearch | None = None
+    ) -> SearchResult:
+        async with aclosing(self._events(problem, name, saved=saved)) as events:
             async for event in events:
                 if isinstance(event, Answered):
                     return event.result
         raise RuntimeError("a search ended without an answer event")
+
+    async def _resumed(self, tree: TreeSearch, problem: str) -> SearchResult:
+        if not isinstance(tree, TreeSearch):
+            raise InputError(f"tree must be a TreeSearch, got {shown(tree)}")
+        return await self._solve(problem, saved=tree)
 
     async def _events(
         self,
         problem: str,
         name: str = "problem",
         seen: Callable[[TreeSearch], None] = lambda tree: None,
+        saved: TreeSearch | None = None,
     ) -> AsyncGenerator[Event | Answered, None]:
         check_text(name, problem)
         has = self._belongings
@@ -305,12 +337,16 @@ class Search(Unpicklable):
         await self._engines.started()
         async with self._kv.problem() as kv:
             begin = time.perf_counter()
-            with EngineCall(self.strategy, self._loop.mark):
-                tree = await has.deciding.run(self._tree, problem, root.prompt_tokens, kv.limit)
+            with EngineCall(self.strategy if saved is None else policy, self._loop.mark):
+                tree, prefixes = await (
+                    has.deciding.run(self._begun, problem, root, kv)
+                    if saved is None
+                    else has.prompts.run(self._taken_up, saved, root, kv)
+                )
             kv.holds(tree)
             seen(tree)
             rollout = Rollout(
-                self._engines, tree, root, self._pace, has.deciding, kv, mark=self._loop.mark
+                self._engines, tree, prefixes, self._pace, has.deciding, kv, mark=self._loop.mark
             )
             async with aclosing(rollout.events()) as events:
                 async for event in events:
@@ -328,15 +364,30 @@ class Search(Unpicklable):
     ) -> SearchResult:
         return SearchResult.of(tree, self._tally, problem=problem, usage=usage, seconds=seconds)
 
-    def _tree(self, problem: str, prompt_tokens: int, kv_limit: int | KVLimit | None) -> TreeSearch:
-        return TreeSearch(
+    def _begun(self, problem: str, root: Prefix, kv: KVPart) -> _Opened:
+        tree = TreeSearch(
             self.strategy,
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=root.prompt_tokens,
             seed=problem_seed(self.options.seed, problem),
             max_tokens=self._limits.max_tokens,
             max_depth=self._limits.max_depth,
-            kv_budget=kv_limit,
+            kv_budget=kv.limit,
         )
+        return tree, {0: root}
+
+    def _taken_up(self, tree: TreeSearch, root: Prefix, kv: KVPart) -> _Opened:
+        if tree.prompt_tokens != root.prompt_tokens:
+            raise InputError(
+                f"tree must be of this problem and policy: its prompt has {tree.prompt_tokens} "
+                f"tokens, this one {root.prompt_tokens}"
+            )
+        if tree.strategy.needs_embeddings and self._engines.embedder is None:
+            raise InputError(
+                f"tree: its strategy {tree.strategy!r} needs an embedder, and this search has none"
+            )
+        if self.options.shares_kv:
+            tree.kv_budget = kv.limit
+        return tree, prefixes_of(tree, root, self._engines.policy)
 
     async def _map(
         self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool

@@ -87,8 +87,7 @@ class TreeSearch:
         self.max_tokens = checked_count("max_tokens", max_tokens)
         self.max_depth = checked_count("max_depth", max_depth)
         check_strategy(strategy)
-        self._kv_limit = kv_budget if isinstance(kv_budget, KVLimit) else None
-        self.kv_budget = 1 if isinstance(kv_budget, KVLimit) else kv_budget
+        self.kv_budget = kv_budget
         self.tree = Tree(self.prompt_tokens)
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
         self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
@@ -120,15 +119,20 @@ class TreeSearch:
         """The most KV tokens that a selection may keep: those of the candidates continued and of
         all above them, the prompt's included, each once. None: no limit.
 
-        A driver may change it at any time; the next selection goes by it. Where not even the
-        cheapest candidate fits, the search ends. Raises `InputError` for what is no integer >= 1,
-        and for a strategy that does not prune to a budget (those of ours other than `ETS`).
+        A driver may change it at any time, to a `KVLimit` too; the next selection goes by it. Where
+        not even the cheapest candidate fits, the search ends. Raises `InputError` for what is no
+        integer >= 1, and for a strategy that does not prune to a budget (those of ours other than
+        `ETS`).
         """
         return self._kv_budget
 
     @kv_budget.setter
-    def kv_budget(self, budget: int | None) -> None:
-        self._kv_budget = check_kv_budget(self.strategy, budget)
+    def kv_budget(self, budget: int | KVLimit | None) -> None:
+        limit = budget if isinstance(budget, KVLimit) else None
+        # Of a limit the number is not known yet; the strategy must be one that keeps to it.
+        checked = check_kv_budget(self.strategy, budget if limit is None else 1)
+        self._kv_budget = checked if limit is None else None
+        self._kv_limit = limit
 
     def ask(self) -> list[Ask]:
         """What is still wanted of the current step, best leaf first; empty when the search is over.
@@ -353,7 +357,7 @@ class TreeSearch:
         """Let the strategy choose among the candidates, and ask for what it wants."""
         nodes, step = self.nodes, self.depth
         if self._kv_limit is not None:
-            self.kv_budget = self._kv_limit.tokens(self)
+            self._kv_budget = check_kv_budget(self.strategy, self._kv_limit.tokens(self))
         if self.kv_budget is not None:
             cheapest = min(nodes.total[node] for node in self._candidates)
             if self.prompt_tokens + cheapest > self.kv_budget:

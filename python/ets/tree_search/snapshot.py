@@ -123,7 +123,6 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     search.seed = data["seed"]
     search.max_tokens = data["max_tokens"]
     search.max_depth = data["max_depth"]
-    search._kv_limit = None
     search.kv_budget = data["kv_budget"]
     search.interrupt = None
     search.remaining = data["remaining"]
