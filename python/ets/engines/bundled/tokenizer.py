@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ets.checkpoint.content import Content, Encoded, Piece, Tag
+from ets.checkpoint.content_encoder import Content, Encoded, Piece, Tag
 from ets.demo.tokenizer import ASSISTANT, CHAT_TEMPLATE, USER
 from ets.errors import EngineError
 
