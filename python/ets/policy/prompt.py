@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.checkpoint.chat import Message, render_chat
-from ets.checkpoint.content_encoder import Content, Encoder, Piece, content_encoder, text_of
+from ets.checkpoint.content_encoder import Encoder, content_encoder
+from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.checkpoint.source import Source
 from ets.checkpoint.tokenizer import end_ids, load_config, load_tokenizer
 from ets.checks import check_text, integer
