@@ -19,13 +19,13 @@ import pytest
 import ets.engines.vllm.engine
 from ets.engines.vllm.engine import VLLMEngine, _shut_down
 from ets.engines.vllm.files import EngineFiles
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 from ets.errors import EngineError, EngineLostError
 from ets.loop.thread import LoopThread
 
 PLAIN_SCRIPT = """
 import multiprocessing, os, signal, sys, time
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 
 print("main runs", flush=True)
 with STARTS.running(cpu=True, argv=(sys.argv[1], sys.argv[2])):
@@ -181,7 +181,7 @@ def leak():
 USES_LEAKY = """
 import multiprocessing, sys
 import leaky
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 
 with STARTS.running(cpu=True, argv=tuple(sys.argv[1:])):
     process = multiprocessing.get_context("spawn").Process(target=leaky.engine)

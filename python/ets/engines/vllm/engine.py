@@ -29,7 +29,7 @@ from ets.engines.kv_space import KVSpace
 from ets.engines.vllm.counters import CounterBook, EngineCounters, stat_logger
 from ets.engines.vllm.files import EngineFiles
 from ets.engines.vllm.options import configure, gist, kv_space, on_cpu
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 from ets.engines.vllm.start_phases import StartPhases
 from ets.errors import EngineError, EngineLostError
 from ets.loop.call import LoopClosedError
