@@ -15,7 +15,7 @@ import zlib
 from typing import Any
 
 import ets.bench.engines
-from ets.cli import main
+from ets.cli.main import main
 from ets.errors import EngineError, EngineLostError
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy

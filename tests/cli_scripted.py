@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 import ets.search.search
-from ets.cli import main
+from ets.cli.main import main
 from ets.errors import EngineError, EngineLostError
 from ets.step import Prefix, Step
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM

@@ -102,7 +102,7 @@ def test_help_is_light_and_says_all() -> None:
         "heavy = ('torch', 'vllm', 'transformers', 'math_verify', 'sympy')\n"
         "atexit.register(lambda: print('HEAVY', [m for m in heavy if m in sys.modules]))\n"
         "sys.argv = ['ets', 'solve', '--help']\n"
-        "from ets.cli import main\n"
+        "from ets.cli.main import main\n"
         "main()\n"
     )
     done = run_process([sys.executable, "-c", code])
@@ -645,7 +645,7 @@ def test_transformers_without_torch_names_the_extra() -> None:
         "import sys\n"
         "sys.modules['torch'] = None\n"
         "sys.argv = ['ets', 'solve', 'What?', '--policy', 'demo?backend=transformers']\n"
-        "from ets.cli import main\n"
+        "from ets.cli.main import main\n"
         "main()\n"
     )
     done = run_process([sys.executable, "-c", code])

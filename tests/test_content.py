@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from ets.checkpoint.chat import Message, render_chat
-from ets.checkpoint.content import Content, ContentEncoder, Piece, Tag, text_of
+from ets.checkpoint.content_encoder import ContentEncoder
+from ets.checkpoint.pieces import Content, Piece, Tag, text_of
 from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError
 from vocabularies import (

@@ -12,16 +12,9 @@ import pytest
 
 from ets import demo
 from ets.demo import tokenizer
+from ets.demo.chain import LARGEST, compute
 from ets.demo.check import answer_of, check_solution, check_step, split_steps
-from ets.demo.task import (
-    LARGEST,
-    MAX_STEPS,
-    MIN_STEPS,
-    Problem,
-    compute,
-    make_problem,
-    problem_stream,
-)
+from ets.demo.task import MAX_STEPS, MIN_STEPS, Problem, make_problem, problem_stream
 from ets.demo.training import slips
 from ets.demo.wording import STEP_END, word_step, wordings
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import ets.embed.sentence_transformers
-import ets.engines.vllm.engine
+import ets.engines.vllm.lifecycle
 import ets.policy.transformers
 import ets.prm.transformers
 from ets.embed.sentence_transformers import SentenceTransformersEmbedder
@@ -71,9 +71,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     engine = SimpleNamespace(from_vllm_config=found.watched("vllm", lambda *_, **__: object()))
     stand_in: Any = SimpleNamespace(AsyncLLM=engine)
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", stand_in)
-    monkeypatch.setattr(ets.engines.vllm.engine, "stat_logger", lambda book: None)
-    monkeypatch.setattr(ets.engines.vllm.engine.gc, "freeze", lambda: None)
-    monkeypatch.setattr(ets.engines.vllm.engine, "_kv_tokens", lambda config: None)
+    monkeypatch.setattr(ets.engines.vllm.lifecycle, "stat_logger", lambda book: None)
+    monkeypatch.setattr(ets.engines.vllm.lifecycle.gc, "freeze", lambda: None)
+    monkeypatch.setattr(ets.engines.vllm.lifecycle, "_kv_tokens", lambda config: None)
     return found
 
 
@@ -82,7 +82,7 @@ def start_vllm(*, cpu: bool) -> Future[list[Any]]:
     done: Future[list[Any]] = Future()
     files: Any = SimpleNamespace(argv=(), log=None, last_words=lambda otherwise: f": {otherwise}")
     nothing: Any = None
-    ets.engines.vllm.engine._start(
+    ets.engines.vllm.lifecycle.start_engine(
         "m", nothing, cpu, False, nothing, files, nothing, None, done, threading.Event()
     )
     return done

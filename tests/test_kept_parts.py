@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ets.checkpoint.content import ContentEncoder
+from ets.checkpoint.content_encoder import ContentEncoder
 from ets.prm.formats import PRMFormat, joined, load_format
 from ets.prm.formats import kept_parts as kept_parts_module
 from ets.prm.formats.kept_parts import KeptParts, Parts, Section

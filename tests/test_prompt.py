@@ -15,6 +15,7 @@ from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import StepReader, read_step
 from ets.policy.stops import EngineStops, delimiter_ids
 from ets.policy.text_step import TextSteps
 from ets.step import Step
@@ -50,7 +51,7 @@ def ids_of(prompt: PolicyPrompt, text: str) -> list[int]:
 
 def read(prompt: PolicyPrompt, text: str, max_tokens: int | None = None) -> Step:
     ids = ids_of(prompt, text)
-    return prompt.read(ids, prefix=prompt.start(PROBLEM), max_tokens=max_tokens or len(ids) + 9)
+    return read_step(prompt, ids, prompt.start(PROBLEM), max_tokens or len(ids) + 9)
 
 
 def test_a_word_level_tokenizer_beside_qwen2_keeps_its_ids(prm_dir: Path) -> None:
@@ -253,7 +254,7 @@ def test_the_tokens_that_hold_the_delimiter(prompt: PolicyPrompt) -> None:
         assert len(found) > 1  # such as ".\n\n"
         for token in found:
             ids = (token, *ids_of(one, "Tom"))
-            step = one.read(ids, prefix=one.start(PROBLEM), max_tokens=9)
+            step = read_step(one, ids, one.start(PROBLEM), 9)
             assert (step.finish, step.token_ids) == ("step", (token,))
         for token in set(range(len(one.tokenizer))) - found:
             assert "\n\n" not in one.decode((token,))
@@ -264,7 +265,7 @@ def test_a_delimiter_put_together_from_parts_still_ends_the_step() -> None:
     line = ids_of(prompt, "\n")
     assert prompt.engine_stops.texts == ()
     ids = (*ids_of(prompt, "Tom"), *line, *line, *ids_of(prompt, "Ann"))
-    step = prompt.read(ids, prefix=prompt.start(PROBLEM), max_tokens=99)
+    step = read_step(prompt, ids, prompt.start(PROBLEM), 99)
     assert (step.finish, step.text) == ("step", "Tom\n\n")
 
 
@@ -290,13 +291,13 @@ def test_the_end_of_the_context_cuts_the_solution(prompt: PolicyPrompt) -> None:
     filler = tuple(ids_of(prompt, " apples" * (prompt.max_length - prefix.prompt_tokens - 2)))
     nearly = prefix.extend(Step(" apples", filler, "length"))
     assert prompt.room(nearly, 100) == 2
-    step = prompt.read(ids_of(prompt, "Tom has"), prefix=nearly, max_tokens=100)
+    step = read_step(prompt, ids_of(prompt, "Tom has"), nearly, 100)
     assert (step.finish, len(step.token_ids)) == ("context", 2)
     assert not step.finished
     full = nearly.extend(step)
     assert prompt.room(full, 100) == 0
-    assert prompt.reader(full, 100).done
-    assert prompt.reader(full, 100).step().finish == "context"
+    assert StepReader(prompt, full, 100).done
+    assert StepReader(prompt, full, 100).step().finish == "context"
 
 
 def test_byte_level_tokens_that_split_a_character(tmp_path: Path) -> None:
@@ -314,7 +315,7 @@ def test_byte_level_tokens_that_split_a_character(tmp_path: Path) -> None:
         fast, PolicyOptions(delimiter="。"), end_ids=frozenset({0}), max_length=500
     )
     ids = ids_of(prompt, "東京 🙂 é\n\n。Tom")
-    step = prompt.read(ids, prefix=prompt.start("东京?"), max_tokens=200)
+    step = read_step(prompt, ids, prompt.start("东京?"), 200)
     assert (step.finish, step.text) == ("step", "東京 🙂 é\n\n。")
     assert step.token_ids == tuple(ids[: len(step.token_ids)])
     assert prompt.decode(ids_of(prompt, "é")[:1]) == "\ufffd"

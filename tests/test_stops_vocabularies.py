@@ -9,6 +9,7 @@ import pytest
 from ets.checkpoint.tokenizer import load_tokenizer
 from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import read_step
 from ets.policy.stops import EngineStops, delimiter_ids
 from ets.search.usage import StepUsage
 from ets.step import Step
@@ -58,7 +59,7 @@ def steps_of(prompt: PolicyPrompt, text: str) -> list[Step]:
     stops, steps = set(prompt.engine_stops.ids), []
     while ids:
         end = next((i for i, token in enumerate(ids, 1) if token in stops), len(ids))
-        step = prompt.read(ids[:end], prefix=prefix, max_tokens=500)
+        step = read_step(prompt, ids[:end], prefix, 500)
         assert step.token_ids == tuple(ids[: len(step.token_ids)])
         assert step.dropped_tokens == end - len(step.token_ids)
         prefix = prefix.extend(step)
@@ -87,5 +88,5 @@ def test_an_end_of_sequence_is_not_counted_as_dropped(named: tuple[str, PolicyPr
     _, prompt = named
     end = min(prompt.end_ids)
     ids = [*prompt.encode("so.\n\n"), end]
-    step = prompt.read(ids, prefix=prompt.start("What?"), max_tokens=99)
+    step = read_step(prompt, ids, prompt.start("What?"), 99)
     assert (step.finish, step.dropped_tokens) == ("step", 0)

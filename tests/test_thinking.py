@@ -15,6 +15,7 @@ from ets.errors import InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.limits import Limits, thinking_of
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import read_step
 from ets.policy.thinking import Thinking
 from ets.policy.transformers import TransformersPolicy
 from ets.step import Prefix, Step
@@ -46,7 +47,7 @@ def steps_of(prompt: PolicyPrompt, text: str, max_tokens: int = 400) -> list[Ste
     ids = [*prompt.tokenizer.encode(text, add_special_tokens=False), min(prompt.end_ids)]
     prefix, steps = prompt.start("Tom has 3 apples?"), []
     while ids:
-        step = prompt.read(ids, prefix=prefix, max_tokens=max_tokens)
+        step = read_step(prompt, ids, prefix, max_tokens)
         steps.append(step)
         prefix = prefix.extend(step)
         ids = ids[len(step.token_ids) :]

@@ -350,10 +350,10 @@ def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
 def test_aclose_leaves_no_process(
     smollm2: VLLMPolicy, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ets.engines.vllm.engine import _processes
+    from ets.engines.vllm.lifecycle import processes_of
 
     llm = engine_loop.run(smollm2.engine.ready())
-    processes = _processes(llm)
+    processes = processes_of(llm)
     assert processes
     assert all(process.is_alive() for process in processes)
     reading = []
@@ -428,7 +428,7 @@ import asyncio, os, signal
 from ets.errors import EngineError
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.vllm import VLLMPRM
-from ets.engines.vllm.engine import _processes
+from ets.engines.vllm.lifecycle import processes_of
 
 print("main runs", flush=True)
 policy = VLLMPolicy({policy!r}, answer_markers=(), gpu_memory_utilization=0.2)
@@ -440,8 +440,8 @@ async def main():
     step = await policy.sample(root, seed=0, max_tokens=8)
     print("sampled", len(step.token_ids) > 0, flush=True)
     await prm.ready()
-    (process,) = _processes(await policy.engine.ready())
-    print("pids", process.pid, *(p.pid for p in _processes(await prm.engine.ready())), flush=True)
+    (process,) = processes_of(await policy.engine.ready())
+    print("pids", process.pid, *(p.pid for p in processes_of(await prm.engine.ready())), flush=True)
     os.kill(process.pid, signal.SIGKILL)
     try:
         while True:

@@ -54,10 +54,10 @@ class Killing:
         return replace(step, finish="step")
 
     async def _kill_amid(self, asked: asyncio.Task[Step]) -> None:
-        from ets.engines.vllm.engine import _processes
+        from ets.engines.vllm.lifecycle import processes_of
 
         engine = self._policy.engine
-        (process,) = _processes(await engine.ready())
+        (process,) = processes_of(await engine.ready())
         while not (asked.done() or await engine.unfinished()):
             await asyncio.sleep(0.001)
         if process.exitcode is None:

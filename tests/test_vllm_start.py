@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 
 import ets.engines.vllm.engine
-from ets.engines.vllm.engine import VLLMEngine, _shut_down
+from ets.engines.vllm.engine import VLLMEngine
 from ets.engines.vllm.files import EngineFiles
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.lifecycle import end_engine
+from ets.engines.vllm.start_environment import STARTS
 from ets.errors import EngineError, EngineLostError
 from ets.loop.thread import LoopThread
 
 PLAIN_SCRIPT = """
 import multiprocessing, os, signal, sys, time
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 
 print("main runs", flush=True)
 with STARTS.running(cpu=True, argv=(sys.argv[1], sys.argv[2])):
@@ -63,7 +64,7 @@ def test_an_engine_that_was_killed_most_likely_took_too_much_memory(
     monkeypatch: pytest.MonkeyPatch, code: int, said: str
 ) -> None:
     processes = [SimpleNamespace(exitcode=code)]
-    monkeypatch.setattr(ets.engines.vllm.engine, "_processes", lambda llm: processes)
+    monkeypatch.setattr(ets.engines.vllm.engine, "processes_of", lambda llm: processes)
     files = SimpleNamespace(last_words=lambda: "; its log is L")
     engine: Any = SimpleNamespace(model="m", _files=files)
     found = VLLMEngine._failure(engine, None, RuntimeError("x"))
@@ -138,7 +139,7 @@ def test_closing_an_engine_that_is_starting_does_not_wait_for_it() -> None:
     threading.Thread(target=start, daemon=True).start()
     began = time.monotonic()
     loop = LoopThread("test-engine")
-    _shut_down(future, files, loop, threading.Event(), os.getpid())
+    end_engine(future, files, loop, threading.Event(), os.getpid())
     assert time.monotonic() - began < 60
     assert not files._folder.exists()
     assert not loop._thread.is_alive()
@@ -181,7 +182,7 @@ def leak():
 USES_LEAKY = """
 import multiprocessing, sys
 import leaky
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 
 with STARTS.running(cpu=True, argv=tuple(sys.argv[1:])):
     process = multiprocessing.get_context("spawn").Process(target=leaky.engine)

@@ -1,5 +1,5 @@
 """`python -m ets`: the same as the command `ets`."""
 
-from ets.cli import main
+from ets.cli.main import main
 
 main()

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ets.checkpoint.content import Content, Piece, text_of
+from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.errors import EngineError
 
 if TYPE_CHECKING:

@@ -1,5 +1,1 @@
-"""The command line: `ets solve`, `ets demo`, `ets doctor`."""
-
-from ets.cli.main import main
-
-__all__ = ["main"]
+"""The command line: `ets solve`, `ets demo`, `ets doctor`, `ets bench` and what goes with it."""

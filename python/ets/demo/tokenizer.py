@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ets.demo.task import GAINS, ITEMS, LARGEST_NUMBER, LOSSES, NAMES
+from ets.demo.chain import GAINS, ITEMS, LARGEST_NUMBER, LOSSES, NAMES
 from ets.demo.wording import STEP_END, all_templates
 
 PAD, END, USER, ASSISTANT, TAG = "<pad>", "<|end|>", "<|user|>", "<|assistant|>", "<extra_0>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from ets.demo.task import RELATIONS, Step
+from ets.demo.chain import RELATIONS, Step
 
 _EVENTS: dict[str, tuple[str, ...]] = {
     "gain": ("{p} {verb} {n} more {i}.", "Then {p} {verb} {n} {i}."),

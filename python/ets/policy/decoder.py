@@ -83,7 +83,7 @@ class Decoder:
         fresh: list[_Row] = []
         for ticket in tickets:
             prefix, limit = ticket.item.prefix, ticket.item.max_tokens
-            reader = self._prompt.reader(prefix, limit)
+            reader = StepReader(self._prompt, prefix, limit)
             if reader.done:  # the context is full
                 ticket.resolve(reader.step(prompt_tokens=len(prefix.token_ids)))
                 continue

@@ -9,6 +9,7 @@ from ets.engines.server.model_card import Server
 from ets.errors import EngineError
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import read_step
 from ets.policy.text_step import TextSteps
 from ets.step import Prefix, Step
 
@@ -64,10 +65,11 @@ class IdSteps:
         ids = completion.token_ids
         if self._server.kind == "llama.cpp":
             ids = self._without_end(completion, ids)
-        step = self._prompt.read(
+        step = read_step(
+            self._prompt,
             ids,
-            prefix=prefix,
-            max_tokens=max_tokens,
+            prefix,
+            max_tokens,
             prompt_tokens=sent,
             cached_tokens=completion.cached_tokens,
         )

@@ -15,6 +15,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.completion import Completion
 from ets.policy.id_step import IdSteps
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import read_step
 from ets.policy.text_step import TextSteps
 from ets.step import Prefix, Step
 
@@ -159,7 +160,7 @@ class OpenAIPolicy(Unpicklable):
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:
-            return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
+            return read_step(self._prompt, (), prefix, max_tokens)
         asked = self._steps.request(prefix, seed)
         body = {"model": self._model, "n": 1, "max_tokens": room, **asked}
         try:

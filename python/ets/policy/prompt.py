@@ -1,25 +1,24 @@
-"""What every policy backend shares: from a problem to prompt ids, from sampled ids to a step."""
+"""What every policy backend shares: from a problem to prompt ids, and where a step ends."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ets.checkpoint.chat import Message, render_chat
-from ets.checkpoint.content import Content, Encoder, Piece, content_encoder, text_of
+from ets.checkpoint.content_encoder import Encoder, content_encoder
+from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.checkpoint.source import Source
 from ets.checkpoint.tokenizer import end_ids, load_config, load_tokenizer
 from ets.checks import check_text, integer
 from ets.errors import InputError
 from ets.fork_lock import ForkLock
-from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS, holds_answer
+from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
 from ets.policy.base import PolicyOptions
-from ets.policy.step_reader import StepReader
 from ets.policy.stops import EngineStops
 from ets.policy.thinking import Thinking, Thoughts
-from ets.step import Prefix, Step
+from ets.step import Prefix
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -129,34 +128,6 @@ class PolicyPrompt:
     def exhausts(self, prefix: Prefix, max_tokens: int) -> bool:
         """Whether the context, not `max_tokens`, limits the next step."""
         return self.max_length - len(prefix.token_ids) <= max_tokens
-
-    def reader(self, prefix: Prefix, max_tokens: int) -> StepReader:
-        """Takes a step's tokens one by one, for backends that sample themselves."""
-        return StepReader(self, prefix, max_tokens)
-
-    def read(
-        self,
-        ids: Sequence[int],
-        *,
-        prefix: Prefix,
-        max_tokens: int,
-        prompt_tokens: int = 0,
-        cached_tokens: int = 0,
-    ) -> Step:
-        """The step that an engine's output ids make, for backends whose engine stops by itself.
-
-        `ids` may end with an end-of-sequence id. Ids after the place where the step ends are
-        dropped, and counted. An output that stops short of its limit without any reason seen in the
-        ids was ended by the engine: `end`.
-        """
-        reader = self.reader(prefix, max_tokens)
-        read = 0
-        for read, token in enumerate(ids, 1):  # noqa: B007
-            if reader.push(token):
-                break
-        step = reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
-        dropped = sum(token not in self.end_ids for token in ids[read:])
-        return replace(step, dropped_tokens=dropped) if dropped else step
 
     def find_stop(self, text: str, thinking: int) -> tuple[int, int] | None:
         """Where a step of this text ends, behind the first of `stop_texts`, and which that is.
@@ -322,6 +293,3 @@ class PolicyPrompt:
     @cached_property
     def _encoder(self) -> Encoder:
         return content_encoder(self.tokenizer, name=self._name)
-
-
-__all__ = ["PolicyPrompt", "holds_answer"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ets.policy.answer_end import holds_answer
+from ets.policy.prompt import PolicyPrompt
 from ets.step import Finish, Prefix, Step
-
-if TYPE_CHECKING:
-    from ets.policy.prompt import PolicyPrompt
 
 
 class StepReader:
@@ -63,6 +62,31 @@ class StepReader:
         self._finish = finish
         self.done = True
         return True
+
+
+def read_step(
+    prompt: PolicyPrompt,
+    ids: Sequence[int],
+    prefix: Prefix,
+    max_tokens: int,
+    *,
+    prompt_tokens: int = 0,
+    cached_tokens: int = 0,
+) -> Step:
+    """The step that an engine's output ids make, for backends whose engine stops by itself.
+
+    `ids` may end with an end-of-sequence id. Ids after the place where the step ends are dropped,
+    and counted. An output that stops short of its limit without any reason seen in the ids was
+    ended by the engine: `end`.
+    """
+    reader = StepReader(prompt, prefix, max_tokens)
+    read = 0
+    for read, token in enumerate(ids, 1):  # noqa: B007
+        if reader.push(token):
+            break
+    step = reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+    dropped = sum(token not in prompt.end_ids for token in ids[read:])
+    return replace(step, dropped_tokens=dropped) if dropped else step
 
 
 def finished_step(

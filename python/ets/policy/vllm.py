@@ -18,6 +18,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.limits import usual_max_tokens
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_reader import read_step
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class VLLMPolicy(Unpicklable):
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:
-            return self._prompt.read((), prefix=prefix, max_tokens=max_tokens)
+            return read_step(self._prompt, (), prefix, max_tokens)
         params = self._sampling(prefix, seed, room)
         prompt = rendered(prefix.token_ids)
         reply = await self.engine.run(
@@ -150,10 +151,11 @@ class VLLMPolicy(Unpicklable):
                 prompt, params, request_id=request_id, lora_request=self._lora
             )
         )
-        step = self._prompt.read(
+        step = read_step(
+            self._prompt,
             reply.output.outputs[0].token_ids,
-            prefix=prefix,
-            max_tokens=max_tokens,
+            prefix,
+            max_tokens,
             prompt_tokens=len(prefix.token_ids),
             cached_tokens=reply.output.num_cached_tokens or 0,
         )

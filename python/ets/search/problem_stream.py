@@ -8,7 +8,8 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from ets.loop.call import cancel
-from ets.loop.thread import LoopThread, Stream
+from ets.loop.stream import Stream
+from ets.loop.thread import LoopThread
 from ets.search.result import Answered
 from ets.tree_search.search import Event, TreeSearch
 

@@ -25,7 +25,7 @@ from ets.engines.protocols import PRM, Embedder, Policy
 from ets.engines.values import checked_root
 from ets.errors import InputError
 from ets.loop.engine_call import EngineCall
-from ets.loop.thread import Stream
+from ets.loop.stream import Stream
 from ets.memory import Engine, with_shares
 from ets.pickled import Unpicklable
 from ets.policy import load_policy

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ets.demo.task import MAX_STEPS, MIN_STEPS, Problem, Step, carry_on, make_problem
+from ets.demo.chain import Step, carry_on
+from ets.demo.task import MAX_STEPS, MIN_STEPS, Problem, make_problem
 from ets.demo.tokenizer import END, PAD, TAG, encode, encode_prompt, token_id
 from ets.demo.training.slips import Pupil, misconception, pupil_solution, scattered_slip
 from ets.demo.wording import STEP_END, word_step, wordings

@@ -13,7 +13,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ets.demo.task import LARGEST_NUMBER, NAMES, RELATIONS, Problem, Step, carry_on, compute
+from ets.demo.chain import LARGEST_NUMBER, NAMES, RELATIONS, Step, carry_on, compute
+from ets.demo.task import Problem
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ets.checkpoint.content import Content, Encoded, Piece, Tag
+from ets.checkpoint.pieces import Content, Encoded, Piece, Tag
 from ets.demo.tokenizer import ASSISTANT, CHAT_TEMPLATE, USER
 from ets.errors import EngineError
 
@@ -85,7 +85,7 @@ class WordTokenizer:
         return list(self.encode_pieces([text]).ids)
 
     def encode_pieces(self, pieces: Sequence[Piece]) -> Encoded:
-        """The ids of a prompt, in whose contents nothing is control (`ets.checkpoint.content`)."""
+        """The ids of a prompt, in whose contents nothing is control, as of a `ContentEncoder`."""
         ids: list[int] = []
         ends: list[int] = []
         plain: list[str] = []
@@ -187,7 +187,7 @@ class WordTokenizer:
         return "".join(parts) + ASSISTANT * add_generation_prompt
 
     def content_encoder(self, *, name: str, forbidden: Collection[int] = ()) -> WordEncoder:
-        """What encodes prompts with contents (`ets.checkpoint.content.content_encoder`)."""
+        """What encodes prompts with contents (`ets.checkpoint.content_encoder`)."""
         return WordEncoder(self)
 
     def _encoded(self, text: str) -> Iterator[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The main module of an engine's process, in place of the user's: see `ets.engines.vllm.start`.
+"""The main module of an engine's process, in place of the user's: see `start_environment`.
 
 It runs before anything of vLLM is imported there, and must import nothing of `ets`.
 `sys.argv`: a file that gets this process's id, and one that gets what it prints, or no more.

@@ -1,4 +1,4 @@
-"""A vLLM engine in this process: start, requests, counters, end.
+"""A vLLM engine in this process: requests and counters; `lifecycle` has its start and its end.
 
 The names that vLLM gives these things have changed between its versions; they are used in this
 package, in `ets.policy.vllm` and in `ets.prm.vllm` only; docs/vllm-names.md
@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
-import gc
 import itertools
 import os
 import signal
 import threading
-import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -24,19 +21,14 @@ from typing import Any
 
 from ets.checkpoint.source import Source
 from ets.engines.context_need import ContextNeed
-from ets.engines.device_start import one_start
 from ets.engines.kv_space import KVSpace
-from ets.engines.vllm.counters import CounterBook, EngineCounters, stat_logger
+from ets.engines.vllm.counters import CounterBook, EngineCounters
 from ets.engines.vllm.files import EngineFiles
+from ets.engines.vllm.lifecycle import end_engine, processes_of, start_engine
 from ets.engines.vllm.options import configure, gist, kv_space, on_cpu
-from ets.engines.vllm.start import STARTS
-from ets.engines.vllm.start_phases import StartPhases
 from ets.errors import EngineError, EngineLostError
 from ets.loop.call import LoopClosedError
 from ets.loop.thread import LoopThread
-
-_SHUTDOWN_SECONDS = 2.0
-"""For a process to end by itself; its requests are aborted anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +78,13 @@ class VLLMEngine:
         self._loop = LoopThread(f"vllm-{model}", f"the vLLM engine of {model!r}")
         frozen = threading.Event()
         self._close = weakref.finalize(
-            self, _shut_down, self._llm, self._files, self._loop, frozen, os.getpid()
+            self, end_engine, self._llm, self._files, self._loop, frozen, os.getpid()
         )
         # Besides its own turn at exit, which may come after multiprocessing's, which would wait
         # for the engine's processes.
         atexit.register(self._close)
         threading.Thread(
-            target=_start,
+            target=start_engine,
             args=(
                 model,
                 self._config,
@@ -229,7 +221,7 @@ class VLLMEngine:
     def _failure(self, llm: Any, error: Exception) -> EngineError:
         """What a failed request raises: of the request itself, or of an engine that died."""
         cause = error.__cause__ or error
-        codes = [code for process in _processes(llm) if (code := process.exitcode) is not None]
+        codes = [code for process in processes_of(llm) if (code := process.exitcode) is not None]
         died = bool(codes) or bool(getattr(llm, "errored", False))
         if not died or isinstance(cause, EngineError):  # the latter of `_fail_waiting`
             return EngineError(f"the vLLM engine of {self.model!r} failed: {gist(cause)}")
@@ -246,107 +238,3 @@ def rendered(ids: Sequence[int]) -> Any:
     from vllm.inputs.engine import tokens_input
 
     return tokens_input(list(ids))
-
-
-def _start(
-    model: str,
-    config: Any,
-    cpu: bool,
-    downloads: bool,
-    book: CounterBook,
-    files: EngineFiles,
-    loop: LoopThread,
-    lora: Any,
-    future: Future[list[Any]],
-    frozen: threading.Event,
-) -> None:
-    """Start the engine's processes and wait for them; the result or the error goes to `future`."""
-    from vllm.v1.engine.async_llm import AsyncLLM
-
-    phases = StartPhases(model, files.log, downloads=downloads)
-    try:
-        with STARTS.running(cpu=cpu, argv=files.argv), one_start(cpu=cpu), phases:
-            if files.log and config.logging_config.pylogging_config_file is None:
-                # Else its processes take the level of this one, not that of their environment.
-                config.logging_config.configure_logging = False
-            llm = AsyncLLM.from_vllm_config(
-                config, disable_log_stats=True, stat_loggers=[stat_logger(book)]
-            )
-        if lora is not None:  # here, since an adapter that fails amid a search ends the engine
-            try:
-                loop.run(llm.add_lora(lora))
-            except BaseException:
-                llm.shutdown(timeout=_SHUTDOWN_SECONDS)
-                raise
-    except BaseException as error:  # noqa: BLE001  whatever it was, the waiting requests must know
-        why = files.last_words(otherwise=gist(error))
-        failure = EngineError(f"the vLLM engine of {model!r} did not start{why}")
-        failure.__cause__ = error
-        future.set_exception(failure)
-    else:
-        # As vLLM's own server does: a full collection takes half a second, in which no engine is
-        # fed, and finds nothing among the modules.
-        if gc.get_freeze_count() == 0:  # else somebody has done so, and may undo it
-            gc.collect()
-            gc.freeze()
-            frozen.set()
-        future.set_result([llm])
-        phases.started(_kv_tokens(config))
-
-
-def _kv_tokens(config: Any) -> int | None:
-    """None for an engine without a KV cache."""
-    try:
-        return kv_space(config).tokens
-    except EngineError:
-        return None
-
-
-def _shut_down(
-    future: Future[list[Any]],
-    files: EngineFiles,
-    loop: LoopThread,
-    frozen: threading.Event,
-    process: int,
-) -> None:
-    """End an engine, also one that is only just starting, and its event loop."""
-    if process != os.getpid():  # in a forked process: it is the parent's
-        return
-    try:
-        _end_processes(future, files)
-    finally:
-        loop.close()
-        if frozen.is_set():
-            gc.unfreeze()
-
-
-def _end_processes(future: Future[list[Any]], files: EngineFiles) -> None:
-    wanted = future.done()
-    while not future.done():
-        # Nobody waits for this engine any more. Killing its process makes the start fail.
-        for process_id in files.process_ids()[:1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process_id, signal.SIGKILL)
-        time.sleep(0.05)
-    try:
-        llm = future.result().pop()
-    except EngineError:  # vLLM has cleaned up after a start that failed
-        if not wanted:
-            files.remove()
-        return
-    processes = _processes(llm)
-    died = any(process.exitcode for process in processes)
-    llm.shutdown(timeout=_SHUTDOWN_SECONDS)
-    for process in processes:
-        process.join(timeout=_SHUTDOWN_SECONDS)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-    if not died:
-        files.remove()
-
-
-def _processes(llm: Any) -> list[Any]:
-    """The engine's processes."""
-    resources = getattr(getattr(llm, "engine_core", None), "resources", None)
-    return list(getattr(getattr(resources, "engine_manager", None), "processes", None) or [])

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ets.engines.vllm.start import STARTS
+from ets.engines.vllm.start_environment import STARTS
 
 _ERROR_LINE = re.compile(r"^(?:\(.*?\) ERROR .*?\] )?((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.M)
 """The last line of a traceback, with or without the prefix of vLLM's logger."""

@@ -17,7 +17,7 @@ from ets.checkpoint.tokenizer import load_config
 from ets.checks import check_flag, check_number, integer
 from ets.engines.context_need import ContextNeed
 from ets.engines.kv_space import KVSpace
-from ets.engines.vllm.start import STARTS, in_process_worker
+from ets.engines.vllm.start_environment import STARTS, in_process_worker
 from ets.errors import EngineError, InputError
 from ets.extras import TESTED, needs
 from ets.shown.log import Log

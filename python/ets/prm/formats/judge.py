@@ -22,7 +22,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.checkpoint.chat import Message, render_chat
-from ets.checkpoint.content import Content, ContentEncoder, Piece, text_of
+from ets.checkpoint.content_encoder import ContentEncoder
+from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.errors import InputError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat

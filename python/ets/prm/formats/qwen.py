@@ -16,7 +16,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.checkpoint.chat import Message, render_chat
-from ets.checkpoint.content import Content, content_encoder
+from ets.checkpoint.content_encoder import content_encoder
+from ets.checkpoint.pieces import Content
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat

@@ -15,7 +15,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.checkpoint.chat import Message, render_chat
-from ets.checkpoint.content import Content, ContentEncoder, Piece, text_of
+from ets.checkpoint.content_encoder import ContentEncoder
+from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
 from ets.prm.checkpoint import Checkpoint

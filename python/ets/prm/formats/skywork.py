@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ets.checkpoint.content import Content, ContentEncoder
+from ets.checkpoint.content_encoder import ContentEncoder
+from ets.checkpoint.pieces import Content
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat

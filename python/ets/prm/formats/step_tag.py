@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ets.checkpoint.content import Content, ContentEncoder, Piece, Tag, text_of
+from ets.checkpoint.content_encoder import ContentEncoder
+from ets.checkpoint.pieces import Content, Piece, Tag, text_of
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat

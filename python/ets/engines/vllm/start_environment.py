@@ -58,7 +58,7 @@ class _Starts:
 
     @contextmanager
     def running(self, *, cpu: bool, argv: tuple[str, ...] = ()) -> Iterator[None]:
-        """Inside, this thread may import vLLM and start processes; `argv`: see `vllm_process`."""
+        """Inside, this thread may import vLLM and start processes; `argv`: see `child_main`."""
         defaults = _ALWAYS | (_ON_CPU if cpu else {})
         with self._lock:
             if self._running == 0:
