@@ -18,7 +18,7 @@ from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
 from ets.policy.base import PolicyOptions
 from ets.policy.stops import EngineStops
 from ets.policy.thinking import Thinking, Thoughts
-from ets.step import Prefix
+from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
