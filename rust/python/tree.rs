@@ -160,13 +160,14 @@ impl Tree {
         Held::over(slf, leaves)
     }
 
-    /// Make the smallest tree in which any of the leaves hold the same tokens as in this one.
+    /// Make a small tree in which any of the leaves hold the same tokens and are selected as here.
     ///
     /// leaves is int64[n], distinct node ids. Returns that tree and the leaves' ids in it,
-    /// int64[n]. It has the leaves and the nodes where their paths part, at most 2 n; what a chain
-    /// between them holds is added to its lower end. What grows below the leaves holds as much in
-    /// either. Linear in the nodes touched. Raises InputError where a leaf is not a node or twice
-    /// the same.
+    /// int64[n]. It has the nodes on their paths, but one for each run of more than 64 nodes with
+    /// no leaf and no parting of paths before its end: at most 128 n. That one holds what the run
+    /// held, and counts as so many nodes in select and depths. What grows below the leaves holds as
+    /// much in either. Linear in the nodes touched. Raises InputError where a leaf is not a node or
+    /// twice the same.
     fn contracted<'py>(
         &self,
         py: Python<'py>,
@@ -180,7 +181,8 @@ impl Tree {
     /// Choose the leaves of this tree that are worth their KV cache.
     ///
     /// As select_leaves with this tree's parents and tokens. node_cost is "uniform" (every node
-    /// on a path to a candidate costs the same) or "tokens" (its share of their tokens).
+    /// on a path to a candidate costs the same) or "tokens" (its share of their tokens). A run of
+    /// more than 64 nodes, as in contracted, is priced as one: its sum is rounded once.
     #[pyo3(
         signature = (leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
             node_cost = None, kv_budget = None, solver = None, time_limit = None, interrupt = None),
@@ -224,11 +226,14 @@ impl Tree {
             tree.part_above_with(marks, &mut part, &leaves).map(|()| part)
         })?;
         let selection = py.detach(|| {
+            let mut part = part;
+            part.shorten();
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
             select(&Request {
                 parents: &part.parents,
                 leaves: &part.leaves,
                 node_tokens: Some(&part.tokens),
+                node_counts: (!part.counts.is_empty()).then_some(&part.counts),
                 node_costs: by_tokens.then_some(&costs),
                 ..request
             })
