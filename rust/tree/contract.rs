@@ -2,7 +2,7 @@
 //! more than one in a shallow tree.
 
 use super::{Marks, Part, Tree};
-use crate::error::Error;
+use crate::error::{Error, check_length};
 
 /// The longest run of nodes that stays as it is.
 ///
@@ -109,6 +109,31 @@ impl Tree {
         }
         let leaves = part.leaves.iter().map(|&leaf| i64::from(places[leaf as usize])).collect();
         Ok((tree, leaves))
+    }
+
+    /// Says whether any node stands for more than itself.
+    #[must_use]
+    pub fn is_contracted(&self) -> bool {
+        (0..self.parents.len() as u32).any(|node| self.count(node) != 1)
+    }
+
+    /// Sets the steps from the root of the tree that was contracted, for a copy of what came of it.
+    ///
+    /// # Errors
+    ///
+    /// Not one for each node, one outside `0..2**32`, or one that is less than its parent's.
+    pub fn set_depths(&mut self, depths: &[i64]) -> Result<(), Error> {
+        check_length("depths", depths.len(), self.parents.len(), "the nodes")?;
+        for (index, (&depth, &parent)) in depths.iter().zip(&self.parents).enumerate() {
+            let least = if index == 0 { 0 } else { depths[parent as usize] };
+            if depth < least || u32::try_from(depth).is_err() {
+                let expected = "below 2**32, and at least its parent's";
+                let value = depth.into();
+                return Err(Error::Entry { argument: "depths", index, value, expected });
+            }
+        }
+        self.depths = depths.iter().map(|&depth| depth as u32).collect();
+        Ok(())
     }
 
     /// Counts the nodes that a node stands for: itself, and in a contracted tree the run above it.

@@ -1,4 +1,4 @@
-"""The candidates of a step, and what any of them hold in the KV cache, however deep they are."""
+"""The candidates of a step in a tree of their own, which is small however deep they are."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from ets._core import Tree
 
 
 class Frontier:
-    """Nodes of a tree, for sums of tokens that cost no more in a deep tree than in a shallow one.
+    """Nodes of a tree, for sums and selections that cost no more in a deep tree than in a shallow
+    one.
 
-    It holds a contracted tree: the nodes, those where their paths meet, and nothing else. A step
-    goes on from it, so that no step looks at what lies above the one before.
+    It holds a contracted tree (`Tree.contracted`), in which long runs above the nodes are one node.
+    A step goes on from it, so that no step looks at what lies above the one before.
     """
 
     __slots__ = ("_leaves", "_places", "_tree")
@@ -34,6 +35,12 @@ class Frontier:
     def kv_tokens(self, chosen: NDArray[np.bool_]) -> int:
         """KV tokens of the nodes where `chosen`, bool[n], and all above; the prompt's included."""
         return self._tree.kv_tokens(self._leaves[chosen])
+
+    def contracted(self, nodes: NDArray[np.int64]) -> tuple[Tree, NDArray[np.int64]] | None:
+        """The contracted tree, and the ids there of some of its nodes; None where one is not."""
+        if not self._places.keys() >= set(ids := nodes.tolist()):
+            return None
+        return self._tree, np.array([self._places[node] for node in ids], dtype=np.int64)
 
     def _start(self, nodes: Sequence[int], tree: Tree, leaves: NDArray[np.int64]) -> None:
         self._tree, self._leaves = tree, leaves
