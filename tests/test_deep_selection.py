@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import ets
 from ets import _core
 from ets._core import Tree, select_leaves
-from ets.nodes import Nodes
-from ets.rollout import Rollout
+from ets.search.rollout import Rollout
 from ets.strategy import ETS, BeamSearch, Decision, Strategy, View
-from ets.tree_search import Child, TreeSearch
+from ets.tree.nodes import Nodes
+from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
 from selection_oracle import Problem, objective
 from test_search import search
