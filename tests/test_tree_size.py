@@ -13,7 +13,7 @@ import pytest
 from ets import _core
 from ets.answer.tally import Tally
 from ets.search import SearchResult
-from ets.strategy import REBASE, BestOfN
+from ets.strategy import ETS, REBASE, BestOfN
 from ets.tree.events import Scored
 from ets.tree.frontier import Frontier
 from ets.tree.nodes import Nodes
@@ -133,6 +133,16 @@ def test_a_path_is_walked_for_its_trajectory_only(monkeypatch: pytest.MonkeyPatc
     assert walked == [done.node for done in search.trajectories]
     TreeSearch.from_json(search.to_json())
     assert len(walked) == 2 * len(search.trajectories)
+
+
+def test_the_page_selects_in_no_whole_tree() -> None:
+    search = TreeSearch(ETS(width=4, lambda_d=0.0), 50, max_tokens=10**9, max_depth=300)
+    for _ in grow(search):
+        pass
+    # Which has no `select`.
+    search.tree = Watched(search.tree)  # type: ignore[assignment]
+    assert len(reasons.verdicts(search)) == len(search.nodes)
+    assert search.tree.sums == 0  # type: ignore[attr-defined]
 
 
 def test_the_page_sums_over_no_path(chain: TreeSearch) -> None:

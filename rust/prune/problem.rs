@@ -200,9 +200,10 @@ impl Problem {
             on_path[self.parent[v] as usize] |= on_path[v];
         }
         let count = |marks: &[bool]| marks.iter().map(|&is| usize::from(is)).sum::<usize>();
-        value.nodes = match self.counts.is_empty() {
-            true => count(on_path),
-            false => sum_on(&self.counts, on_path) as usize,
+        value.nodes = if self.counts.is_empty() {
+            count(on_path)
+        } else {
+            sum_on(&self.counts, on_path) as usize
         };
         value.tokens = sum_on(&self.tokens, on_path);
         value.cost = match self.uniform_cost {
