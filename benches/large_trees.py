@@ -1,9 +1,9 @@
 """Seconds at n, 2 n and 4 n nodes, wide and deep: growing, JSON, the page, pickles.
 
-    python benches/large_trees.py [--wide 250000] [--deep 12500] [--strategy REBASE] [--width 4]
+    python benches/large_trees.py [--wide 250000] [--deep 12500] [--strategy REBASE ETS] [--width 4]
 
 What is linear has ratios of about 2; garbage collection and caches make them a little larger for
-wide trees. Engines answer at once, every child has the same text.
+wide trees. Engines answer at once, every child has the same text. `--wide 0` leaves wide trees out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import ets
 from ets.answer.tally import Tally
 from ets.tree_page.page import tree_page
 
-STRATEGIES = {"REBASE": ets.REBASE, "ETS": ets.ETS, "BestOfN": ets.BestOfN}
+STRATEGIES = {
+    kind.__name__: kind for kind in (ets.REBASE, ets.ETS, ets.BeamSearch, ets.DVTS, ets.BestOfN)
+}
 LEVELS = 25
 
 
@@ -62,30 +64,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wide", type=int, default=250_000, help="nodes of the least wide tree")
     parser.add_argument("--deep", type=int, default=12_500, help="steps of the least deep tree")
-    parser.add_argument("--strategy", choices=STRATEGIES, default="REBASE")
+    parser.add_argument("--strategy", choices=STRATEGIES, nargs="+", default=["REBASE", "ETS"])
     parser.add_argument("--width", type=int, default=4, help="of the deep trees")
     options = parser.parse_args()
-    kind = STRATEGIES[options.strategy]
+    for name in options.strategy:
+        compare(name, options)
+
+
+def compare(name: str, options: argparse.Namespace) -> None:
+    """Print a table for wide trees and one for deep trees."""
+    kind = STRATEGIES[name]
 
     def search(width: int, depth: int) -> ets.TreeSearch:
         return ets.TreeSearch(kind(width=width), 87, max_tokens=10**12, max_depth=depth)
 
     shapes: list[tuple[str, list[Callable[[], ets.TreeSearch]]]] = [
         (
-            f"{options.wide:,} nodes in {LEVELS} steps, and 2 and 4 times as many",
-            [lambda n=n: search(n * options.wide // LEVELS, LEVELS) for n in (1, 2, 4)],
-        ),
-        (
             f"width {options.width}, {options.deep:,} steps, and 2 and 4 times as many",
             [lambda n=n: search(options.width, n * options.deep) for n in (1, 2, 4)],
         ),
     ]
+    if options.wide:
+        wide = (
+            f"{options.wide:,} nodes in {LEVELS} steps, and 2 and 4 times as many",
+            [lambda n=n: search(n * options.wide // LEVELS, LEVELS) for n in (1, 2, 4)],
+        )
+        shapes.insert(0, wide)
     for title, sizes in shapes:
-        print(f"{options.strategy}, {title}")
+        print(f"{name}, {title}")
         one, two, four = map(measured, sizes)
-        for name in one:
-            ratios = f"{two[name] / one[name]:.1f} {four[name] / two[name]:.1f}"
-            print(f"  {name:<10}{one[name]:8.2f} {two[name]:8.2f} {four[name]:8.2f} s   x {ratios}")
+        for what in one:
+            ratios = f"{two[what] / one[what]:.1f} {four[what] / two[what]:.1f}"
+            print(f"  {what:<10}{one[what]:8.2f} {two[what]:8.2f} {four[what]:8.2f} s   x {ratios}")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ mod _core {
     use super::interrupt::Interrupt;
     use super::interrupt::Watch;
     #[pymodule_export]
-    use super::pickling::{restore_held, restore_selection, restore_tree};
+    use super::pickling::{restore_contracted, restore_held, restore_selection, restore_tree};
     #[pymodule_export]
     use super::selection::{Selection, select_leaves};
     #[pymodule_export]

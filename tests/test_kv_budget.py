@@ -16,6 +16,7 @@ from ets._core import SolverError, rebase_weights, select_leaves
 from ets.errors import InputError
 from ets.strategy import DVTS, ETS, REBASE, BeamSearch, BestOfN, Decision, Strategy, View
 from ets.tree.events import Ended, Pruned
+from ets.tree.frontier import Frontier
 from ets.tree.nodes import Nodes
 from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
@@ -333,7 +334,7 @@ def test_only_a_budget_that_binds_brings_a_time_limit(
     asked: list[tuple[Any, Any]] = []
 
     class Noting:
-        """The tree, which notes what the pruner is given."""
+        """A tree and what is contracted of it, which notes what the pruner is given."""
 
         def __init__(self, tree: Any) -> None:
             self._tree = tree
@@ -341,12 +342,16 @@ def test_only_a_budget_that_binds_brings_a_time_limit(
         def __getattr__(self, name: str) -> Any:
             return getattr(self._tree, name)
 
+        def contracted(self, leaves: Any) -> Any:
+            tree, places = self._tree.contracted(leaves)
+            return Noting(tree), places
+
         def select(self, *arguments: Any, **options: Any) -> Any:
             asked.append((options["kv_budget"], options["time_limit"]))
             return self._tree.select(*arguments, **options)
 
     search = begin(ETS(width=8, lambda_d=0.0, time_limit=given), budget)
-    search.tree = Noting(search.tree)  # type: ignore[assignment]
+    search._frontier = Frontier(Noting(search.tree), [0])  # type: ignore[arg-type]
     (ask,) = search.ask()
     search.tell(Child(ask.node, tokens=30, reward=0.5, index=i) for i in ask.indices)
     assert asked == [(130 if budget == 130 else None, limit)]

@@ -13,7 +13,7 @@ import pytest
 from ets import _core
 from ets.answer.tally import Tally
 from ets.search import SearchResult
-from ets.strategy import REBASE, BestOfN
+from ets.strategy import ETS, REBASE, BestOfN
 from ets.tree.events import Scored
 from ets.tree.frontier import Frontier
 from ets.tree.nodes import Nodes
@@ -66,8 +66,9 @@ def test_a_step_looks_at_no_more_nodes_however_deep_it_is() -> None:
     search = TreeSearch(REBASE(width=4), 50, max_tokens=10**9, max_depth=400)
     watched = Watched(search.tree)
     search.tree = watched  # type: ignore[assignment]
-    for _ in grow(search):
-        assert len(search._frontier) <= 2 * 4
+    sizes = [len(search._frontier) for _ in grow(search)]
+    # Four runs below the root; where they have more than 64 nodes, each is one.
+    assert sizes[:-1] == [1 + 4 * depth for depth in range(1, 65)] + [5] * (399 - 64)
     assert watched.sums == 0
     kept = [step.kv_after for step in search.kv]
     assert kept == [50, *(50 + 4 * 3 * depth for depth in range(1, 400))]
@@ -86,7 +87,7 @@ def test_a_frontier_holds_what_the_tree_holds_where_paths_part_and_end() -> None
         for _ in range(3):
             some = rng.random(len(nodes)) < 0.5
             assert frontier.kv_tokens(some) == tree.kv_tokens(np.array(nodes)[some])
-        assert len(frontier) <= 2 * len(nodes)
+        assert len(frontier) <= 2 * 64 * len(nodes)
 
 
 def test_what_is_missing_is_counted_as_it_is_told() -> None:
@@ -132,6 +133,16 @@ def test_a_path_is_walked_for_its_trajectory_only(monkeypatch: pytest.MonkeyPatc
     assert walked == [done.node for done in search.trajectories]
     TreeSearch.from_json(search.to_json())
     assert len(walked) == 2 * len(search.trajectories)
+
+
+def test_the_page_selects_in_no_whole_tree() -> None:
+    search = TreeSearch(ETS(width=4, lambda_d=0.0), 50, max_tokens=10**9, max_depth=300)
+    for _ in grow(search):
+        pass
+    # Which has no `select`.
+    search.tree = Watched(search.tree)  # type: ignore[assignment]
+    assert len(reasons.verdicts(search)) == len(search.nodes)
+    assert search.tree.sums == 0  # type: ignore[attr-defined]
 
 
 def test_the_page_sums_over_no_path(chain: TreeSearch) -> None:

@@ -11,6 +11,7 @@ __all__ = [
     "Selection",
     "SolverError",
     "Tree",
+    "_restore_contracted",
     "_restore_held",
     "_restore_selection",
     "_restore_tree",
@@ -153,5 +154,6 @@ class Held:
 
 # What pickles call: a version, and what `__reduce__` put behind it.
 def _restore_tree(*state: Any) -> Tree: ...
+def _restore_contracted(*state: Any) -> Tree: ...
 def _restore_held(*state: Any) -> Held: ...
 def _restore_selection(*state: Any) -> Selection: ...

@@ -120,7 +120,7 @@ impl Pruner {
             nodes_kept: value.nodes,
             tokens_kept: request.node_tokens.map(|_| value.tokens),
             stats: Stats {
-                nodes: self.problem.parent.len(),
+                nodes: self.problem.node_count,
                 clusters: self.problem.cluster_count,
                 microseconds: started.elapsed().as_secs_f64() * 1e6,
                 ..found.stats

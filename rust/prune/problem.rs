@@ -19,6 +19,10 @@ pub(super) struct Problem {
     pub cost: Vec<f64>,
     /// Tokens of each node, `[p]`; all 0 without `node_tokens`. Their sum fits an `i64`.
     pub tokens: Vec<u64>,
+    /// Nodes that each one stands for, `[p]`; empty where that is 1 for all. Their sum fits an `i64`.
+    counts: Vec<u64>,
+    /// The sum of these: nodes of the tree that was grown.
+    pub node_count: usize,
     /// The candidate that sits at each node, `[p]`; `NONE` where there is none. Listed on demand.
     pub candidate_at: Vec<u32>,
     /// Local node of each candidate, `[n]`.
@@ -35,7 +39,7 @@ pub(super) struct Problem {
     pub budget: Option<u64>,
     /// No profit, cost or gain is larger, nor the sum of any of them over all nodes.
     pub largest: f64,
-    /// `lambda_b * c_v` where that is the same for every node.
+    /// `lambda_b * c_v` of a node that stands for one, where that is the same for all.
     uniform_cost: Option<f64>,
     paths: Paths,
     labels: Labels,
@@ -90,6 +94,7 @@ impl Problem {
         self.paths.walk(request.parents, &self.leaf)?;
         self.paths.number(&mut self.parent);
         self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
+        self.read_counts(request.node_counts, m)?;
         self.read_costs(request, m)?;
         self.read_tokens(request.node_tokens, m)?;
         self.cluster.clear();
@@ -125,12 +130,27 @@ impl Problem {
         }
     }
 
+    fn read_counts(&mut self, counts: Option<&[i64]>, m: usize) -> Result<(), Error> {
+        self.counts.clear();
+        self.node_count = self.parent.len();
+        if let Some(counts) = counts {
+            read_integers("node_counts", counts, 1, m, &self.paths, &mut self.counts)?;
+            self.node_count = self.counts.iter().sum::<u64>() as usize;
+        }
+        Ok(())
+    }
+
     fn read_costs(&mut self, request: &Request<'_>, m: usize) -> Result<(), Error> {
         let p = self.parent.len();
         self.cost.clear();
-        self.uniform_cost = request.node_costs.is_none().then(|| request.lambda_b / p as f64);
+        self.uniform_cost = None;
         match request.node_costs {
-            None => self.cost.resize(p, request.lambda_b / p as f64),
+            None => {
+                let cost = request.lambda_b / self.node_count as f64;
+                self.uniform_cost = Some(cost);
+                self.cost.extend(self.counts.iter().map(|&count| count as f64 * cost));
+                self.cost.resize(p, cost);
+            }
             Some(costs) => {
                 check_length("node_costs", costs.len(), m, "parents")?;
                 check_entries("node_costs", costs, "finite and at least 0", is_amount)?;
@@ -152,26 +172,7 @@ impl Problem {
             self.tokens.resize(self.parent.len(), 0);
             return Ok(());
         };
-        check_length("node_tokens", tokens.len(), m, "parents")?;
-        let mut total = 0_i64;
-        for (index, &value) in tokens.iter().enumerate() {
-            let (argument, expected) = if value < 0 {
-                ("node_tokens", "at least 0")
-            } else if let Some(sum) = total.checked_add(value) {
-                total = sum;
-                continue;
-            } else {
-                ("node_tokens", "small enough for the sum to stay below 2**63")
-            };
-            return Err(Error::Entry { argument, index, value: value.into(), expected });
-        }
-        self.tokens.extend(self.paths.kept(tokens).map(i64::unsigned_abs));
-        let sum = self.tokens.iter().try_fold(0_u64, |sum, &held| sum.checked_add(held));
-        // The caller's array may be shared, as above.
-        if sum.is_none_or(|sum| sum > total.unsigned_abs()) {
-            return Err(Error::Changed { argument: "node_tokens" });
-        }
-        Ok(())
+        read_integers("node_tokens", tokens, 0, m, &self.paths, &mut self.tokens)
     }
 
     /// Values a non-empty set of kept leaves, from scratch.
@@ -199,8 +200,12 @@ impl Problem {
             on_path[self.parent[v] as usize] |= on_path[v];
         }
         let count = |marks: &[bool]| marks.iter().map(|&is| usize::from(is)).sum::<usize>();
-        value.nodes = count(on_path);
-        value.tokens = self.tokens.iter().zip(&*on_path).map(|(t, &on)| t * u64::from(on)).sum();
+        value.nodes = if self.counts.is_empty() {
+            count(on_path)
+        } else {
+            sum_on(&self.counts, on_path) as usize
+        };
+        value.tokens = sum_on(&self.tokens, on_path);
         value.cost = match self.uniform_cost {
             Some(cost) => cost * value.nodes as f64,
             None => self.cost.iter().zip(&*on_path).map(|(c, &on)| if on { *c } else { 0.0 }).sum(),
@@ -230,6 +235,41 @@ fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Checks integers that a caller gave for each node, and copies those of nodes on paths.
+fn read_integers(
+    argument: &'static str,
+    values: &[i64],
+    least: i64,
+    m: usize,
+    paths: &Paths,
+    kept: &mut Vec<u64>,
+) -> Result<(), Error> {
+    check_length(argument, values.len(), m, "parents")?;
+    let mut total = 0_i64;
+    for (index, &value) in values.iter().enumerate() {
+        let expected = if value < least {
+            if least == 0 { "at least 0" } else { "at least 1" }
+        } else if let Some(sum) = total.checked_add(value) {
+            total = sum;
+            continue;
+        } else {
+            "small enough for the sum to stay below 2**63"
+        };
+        return Err(Error::Entry { argument, index, value: value.into(), expected });
+    }
+    kept.extend(paths.kept(values).map(i64::unsigned_abs));
+    let sum = kept.iter().try_fold(0_u64, |sum, &value| sum.checked_add(value));
+    // The caller's array may be shared: what was checked may not be what was copied.
+    if sum.is_none_or(|sum| sum > total.unsigned_abs()) {
+        return Err(Error::Changed { argument });
+    }
+    Ok(())
+}
+
+fn sum_on(values: &[u64], on_path: &[bool]) -> u64 {
+    values.iter().zip(on_path).map(|(value, &on)| value * u64::from(on)).sum()
 }
 
 fn is_amount(value: f64) -> bool {

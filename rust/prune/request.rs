@@ -34,10 +34,13 @@ pub struct Request<'a> {
     /// Reward for covering every cluster; at least 0. 0 drops the coverage term (ETS-KV).
     pub lambda_d: f64,
     /// Cost of each node, `[m]`; at least 0; divided by the sum over nodes on paths to leaves.
-    /// `None` means the same for every such node.
+    /// `None` means the same for every such node (`node_counts` times that, where given).
     pub node_costs: Option<&'a [f64]>,
     /// Tokens of each node, `[m]`; at least 0.
     pub node_tokens: Option<&'a [i64]>,
+    /// How many nodes each one stands for, `[m]`; at least 1. It costs as much as so many nodes where
+    /// `node_costs` is `None`, and counts as so many in the answer. `None`: one each.
+    pub node_counts: Option<&'a [i64]>,
     /// The most tokens that the kept nodes may hold; needs `node_tokens`.
     pub kv_budget: Option<i64>,
     /// Which method answers.
@@ -68,7 +71,7 @@ pub struct Selection {
     /// Whether this selection is proven to be best. False where a time limit or an interrupt cut the
     /// proof short, or where it would take 200 branches inside one another.
     pub optimal: bool,
-    /// Distinct nodes on paths to kept leaves, leaves and root included.
+    /// Distinct nodes on paths to kept leaves, leaves and root included, by `node_counts`.
     pub nodes_kept: usize,
     /// Tokens on those nodes; `None` without `node_tokens`.
     pub tokens_kept: Option<u64>,
@@ -83,7 +86,7 @@ pub struct Stats {
     /// The method that answered: `onepass` (no coverage term, no budget), `exact`, `microlp` or
     /// `highs`.
     pub solver: &'static str,
-    /// Nodes on paths to candidate leaves.
+    /// Nodes on paths to candidate leaves, by `node_counts` where given.
     pub nodes: usize,
     /// Distinct clusters among the candidates; 0 without a coverage term.
     pub clusters: usize,

@@ -1,5 +1,6 @@
 //! Both methods against brute force on small trees; larger ones and reuse below.
 
+mod counts;
 mod generated;
 mod reuse;
 mod stopping;

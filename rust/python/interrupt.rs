@@ -57,7 +57,8 @@ impl Watch {
             Some((_, Ok(given))) => given.get().inner.clone(),
             Some((object, Err(_))) => {
                 let shown = shown(object);
-                let message = format!("interrupt is {shown}: it must be an ets.tree_search.Interrupt");
+                let message =
+                    format!("interrupt is {shown}: it must be an ets.tree_search.Interrupt");
                 return Err(InputError::new_err(message));
             }
         };

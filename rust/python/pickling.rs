@@ -36,6 +36,18 @@ pub(super) fn restore_tree(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
     })
 }
 
+/// Makes a contracted tree of the same, and of the depths of all nodes.
+#[pyfunction]
+#[pyo3(name = "_restore_contracted", signature = (*state))]
+pub(super) fn restore_contracted(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
+    read("Tree", state, |[prompt, parents, tokens, depths]| {
+        let mut tree = tree::Tree::new(int("prompt_tokens", &prompt)?)?;
+        tree.extend(&copied("parents", &parents)?, &copied("tokens", &tokens)?)?;
+        tree.set_depths(&copied("depths", &depths)?)?;
+        Ok(Tree::wrap(tree))
+    })
+}
+
 /// Makes a Held of version, tree, leaves.
 #[pyfunction]
 #[pyo3(name = "_restore_held", signature = (*state))]

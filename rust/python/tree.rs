@@ -19,7 +19,7 @@ use crate::tree::{self, Marks, NodeId, Part};
 ///
 /// Node 0 is the root and holds the prompt's tokens; ids count up in order of creation, so parents
 /// come before children. Safe to use from several threads, and in the child of a fork. Pickles and
-/// copies are trees of their own; equal where parents and tokens are, and not hashable.
+/// copies are trees of their own; equal where parents, tokens and depths are, and not hashable.
 ///
 /// Parameters
 /// ----------
@@ -126,12 +126,11 @@ impl Tree {
         tokens.into_pyarray(py)
     }
 
-    /// Steps from the root to each node, int64[m], a copy; 0 for the root.
+    /// Steps from the root to each node, int64[m], a copy; 0 for the root. In a contracted tree
+    /// those of the whole one.
     #[getter]
     fn depths<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        let depths: Vec<i64> =
-            self.with(py, |tree, _| tree.depths().iter().map(|&d| i64::from(d)).collect());
-        depths.into_pyarray(py)
+        self.with(py, |tree, _| depths_of(tree)).into_pyarray(py)
     }
 
     /// List the nodes from the root to node, both included.
@@ -160,13 +159,14 @@ impl Tree {
         Held::over(slf, leaves)
     }
 
-    /// Make the smallest tree in which any of the leaves hold the same tokens as in this one.
+    /// Make a small tree in which any of the leaves hold the same tokens and are selected as here.
     ///
     /// leaves is int64[n], distinct node ids. Returns that tree and the leaves' ids in it,
-    /// int64[n]. It has the leaves and the nodes where their paths part, at most 2 n; what a chain
-    /// between them holds is added to its lower end. What grows below the leaves holds as much in
-    /// either. Linear in the nodes touched. Raises InputError where a leaf is not a node or twice
-    /// the same.
+    /// int64[n]. It has the nodes on their paths, but one for each run of more than 64 nodes with
+    /// no leaf and no parting of paths before its end: at most 128 n. That one holds what the run
+    /// held, and counts as so many nodes in select and depths. What grows below the leaves holds as
+    /// much in either. Linear in the nodes touched. Raises InputError where a leaf is not a node or
+    /// twice the same.
     fn contracted<'py>(
         &self,
         py: Python<'py>,
@@ -180,7 +180,8 @@ impl Tree {
     /// Choose the leaves of this tree that are worth their KV cache.
     ///
     /// As select_leaves with this tree's parents and tokens. node_cost is "uniform" (every node
-    /// on a path to a candidate costs the same) or "tokens" (its share of their tokens).
+    /// on a path to a candidate costs the same) or "tokens" (its share of their tokens). A run of
+    /// more than 64 nodes, as in contracted, is priced as one: its sum is rounded once.
     #[pyo3(
         signature = (leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
             node_cost = None, kv_budget = None, solver = None, time_limit = None, interrupt = None),
@@ -219,16 +220,18 @@ impl Tree {
             ..Request::new(&[], &[], weights.entries()?)
         };
         // The lock covers only the copying; other threads may grow the tree during the solve.
-        let part = self.with(py, |tree, marks| {
+        let mut part = self.with(py, |tree, marks| {
             let mut part = Part::default();
             tree.part_above_with(marks, &mut part, &leaves).map(|()| part)
         })?;
         let selection = py.detach(|| {
+            part.shorten();
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
             select(&Request {
                 parents: &part.parents,
                 leaves: &part.leaves,
                 node_tokens: Some(&part.tokens),
+                node_counts: (!part.counts.is_empty()).then_some(&part.counts),
                 node_costs: by_tokens.then_some(&costs),
                 ..request
             })
@@ -242,11 +245,20 @@ impl Tree {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let (parents, tokens) =
-            self.with(py, |tree, _| (parents_below(tree), tree.tokens().to_vec()));
+        let (parents, tokens, depths) = self.with(py, |tree, _| {
+            // Those of a tree that was grown follow from its parents.
+            let depths = tree.is_contracted().then(|| depths_of(tree));
+            (parents_below(tree), tree.tokens().to_vec(), depths)
+        });
         let below: Vec<i64> = tokens[1..].iter().map(|&held| i64::from(held)).collect();
         let (parents, below) = (parents.into_pyarray(py), below.into_pyarray(py));
-        pickling::reduced(py, "_restore_tree", (pickling::VERSION, tokens[0], parents, below))
+        let version = pickling::VERSION;
+        if let Some(depths) = depths {
+            let depths = depths.into_pyarray(py);
+            let state = (version, tokens[0], parents, below, depths);
+            return pickling::reduced(py, "_restore_contracted", state);
+        }
+        pickling::reduced(py, "_restore_tree", (version, tokens[0], parents, below))
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -258,6 +270,10 @@ impl Tree {
 /// Copies a vector, so that what is checked is what is used, whoever writes to the array meanwhile.
 pub(super) fn copied(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
     Ok(vector(name, object)?.entries()?.to_vec())
+}
+
+fn depths_of(tree: &tree::Tree) -> Vec<i64> {
+    tree.depths().iter().map(|&depth| i64::from(depth)).collect()
 }
 
 /// Lists the parents of all nodes but the root.

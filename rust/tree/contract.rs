@@ -1,18 +1,73 @@
-//! The tree above some leaves with its chains cut short, for sums of many steps in a deep tree.
+//! The tree above some leaves with its long runs cut short, so that a step in a deep tree costs no
+//! more than one in a shallow tree.
 
 use super::{Marks, Part, Tree};
-use crate::error::Error;
+use crate::error::{Error, check_length};
+
+/// The longest run of nodes that stays as it is.
+///
+/// What a selection rounds depends on the nodes that it sums over. Up to here, and so at any depth
+/// that is published, those are the nodes of the tree itself.
+pub(super) const LONGEST_RUN: u32 = 64;
+
+impl Part {
+    /// Makes one node of each run of more than [`LONGEST_RUN`] nodes.
+    ///
+    /// A run is a leaf, or a node below which paths part, and all above it on which neither is the
+    /// case. Its node stands where its last one stood and holds what all of it held. What is made
+    /// of the part above some leaves depends only on the tree that was grown, not on what was cut
+    /// short of it before. Costs O(p).
+    pub fn shorten(&mut self) {
+        if self.counts.is_empty() {
+            return;
+        }
+        let p = self.parents.len();
+        let parent = |v: usize| self.parents[v] as usize;
+        // A run goes on below a node that is no leaf and has one node below it.
+        let mut below = vec![0_u32; p];
+        (1..p).for_each(|v| below[parent(v)] += 1);
+        self.leaves.iter().for_each(|&leaf| below[leaf as usize] = u32::MAX);
+        let goes_on = |v: usize| below[v] == 1;
+        // The nodes of each run down to here, then, from its end up, of all of it.
+        let mut run = self.counts.clone();
+        for v in (1..p).filter(|&v| goes_on(parent(v))) {
+            run[v] += run[parent(v)];
+        }
+        for v in (1..p).rev().filter(|&v| goes_on(parent(v))) {
+            run[parent(v)] = run[v];
+        }
+        // For each node: the new node that it became or hangs below, and what hangs on to that.
+        let mut places: Vec<(i64, i64, i64)> = Vec::with_capacity(p);
+        let mut short = Self::default();
+        for v in 0..p {
+            let (above, held, count) = if v == 0 { (-1, 0, 0) } else { places[parent(v)] };
+            let (held, count) = (held + self.tokens[v], count + self.counts[v]);
+            if goes_on(v) && run[v] > i64::from(LONGEST_RUN) {
+                places.push((above, held, count));
+                continue;
+            }
+            places.push((short.parents.len() as i64, 0, 0));
+            short.parents.push(above);
+            short.tokens.push(held);
+            short.counts.push(count);
+        }
+        short.leaves.extend(self.leaves.iter().map(|&leaf| places[leaf as usize].0));
+        *self = short;
+    }
+}
 
 impl Tree {
-    /// Makes the smallest tree in which any of the leaves hold the same tokens as in this one.
+    /// Makes a small tree in which the leaves hold the same tokens, and are selected, as in this.
     ///
-    /// Of the nodes above the leaves it has the leaves and those where paths part; what a chain
-    /// between them holds is added to the node below it. Returned with the new id of each leaf, in
-    /// the order the leaves were given. Leaves grown below those ids hold as much there as here.
+    /// It has the nodes on paths to the leaves, but one for each run of more than 64 nodes that has
+    /// neither a leaf nor a parting of paths before its end; that one holds what the run held, and
+    /// counts as so many nodes in leaf selection and in depths. Returned with the new id of each
+    /// leaf, in the order the leaves were given. What grows below those ids holds as much there as
+    /// here.
     ///
     /// Costs time linear in the distinct nodes touched, plus the leaves, as
-    /// [`Tree::part_above_with`]. The new tree has at most two nodes a leaf, but for chains that
-    /// hold `2**32` tokens or more, which take a node for each such stretch.
+    /// [`Tree::part_above_with`]. The new tree has at most 128 nodes a leaf, but for runs that hold
+    /// `2**32` tokens or more, which take a node for each such stretch.
     ///
     /// # Errors
     ///
@@ -24,106 +79,72 @@ impl Tree {
     ) -> Result<(Self, Vec<i64>), Error> {
         let mut part = Part::default();
         self.part_above_with(marks, &mut part, leaves)?;
-        // A node stays where it is a leaf, or where not exactly one node below it is on a path.
-        let mut below = vec![0_u32; part.parents.len()];
-        for &parent in part.parents.iter().skip(1) {
-            below[parent as usize] += 1;
-        }
-        for &leaf in &part.leaves {
-            below[leaf as usize] = u32::MAX;
+        part.shorten();
+        if part.parents.is_empty() {
+            return Ok((Self { parents: vec![0], tokens: vec![0], depths: vec![0] }, vec![]));
         }
         let mut tree = Self { parents: vec![], tokens: vec![], depths: vec![] };
-        // For each node of the part: the new node that it became or hangs below, and what the chain
-        // from there to it holds.
-        let mut places: Vec<(u32, u32)> = Vec::with_capacity(part.parents.len());
-        for (node, &held) in part.tokens.iter().enumerate() {
-            let (mut above, carried) = match node {
-                0 => (0, 0),
-                _ => places[part.parents[node] as usize],
-            };
-            // The tokens of a node fit a u32.
-            let sum = carried.checked_add(held as u32).unwrap_or_else(|| {
-                above = tree.push(above, carried);
-                held as u32
-            });
-            places.push(if below[node] == 1 { (above, sum) } else { (tree.push(above, sum), 0) });
+        let mut places: Vec<u32> = Vec::with_capacity(part.parents.len());
+        for (v, (&parent, &tokens)) in part.parents.iter().zip(&part.tokens).enumerate() {
+            let count = part.counts.get(v).map_or(1, |&count| count as u32);
+            let (mut above, mut depth) = (0, count - 1);
+            if v > 0 {
+                above = places[parent as usize];
+                depth = tree.depths[above as usize] + count;
+            }
+            let mut left = tokens as u64;
+            loop {
+                let held = u32::try_from(left).unwrap_or(u32::MAX);
+                let id = tree.parents.len() as u32;
+                tree.parents.push(above);
+                tree.tokens.push(held);
+                tree.depths.push(depth);
+                left -= u64::from(held);
+                above = id;
+                if left == 0 {
+                    break;
+                }
+            }
+            places.push(above);
         }
-        if tree.parents.is_empty() {
-            tree.push(0, 0);
-        }
-        let leaves = part.leaves.iter().map(|&leaf| i64::from(places[leaf as usize].0)).collect();
+        let leaves = part.leaves.iter().map(|&leaf| i64::from(places[leaf as usize])).collect();
         Ok((tree, leaves))
     }
 
-    /// Appends a node without checks; the first is the root.
-    fn push(&mut self, parent: u32, tokens: u32) -> u32 {
-        let id = self.parents.len() as u32;
-        self.depths.push(self.depths.get(parent as usize).map_or(0, |depth| depth + 1));
-        self.parents.push(parent);
-        self.tokens.push(tokens);
-        id
+    /// Says whether any node stands for more than itself.
+    #[must_use]
+    pub fn is_contracted(&self) -> bool {
+        (0..self.parents.len() as u32).any(|node| self.count(node) != 1)
+    }
+
+    /// Sets the steps from the root of the tree that was contracted, for a copy of what came of it.
+    ///
+    /// # Errors
+    ///
+    /// Not one for each node, one outside `0..2**32`, or one that is less than its parent's.
+    pub fn set_depths(&mut self, depths: &[i64]) -> Result<(), Error> {
+        check_length("depths", depths.len(), self.parents.len(), "the nodes")?;
+        for (index, (&depth, &parent)) in depths.iter().zip(&self.parents).enumerate() {
+            let least = if index == 0 { 0 } else { depths[parent as usize] };
+            if depth < least || u32::try_from(depth).is_err() {
+                let expected = "below 2**32, and at least its parent's";
+                let value = depth.into();
+                return Err(Error::Entry { argument: "depths", index, value, expected });
+            }
+        }
+        self.depths = depths.iter().map(|&depth| depth as u32).collect();
+        Ok(())
+    }
+
+    /// Counts the nodes that a node stands for: itself, and in a contracted tree the run above it.
+    pub(super) fn count(&self, node: u32) -> u32 {
+        let depth = self.depths[node as usize];
+        match node {
+            0 => depth + 1,
+            _ => depth - self.depths[self.parents[node as usize] as usize],
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::super::tests::tree_and_nodes;
-    use super::*;
-
-    fn chosen(leaves: &[i64], bits: u32) -> Vec<i64> {
-        (0..).zip(leaves).filter(|(at, _)| bits >> at & 1 == 1).map(|(_, &leaf)| leaf).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn any_leaves_hold_the_same_in_a_tree_that_was_cut_short(
-            (whole, mut leaves) in tree_and_nodes(), bits: u32,
-        ) {
-            leaves.sort_unstable();
-            leaves.dedup();
-            let mut marks = Marks::default();
-            let (mut small, places) = whole.contracted_with(&mut marks, &leaves).unwrap();
-            prop_assert!(small.len() <= (2 * leaves.len()).max(1));
-            prop_assert_eq!(
-                small.kv_tokens(&chosen(&places, bits)).unwrap(),
-                whole.kv_tokens(&chosen(&leaves, bits)).unwrap()
-            );
-            // And what grows below them, cut short once more.
-            let mut whole = whole;
-            let tokens: Vec<i64> = (1..).take(leaves.len()).collect();
-            let grown: Vec<i64> = whole.extend(&leaves, &tokens).unwrap().map(i64::from).collect();
-            let there: Vec<i64> = small.extend(&places, &tokens).unwrap().map(i64::from).collect();
-            let (small, places) =
-                small.contracted_with(&mut marks, &chosen(&there, !bits)).unwrap();
-            prop_assert_eq!(
-                small.kv_tokens(&places).unwrap(),
-                whole.kv_tokens(&chosen(&grown, !bits)).unwrap()
-            );
-        }
-    }
-
-    #[test]
-    fn a_chain_of_more_tokens_than_a_node_holds_stays_in_stretches() {
-        let most = i64::from(u32::MAX);
-        let mut tree = Tree::new(most).unwrap();
-        tree.extend(&[0, 1, 2, 3], &[0, most, 1, most]).unwrap();
-        let (small, places) = tree.contracted_with(&mut Marks::default(), &[4]).unwrap();
-        assert_eq!((small.len(), places), (4, vec![3]));
-        assert_eq!(small.kv_tokens(&[3]).unwrap(), tree.kv_tokens(&[4]).unwrap());
-        assert_eq!(small.depths(), [0, 1, 2, 3]);
-    }
-
-    #[test]
-    fn a_chain_is_one_node_and_no_leaf_needs_but_a_root() {
-        let mut tree = Tree::new(3).unwrap();
-        tree.extend(&[0, 1, 2], &[4, 5, 6]).unwrap();
-        let mut marks = Marks::default();
-        let (small, places) = tree.contracted_with(&mut marks, &[3]).unwrap();
-        assert_eq!((small.tokens(), places), (&[18][..], vec![0]));
-        let (small, places) = tree.contracted_with(&mut marks, &[]).unwrap();
-        assert_eq!((small.tokens(), places), (&[0][..], vec![]));
-        assert!(tree.contracted_with(&mut marks, &[1, 1]).is_err());
-    }
-}
+mod tests;

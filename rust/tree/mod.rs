@@ -31,7 +31,7 @@ pub struct Tree {
     parents: Vec<u32>,
     /// Tokens that each node itself holds in the KV cache, `[m]`.
     tokens: Vec<u32>,
-    /// Steps from the root, `[m]`; 0 for the root.
+    /// Steps from the root, `[m]`; 0 for the root. In a contracted tree those of the whole one.
     depths: Vec<u32>,
 }
 

@@ -1,5 +1,6 @@
 //! The part of a tree above some leaves, cut out for leaf selection.
 
+use super::contract::LONGEST_RUN;
 use super::{Marks, Tree};
 use crate::error::Error;
 
@@ -12,6 +13,9 @@ pub struct Part {
     pub tokens: Vec<i64>,
     /// New id of each leaf, in the order the leaves were given.
     pub leaves: Vec<i64>,
+    /// How many nodes of the tree that was grown each one stands for, `[p]`; empty where each
+    /// stands for itself alone.
+    pub counts: Vec<i64>,
 }
 
 impl Tree {
@@ -52,6 +56,7 @@ impl Tree {
         part.parents.clear();
         part.tokens.clear();
         part.leaves.clear();
+        part.counts.clear();
         part.tokens.extend(nodes.iter().map(|&node| i64::from(self.tokens[node as usize])));
         part.parents.extend(nodes.iter().zip(0..).map(|(&node, at)| {
             place[node as usize] = at;
@@ -72,6 +77,10 @@ impl Tree {
                 return Err(Error::Duplicate { argument: "leaves", index, first, value });
             }
             part.leaves.push(i64::from(at));
+        }
+        // Where a node stands for more than one, a leaf at or below it is that deep.
+        if leaves.iter().any(|&leaf| self.depths[leaf as usize] >= LONGEST_RUN) {
+            part.counts.extend(nodes.iter().map(|&node| i64::from(self.count(node))));
         }
         Ok(())
     }
@@ -100,6 +109,10 @@ mod tests {
                 .collect(),
             tokens: nodes.iter().map(|&node| i64::from(tree.tokens[node as usize])).collect(),
             leaves: leaves.iter().map(|&leaf| place(leaf as u32)).collect(),
+            counts: match leaves.iter().map(|&leaf| tree.path(leaf).unwrap().len()).max() {
+                Some(longest) if longest > LONGEST_RUN as usize => vec![1; nodes.len()],
+                _ => vec![],
+            },
         }
     }
 

@@ -130,6 +130,7 @@ class Rollout:
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
         self._embedding_length: int | None = None
         self._prefixes = prefixes
+        self._place: dict[int, int] = {}  # of the last step's parents, in the order of their paths
         self._sampled = 0
         self._scored = 0
         self._sampling, self._scoring = BusyTime(), BusyTime()
@@ -226,8 +227,12 @@ class Rollout:
         positions = range(len(wanted))
         if self._pace.request_order == "best_first":
             return list(positions)
-        paths = {want.parent: self.tree.nodes.path(want.parent) for want in wanted}
-        return sorted(positions, key=lambda at: paths[wanted[at].parent])
+        # All are of one depth, so that paths are in the order of the parents' paths, then of ids.
+        above = self.tree.nodes.parent
+        parents = {want.parent for want in wanted}
+        ordered = sorted(parents, key=lambda node: (self._place.get(above[node], 0), node))
+        self._place = {node: at for at, node in enumerate(ordered)}
+        return sorted(positions, key=lambda at: self._place[wanted[at].parent])
 
     async def _decide(self, made: list[Made], spent: Spent | EngineLost | None, cut: bool) -> None:
         """Decide the step, in a thread: selection and clustering release the GIL, so that other

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ets._core import Interrupt, Selection, Tree
 from ets.errors import InputError
 from ets.pickled import Pickled
+from ets.tree.frontier import Frontier
 from ets.tree.nodes import Nodes, Reward
 
 
@@ -26,7 +27,8 @@ class View:
     width: int
     """The remaining width, >= 1: the strategy's width less the trajectories completed."""
     tree: Tree
-    """The arena: paths, KV tokens, `select`."""
+    """The arena: paths, KV tokens, `select`. Those read all that is above the candidates; where
+    steps are many, `contracted()` costs less."""
     columns: Nodes
     """Every node so far."""
     completed: tuple[int, ...]
@@ -38,6 +40,16 @@ class View:
     (`tree.kv_tokens`); at least one candidate fits by itself. None: no limit."""
     interrupt: Interrupt | None = None
     """What ends the search while the strategy computes; for `tree.select` and `cluster_steps`."""
+    frontier: Frontier | None = field(default=None, repr=False)
+    """What `contracted()` is made of; None: of the whole tree."""
+
+    def contracted(self) -> tuple[Tree, NDArray[np.int64]]:
+        """A tree that stays small however deep the search is, and the candidates' ids there, [n].
+
+        Any of the candidates hold the same KV tokens and are selected in the same way as in `tree`.
+        """
+        found = None if self.frontier is None else self.frontier.contracted(self.nodes)
+        return self.tree.contracted(self.nodes) if found is None else found
 
     def rewards(self, how: Reward = "last") -> NDArray[np.float64]:
         """The candidates' path rewards, float64[n]."""

@@ -100,9 +100,10 @@ class ETS(Pickled):
             )
         clustered = perf_counter_ns()
         budget = view.kv_budget
-        binds = budget is not None and view.tree.kv_tokens(view.nodes) > budget
-        selection = view.tree.select(
-            view.nodes,
+        tree, leaves = view.contracted()
+        binds = budget is not None and tree.kv_tokens(leaves) > budget
+        selection = tree.select(
+            leaves,
             outcome.astype(np.float64),
             clusters,
             lambda_b=self.lambda_b,

@@ -54,11 +54,11 @@ def verdicts(search: Searched) -> list[Verdict]:
         event = pruned[step.depth]
         candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
         shares = _shares(search, step, candidates)
+        frontier = _next(frontier, search, candidates.tolist())
         chosen = set(event.kept)
         if isinstance(strategy, ETS) and event.optimal:
-            chosen |= _chosen(search, strategy, step, candidates, shares)
+            chosen |= _chosen(search, strategy, step, frontier, candidates, shares)
         covered = {nodes.cluster[node] for node in event.kept} - {-1}
-        frontier = _next(frontier, search, candidates.tolist())
         known = frontier.kv_tokens(shares > 0) == step.kv_rebase
         for node, share in zip(candidates.tolist(), shares.tolist(), strict=True):
             reason: Reason | None = None
@@ -101,6 +101,7 @@ def _chosen(
     search: Searched,
     strategy: ETS,
     step: KVStep,
+    frontier: Frontier,
     candidates: NDArray[np.int64],
     shares: NDArray[np.int64],
 ) -> set[int]:
@@ -114,8 +115,8 @@ def _chosen(
     binds = step.kv_budget is not None and step.kv_before > step.kv_budget
     if not strategy.lambda_b and not binds:
         return set(candidates.tolist())
-    selection = search.tree.select(
-        candidates,
+    selection = frontier.tree.select(
+        frontier.leaves,
         shares.astype(np.float64),
         labels if clustered else None,
         lambda_b=strategy.lambda_b,

@@ -375,6 +375,7 @@ class TreeSearch:
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
             kv_budget=self.kv_budget,
             interrupt=self.interrupt,
+            frontier=self._frontier,
         )
         outcome = decide(self.strategy, view, self._frontier)
         # Nothing below raises: from here on the decision is taken.
