@@ -11,6 +11,7 @@ __all__ = [
     "Selection",
     "SolverError",
     "Tree",
+    "__version__",
     "_restore_held",
     "_restore_selection",
     "_restore_tree",
@@ -23,6 +24,8 @@ __all__ = [
     "rebase_weights",
     "select_leaves",
 ]
+
+__version__: str
 
 class InputError(ValueError): ...
 class SolverError(RuntimeError): ...
