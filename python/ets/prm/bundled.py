@@ -23,8 +23,8 @@ from ets.prm.local import LocalPRM
 class BundledPRM(LocalPRM):
     """Scores steps with the bundled PRM, in this process, without torch.
 
-    `TransformersPRM` (`prm="demo?backend=transformers"`) gives the same rewards to within 2e-6: torch
-    rounds the cosine and sine of one angle in twenty to the float32 beside the nearest.
+    `TransformersPRM` (`prm="demo?backend=transformers"`) gives the same rewards to within 2e-6:
+    torch rounds the cosine of one angle in twenty to the float32 beside the nearest.
 
     Parameters
     ----------
