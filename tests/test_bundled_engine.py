@@ -31,7 +31,7 @@ from ets.prm.bundled import BundledPRM
 NO_TORCH = "torch is not installed (the extra 'torch' brings it)"
 REWARD = 4e-6
 """How far rewards may lie apart: `transformers` has angles in float32, in float64 models too, and
-torch's cosine differs from numpy's in the last bit of one number in twenty."""
+torch's cosine of them is not the nearest float32 in one number of twenty; numpy's here is."""
 
 
 async def solutions(policy: Any, prm: Any, problems: range) -> list[list[tuple[Any, ...]]]:
@@ -81,6 +81,33 @@ def test_steps_and_rewards_are_those_of_transformers(
         assert [step[:3] for step in mine] == [step[:3] for step in other]
         for step, same in zip(mine, other, strict=True):
             assert step[3] == pytest.approx(same[3], abs=REWARD, rel=0)
+
+
+def test_rewards_differ_by_the_rounding_of_cosines_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
+
+    def rounded_once(name: str) -> Any:
+        function = getattr(torch.Tensor, name)
+        return lambda angles: function(angles.double()).to(angles.dtype)
+
+    for name in ("cos", "sin"):
+        monkeypatch.setattr(torch.Tensor, name, rounded_once(name))
+
+    async def both() -> list[Any]:
+        found = []
+        for backend in ("numpy", "transformers"):
+            policy, prm = load_policy("demo"), load_prm("demo", backend=backend)
+            found.append(await solutions(policy, prm, range(60)))
+            await policy.aclose()
+            await prm.aclose()
+        return found
+
+    ours, theirs = asyncio.run(both())
+    assert len(ours) == 60
+    for mine, other in zip(ours, theirs, strict=True):
+        assert [step[:3] for step in mine] == [step[:3] for step in other]
+        for step, same in zip(mine, other, strict=True):
+            assert step[3] == pytest.approx(same[3], abs=1e-12, rel=0)
 
 
 def test_embeddings_are_those_of_transformers() -> None:

@@ -6,15 +6,11 @@ own must offer is in `ets.engines`, what a strategy of your own must in `ets.str
 are in `ets.errors`.
 """
 
-from importlib.metadata import version as _version
-
-from ets._core import Selection, Tree, cluster_steps, rebase_weights, select_leaves
+from ets._core import Selection, Tree, __version__, cluster_steps, rebase_weights, select_leaves
 from ets.errors import EngineError, InputError
 from ets.search import Budget, Search, SearchResult
 from ets.strategy import DORA, DVTS, ETS, REBASE, BeamSearch, BestOfN, ParticleFilter
 from ets.tree_search import Child, TreeSearch
-
-__version__ = _version("ets-search")
 
 __all__ = [
     "DORA",

@@ -11,6 +11,7 @@ __all__ = [
     "Selection",
     "SolverError",
     "Tree",
+    "__version__",
     "_restore_contracted",
     "_restore_held",
     "_restore_selection",
@@ -24,6 +25,8 @@ __all__ = [
     "rebase_weights",
     "select_leaves",
 ]
+
+__version__: str
 
 class InputError(ValueError): ...
 class SolverError(RuntimeError): ...

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
-
-from mpmath.ctx_mp import MPContext
+from typing import TYPE_CHECKING, Any
 
 from ets.answer.grammar import Reader
 from ets.answer.values import UnreadError
+
+if TYPE_CHECKING:
+    from mpmath.ctx_mp import MPContext
 
 _DIGITS_KEPT = 60
 _PRECISION = 110
@@ -29,8 +30,7 @@ def fingerprint(s: str) -> tuple[str, ...] | None:
         value, letters = Reader(s).whole()
     except (UnreadError, RecursionError):
         return None
-    context = MPContext()
-    context.dps = _PRECISION
+    context = _context()
     found = []
     points = range(_POINTS) if letters - {"i"} else range(1)
     for point in points:
@@ -61,8 +61,7 @@ def relation_fingerprint(left: str, right: str, *, directed: bool) -> tuple[str,
         return None
     if not (letters := letters | others) - {"i"}:
         return None
-    context = MPContext()
-    context.dps = _PRECISION
+    context = _context()
     first: Any = None
     found = []
     for point in range(_POINTS):
@@ -90,12 +89,19 @@ def constant(s: str) -> Any:
         value, letters = Reader(s).whole()
         if letters:
             return None
-        context = MPContext()
-        context.dps = _PRECISION
+        context = _context()
         got = context.mpmathify(value(context, {}))
     except (UnreadError, RecursionError, ValueError, OverflowError, ZeroDivisionError, TypeError):
         return None
     return None if isinstance(got, context.mpc) and got.imag else context.mpf(got.real)
+
+
+def _context() -> MPContext:
+    from mpmath.ctx_mp import MPContext  # takes longer to import than all of ets.answer
+
+    context = MPContext()
+    context.dps = _PRECISION
+    return context
 
 
 def _point(context: MPContext, letter: str, point: int) -> Any:
@@ -125,8 +131,7 @@ def _shown(context: MPContext, value: Any, is_complex: bool) -> str:
 
 def fingerprint_of(value: Fraction) -> tuple[str, ...] | None:
     """The fingerprint of an expression that is this number; None beyond the digits kept."""
-    context = MPContext()
-    context.dps = _PRECISION
+    context = _context()
     try:
         shown = _shown(context, context.mpf(value.numerator) / value.denominator, False)
     except UnreadError:

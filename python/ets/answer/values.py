@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from mpmath.ctx_mp import MPContext
+if TYPE_CHECKING:
+    from mpmath.ctx_mp import MPContext
 
 _MAX_SIZE = 1_000
 """The largest decimal exponent of a value: beyond it lie towers of powers."""
@@ -13,7 +14,7 @@ _MAX_FACTORIAL = 1_000
 
 _STEPS = ("floor", "ceil")
 
-Value = Callable[[MPContext, dict[str, Any]], Any]
+Value: TypeAlias = "Callable[[MPContext, dict[str, Any]], Any]"
 """An expression's value in a context, for the values of its letters."""
 
 

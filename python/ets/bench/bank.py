@@ -17,10 +17,10 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ets._core import __version__
 from ets.bench.bank_file import fold_journal, journal_bound, make_room, open_bank, write
 from ets.errors import EngineError, InputError
 from ets.pickled import Unpicklable
@@ -163,7 +163,7 @@ def identity(name: str, options: Mapping[str, Any]) -> bytes:
         stats = ((file.name, file.stat()) for file in sorted(folder.iterdir()))
         files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
     query = name.partition("?")[2]
-    said = [metadata.version("ets-search"), backend, path, query, dict(options), files]
+    said = [__version__, backend, path, query, dict(options), files]
     return digest(b"model", json.dumps(said, sort_keys=True).encode())
 
 

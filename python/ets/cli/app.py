@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from ets._core import __version__
 from ets.cli import options
 from ets.cli.bench.commands import bench, replay, report, tune
 from ets.cli.declared import Said, takes
@@ -27,7 +27,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"ets-search {metadata.version('ets-search')}")
+        typer.echo(f"ets-search {__version__}")
         raise typer.Exit
 
 

@@ -7,10 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from ets.checkpoint.source import Source
-from ets.engines.bundled.checkpoint import BundledCheckpoint
 from ets.engines.name import EngineName
 from ets.policy.base import PolicyOptions
-from ets.policy.bundled import bundled_prompt
 from ets.policy.prompt import PolicyPrompt
 
 
@@ -28,6 +26,8 @@ def named_prompt(name: str, options: Mapping[str, Any]) -> PolicyPrompt | None:
     prompting = PolicyOptions(**{k: v for k, v in engine.options.items() if k in names})
     if engine.backend == "demo" and not engine.path:
         from ets import demo
+        from ets.engines.bundled.checkpoint import BundledCheckpoint
+        from ets.policy.bundled import bundled_prompt
 
         return bundled_prompt(BundledCheckpoint(demo.policy_path()), prompting)
     source = _source(engine)

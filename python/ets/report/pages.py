@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from ets._core import __version__
 from ets.bench.kept_file import write_whole
 from ets.extras import needs
 from ets.report.style import Drawing
@@ -31,8 +32,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = lambda name: Markup(_asset(name))
-    version = metadata.version("ets-search")
-    return environment.get_template(template).render(version=version, **values)
+    return environment.get_template(template).render(version=__version__, **values)
 
 
 def write_page(folder: Path, html: str, drawings: Iterable[Drawing]) -> Path:

@@ -11,9 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from threadpoolctl import ThreadpoolController
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class _OneThread:
@@ -26,6 +27,8 @@ class _OneThread:
 
     @cached_property
     def _libraries(self) -> ThreadpoolController:
+        from threadpoolctl import ThreadpoolController
+
         return ThreadpoolController()
 
     @contextmanager
