@@ -8,7 +8,7 @@ from typing import Any
 
 from ets.checks import check_int, integer, path_text, shown
 from ets.engines.server.connection import Connection
-from ets.engines.server.model_card import Server
+from ets.engines.server.model_card import ModelCard
 from ets.errors import ContextError, EngineError, InputError
 from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions
@@ -112,7 +112,7 @@ class OpenAIPolicy(Unpicklable):
             patience=patience,
         )
         self._model = model
-        self._server = Server.ask(self._connection, model)
+        self._server = ModelCard.ask(self._connection, model)
         limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._prompt = _load_prompt(
             self._server, tokenizer, prompting, max_length=min(limits, default=None)
@@ -129,7 +129,7 @@ class OpenAIPolicy(Unpicklable):
         return self._prompt
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ModelCard:
         """What the server said of itself."""
         return self._server
 
@@ -202,7 +202,7 @@ def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
 
 
 def _load_prompt(
-    server: Server,
+    server: ModelCard,
     tokenizer: str | os.PathLike[str] | None,
     options: PolicyOptions,
     *,
