@@ -13,8 +13,8 @@ from ets.engines.bundled.kv_rows import BundledKVRows
 from ets.engines.bundled.transformer import Transformer
 from ets.engines.local.options import LocalOptions
 from ets.errors import InputError
-from ets.policy.base import PolicyOptions
-from ets.policy.local import LocalPolicy, prompt_options
+from ets.policy.base import PolicyOptions, prompt_options
+from ets.policy.local import LocalPolicy
 from ets.policy.prompt import PolicyPrompt
 
 if TYPE_CHECKING:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
-from ets.checks import checked_count, integer, keyword_names
+from ets.checks import checked_count, integer
 from ets.engines.kv_space import KVSpace, cache_space
 from ets.engines.local.batcher import Batcher
 from ets.engines.local.kv_rows import KVRows
 from ets.engines.local.options import LocalOptions
-from ets.errors import InputError
 from ets.pickled import Unpicklable
-from ets.policy.base import PolicyOptions
 from ets.policy.decoder import Decoder, Request
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
@@ -77,19 +72,3 @@ class LocalPolicy(Unpicklable):
     async def aclose(self) -> None:
         """Stop the worker; calls that still wait get an `EngineError`."""
         await self._batcher.aclose()
-
-
-def prompt_options(kind: type, backend: str, options: dict[str, Any]) -> PolicyOptions:
-    """The options of prompting and sampling, for a backend's constructor that has taken its own.
-
-    # Errors
-    `InputError` for what is neither.
-    """
-    known = [field.name for field in fields(PolicyOptions)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise InputError(
-            f"unknown option {unknown[0]!r} of {backend}; its options are "
-            f"{', '.join((*keyword_names(kind), *known))}"
-        )
-    return PolicyOptions(**options)

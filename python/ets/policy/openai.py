@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from typing import Any
 
 from ets.checks import check_int, integer, path_text, shown
@@ -11,7 +10,7 @@ from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
 from ets.errors import ContextError, EngineError, InputError
 from ets.pickled import Unpicklable
-from ets.policy.base import PolicyOptions
+from ets.policy.base import PolicyOptions, prompt_options
 from ets.policy.completion import Completion
 from ets.policy.id_step import IdSteps
 from ets.policy.prompt import PolicyPrompt
@@ -101,7 +100,7 @@ class OpenAIPolicy(Unpicklable):
             tokenizer = path_text("tokenizer", tokenizer)
         if max_length is not None:
             check_int("max_length", max_length, 1, 1 << 30)
-        prompting = _prompt_options(options)
+        prompting = prompt_options(OpenAIPolicy, "an openai policy", options)
         self._connection = Connection(
             url,
             user="policy",
@@ -188,17 +187,6 @@ def _refusal(status: int, said: str) -> str | None:
         "cannot continue a text in the middle of an answer: its /completions answers 404, "
         f"{said!r}; servers such as vLLM, SGLang and llama.cpp can"
     )
-
-
-def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
-    known = [field.name for field in fields(PolicyOptions)]
-    if unknown := sorted(set(options) - set(known)):
-        raise InputError(
-            f"unknown option {unknown[0]!r} of an openai policy; its options are tokenizer, "
-            "api_key, timeout, max_retries, max_in_flight, max_length, patience, "
-            f"{', '.join(known)}"
-        )
-    return PolicyOptions(**options)
 
 
 def _load_prompt(

@@ -21,7 +21,8 @@ from ets.engines.local.torch_loading import (
 )
 from ets.errors import EngineError, InputError
 from ets.extras import needs
-from ets.policy.local import LocalPolicy, prompt_options
+from ets.policy.base import prompt_options
+from ets.policy.local import LocalPolicy
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
 
