@@ -29,7 +29,7 @@ from transformers import AutoModel
 from ets.bench.run_folder import RunFolder
 from ets.checkpoint.source import Source
 from ets.demo.training.evaluate import auroc
-from ets.engines.local.torch_loading import loading
+from ets.engines.local.torch_loading import one_load
 from ets.errors import InputError
 from ets.prm.formats import load_format
 from ets.step import Prefix, Step
@@ -101,7 +101,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._format = load_format(str(path), "qwen", {})
-        with loading(Source.of(str(path))):
+        with one_load(Source.of(str(path))):
             self._layers: Any = AutoModel.from_pretrained(path, dtype="auto").eval()
 
     @torch.inference_mode()

@@ -19,15 +19,17 @@ from conftest import DEMO
 from ets import demo
 from ets.engines.bundled.blas import ONE_THREAD
 from ets.engines.bundled.checkpoint import BundledCheckpoint, read_safetensors
-from ets.engines.bundled.kv_rows import BundledSlots, draw
+from ets.engines.bundled.kv_rows import BundledKVRows, draw
 from ets.engines.bundled.transformer import Transformer
 from ets.engines.local.kv_rows import Tokens
+from ets.engines.local.options import LocalOptions
 from ets.errors import EngineError, InputError
 from ets.policy import load_policy
 from ets.policy.bundled import BundledPolicy
 from ets.prm import load_prm
 from ets.prm.bundled import BundledPRM
 
+LIMITS = LocalOptions(max_batch=4, prefill_tokens=64, cache_tokens=1000, max_length=None)
 NO_TORCH = "torch is not installed (the extra 'torch' brings it)"
 REWARD = 4e-6
 """How far rewards may lie apart: `transformers` has angles in float32, in float64 models too, and
@@ -128,16 +130,16 @@ def test_embeddings_are_those_of_transformers() -> None:
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-5)
 
 
-def slots(checkpoint: str, *, lm: bool) -> BundledSlots:
+def rows_of(checkpoint: str, *, lm: bool) -> BundledKVRows:
     read = BundledCheckpoint(DEMO / checkpoint)
     model = Transformer(read.config, read.tensors, np.float64)
-    return BundledSlots(model, lm=lm, max_rows=4, cache_tokens=1000)
+    return BundledKVRows(model, lm=lm, limits=LIMITS)
 
 
 @pytest.mark.parametrize(("checkpoint", "lm"), [("policy", True), ("prm", False)])
 def test_what_is_cached_equals_what_is_computed(checkpoint: str, lm: bool) -> None:
     ids, cuts = tuple(range(5, 95)), (7, 19, 70)
-    cached, fresh = slots(checkpoint, lm=lm), slots(checkpoint, lm=lm)
+    cached, fresh = rows_of(checkpoint, lm=lm), rows_of(checkpoint, lm=lm)
     for stop in (*cuts, len(ids)):
         known = tuple(cut for cut in cuts if cut < stop)
         cached.extend([Tokens(ids[: stop - 1], (*known, stop - 1))], first=0)

@@ -186,7 +186,8 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(EngineError, match=r"http://\*\*\*@127\.0\.0\.1:9/v1") as failed:
         connection.get("/models")
     assert "hunter2" not in str(failed.value)
-    assert connection._said("Incorrect API key: sk-OPTSECRET.") == "Incorrect API key: ***."
+    said = connection._failures._said("Incorrect API key: sk-OPTSECRET.")
+    assert said == "Incorrect API key: ***."
 
 
 def test_a_password_is_no_part_of_the_models_name() -> None:

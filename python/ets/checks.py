@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -68,6 +69,13 @@ def check_int(name: str, value: object, low: int, high: int, note: str = "") -> 
         )
 
 
+def check_positive(**values: Any) -> None:
+    """Refuse what are not positive ints of at most 63 bits, with `InputError`."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
+            raise InputError(f"{name} must be a positive integer, got {shown(value)}")
+
+
 def check_number(name: str, value: object, right: str, ok: Callable[[float], bool]) -> None:
     """Refuse what is not a finite int or float for which `ok` holds, with `InputError`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -127,3 +135,9 @@ def iterated(name: str, value: Iterable[T]) -> Iterator[T]:
         return iter(value)
     except TypeError:
         raise InputError(f"{name} must be an iterable, got {shown(value)}") from None
+
+
+def keyword_names(kind: type) -> tuple[str, ...]:
+    """The names of a constructor's keyword-only arguments, for errors that list them."""
+    parameters = inspect.signature(kind).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)

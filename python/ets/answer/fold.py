@@ -57,7 +57,6 @@ _STYLES = (
     "|bold|boldsymbol|bm|bf|rm|it|emph|underline|operatorname\\*?|boxed|fbox|ensuremath|displaystyle"
     "|pmb|mathnormal"
 )
-_STYLE = re.compile(rf"\\(?:{_STYLES})\s*(?=\{{)")
 _DRESSING = re.compile(
     r"\\(?:h|v)?phantom\s*\{[^{}]*\}|\\hspace\*?\s*\{[^{}]*\}|\\(?:text)?color\s*\{\w+\}"
     r"|\\(?:tiny|small|normalsize|large|Large|LARGE|huge|Huge|displaystyle|rm|quad)(?![a-zA-Z])"

@@ -87,12 +87,6 @@ def read_number(s: str, at: int = 0) -> tuple[Number, int] | None:
     return Number(value, decimals, percent, plain + ("%" if percent else "")), match.end()
 
 
-def whole_number(s: str) -> Number | None:
-    """The number that the whole of a folded text is, if it is one."""
-    read = read_number(s)
-    return read[0] if read is not None and read[1] == len(s) else None
-
-
 def _value(match: re.Match[str]) -> tuple[Fraction, int | None, str] | None:
     if match["mixed"] is not None:
         above, below = match["over"] or match["above"], int(match["under"] or match["below"])

@@ -212,7 +212,6 @@ def _factor(s: str, at: int) -> tuple[list[tuple[str, int]], Fraction, int] | No
 
 
 _COUNTED = re.compile(r"[^\W\d_]{2,}(?:['-][^\W\d_]+)*(?: [^\W\d_]+(?:['-][^\W\d_]+)*){0,3}")
-_PER = re.compile(r" ?(?:/|per|an?) ?(?=[A-Za-z])")
 
 
 def _counted(s: str, at: int) -> tuple[Unit, int] | None:

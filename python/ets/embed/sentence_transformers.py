@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.checkpoint.source import Source
-from ets.checks import path_text
+from ets.checks import check_positive, path_text
 from ets.engines.device_start import one_start
 from ets.engines.local.batcher import Batch, Batcher, Ticket
-from ets.engines.local.torch_loading import loading, need_torch, one_line, pick_device, positive
+from ets.engines.local.torch_loading import need_torch, one_line, one_load, pick_device
 from ets.errors import EngineError
 from ets.extras import needs
 from ets.pickled import Unpicklable
@@ -48,7 +48,7 @@ class SentenceTransformersEmbedder(Unpicklable):
         max_batch: int = 64,
     ) -> None:
         need_torch()
-        positive(max_batch=max_batch)
+        check_positive(max_batch=max_batch)
         self._name = path_text("name_or_path", name_or_path)
         self._max_batch = max_batch
         picked = pick_device(device)
@@ -98,7 +98,7 @@ def _load(name: str, device: str) -> Any:
     ours = "/" in name or os.path.isdir(name)
     source = Source.of(name if ours else f"sentence-transformers/{name}")
     try:
-        with loading(source):
+        with one_load(source):
             return SentenceTransformer(name, device=device)
     except Exception as error:
         raise EngineError(f"cannot load the embedder {name!r}: {one_line(error)}") from error

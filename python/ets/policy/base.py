@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-from ets.checks import check_choice, check_flag, check_number, check_text, iterated, shown
+from ets.checks import (
+    check_choice,
+    check_flag,
+    check_number,
+    check_text,
+    iterated,
+    keyword_names,
+    shown,
+)
 from ets.errors import InputError
 from ets.policy.answer_end import ANSWER_MARKERS
 from ets.policy.thinking import ThinkingStep, check_thinking
@@ -73,3 +82,19 @@ class PolicyOptions:
             raise InputError(
                 f"user_template must hold '{{problem}}', got {shown(self.user_template)}"
             )
+
+
+def prompt_options(kind: type, backend: str, options: dict[str, Any]) -> PolicyOptions:
+    """The options of prompting and sampling, for a backend's constructor that has taken its own.
+
+    # Errors
+    `InputError` for what is neither.
+    """
+    known = [field.name for field in fields(PolicyOptions)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise InputError(
+            f"unknown option {unknown[0]!r} of {backend}; its options are "
+            f"{', '.join((*keyword_names(kind), *known))}"
+        )
+    return PolicyOptions(**options)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from ets.checks import check_choice, checked_count
+from ets.checks import check_choice
 from ets.engines.bundled.checkpoint import BundledCheckpoint
-from ets.engines.bundled.kv_rows import BundledSlots
+from ets.engines.bundled.kv_rows import BundledKVRows
 from ets.engines.bundled.transformer import Transformer
-from ets.engines.local.torch_loading import positive
+from ets.engines.local.options import LocalOptions
 from ets.errors import InputError
-from ets.policy.base import PolicyOptions
-from ets.policy.local import LocalPolicy, prompt_options
+from ets.policy.base import PolicyOptions, prompt_options
+from ets.policy.local import LocalPolicy
 from ets.policy.prompt import PolicyPrompt
 
 if TYPE_CHECKING:
@@ -64,20 +64,21 @@ class BundledPolicy(LocalPolicy):
         **options: Any,
     ) -> None:
         check_choice("dtype", dtype, Precision)
-        positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
-        if max_length is not None:
-            positive(max_length=max_length)
+        limits = LocalOptions(
+            max_batch=max_batch,
+            prefill_tokens=prefill_tokens,
+            cache_tokens=cache_tokens,
+            max_length=max_length,
+        )
         said = prompt_options(
             BundledPolicy, "the bundled policy (demo?backend=transformers has more)", options
         )
         checkpoint = BundledCheckpoint(path)
         self._transformer = Transformer(checkpoint.config, checkpoint.tensors, getattr(np, dtype))
         super().__init__(
-            BundledSlots(self._transformer, lm=True, max_rows=max_batch, cache_tokens=cache_tokens),
+            BundledKVRows(self._transformer, lm=True, limits=limits),
             bundled_prompt(checkpoint, said, max_length=max_length),
-            prefill_tokens=prefill_tokens,
-            cache_tokens=cache_tokens,
+            limits=limits,
             name=checkpoint.name,
         )
 

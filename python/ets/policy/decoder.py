@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ets.engines.local.batcher import Batch, Ticket
-from ets.engines.local.kv_rows import Slots, Tokens, chunks
+from ets.engines.local.kv_rows import KVRows, Tokens, chunks
 from ets.errors import EngineError
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.step_reader import StepReader
@@ -51,7 +51,7 @@ class Decoder:
     """
 
     def __init__(
-        self, model: Slots, prompt: PolicyPrompt, *, prefill_tokens: int, name: str
+        self, model: KVRows, prompt: PolicyPrompt, *, prefill_tokens: int, name: str
     ) -> None:
         self._model = model
         self._prompt = prompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ets.engines.server.model_card import Server
+from ets.engines.server.model_card import ModelCard
 from ets.errors import EngineError
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
@@ -20,7 +20,7 @@ _LLAMA_SEEDS = (1 << 32) - 1
 class IdSteps:
     """Writes requests for the next step as ids, and reads steps from the ids that were sampled."""
 
-    def __init__(self, prompt: PolicyPrompt, server: Server) -> None:
+    def __init__(self, prompt: PolicyPrompt, server: ModelCard) -> None:
         self._prompt = prompt
         self._server = server
         self._name = "vLLM" if server.kind == "vllm" else server.kind

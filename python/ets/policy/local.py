@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
-
 from ets.checks import checked_count, integer
 from ets.engines.kv_space import KVSpace, cache_space
 from ets.engines.local.batcher import Batcher
-from ets.engines.local.kv_rows import Slots
-from ets.engines.local.torch_loading import keyword_names
-from ets.errors import InputError
+from ets.engines.local.kv_rows import KVRows
+from ets.engines.local.options import LocalOptions
 from ets.pickled import Unpicklable
-from ets.policy.base import PolicyOptions
 from ets.policy.decoder import Decoder, Request
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
 
 
 class LocalPolicy(Unpicklable):
-    """Samples steps with a model in slots, batched over everything in flight.
+    """Samples steps with a model over rows of KV, batched over everything in flight.
 
     A step depends on its prefix and seed only, not on what else is in the batch, as far as the
     rounding of matrix products does not.
@@ -27,18 +22,17 @@ class LocalPolicy(Unpicklable):
 
     def __init__(
         self,
-        slots: Slots,
+        rows: KVRows,
         prompt: PolicyPrompt,
         *,
-        prefill_tokens: int,
-        cache_tokens: int,
+        limits: LocalOptions,
         name: str,
     ) -> None:
         self._prompt = prompt
-        self._cache_tokens = cache_tokens
+        self._cache_tokens = limits.cache_tokens
         self._name = name
-        self._slots = slots
-        decoder = Decoder(slots, prompt, prefill_tokens=prefill_tokens, name=name)
+        self._rows = rows
+        decoder = Decoder(rows, prompt, prefill_tokens=limits.prefill_tokens, name=name)
         self._batcher: Batcher[Request, Step] = Batcher(decoder.run, name=f"policy {name!r}")
 
     @property
@@ -73,24 +67,8 @@ class LocalPolicy(Unpicklable):
 
     async def forget_prefixes(self) -> None:
         """Have every prefix computed anew, once no request is running; for measurements."""
-        self._slots.forget_prefixes()
+        self._rows.forget_prefixes()
 
     async def aclose(self) -> None:
         """Stop the worker; calls that still wait get an `EngineError`."""
         await self._batcher.aclose()
-
-
-def prompt_options(kind: type, backend: str, options: dict[str, Any]) -> PolicyOptions:
-    """The options of prompting and sampling, for a backend's constructor that has taken its own.
-
-    # Errors
-    `InputError` for what is neither.
-    """
-    known = [field.name for field in fields(PolicyOptions)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise InputError(
-            f"unknown option {unknown[0]!r} of {backend}; its options are "
-            f"{', '.join((*keyword_names(kind), *known))}"
-        )
-    return PolicyOptions(**options)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from typing import Any
 
 from ets.checks import check_int, integer, path_text, shown
 from ets.engines.server.connection import Connection
-from ets.engines.server.model_card import Server
+from ets.engines.server.model_card import ModelCard
 from ets.errors import ContextError, EngineError, InputError
 from ets.pickled import Unpicklable
-from ets.policy.base import PolicyOptions
+from ets.policy.base import PolicyOptions, prompt_options
 from ets.policy.completion import Completion
 from ets.policy.id_step import IdSteps
 from ets.policy.prompt import PolicyPrompt
@@ -101,7 +100,7 @@ class OpenAIPolicy(Unpicklable):
             tokenizer = path_text("tokenizer", tokenizer)
         if max_length is not None:
             check_int("max_length", max_length, 1, 1 << 30)
-        prompting = _prompt_options(options)
+        prompting = prompt_options(OpenAIPolicy, "an openai policy", options)
         self._connection = Connection(
             url,
             user="policy",
@@ -112,7 +111,7 @@ class OpenAIPolicy(Unpicklable):
             patience=patience,
         )
         self._model = model
-        self._server = Server.ask(self._connection, model)
+        self._server = ModelCard.ask(self._connection, model)
         limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._prompt = _load_prompt(
             self._server, tokenizer, prompting, max_length=min(limits, default=None)
@@ -129,7 +128,7 @@ class OpenAIPolicy(Unpicklable):
         return self._prompt
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ModelCard:
         """What the server said of itself."""
         return self._server
 
@@ -190,19 +189,8 @@ def _refusal(status: int, said: str) -> str | None:
     )
 
 
-def _prompt_options(options: dict[str, Any]) -> PolicyOptions:
-    known = [field.name for field in fields(PolicyOptions)]
-    if unknown := sorted(set(options) - set(known)):
-        raise InputError(
-            f"unknown option {unknown[0]!r} of an openai policy; its options are tokenizer, "
-            "api_key, timeout, max_retries, max_in_flight, max_length, patience, "
-            f"{', '.join(known)}"
-        )
-    return PolicyOptions(**options)
-
-
 def _load_prompt(
-    server: Server,
+    server: ModelCard,
     tokenizer: str | os.PathLike[str] | None,
     options: PolicyOptions,
     *,

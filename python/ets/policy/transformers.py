@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from ets.checkpoint.source import Source
 from ets.checkpoint.tokenizer import load_config
-from ets.checks import checked_count, path_text
+from ets.checks import path_text
 from ets.engines.device_start import one_start
+from ets.engines.local.options import LocalOptions
 from ets.engines.local.torch_loading import (
     check_loaded,
-    loading,
     need_torch,
     one_line,
+    one_load,
     pick_device,
     pick_dtype,
-    positive,
 )
 from ets.errors import EngineError, InputError
 from ets.extras import needs
-from ets.policy.local import LocalPolicy, prompt_options
+from ets.policy.base import prompt_options
+from ets.policy.local import LocalPolicy
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
 
@@ -82,10 +83,12 @@ class TransformersPolicy(LocalPolicy):
         **options: Any,
     ) -> None:
         need_torch()
-        positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
-        if max_length is not None:
-            positive(max_length=max_length)
+        limits = LocalOptions(
+            max_batch=max_batch,
+            prefill_tokens=prefill_tokens,
+            cache_tokens=cache_tokens,
+            max_length=max_length,
+        )
         name = path_text("path", path)
         said = prompt_options(TransformersPolicy, "a transformers policy", options)
         picked = pick_device(device)
@@ -93,21 +96,18 @@ class TransformersPolicy(LocalPolicy):
         source = Source.of(name, {"revision": revision, "trust_remote_code": trust_remote_code})
         prompt = PolicyPrompt.load(source, said, max_length=max_length)
 
-        from ets.engines.local.torch_kv_rows import SlotModel
+        from ets.engines.local.torch_kv_rows import TorchKVRows
 
         adapter = None if lora is None else Adapter.read(lora)
         with one_start(cpu=picked.type == "cpu"):
             self._model = _load_model(source, adapter, picked, precision)
-        slots = SlotModel(
+        rows = TorchKVRows(
             self._model,
             max_length=prompt.max_length,
-            max_rows=max_batch,
-            cache_tokens=cache_tokens,
+            limits=limits,
             name=name,
         )
-        super().__init__(
-            slots, prompt, prefill_tokens=prefill_tokens, cache_tokens=cache_tokens, name=name
-        )
+        super().__init__(rows, prompt, limits=limits, name=name)
 
     def embedder(self, **options: Any) -> HiddenStateEmbedder:
         """An embedder that uses the weights of this policy's model.
@@ -138,7 +138,7 @@ def _load_model(
         from transformers import AutoModelForCausalLM
 
     try:
-        with loading(source):
+        with one_load(source):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source.path,
                 dtype=dtype,

@@ -7,10 +7,9 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ets.checkpoint.source import SOURCE_OPTIONS, Source
-from ets.checks import integer, path_text
+from ets.checks import check_positive, integer, path_text
 from ets.engines.context_need import context_need, prompt_room
 from ets.engines.kv_space import KVSpace
-from ets.engines.local.torch_loading import positive
 from ets.engines.vllm.engine import VLLMEngine, rendered
 from ets.errors import InputError
 from ets.pickled import Unpicklable
@@ -79,7 +78,7 @@ class VLLMPolicy(Unpicklable):
         **options: Any,
     ) -> None:
         if max_tokens is not None:
-            positive(max_tokens=max_tokens)
+            check_positive(max_tokens=max_tokens)
         names = {field.name for field in fields(PolicyOptions)}
         self._name = path_text("path", path)
         self._options = dict(options)

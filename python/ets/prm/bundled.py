@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from ets.checks import check_choice, check_flag, check_text, checked_count
+from ets.checks import check_choice, check_flag, check_text, keyword_names
 from ets.engines.bundled.checkpoint import BundledCheckpoint
-from ets.engines.bundled.kv_rows import BundledSlots
+from ets.engines.bundled.kv_rows import BundledKVRows
 from ets.engines.bundled.transformer import Floats, Transformer
-from ets.engines.local.torch_loading import keyword_names, positive
+from ets.engines.local.options import LocalOptions
 from ets.errors import InputError
 from ets.policy.bundled import Precision
 from ets.prm.checkpoint import Checkpoint
@@ -61,10 +61,12 @@ class BundledPRM(LocalPRM):
         **options: Any,
     ) -> None:
         check_choice("dtype", dtype, Precision)
-        positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
-        if max_length is not None:
-            positive(max_length=max_length)
+        limits = LocalOptions(
+            max_batch=max_batch,
+            prefill_tokens=prefill_tokens,
+            cache_tokens=cache_tokens,
+            max_length=max_length,
+        )
         check_flag("incremental", incremental)
         known = format_options(QwenFormat)
         if unknown := sorted(set(options) - set(known)):
@@ -88,10 +90,9 @@ class BundledPRM(LocalPRM):
             for part in ("weight", "bias")
         ]
         super().__init__(
-            BundledSlots(model, lm=False, max_rows=max_batch, cache_tokens=cache_tokens),
+            BundledKVRows(model, lm=False, limits=limits),
             form,
-            prefill_tokens=prefill_tokens,
-            cache_tokens=cache_tokens,
+            limits=limits,
             incremental=incremental,
             name=checkpoint.name,
         )

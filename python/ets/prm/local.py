@@ -8,7 +8,8 @@ from typing import Any
 from ets.checks import check_flag
 from ets.engines.kv_space import KVSpace, cache_space
 from ets.engines.local.batcher import Batch, Batcher, Ticket
-from ets.engines.local.kv_rows import Slots, Tokens, chunks
+from ets.engines.local.kv_rows import KVRows, Tokens, chunks
+from ets.engines.local.options import LocalOptions
 from ets.errors import EngineError
 from ets.pickled import Unpicklable
 from ets.prm.formats import PRMFormat
@@ -16,27 +17,26 @@ from ets.step import Prefix, Score
 
 
 class LocalPRM(Unpicklable, ABC):
-    """Scores steps with a backbone in slots, read at one token.
+    """Scores steps with a backbone over rows of KV, read at one token.
 
     Only the tokens that its recent calls have not seen are computed.
     """
 
     def __init__(
         self,
-        slots: Slots,
+        rows: KVRows,
         form: PRMFormat,
         *,
-        prefill_tokens: int,
-        cache_tokens: int,
+        limits: LocalOptions,
         incremental: bool,
         name: str,
     ) -> None:
         check_flag("incremental", incremental)
         self.incremental = incremental
-        self._model = slots
+        self._model = rows
         self._format = form
-        self._prefill_tokens = prefill_tokens
-        self._cache_tokens = cache_tokens
+        self._prefill_tokens = limits.prefill_tokens
+        self._cache_tokens = limits.cache_tokens
         self._name = name
         self._batcher: Batcher[Tokens, Score] = Batcher(self._run, name=f"PRM {name!r}")
 

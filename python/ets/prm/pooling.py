@@ -7,7 +7,7 @@ from typing import Any
 
 from ets.checks import check_int, path_text, shown
 from ets.engines.server.connection import Connection
-from ets.engines.server.model_card import Server
+from ets.engines.server.model_card import ModelCard
 from ets.errors import EngineError, InputError
 from ets.pickled import Unpicklable
 from ets.prm.checkpoint import Checkpoint
@@ -108,7 +108,7 @@ class PoolingPRM(Unpicklable):
                 f"http://127.0.0.1:8000/v1, got {redacted(url)!r}"
             )
         self._model = model
-        self._server = Server.ask(self._connection, model)
+        self._server = ModelCard.ask(self._connection, model)
         limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._format = load_format(
             _readable(self._server, checkpoint),
@@ -132,7 +132,7 @@ class PoolingPRM(Unpicklable):
         return self._format
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ModelCard:
         """What the server said of itself."""
         return self._server
 
@@ -180,7 +180,7 @@ class PoolingPRM(Unpicklable):
         return None
 
 
-def _readable(server: Server, checkpoint: str | os.PathLike[str] | None) -> str:
+def _readable(server: ModelCard, checkpoint: str | os.PathLike[str] | None) -> str:
     """The name of the checkpoint, which can be read here."""
     if checkpoint is not None:
         return os.fspath(checkpoint)

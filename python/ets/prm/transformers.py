@@ -6,17 +6,16 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ets.checkpoint.source import Source
-from ets.checks import check_flag, checked_count, path_text
+from ets.checks import check_flag, keyword_names, path_text
 from ets.engines.device_start import one_start
+from ets.engines.local.options import LocalOptions
 from ets.engines.local.torch_loading import (
     check_loaded,
-    keyword_names,
-    loading,
     need_torch,
     one_line,
+    one_load,
     pick_device,
     pick_dtype,
-    positive,
 )
 from ets.errors import EngineError, InputError
 from ets.extras import needs
@@ -81,10 +80,12 @@ class TransformersPRM(LocalPRM):
         **options: Any,
     ) -> None:
         need_torch()
-        positive(max_batch=max_batch, prefill_tokens=prefill_tokens)
-        cache_tokens = checked_count("cache_tokens", cache_tokens, 0)
-        if max_length is not None:
-            positive(max_length=max_length)
+        limits = LocalOptions(
+            max_batch=max_batch,
+            prefill_tokens=prefill_tokens,
+            cache_tokens=cache_tokens,
+            max_length=max_length,
+        )
         name = path_text("path", path)
         check_flag("incremental", incremental)
         picked = pick_device(device)
@@ -97,23 +98,21 @@ class TransformersPRM(LocalPRM):
                 f"unknown option {min(options)!r} of a transformers PRM of the format "
                 f"{form.name}; its options are {', '.join(known)}"
             )
-        from ets.engines.local.torch_kv_rows import SlotModel
+        from ets.engines.local.torch_kv_rows import TorchKVRows
 
         with one_start(cpu=picked.type == "cpu"):
             self._head = form.head().to(picked, precision)
             backbone = _load_backbone(form, picked, precision)
-        slots = SlotModel(
+        rows = TorchKVRows(
             backbone,
             max_length=form.max_length,
-            max_rows=max_batch,
-            cache_tokens=cache_tokens,
+            limits=limits,
             name=name,
         )
         super().__init__(
-            slots,
+            rows,
             form,
-            prefill_tokens=prefill_tokens,
-            cache_tokens=cache_tokens,
+            limits=limits,
             incremental=incremental,
             name=name,
         )
@@ -133,7 +132,7 @@ def _load_backbone(form: PRMFormat, device: torch.device, dtype: torch.dtype) ->
     # Where transformers has a class only heads need code of their own, and ours is here.
     known = form.checkpoint.config.model_type in CONFIG_MAPPING
     try:
-        with loading(source):
+        with one_load(source):
             loaded: Any = AutoModel.from_pretrained(
                 source.path,
                 dtype=dtype,

@@ -8,10 +8,9 @@ from os import PathLike
 from typing import Any
 
 from ets.checkpoint.source import Source
-from ets.checks import check_flag, path_text
+from ets.checks import check_flag, check_positive, path_text
 from ets.engines.context_need import context_need, prompt_room
 from ets.engines.kv_space import KVSpace
-from ets.engines.local.torch_loading import positive
 from ets.engines.vllm.engine import VLLMEngine, rendered
 from ets.errors import EngineError
 from ets.extras import TESTED
@@ -71,7 +70,7 @@ class VLLMPRM(Unpicklable):
         **options: Any,
     ) -> None:
         if max_tokens is not None:
-            positive(max_tokens=max_tokens)
+            check_positive(max_tokens=max_tokens)
         check_flag("incremental", incremental)
         self._name = path_text("path", path)
         self._format = load_format(Source.of(self._name, options), format, options)

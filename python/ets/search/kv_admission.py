@@ -1,4 +1,4 @@
-"""Room in an engine's KV cache: what trees keep, what runs beside them, and what waits."""
+"""Admission to an engine's KV cache: what trees keep, what runs beside them, and what waits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from ets.fork_lock import ForkLock
 
 
-class KVRoom:
+class KVAdmission:
     """Lets samples run as long as they fit beside the trees of all problems in flight.
 
     First come, first served; when nothing runs, one sample may, whatever it needs. The samples may

@@ -7,7 +7,7 @@ import weakref
 from ets.engines.kv_space import HasKVSpace, KVSpace
 from ets.engines.values import awaitable, checked_space
 from ets.fork_lock import ForkLock
-from ets.search.kv_admission import KVRoom
+from ets.search.kv_admission import KVAdmission
 
 
 class KVLedger:
@@ -19,9 +19,9 @@ class KVLedger:
     def __init__(self, space: KVSpace) -> None:
         self.space = space
         """The engine's KV cache."""
-        self.room = KVRoom(space.tokens)
+        self.room = KVAdmission(space.tokens)
         """What is taken of the cache now, for samples that wait for room."""
-        self.door = KVRoom(space.tokens)
+        self.door = KVAdmission(space.tokens)
         """What the problems in flight might need at most, for problems that wait to begin."""
         self._lock = ForkLock()
         self._in_flight = 0

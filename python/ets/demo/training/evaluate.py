@@ -6,7 +6,6 @@ Figures come with 95% intervals from a bootstrap over problems.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,7 @@ import torch
 
 from ets.demo import policy_path, prm_path
 from ets.demo.check import answer_of, check_solution
-from ets.demo.splits import split_problems, split_rows
+from ets.demo.splits import split_problems
 from ets.demo.task import Problem
 from ets.demo.training.model import PRM, Policy, load
 from ets.demo.training.sample import judge, sample_solutions
@@ -36,13 +35,6 @@ class Sample:
     right: list[bool]
     rewards: list[float]
     answer: int | None
-
-
-def write_test_file(path: Path) -> None:
-    """Write the test problems as the package ships them."""
-    with path.open("w", encoding="utf-8") as file:
-        for row in split_rows("test"):
-            file.write(json.dumps(row) + "\n")
 
 
 def draw(

@@ -101,7 +101,7 @@ class Run:
             (torch.optim.AdamW(rest, lr=schedule.adam, betas=(0.9, 0.98), weight_decay=0.0,
                                fused=True), schedule.adam),
         ]  # fmt: skip
-        self._saved = self._logged = self._begun = time.monotonic()
+        self._saved = self._begun = time.monotonic()
         self._spent = 0.0
         self._sums: dict[str, float] = {}
         self._count = 0

@@ -1,4 +1,4 @@
-"""The bundled transformer with its KV in slots."""
+"""The bundled transformer with its rows of KV."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import numpy as np
 
 from ets.engines.bundled.blas import ONE_THREAD
 from ets.engines.bundled.transformer import Floats, Transformer
-from ets.engines.local.kv_rows import SPAN, Slots
+from ets.engines.local.kv_rows import SPAN, KVRows
+from ets.engines.local.options import LocalOptions
 
 
-class BundledSlots(Slots):
+class BundledKVRows(KVRows):
     """The transformer, its rows of KV and the states of recent prefixes.
 
     With `lm` its head is the embedding, and `forward` returns logits.
     """
 
-    def __init__(self, model: Transformer, *, lm: bool, max_rows: int, cache_tokens: int) -> None:
+    def __init__(self, model: Transformer, *, lm: bool, limits: LocalOptions) -> None:
         self.model = model
         self._lm = lm
-        super().__init__(max_rows=max_rows, cache_tokens=cache_tokens)
+        super().__init__(limits)
 
     def forward(self, ids: Sequence[Sequence[int]], starts: Sequence[int], *, first: int) -> Floats:
-        """As `Slots`."""
+        """As `KVRows`."""
         lengths = np.array([len(row) for row in ids])
         width = int(lengths.max())
         tokens = np.zeros((len(ids), width), dtype=np.int64)
@@ -45,7 +46,7 @@ class BundledSlots(Slots):
     def draw(
         self, logits: Floats, uniforms: Sequence[float], *, temperature: float, top_p: float
     ) -> list[int]:
-        """As `Slots`."""
+        """As `KVRows`."""
         return draw(logits, uniforms, temperature=temperature, top_p=top_p)
 
     def computing(self) -> AbstractContextManager[Any]:

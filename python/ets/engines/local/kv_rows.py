@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from ets.engines.local.options import LocalOptions
 from ets.engines.local.prefix_cache import PrefixCache, Segment
 
 SPAN = 64
@@ -27,16 +28,16 @@ class Tokens:
     cuts: tuple[int, ...]
 
 
-class Slots(ABC):
+class KVRows(ABC):
     """The rows of a decoder-only transformer, and the states of recent prefixes.
 
     A subclass has the model, and makes arrays of its library's: layers x 2 x rows x heads x slots x
     head size. Not safe for use from several threads at once.
     """
 
-    def __init__(self, *, max_rows: int, cache_tokens: int) -> None:
-        self.max_rows = max_rows
-        self.prefixes: PrefixCache[Any] = PrefixCache(cache_tokens)
+    def __init__(self, limits: LocalOptions) -> None:
+        self.max_rows = limits.max_batch
+        self.prefixes: PrefixCache[Any] = PrefixCache(limits.cache_tokens)
         self._forget = threading.Event()
         self._data = self._allocate(1, 1)
 

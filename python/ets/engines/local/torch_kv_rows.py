@@ -1,4 +1,4 @@
-"""A model of transformers with its KV in slots."""
+"""A model of transformers with its rows of KV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from transformers import Cache
 
-from ets.engines.local.kv_rows import SPAN, Slots
+from ets.engines.local.kv_rows import SPAN, KVRows
+from ets.engines.local.options import LocalOptions
 from ets.engines.local.sampling import draw
 from ets.errors import EngineError
 
@@ -46,15 +47,13 @@ class _Window(Cache):
         return self._span - self._positions.shape[1]
 
 
-class SlotModel(Slots):
+class TorchKVRows(KVRows):
     """A model, its rows of KV and the states of recent prefixes.
 
     `model` is a causal LM or a bare backbone; `forward` returns its logits or hidden states.
     """
 
-    def __init__(
-        self, model: Any, *, max_length: int, max_rows: int, cache_tokens: int, name: str
-    ) -> None:
+    def __init__(self, model: Any, *, max_length: int, limits: LocalOptions, name: str) -> None:
         config = model.config.get_text_config()
         heads = config.num_attention_heads
         head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -63,7 +62,7 @@ class SlotModel(Slots):
         self.model = model
         self.device: torch.device = model.device
         self._shape = (config.num_hidden_layers, 2, kv_heads, head_size)
-        super().__init__(max_rows=max_rows, cache_tokens=cache_tokens)
+        super().__init__(limits)
         self._is_lm = model.get_output_embeddings() is not None
         self._name = name
         # What `forward` does not name falls into its **kwargs, and is ignored in silence.
@@ -82,7 +81,7 @@ class SlotModel(Slots):
     def forward(
         self, ids: Sequence[Sequence[int]], starts: Sequence[int], *, first: int
     ) -> torch.Tensor:
-        """As `Slots`."""
+        """As `KVRows`."""
         widths = [len(row) for row in ids]
         width = max(widths)
         tokens = torch.zeros(len(ids), width, dtype=torch.long)
@@ -117,7 +116,7 @@ class SlotModel(Slots):
     def draw(
         self, logits: torch.Tensor, uniforms: Sequence[float], *, temperature: float, top_p: float
     ) -> list[int]:
-        """As `Slots`."""
+        """As `KVRows`."""
         return draw(logits, uniforms, temperature=temperature, top_p=top_p)
 
     def computing(self) -> AbstractContextManager[Any]:
@@ -134,7 +133,7 @@ class SlotModel(Slots):
 
 
 def _refuse_windows(config: Any, max_length: int, name: str) -> None:
-    """Slots know full attention only."""
+    """The rows of KV know full attention only."""
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     window = getattr(config, "sliding_window", None)
     if kinds == {"sliding_attention", "full_attention"} or kinds == {"sliding_attention"}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import time
@@ -12,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ets.checkpoint.source import Source
-from ets.checks import MOST, shown
+from ets.checks import shown
 from ets.engines.device_start import one_start
 from ets.errors import EngineError, InputError
 from ets.extras import needs
@@ -81,7 +80,7 @@ def pick_dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.d
 
 
 @contextmanager
-def loading(source: Source) -> Iterator[None]:
+def one_load(source: Source) -> Iterator[None]:
     """Inside, transformers loads a checkpoint; the log says so, and how long it took.
 
     One at a time: transformers patches its own classes while it loads, and two loads that end in
@@ -142,16 +141,3 @@ def one_line(error: BaseException) -> str:
     """An error's type and the first line of what it says."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def keyword_names(kind: type) -> tuple[str, ...]:
-    """The names of a constructor's keyword-only arguments."""
-    parameters = inspect.signature(kind).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
-
-
-def positive(**values: Any) -> None:
-    """Check that options are positive integers."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
-            raise InputError(f"{name} must be a positive integer, got {shown(value)}")

@@ -1,42 +1,29 @@
-"""Requests to an OpenAI-compatible server, with errors of one line."""
+"""Requests to an OpenAI-compatible server."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from ets.checks import check_int, check_number, check_text
+from ets.engines.server.failures import NO_KEY, Explain, ServerFailures
 from ets.engines.server.outage import Outage, Waiting
-from ets.errors import ContextError, EngineError, EngineLostError, InputError
+from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.fork_lock import ForkLock
-from ets.shown.redaction import MARK, redacted, redacted_text
-
-Explain = Callable[[int, str], str | None]
-"""From a status and what the server said to what that means, behind `the server at URL `; None
-where the general message will do."""
+from ets.shown.redaction import redacted
 
 _MOST_IN_FLIGHT = 1000
 """The connections that the client keeps at most; more requests would time out waiting for one."""
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
-_NO_KEY = "EMPTY"
-_NOT_THERE = (502, 503, 504)
-_REFUSALS = (400, 413, 422)
-_TOO_LONG = re.compile(
-    r"context[ _](?:length|size|window|limit)|maximum (?:model|allowed|prompt|input) length"
-    r"|(?:prompt|input) is too long|too many tokens|tokens \+ .max_new_tokens. must be",
-    re.IGNORECASE,
-)
-"""What vLLM, SGLang, llama.cpp, TGI and others say of a request that is too long."""
 
 
 @dataclass(slots=True)
@@ -104,7 +91,8 @@ class Connection:
         self._timeout = timeout
         self._max_retries = max_retries
         self._max_in_flight = max_in_flight
-        self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or _NO_KEY
+        self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY
+        self._failures = ServerFailures(url, self._api_key, openai)
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
         self._lock = ForkLock()
         self._outage = Outage(f"the server at {self.shown_url}", patience)
@@ -132,8 +120,9 @@ class Connection:
                 try:
                     answer = str(client.get(self._target(path, beside), cast_to=str))
                 except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
-                    failure = self._failure(error, path, timeout)
-                    if not self._loads(error) or not self._outage.goes_on(failure, waiting):
+                    failure = self._failures.of(error, path, timeout)
+                    loads = self._failures.loads(error)
+                    if not loads or not self._outage.goes_on(failure, waiting):
                         raise failure from error
                     time.sleep(waiting.pause())
                 else:
@@ -227,8 +216,8 @@ class Connection:
                 try:
                     answer = str(await link.client.post(target, body=body, cast_to=str))
                 except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
-                    failure = self._failure(error, path, self._timeout, explain)
-                    gone = self._is_gone(error) or self._loads(error)
+                    failure = self._failures.of(error, path, self._timeout, explain)
+                    gone = self._failures.is_gone(error) or self._failures.loads(error)
                     if not gone or not self._outage.goes_on(failure, waiting):
                         raise failure from error
                     await asyncio.sleep(waiting.pause())
@@ -238,44 +227,6 @@ class Connection:
 
     def _target(self, path: str, beside: bool) -> str:
         return self.url.rstrip("/").rpartition("/")[0] + path if beside else path
-
-    def _loads(self, error: Exception) -> bool:
-        """Whether a server, or a proxy before it, says that it is not there yet."""
-        return isinstance(error, self._openai.APIStatusError) and error.status_code in _NOT_THERE
-
-    def _is_gone(self, error: Exception) -> bool:
-        return isinstance(error, self._openai.APIConnectionError) and not _timed_out(error)
-
-    def _failure(
-        self, error: Exception, path: str, timeout: float, explain: Explain | None = None
-    ) -> EngineError:
-        where = f"the server at {self.shown_url}"
-        if isinstance(error, self._openai.APIConnectionError):
-            if _timed_out(error):
-                return EngineLostError(f"{where} did not answer within {timeout:g} s, the timeout")
-            first = _causes(error)[-1]
-            return EngineLostError(f"cannot reach {where}: {self._said(str(first) or repr(first))}")
-        if not isinstance(error, self._openai.APIStatusError):
-            return EngineError(f"the request to {where} failed: {self._said(str(error))}")
-        said = self._said(_message(error))
-        if error.status_code in _REFUSALS and _TOO_LONG.search(said):
-            return ContextError(f"{where} cannot read a solution this long: {said}")
-        kind = EngineLostError if error.status_code >= 500 else EngineError
-        unknown_model = re.search("model.*not (exist|found)", said, re.I)
-        if explain and not unknown_model and (meaning := explain(error.status_code, said)):
-            return kind(f"{where} {meaning}")
-        if error.status_code == 404 and not unknown_model:
-            return EngineError(
-                f"{where} answers {path} with 404, {said!r}: the URL must be the base of its API, "
-                "such as http://127.0.0.1:8000/v1"
-            )
-        return kind(f"{where} answers {path} with {error.status_code}: {said}")
-
-    def _said(self, text: str) -> str:
-        """What a server or a library says, in one line, without the secrets that it repeats."""
-        for secret in _secrets(self.url, self._api_key):
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MARK, text)
-        return " ".join(redacted_text(text).split())[:300]
 
     def _is_closed(self) -> EngineError:
         return EngineError(f"the {self._user} on the server at {self.shown_url} is closed")
@@ -296,12 +247,6 @@ async def _close(link: _Link) -> None:
     await link.client.close()
 
 
-def _secrets(url: str, api_key: str) -> list[str]:
-    parts = urlsplit(url)
-    password = parts.password or ""
-    return [text for text in (api_key, password, unquote(password)) if text not in ("", _NO_KEY)]
-
-
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -313,25 +258,3 @@ def _check_url(url: str) -> None:
             "url must be the base of an API, such as http://127.0.0.1:8000/v1, "
             f"got {redacted(url)!r}"
         )
-
-
-def _timed_out(error: BaseException) -> bool:
-    """Whether no answer came in time; the transport over aiohttp calls every lost connection so."""
-    return any(isinstance(c, TimeoutError | asyncio.TimeoutError) for c in _causes(error))
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """The error and what led to it, the first cause last."""
-    causes = [error]
-    while (cause := causes[-1].__cause__) is not None:
-        causes.append(cause)
-    return causes
-
-
-def _message(error: Any) -> str:
-    """What the server says went wrong: the `message` of its JSON, or the start of its text."""
-    body = error.body
-    for key in ("error", "message", "detail"):
-        if isinstance(body, dict) and key in body:
-            body = body[key]
-    return str(body or error.message)

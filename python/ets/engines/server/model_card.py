@@ -16,7 +16,7 @@ _OWNERS: dict[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "lla
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class ModelCard:
     """A model on a server, as `/v1/models` describes it."""
 
     url: str
@@ -29,7 +29,7 @@ class Server:
     """Tokens of prompt and solution together; None where the server does not say."""
 
     @classmethod
-    def ask(cls, connection: Connection, model: str) -> Server:
+    def ask(cls, connection: Connection, model: str) -> ModelCard:
         """What a server says of a model; blocks, and waits for one that loads it.
 
         # Errors
@@ -44,7 +44,7 @@ class Server:
         return cls.read(answer, model=model, url=connection.shown_url)
 
     @classmethod
-    def read(cls, answer: str, *, model: str, url: str) -> Server:
+    def read(cls, answer: str, *, model: str, url: str) -> ModelCard:
         """Find a model in a server's list.
 
         # Errors

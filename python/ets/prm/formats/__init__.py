@@ -6,8 +6,7 @@ import inspect
 from typing import Any
 
 from ets.checkpoint.source import Source
-from ets.checks import check_text, shown
-from ets.engines.local.torch_loading import keyword_names
+from ets.checks import check_text, keyword_names, shown
 from ets.errors import EngineError, InputError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat, joined

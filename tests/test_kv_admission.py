@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 
-from ets.search.kv_admission import KVRoom
+from ets.search.kv_admission import KVAdmission
 
 
 def test_one_may_always_run() -> None:
-    room = KVRoom(10)
+    room = KVAdmission(10)
     room.keep(100)
 
     async def run() -> None:
@@ -24,7 +24,7 @@ def test_first_come_first_served() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        room = KVRoom(10)
+        room = KVAdmission(10)
 
         async def sample(name: str, tokens: int) -> None:
             async with room.take(tokens):
@@ -39,7 +39,7 @@ def test_first_come_first_served() -> None:
 
 def test_what_is_kept_no_longer_lets_the_next_in() -> None:
     async def main() -> None:
-        room = KVRoom(10)
+        room = KVAdmission(10)
         room.keep(6)
         async with room.take(4):
             entered = asyncio.Event()
@@ -59,7 +59,7 @@ def test_what_is_kept_no_longer_lets_the_next_in() -> None:
 
 def test_never_more_than_fits_whatever_is_cancelled() -> None:
     draw = random.Random(3)
-    room, running, most = KVRoom(30), 0, 0
+    room, running, most = KVAdmission(30), 0, 0
 
     async def sample(tokens: int) -> None:
         nonlocal running, most

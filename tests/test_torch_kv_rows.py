@@ -1,4 +1,4 @@
-"""The KV slots of the transformers backend: what is cached equals what is computed."""
+"""The rows of KV of the transformers backend: what is cached equals what is computed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import torch
 from transformers import AutoModel, AutoModelForCausalLM
 
 from ets.engines.local.kv_rows import Tokens
-from ets.engines.local.torch_kv_rows import SlotModel
+from ets.engines.local.options import LocalOptions
+from ets.engines.local.torch_kv_rows import TorchKVRows
 
 IDS = tuple(range(5, 35))
 CUTS = (7, 19)
+LIMITS = LocalOptions(max_batch=4, prefill_tokens=64, cache_tokens=1000, max_length=None)
 
 
 def lm(**options: Any) -> Any:
@@ -67,14 +69,14 @@ class Nameless(Renamed):
         return self._model(input_ids=input_ids, position_ids=position_ids)
 
 
-def slots(model: Any) -> SlotModel:
-    return SlotModel(model, max_length=64, max_rows=4, cache_tokens=1000, name="m")
+def rows_of(model: Any) -> TorchKVRows:
+    return TorchKVRows(model, max_length=64, limits=LIMITS, name="m")
 
 
 @pytest.mark.parametrize("model", [lm(), backbone(), Renamed(lm()), Renamed(backbone())])
 @torch.inference_mode()
 def test_what_is_cached_equals_what_is_computed(model: Any) -> None:
-    cached, fresh = slots(model), slots(model)
+    cached, fresh = rows_of(model), rows_of(model)
     for stop in (*CUTS, len(IDS)):
         known = tuple(cut for cut in CUTS if cut < stop)
         # A causal LM gives the logits of one-token rows.
@@ -91,19 +93,19 @@ def test_what_is_cached_equals_what_is_computed(model: Any) -> None:
 
 def test_a_model_that_names_no_cache_is_refused() -> None:
     with pytest.raises(EngineError, match=r"'m' cannot run .* takes no attention_mask"):
-        slots(Nameless(lm()))
+        rows_of(Nameless(lm()))
 
     class Maskless(Nameless):
         def forward(self, attention_mask: Any = None, position_ids: Any = None, **more: Any) -> Any:
             raise AssertionError
 
     with pytest.raises(EngineError, match=r"'m' cannot run .* takes no cache"):
-        slots(Maskless(lm()))
+        rows_of(Maskless(lm()))
 
 
 @torch.inference_mode()
 def test_a_model_that_drops_the_cache_is_refused() -> None:
-    model = slots(Renamed(lm(), passes=False))
+    model = rows_of(Renamed(lm(), passes=False))
     with pytest.raises(EngineError, match=r"'m' cannot run .* 0 of its \d+ layers use the cache"):
         model.forward([IDS], [0], first=0)
 
