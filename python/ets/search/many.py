@@ -35,10 +35,12 @@ async def in_flight(
     try:
         while True:
             if len(running) < limit() and started - shown < 4 * limit():
-                source.read()
+                source.read()  # meanwhile whoever takes the results may be slow
             while (key := shown if ordered else next(iter(ready), -1)) in ready:
                 shown += 1
                 yield ready.pop(key).result()
+            if len(running) < limit() and started - shown < 4 * limit():
+                source.read()  # what was handed out has made room
             waits: set[asyncio.Task[Any]] = {*running, *source.reading}
             if not waits:
                 source.raise_failure()
