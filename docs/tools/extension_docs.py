@@ -1,0 +1,31 @@
+"""Gives the API reference the docstrings of the Rust extension, whose stub has none."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from griffe import Class, Docstring, Extension, Module
+
+EXTENSION = "ets._core"
+
+
+class ExtensionDocs(Extension):
+    """Fills in what `help()` says, object by object."""
+
+    def on_module_members(self, *, mod: Module, **_: Any) -> None:
+        if mod.path == EXTENSION:
+            fill(mod, importlib.import_module(EXTENSION))
+
+
+def fill(documented: Module | Class, living: object) -> None:
+    for name, member in documented.members.items():
+        found = getattr(living, name, None)
+        if member.is_alias or found is None:
+            continue
+        text = inspect.getdoc(found)
+        if text and not member.docstring:
+            member.docstring = Docstring(text, parent=member)
+        if isinstance(member, Class):
+            fill(member, found)
