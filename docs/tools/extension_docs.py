@@ -28,4 +28,6 @@ def fill(documented: Module | Class, living: object) -> None:
         if text and not member.docstring:
             member.docstring = Docstring(text, parent=member)
         if isinstance(member, Class):
+            if "__new__" in member.members:  # what a class of Rust has in the place of __init__
+                member.set_member("__init__", member.members["__new__"])
             fill(member, found)

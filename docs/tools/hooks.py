@@ -8,7 +8,9 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
-LINK = re.compile(r"(?<!!)\[(?P<text>[^\[\]]+)\]\((?P<path>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)]*)?\)")
+LINK = re.compile(
+    r"(?<!!)\[(?P<text>[^\[\]]+)\]\((?P<path>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)]*)?\)"
+)
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
