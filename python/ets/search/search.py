@@ -56,6 +56,14 @@ _Opened: TypeAlias = tuple[TreeSearch, dict[int, Prefix]]
 class Search(Unpicklable):
     """Tree search with a policy, a PRM and a strategy.
 
+    A search owns the engines that it loaded by name and closes them in `close`, which a `with`
+    block calls; objects that were passed in stay their owner's. One that is never closed is closed
+    when nobody refers to it any more, or at the interpreter's end.
+
+    Any number of threads and event loops may call one search at once. In a forked process it
+    refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
+    that is an `EngineError`, as is anything it raises that is no `Exception`.
+
     Parameters
     ----------
     policy, prm, embedder
@@ -101,14 +109,6 @@ class Search(Unpicklable):
     request_order
         `tree`: a step's requests go out with siblings and cousins together, so that what is in the
         engine's cache is used before it is evicted; `best_first`: the best leaf's first.
-
-    A search owns the engines that it loaded by name and closes them in `close`, which a `with`
-    block calls; objects that were passed in stay their owner's. One that is never closed is closed
-    when nobody refers to it any more, or at the interpreter's end.
-
-    Any number of threads and event loops may call one search at once. In a forked process it
-    refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
-    that is an `EngineError`, as is anything it raises that is no `Exception`.
     """
 
     _pickle_instead = (

@@ -53,6 +53,9 @@ class TreeSearch:
     limit (`Child.cut`), are completed, each lowering the remaining width by one, and the strategy
     decides what comes next.
 
+    Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
+    say), the children told stay told and `ask` tries the decision again.
+
     Parameters
     ----------
     strategy
@@ -66,9 +69,6 @@ class TreeSearch:
     kv_budget
         The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute. Or
         an object that is asked before each selection (`KVLimit`).
-
-    Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
-    say), the children told stay told and `ask` tries the decision again.
     """
 
     def __init__(
