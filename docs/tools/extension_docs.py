@@ -8,15 +8,14 @@ from typing import Any
 
 from griffe import Class, Docstring, Extension, Module
 
-EXTENSION = "ets._core"
+EXTENSION = "_core"
 
 
 class ExtensionDocs(Extension):
     """Fills in what `help()` says, object by object."""
 
-    def on_module_members(self, *, mod: Module, **_: Any) -> None:
-        if mod.path == EXTENSION:
-            fill(mod, importlib.import_module(EXTENSION))
+    def on_package(self, *, pkg: Module, **_: Any) -> None:
+        fill(pkg[EXTENSION], importlib.import_module(f"{pkg.path}.{EXTENSION}"))
 
 
 def fill(documented: Module | Class, living: object) -> None:
