@@ -6,7 +6,7 @@ import importlib
 import inspect
 from typing import Any
 
-from griffe import Class, Docstring, Extension, Module
+from griffe import Class, Docstring, Extension, Module, Parser
 
 EXTENSION = "_core"
 
@@ -21,11 +21,11 @@ class ExtensionDocs(Extension):
 def fill(documented: Module | Class, living: object) -> None:
     for name, member in documented.members.items():
         found = getattr(living, name, None)
-        if member.is_alias or found is None:
+        if member.is_alias or found is None or name.startswith("__"):
             continue
         text = inspect.getdoc(found)
         if text and not member.docstring:
-            member.docstring = Docstring(text, parent=member)
+            member.docstring = Docstring(text, parent=member, parser=Parser.numpy)
         if isinstance(member, Class):
             if "__new__" in member.members:  # what a class of Rust has in the place of __init__
                 member.set_member("__init__", member.members["__new__"])
