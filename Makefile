@@ -49,8 +49,9 @@ $(VENV)/.docs: $(UV) pyproject.toml $(RUST)
 demo: $(VENV)/.demo ## search six problems with the bundled models, ETS beside REBASE
 	$(BIN)/ets demo
 
+# Not --quiet: warnings would go unseen, and strict would count none.
 docs: $(VENV)/.docs ## build the site into build/site; a broken link or anchor is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "$(CURDIR)/build/site/index.html"
 
 # --- checks -------------------------------------------------------------------------------------
