@@ -1,4 +1,4 @@
-"""The vLLM servers of docs/servers.md, started by the very commands that stand there, on the CPU."""
+"""The vLLM servers of docs/servers.md, started by the very commands there, on the CPU."""
 
 from __future__ import annotations
 
