@@ -1,4 +1,5 @@
-"""Gives the API reference the docstrings of the Rust extension, whose stub has none."""
+"""What the API reference reads beside the sources: docstrings of the Rust extension, whose stub has
+none, and the values of defaults that are options of a search."""
 
 from __future__ import annotations
 
@@ -12,10 +13,15 @@ EXTENSION = "_core"
 
 
 class ExtensionDocs(Extension):
-    """Fills in what `help()` says, object by object."""
+    """Fills in what `help()` says, object by object, and what a default stands for."""
 
     def on_package(self, *, pkg: Module, **_: Any) -> None:
         fill(pkg[EXTENSION], importlib.import_module(f"{pkg.path}.{EXTENSION}"))
+        options = pkg["search.options.SearchOptions"]
+        for parameter in pkg["search.search.Search.__init__"].parameters:
+            owner, _, name = str(parameter.default).rpartition(".")
+            if owner == options.name:
+                parameter.default = options[name].value
 
 
 def fill(documented: Module | Class, living: object) -> None:

@@ -66,14 +66,19 @@ class Search(Unpicklable):
 
     Parameters
     ----------
-    policy, prm, embedder
-        A name (`vllm:PATH`, `transformers:PATH`, `demo`, ...; see `ets.policy.load_policy`,
-        `ets.prm.load_prm`, `ets.embed.load_embedder`) or an object with the protocol; a PRM may be
-        a plain function `f(problem, steps) -> reward`. The embedder is loaded only where the
-        strategy needs one; the default `lexical` needs no model.
+    policy
+        Who writes the steps: a name (`vllm:PATH`, `transformers:PATH`, `demo`, ...; see
+        `ets.policy.load_policy`) or an object with the protocol.
+    prm
+        Who scores them: a name (see `ets.prm.load_prm`), an object with the protocol, or a plain
+        function `f(problem, steps) -> reward`.
     strategy
         What to keep and to continue: `ets.ETS`, `ets.REBASE`, `ets.BeamSearch`, `ets.DVTS`,
         `ets.BestOfN`, or an object with the `ets.strategy.Strategy` protocol.
+    embedder
+        Who tells which steps mean the same: a name (see `ets.embed.load_embedder`) or an object
+        with the protocol. It is loaded only where the strategy needs one; the default `lexical`
+        needs no model.
     seed
         Every sample's seed comes from (seed, problem, path of the node), so a result does not
         depend on how many problems are in flight, as far as the engine itself is reproducible.
@@ -88,9 +93,10 @@ class Search(Unpicklable):
         step by step; `skip`, it is given what follows them, and the thoughts make one step with the
         first paragraph of the answer. By default `read`, unless the PRM's context is known to be
         shorter than `max_tokens`.
-    vote, score
-        How completed trajectories vote (`weighted`, `majority`, `best`), and how step rewards make
-        a trajectory's score (`last`, `min`, `prod`, `mean`).
+    vote
+        How completed trajectories vote: `weighted`, `majority` or `best`.
+    score
+        How step rewards make a trajectory's score: `last`, `min`, `prod` or `mean`.
     answer_pattern
         A regular expression whose first group is the answer, in place of `ets.answer`'s rules.
     budget
