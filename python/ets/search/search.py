@@ -56,16 +56,29 @@ _Opened: TypeAlias = tuple[TreeSearch, dict[int, Prefix]]
 class Search(Unpicklable):
     """Tree search with a policy, a PRM and a strategy.
 
+    A search owns the engines that it loaded by name and closes them in `close`, which a `with`
+    block calls; objects that were passed in stay their owner's. One that is never closed is closed
+    when nobody refers to it any more, or at the interpreter's end.
+
+    Any number of threads and event loops may call one search at once. In a forked process it
+    refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
+    that is an `EngineError`, as is anything it raises that is no `Exception`.
+
     Parameters
     ----------
-    policy, prm, embedder
-        A name (`vllm:PATH`, `transformers:PATH`, `demo`, ...; see `ets.policy.load_policy`,
-        `ets.prm.load_prm`, `ets.embed.load_embedder`) or an object with the protocol; a PRM may be
-        a plain function `f(problem, steps) -> reward`. The embedder is loaded only where the
-        strategy needs one; the default `lexical` needs no model.
+    policy
+        Who writes the steps: a name (`vllm:PATH`, `transformers:PATH`, `demo`, ...; see
+        `ets.policy.load_policy`) or an object with the protocol.
+    prm
+        Who scores them: a name (see `ets.prm.load_prm`), an object with the protocol, or a plain
+        function `f(problem, steps) -> reward`.
     strategy
         What to keep and to continue: `ets.ETS`, `ets.REBASE`, `ets.BeamSearch`, `ets.DVTS`,
         `ets.BestOfN`, or an object with the `ets.strategy.Strategy` protocol.
+    embedder
+        Who tells which steps mean the same: a name (see `ets.embed.load_embedder`) or an object
+        with the protocol. It is loaded only where the strategy needs one; the default `lexical`
+        needs no model.
     seed
         Every sample's seed comes from (seed, problem, path of the node), so a result does not
         depend on how many problems are in flight, as far as the engine itself is reproducible.
@@ -80,9 +93,10 @@ class Search(Unpicklable):
         step by step; `skip`, it is given what follows them, and the thoughts make one step with the
         first paragraph of the answer. By default `read`, unless the PRM's context is known to be
         shorter than `max_tokens`.
-    vote, score
-        How completed trajectories vote (`weighted`, `majority`, `best`), and how step rewards make
-        a trajectory's score (`last`, `min`, `prod`, `mean`).
+    vote
+        How completed trajectories vote: `weighted`, `majority` or `best`.
+    score
+        How step rewards make a trajectory's score: `last`, `min`, `prod` or `mean`.
     answer_pattern
         A regular expression whose first group is the answer, in place of `ets.answer`'s rules.
     budget
@@ -101,14 +115,6 @@ class Search(Unpicklable):
     request_order
         `tree`: a step's requests go out with siblings and cousins together, so that what is in the
         engine's cache is used before it is evicted; `best_first`: the best leaf's first.
-
-    A search owns the engines that it loaded by name and closes them in `close`, which a `with`
-    block calls; objects that were passed in stay their owner's. One that is never closed is closed
-    when nobody refers to it any more, or at the interpreter's end.
-
-    Any number of threads and event loops may call one search at once. In a forked process it
-    refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
-    that is an `EngineError`, as is anything it raises that is no `Exception`.
     """
 
     _pickle_instead = (

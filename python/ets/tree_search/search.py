@@ -53,6 +53,9 @@ class TreeSearch:
     limit (`Child.cut`), are completed, each lowering the remaining width by one, and the strategy
     decides what comes next.
 
+    Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
+    say), the children told stay told and `ask` tries the decision again.
+
     Parameters
     ----------
     strategy
@@ -61,14 +64,13 @@ class TreeSearch:
         Tokens of the prompt, the root's; they count in the KV record, not against `max_tokens`.
     seed
         Of every sample's seed; `ets.tree.seeds.problem_seed` makes one for each problem of a run.
-    max_tokens, max_depth
-        A trajectory's tokens and steps, >= 1, at which it is cut.
+    max_tokens
+        A trajectory's tokens, >= 1, at which it is cut; the prompt's do not count.
+    max_depth
+        A trajectory's steps, >= 1, at which it is cut.
     kv_budget
         The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute. Or
         an object that is asked before each selection (`KVLimit`).
-
-    Raises `InputError` for settings out of range. If a strategy raises (a pruner's `SolverError`,
-    say), the children told stay told and `ask` tries the decision again.
     """
 
     def __init__(

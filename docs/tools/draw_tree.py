@@ -1,6 +1,6 @@
 """Draws the picture in the README: the tree of one search, with what was kept and what was pruned.
 
-python docs/draw_tree.py --problem 3 --width 16 --out docs/tree.png
+python docs/tools/draw_tree.py --problem 3 --width 16 --out docs/pictures/tree.png
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--problem", type=int, default=3, help="its place in the test problems")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("docs/tree.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures/tree.png"))
     args = parser.parse_args()
     problem = demo.problems()[args.problem]
     with ets.Search(strategy=ets.ETS(width=args.width), seed=args.seed) as search:

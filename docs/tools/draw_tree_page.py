@@ -1,7 +1,7 @@
 """Takes the picture in tree-page.md: a page of `ets solve --tree` as a browser shows it.
 
 ets solve "..." --tree tree.html  # the problem is in tree-page.md
-python docs/draw_tree_page.py tree.html --out docs/tree-page.png
+python docs/tools/draw_tree_page.py tree.html --out docs/pictures/tree-page.png
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def take(page: Path, out: Path, width: int, height: int, scheme: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("page", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/tree-page.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pictures/tree-page.png"))
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 800), metavar=("W", "H"))
     parser.add_argument("--scheme", choices=["light", "dark"], default="light")
     args = parser.parse_args()
