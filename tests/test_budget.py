@@ -17,7 +17,7 @@ import ets
 from ets.search.arrivals import Arrivals
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
-from test_search import PROBLEMS, outcome, search
+from scripted_search import PROBLEMS, outcome, search
 
 
 class CountingPRM(ScriptedPRM):

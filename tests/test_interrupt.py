@@ -20,9 +20,8 @@ from ets._core import Interrupt, Selection, generate_instance
 from ets.strategy import REBASE
 from ets.strategy.base import Decision, View
 from ets.tree.events import Pruned
+from scripted_search import script, search
 from selection_oracle import check, generated
-from test_lifetime import script
-from test_search import search
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on what should have ended."""

@@ -16,7 +16,7 @@ from ets.search.kv_shares import KVShares
 from ets.step import Prefix, Step
 from ets.tree_search.search import Child, TreeSearch
 from scripted_engines import ScriptedPolicy
-from test_search import PROBLEMS, outcome, search
+from scripted_search import PROBLEMS, outcome, search
 
 PROMPT, MAX_TOKENS = 5, 60
 

@@ -13,7 +13,7 @@ import pytest
 
 import ets
 from ets import _core
-from test_lifetime import script
+from scripted_search import script
 
 N = 60_000
 """Leaves of a star: a call reads its arrays for long enough to be written to meanwhile."""
