@@ -31,7 +31,7 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.step import Prefix, Step
 from plain_demo import plain_greedy, plain_score, trained_on
-from prm_cases import CASES, PROBLEM, SOLUTIONS, Case
+from prm_cases import CASES, PARTS, PROBLEM, SOLUTIONS, Case
 from vllm_server import vllm_server
 
 TEXTS = ["Tom has 3 apples.", "So Ann buys 4 pears and 5 more, which makes 9.", "Tom"]
@@ -46,9 +46,6 @@ PRM_TESTS = {
 def solution(steps: list[str], problem: str = PROBLEM) -> Prefix:
     """A solution of these steps."""
     return Prefix(problem, 0, (), tuple(Step(f"{text}\n\n", (1,), "step") for text in steps))
-
-
-PARTS = [solution(steps[:end]) for steps in SOLUTIONS for end in range(1, len(steps) + 1)]
 
 
 async def timed(calls: list[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], float]:
@@ -92,12 +89,13 @@ async def prm_row(
 def case_rows(folder: Path, case: Case) -> Iterator[str]:
     """A format on every backend that takes it."""
     options = case.options
+    parts = [solution(steps) for steps in PARTS]
 
     def plain(part: Prefix) -> float:
         return case.plain(folder, part.problem, [step.text.strip() for step in part.steps])
 
     def row(backend: str, name: str, how: str | None = None) -> str:
-        difference, read, speed = asyncio.run(prm_row(name, plain, PARTS, **options))
+        difference, read, speed = asyncio.run(prm_row(name, plain, parts, **options))
         return line(case.format, backend, PRM_TESTS[backend], difference, how or read, speed)
 
     yield row("transformers", f"transformers:{folder}")
@@ -119,9 +117,10 @@ def prms(smollm2: Path | None) -> Iterator[str]:
             if case.format == "qwen":
                 yield from demo_prm()
     if smollm2 is not None:
+        parts = [solution(steps) for steps in PARTS]
         for backend in ("transformers", "vllm"):
             name = f"{backend}:{smollm2}"
-            _, read, speed = asyncio.run(prm_row(name, None, PARTS, format="judge"))
+            _, read, speed = asyncio.run(prm_row(name, None, parts, format="judge"))
             yield line("judge, SmolLM2-135M", backend, PRM_TESTS[backend], "-", read, speed)
 
 

@@ -70,7 +70,7 @@ def script(text: str, **more: Any) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", head + textwrap.dedent(text)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         cwd=Path(__file__).parent,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         check=False,
