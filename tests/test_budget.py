@@ -16,6 +16,7 @@ import pytest
 import ets
 from ets.search.arrivals import Arrivals
 from ets.step import Prefix, Score, Step
+from ets.tree.events import Expanded
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 from scripted_search import PROBLEMS, outcome, search
 
@@ -188,7 +189,7 @@ def test_a_step_closes_without_its_stragglers() -> None:
 
 
 def _asked(result: ets.SearchResult) -> list[int]:
-    return [sum(event.counts) for event in result.tree.events if event.kind == "expanded"]
+    return [sum(event.counts) for event in result.tree.events if isinstance(event, Expanded)]
 
 
 def test_waiting_for_all_is_the_default() -> None:

@@ -327,7 +327,8 @@ def test_a_file_that_is_wrong_or_missing_is_one_line(run: Run, tmp_path: Path) -
 
 
 def test_the_help_states_the_defaults_of_search() -> None:
-    shown = typer.main.get_command(app).commands["solve"].params
+    command: Any = typer.main.get_command(app)
+    shown = command.commands["solve"].params
     helps = {option.name: option.help for option in shown if option.name != "problem"}
     stated = {
         name: match[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -71,9 +72,15 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     engine = SimpleNamespace(from_vllm_config=found.watched("vllm", lambda *_, **__: object()))
     stand_in: Any = SimpleNamespace(AsyncLLM=engine)
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", stand_in)
+<<<<<<< HEAD
     monkeypatch.setattr(ets.engines.vllm.lifecycle, "stat_logger", lambda book: None)
     monkeypatch.setattr(ets.engines.vllm.lifecycle.gc, "freeze", lambda: None)
     monkeypatch.setattr(ets.engines.vllm.lifecycle, "_kv_tokens", lambda config: None)
+=======
+    monkeypatch.setattr(ets.engines.vllm.engine, "stat_logger", lambda book: None)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(ets.engines.vllm.engine, "_kv_tokens", lambda config: None)
+>>>>>>> 71e7e40 (mypy --strict over tests and benches; what it found: a bench of a method that is gone, votes with count and weight swapped)
     return found
 
 
@@ -90,7 +97,7 @@ def start_vllm(*, cpu: bool) -> Future[list[Any]]:
 
 def all_at_once(device: str, pair: tuple[Path, Path]) -> list[Any]:
     with ThreadPoolExecutor(4) as pool:
-        started = [
+        started: list[Future[Any]] = [
             pool.submit(start_vllm, cpu=device == CPU),
             pool.submit(TransformersPolicy, pair[0], device=device),
             pool.submit(TransformersPRM, pair[1], device=device),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -512,7 +513,7 @@ def test_a_fingerprint_is_that_of_the_value() -> None:
 def test_numbers_and_units_say_where_they_end() -> None:
     number = read_number("1,234.50 km/h")
     assert number is not None
-    assert (number[0].value, number[0].decimals, number[1]) == (1234.5, 2, 8)
+    assert (number[0].value, number[0].decimals, number[1]) == (Fraction(2469, 2), 2, 8)
     unit = read_unit("km/h left")
     assert unit is not None
     assert (unit[0].powers, unit[1]) == ((("m", 1), ("s", -1)), 4)

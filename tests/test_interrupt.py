@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ PATIENCE = 60.0
 """Seconds after which a test gives up on what should have ended."""
 
 
-def endless() -> dict[str, np.ndarray]:
+def endless() -> dict[str, Any]:
     made = generate_instance(4096, 20, "independent", None, 1)
     arrays = {name: made[name] for name in ("parents", "leaves", "weights", "clusters")}
     return {**arrays, "node_tokens": made["tokens"]}
@@ -59,7 +60,7 @@ def test_a_running_selection_ends_with_the_best_so_far() -> None:
 
 
 @pytest.mark.parametrize("solver", ["exact", "milp"])
-def test_one_that_is_set_ends_calls_to_come(solver: str) -> None:
+def test_one_that_is_set_ends_calls_to_come(solver: Any) -> None:
     problem = generated(256, 12, "independent", None, 1, 6.0, 4.0)
     interrupt = ets.tree_search.Interrupt()
     interrupt.set()
@@ -77,13 +78,14 @@ def test_one_that_is_not_set_changes_nothing() -> None:
     tree = ets.Tree(int(problem.node_tokens[0]))
     tree.extend(problem.parents[1:], problem.node_tokens[1:])
     rows = np.random.default_rng(0).standard_normal((200, 3))
+    settings: list[dict[str, Any]] = [{}, {"interrupt": ets.tree_search.Interrupt()}]
     plain, watched = (
         (
             tree.select(problem.leaves, problem.weights, problem.clusters, lambda_b=6.0,
                         lambda_d=4.0, **more).keep.tolist(),
             ets.cluster_steps(rows, 0.2, **more).tolist(),
         )
-        for more in ({}, {"interrupt": ets.tree_search.Interrupt()})
+        for more in settings
     )  # fmt: skip
     assert plain == watched
 
@@ -101,7 +103,7 @@ def test_a_clustering_ends_with_parts_of_its_groups() -> None:
 
 
 @pytest.mark.parametrize("wrong", [True, 1, "x", threading.Event(), ets.tree_search.Interrupt])
-def test_what_is_no_interrupt_is_refused(wrong: object) -> None:
+def test_what_is_no_interrupt_is_refused(wrong: Any) -> None:
     tree = ets.Tree(1)
     leaves, ones = tree.extend(np.zeros(2, np.int64), np.ones(2, np.int64)), np.ones(2)
     calls: list[Callable[[], object]] = [

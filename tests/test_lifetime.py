@@ -387,7 +387,7 @@ def test_what_is_decided_is_told_before_its_samples_are_back() -> None:
     with search(policy=policy) as s:
         events = s.stream("p")
         first = [next(events), next(events)]
-        assert [event.kind for event in first] == ["pruned", "expanded"]  # type: ignore[union-attr]
+        assert [event.kind for event in first] == ["pruned", "expanded"]
         until(lambda: policy.running == 8)
         assert events.tree is not None
         assert events.tree.events == first
@@ -432,7 +432,7 @@ def test_a_cancelled_reader_is_cancelled_and_may_close() -> None:
                 await task
             assert policy.running == 0
             async with s.stream("q") as other:
-                assert (await anext(other)).kind == "pruned"  # type: ignore[union-attr]
+                assert (await anext(other)).kind == "pruned"
 
     asyncio.run(main())
 
@@ -555,9 +555,9 @@ def test_what_is_no_exception_becomes_an_error_of_the_engine(
         elif where == "prm":
             prm.score = afail  # type: ignore[method-assign]
         elif where == "embedder":
-            s._engines.embedder.embed = afail  # type: ignore[union-attr]
+            s._engines.embedder.embed = afail  # type: ignore[method-assign, union-attr]
         elif where == "strategy":
-            s.strategy = _Failing(fail)  # type: ignore[assignment]
+            s.strategy = _Failing(fail)
         with pytest.raises(ets.EngineError, match=rf"raised {type(error).__name__}"):
             s.solve("p")
 

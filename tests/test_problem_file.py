@@ -18,7 +18,10 @@ from ets.cli.problems import read_problems
 from ets.errors import InputError
 from ets.problems.file import FILES
 
-ROWS = [{"problem": "What is 1+1?", "answer": "2"}, {"problem": "Two\nlines?", "answer": 3}]
+ROWS: list[dict[str, Any]] = [
+    {"problem": "What is 1+1?", "answer": "2"},
+    {"problem": "Two\nlines?", "answer": 3},
+]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
 READ = [("What is 1+1?", "2"), ("Two\nlines?", "3")]
 
@@ -182,7 +185,7 @@ def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def test_parquet(tmp_path: Path) -> None:
-    rows = [*ROWS[:1], {"problem": "b", "answer": "5"}]
+    rows: list[dict[str, Any]] = [*ROWS[:1], {"problem": "b", "answer": "5"}]
     assert loaded(write_parquet(tmp_path / "p.PARQUET", rows)) == [READ[0], ("b", "5")]
     decimals = [{"problem": "a", "answer": Decimal("1.50")}]
     assert loaded(write_parquet(tmp_path / "d.parquet", decimals)) == [("a", "1.50")]

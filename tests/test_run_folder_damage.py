@@ -91,7 +91,8 @@ def test_rows_that_are_lost_amid_a_run_are_told_at_the_next_one(tmp_path: Path) 
     def emptied(file: Path) -> None:
         os.truncate(file, 0)
 
-    for number, lose in enumerate((Path.unlink, emptied)):
+    losses: list[Callable[[Path], None]] = [Path.unlink, emptied]
+    for number, lose in enumerate(losses):
         with RunFolder.open(tmp_path / str(number), {}, DATASET) as out:
             out.add(ROW)
             lose(out.rows_file)

@@ -109,11 +109,17 @@ def test_map_of_nothing() -> None:
         assert list(s.map([])) == []
 
 
-def test_many_problems_are_in_flight_together() -> None:
-    policy = ScriptedPolicy()
-    with search(policy=policy) as s:
-        list(s.map(PROBLEMS, concurrency=6))
-    assert policy.most > 8  # one problem of width 8 alone never has more than 8
+def test_as_many_problems_are_in_flight_as_may_be_and_no_more() -> None:
+    policy = Stuck()
+    s = search(policy=policy)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, s.map(PROBLEMS, concurrency=6))
+        until(lambda: policy.running == 6 * 8)
+        time.sleep(0.1)  # for one that would begin more
+        assert policy.started == PROBLEMS[:6]
+        s.close()
+        with pytest.raises(ets.EngineError, match="closed during a call"):
+            waiting.result(30)
 
 
 def test_stream_tells_the_whole_story() -> None:

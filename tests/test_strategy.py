@@ -81,7 +81,7 @@ def spread(view: View, decision: Decision) -> NDArray[np.int64]:
 def test_the_remaining_width_is_spread_exactly(
     kind: str, width: int, world: World, reward: Any
 ) -> None:
-    strategy: Strategy = {
+    kinds: dict[str, Strategy] = {
         "ets": ETS(width=width, reward=reward),
         "ets-kv": ETS(width=width, lambda_d=0.0, lambda_b=1.7, reward=reward),
         "rebase": REBASE(width=width, reward=reward),
@@ -90,7 +90,8 @@ def test_the_remaining_width_is_spread_exactly(
         "systematic": ParticleFilter(width=width, resampling="systematic", reward=reward),
         "dora": DORA(width=width, reward=reward),
         "best": BestOfN(width=width),
-    }[kind]
+    }
+    strategy = kinds[kind]
 
     def check(view: View, decision: Decision) -> None:
         assert decision.counts.sum() == view.width

@@ -94,7 +94,7 @@ async def tree(policy: TransformersPolicy, concurrency: int) -> list[Step]:
 @pytest.mark.parametrize(
     "options", [{}, {"temperature": 0.7, "top_p": 0.8}, {"temperature": 0.0}], ids=str
 )
-def test_samples_equal_a_plain_loop(folder: Path, model: Any, options: dict[str, float]) -> None:
+def test_samples_equal_a_plain_loop(folder: Path, model: Any, options: dict[str, Any]) -> None:
     async def check() -> None:
         policy = TransformersPolicy(folder, device="cpu", **options)
         assert isinstance(policy, Policy)

@@ -322,7 +322,7 @@ def test_the_pair_searches_on_vllm(vllm_pair: VLLMPair) -> None:
 
 def test_searches_side_by_side_share_engines(vllm_pair: VLLMPair) -> None:
     """Two searches on loops of their own, one of them given up half way; then a third one."""
-    engines = {"policy": vllm_pair.policy, "prm": vllm_pair.prm}
+    engines: dict[str, Any] = {"policy": vllm_pair.policy, "prm": vllm_pair.prm}
     problems = [str(problem["problem"]) for problem in demo.problems()[:3]]
     with ets.Search(strategy=ets.ETS(width=8), max_depth=6, **engines) as first:
         one = first.map(problems, concurrency=3)
