@@ -86,7 +86,7 @@ def compare(name: str, options: argparse.Namespace) -> None:
         ),
     ]
     if options.wide:
-        wide = (
+        wide: tuple[str, list[Callable[[], ets.TreeSearch]]] = (
             f"{options.wide:,} nodes in {LEVELS} steps, and 2 and 4 times as many",
             [partial(search, n * options.wide // LEVELS, LEVELS) for n in (1, 2, 4)],
         )

@@ -135,9 +135,9 @@ def test_extract_returns_what_a_box_holds(inner: str) -> None:
              " " * 300_000, "####" * 70_000, "9" * 300_000, "$" * 300_000, "-" * 300_000]
 )  # fmt: skip
 def test_extract_is_linear(text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     extract_answer(text)
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3, "quadratic, it would take minutes"
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_extract_is_linear(text: str) -> None:
 )
 def test_hostile_answers_are_quick(hostile: str) -> None:
     same_answer(r"\sqrt{2} + x", "x")  # sympy's import does not count
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert same_answer(hostile, hostile)
     assert not same_answer(hostile, r"\sqrt{2} + x")
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_any_thread() -> None:

@@ -72,15 +72,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     engine = SimpleNamespace(from_vllm_config=found.watched("vllm", lambda *_, **__: object()))
     stand_in: Any = SimpleNamespace(AsyncLLM=engine)
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", stand_in)
-<<<<<<< HEAD
     monkeypatch.setattr(ets.engines.vllm.lifecycle, "stat_logger", lambda book: None)
-    monkeypatch.setattr(ets.engines.vllm.lifecycle.gc, "freeze", lambda: None)
-    monkeypatch.setattr(ets.engines.vllm.lifecycle, "_kv_tokens", lambda config: None)
-=======
-    monkeypatch.setattr(ets.engines.vllm.engine, "stat_logger", lambda book: None)
     monkeypatch.setattr(gc, "freeze", lambda: None)
-    monkeypatch.setattr(ets.engines.vllm.engine, "_kv_tokens", lambda config: None)
->>>>>>> 71e7e40 (mypy --strict over tests and benches; what it found: a bench of a method that is gone, votes with count and weight swapped)
+    monkeypatch.setattr(ets.engines.vllm.lifecycle, "_kv_tokens", lambda config: None)
     return found
 
 
