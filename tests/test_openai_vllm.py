@@ -24,7 +24,7 @@ pytest.importorskip("openai", reason="openai is not installed (the extra 'openai
 from ets.policy.openai import OpenAIPolicy
 from ets.policy.text_step import TextSteps
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

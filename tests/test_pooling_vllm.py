@@ -24,7 +24,7 @@ pytest.importorskip("openai", reason="openai is not installed (the extra 'openai
 
 from ets.prm.pooling import PoolingPRM
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 def prefix_of(steps: list[str]) -> Prefix:

@@ -268,6 +268,7 @@ def smollm2(engine_loop: LoopThread, smollm2_path: Path) -> Iterator[VLLMPolicy]
     engine_loop.run(policy.aclose())
 
 
+@pytest.mark.slow
 def test_smollm2_writes_steps(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
     root = smollm2.start("Tom has 3 apples and buys 4 more. How many apples does Tom have?")
     assert smollm2.prompt.decode(root.token_ids).count("Tom has 3 apples") == 1
@@ -280,6 +281,7 @@ def test_smollm2_writes_steps(smollm2: VLLMPolicy, engine_loop: LoopThread) -> N
     assert child.cached_tokens >= root.prompt_tokens // BLOCK * BLOCK > 0
 
 
+@pytest.mark.slow
 def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
     root = smollm2.start("Write a haiku in Japanese, with an emoji.")
 
@@ -335,6 +337,7 @@ def test_searches_side_by_side_share_engines(vllm_pair: VLLMPair) -> None:
     assert search(strategy=ets.REBASE(width=2), max_depth=3, **engines).trajectories
 
 
+@pytest.mark.slow
 def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
     """A real chat model, and a plain function in the PRM's place."""
     result = search(
@@ -350,6 +353,7 @@ def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
     assert result.tree.nodes.tokens[0] == smollm2.start(result.problem).prompt_tokens
 
 
+@pytest.mark.slow
 def test_aclose_leaves_no_process(
     smollm2: VLLMPolicy, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -460,6 +464,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 def test_a_plain_script_a_dead_engine_and_no_aclose(
     tmp_path: Path, pair_paths: tuple[Path, Path]
 ) -> None:

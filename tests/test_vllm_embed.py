@@ -20,6 +20,7 @@ pytestmark = pytest.mark.vllm
 TEXTS = ["Tom has 3 apples.", "So Ann buys 4 pears and 5 more, which makes 9.", "Tom " * 400]
 
 
+@pytest.mark.slow
 def test_vectors_are_those_of_plain_models(
     engine_loop: LoopThread, minilm_path: str, vllm_pair: VLLMPair
 ) -> None:
