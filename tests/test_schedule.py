@@ -15,7 +15,8 @@ TESTS = Path(__file__).parent
 def test_the_files_of_the_schedule_are_there() -> None:
     files = {path.name for path in TESTS.glob("test_*.py")}
     assert files >= {*LONGEST, *SHARING}
-    sharing = {file for file in files if f"vllm_pair: {VLLMPair.__name__}" in (TESTS / file).read_text("utf-8")}
+    fixture = f"vllm_pair: {VLLMPair.__name__}"
+    sharing = {file for file in files if fixture in (TESTS / file).read_text("utf-8")}
     assert sharing == set(SHARING), "what uses vllm_pair runs where its engines are"
 
 
