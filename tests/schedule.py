@@ -10,7 +10,7 @@ from xdist.scheduler import LoadFileScheduling
 
 LONGEST = (
     "test_bundled_engine.py",
-    "test_bench_run.py",
+    "test_bench_kills.py",
     "test_docs.py",
     "test_vllm.py",
     "test_doctor_memory.py",

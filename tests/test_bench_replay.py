@@ -22,8 +22,8 @@ from ets.bench.replay import Replay, replayed_grid
 from ets.bench.run_folder import RunFolder, key_of
 from ets.errors import InputError
 from ets.tree_search.search import TreeSearch
+from run_cases import SCRIPTED, TIMES, write_problems
 from scripted import World, play
-from test_bench_run import SCRIPTED, TIMES, write_problems
 
 REPLAY = [sys.executable, "-m", "ets", "replay"]
 

@@ -16,7 +16,7 @@ from ets.bench.grid import Grid
 from ets.cli.setup import make_grid
 from ets.problems.problem import Problem
 from ets.strategy.registry import STRATEGIES
-from test_bench_run import write_problems
+from run_cases import write_problems
 
 ROOT = Path(__file__).parents[1]
 QWEN = ROOT / "benches" / "qwen_math500.toml"

@@ -26,8 +26,7 @@ from ets.report.style import Drawing
 from ets.report.trees import choose_trees
 from ets.tree.seeds import problem_seed
 from ets.tree_search.search import TreeSearch
-from run_cases import CELLS, GRID, problems_of, write_run
-from test_bench_run import DATASET, dataset_of
+from run_cases import CELLS, DATASET, GRID, dataset_of, problems_of, write_run
 
 ROW = {"cell": "rebase width=4", "seed": 0, "id": 1}
 
