@@ -226,7 +226,7 @@ def embedders(smollm2: Path | None) -> Iterator[str]:
         return plain(demo.policy_path(), text)
 
     difference, speed = asyncio.run(embedder_row(f"sentence-transformers:{minilm}", encoded))
-    test = "test_embed.py::test_minilm"
+    test = "test_embed.py::test_minilm_is_what_sentence_transformers_says"
     yield line("sentence-transformers:MiniLM", test, difference, speed)
     difference, speed = asyncio.run(embedder_row(f"vllm:{minilm}", encoded))
     test = "test_vllm_embed.py::test_vectors_are_those_of_plain_models"

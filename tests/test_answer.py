@@ -68,7 +68,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
         ("", None),
     ],
 )
-def test_extract(text: str, answer: str | None) -> None:
+def test_the_answer_of_a_text_is_extracted(text: str, answer: str | None) -> None:
     assert extract_answer(text) == answer
 
 
@@ -170,7 +170,7 @@ def test_hostile_answers_are_quick(hostile: str) -> None:
     assert time.process_time() - begin < 2
 
 
-def test_any_thread() -> None:
+def test_answers_are_compared_in_any_thread() -> None:
     results: list[bool] = []
 
     def work(k: int) -> None:
@@ -194,7 +194,7 @@ def test_numbers_equal_themselves_in_any_dress(above: int, below: int) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.text("()[]{}^!+-*/,.%x12\\ ", max_size=12), st.text("()[]^+-*/,.%x12 ", max_size=12))
-def test_symmetric(a: str, b: str) -> None:
+def test_comparison_is_symmetric_and_reflexive(a: str, b: str) -> None:
     assert same_answer(a, b) == same_answer(b, a)
     assert same_answer(a, a)
 
@@ -235,7 +235,7 @@ def test_vote_agrees_with_counting(pairs: list[tuple[int, float]]) -> None:
     assert [v.weight for v in votes] == sorted((v.weight for v in votes), reverse=True)
 
 
-def test_aggregate() -> None:
+def test_a_score_is_the_last_least_product_or_mean_of_rewards() -> None:
     rewards = [0.5, 0.25, 1.0]
     assert aggregate(rewards) == 1.0
     assert aggregate(rewards, "min") == 0.25

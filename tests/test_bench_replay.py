@@ -161,7 +161,7 @@ def test_the_run_as_it_was(run: Path) -> None:
     assert replay.samples > 0
 
 
-def test_the_command(run: Path, tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_every_cell(run: Path, tmp_path: Path) -> None:
     command = [*REPLAY, str(run), "--strategy", "rebase,ets-kv,beam", "--lambda-b", "0.5,2"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True

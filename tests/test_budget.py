@@ -200,7 +200,7 @@ def test_waiting_for_all_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("straggler", [-0.1, 1.0, float("nan"), "0.1"])
-def test_wrong_stragglers(straggler: Any) -> None:
+def test_a_straggler_outside_0_1_is_refused(straggler: Any) -> None:
     with pytest.raises(ets.InputError, match=r"straggler must be .*in \[0, 1\)"):
         search(straggler=straggler)
 

@@ -396,7 +396,7 @@ def test_ets_alone_shows_its_help() -> None:
     assert "Usage: ets [OPTIONS] COMMAND" in done.stdout
 
 
-def test_demo() -> None:
+def test_ets_demo_compares_ets_and_rebase() -> None:
     """Six problems, side by side, and what to type next."""
     pytest.importorskip("torch")
     from ets import demo

@@ -215,7 +215,9 @@ def test_interrupt_with_real_models(pair_paths: tuple[Path, Path]) -> None:
         ("2>&-", 0, ""),
     ],
 )
-def test_closed_streams(closed: str, code: int, said: str, tmp_path: Path) -> None:
+def test_a_stream_that_is_closed_from_the_start_is_no_trace(
+    closed: str, code: int, said: str, tmp_path: Path
+) -> None:
     """What is opened next must not be taken for one of them."""
     command = f'exec "$0" "$@" {closed}'
     arguments = [*SCRIPTED, "solve", "What?", "--tree", str(tmp_path / "tree.html")]

@@ -131,7 +131,7 @@ def test_an_answer_of_none_always_has_its_reason(cuts: list[Any], data: st.DataO
         assert most_cut(cuts) is None
 
 
-def test_words() -> None:
+def test_the_note_says_what_was_cut_and_what_to_raise() -> None:
     assert shortfall([], [], "token_budget") == (
         "no solution was completed: the budget's tokens were used up: raise budget.tokens"
     )

@@ -70,7 +70,7 @@ def test_the_bundled_pair(tmp_path: Path) -> None:
     assert "Measured on 4 searches by REBASE at width 4" in done.stdout
 
 
-def test_json(tmp_path: Path) -> None:
+def test_the_plan_as_json(tmp_path: Path) -> None:
     done = dry(tmp_path, "--problems", "5", "--widths", "4,8", "--json")
     [plan] = [json.loads(line) for line in done.stdout.splitlines()]
     assert plan["ready"] is True

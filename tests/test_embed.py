@@ -71,7 +71,7 @@ def test_lexical_refuses_a_bad_dim(dim: object) -> None:
         LexicalEmbedder(dim=dim)  # type: ignore[arg-type]
 
 
-def test_minilm(minilm_path: str) -> None:
+def test_minilm_is_what_sentence_transformers_says(minilm_path: str) -> None:
     from ets.embed.sentence_transformers import SentenceTransformersEmbedder
 
     async def embed() -> list[np.ndarray]:

@@ -51,7 +51,9 @@ from ets.prm import load_prm
         ("vllm:m?revision=", "vllm", "m", {"revision": ""}),
     ],
 )
-def test_names(name: str, backend: str, path: str, options: dict[str, Any]) -> None:
+def test_a_name_is_backend_path_and_options(
+    name: str, backend: str, path: str, options: dict[str, Any]
+) -> None:
     parsed = EngineName.parse("policy", name, {})
     assert (parsed.backend, parsed.path, parsed.options) == (backend, path, options)
 
@@ -75,7 +77,7 @@ def test_options_beside_the_name_come_along() -> None:
         ("vllm:m?b=1", "policy has the option 'b' twice, in 'vllm:m[?]b=1' and beside it"),
     ],
 )
-def test_mistakes(name: str, message: str) -> None:
+def test_a_mistake_in_a_name_is_named(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         EngineName.parse("policy", name, {"b": 2})
     assert "\n" not in str(caught.value)

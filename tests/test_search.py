@@ -264,7 +264,7 @@ def test_no_answer_is_none_not_an_error() -> None:
     assert all(not t.finished and t.answer is None for t in result.trajectories)
 
 
-def test_answer_pattern() -> None:
+def test_an_answer_pattern_says_what_the_answer_is() -> None:
     with search(answer_pattern=r"answer (is)") as s:
         assert s.solve("p").answer == "is"
 

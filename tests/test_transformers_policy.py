@@ -291,7 +291,7 @@ def test_a_model_of_nan_is_an_error_that_names_it(tmp_path: Path) -> None:
     run(check())
 
 
-def test_bad_options(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_options_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="unknown option 'wings'"):
         TransformersPolicy(folder, wings=2)
     with pytest.raises(InputError, match="dtype must be one of"):
@@ -316,7 +316,7 @@ def test_a_prm_is_no_policy(tmp_path: Path) -> None:
         TransformersPolicy(tmp_path, device="cpu")
 
 
-def test_drawing() -> None:
+def test_a_token_is_drawn_by_its_number_and_top_p() -> None:
     logits = torch.tensor([[0.0, 1.0, 1.0, -1e9]])
     assert draw(logits, [0.99], temperature=0, top_p=1) == [1]
     assert draw(logits, [1 - 2**-53], temperature=1, top_p=1) == [2]

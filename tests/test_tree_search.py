@@ -423,7 +423,7 @@ def test_needs_embedding_is_only_for_what_may_be_a_candidate() -> None:
 # -- how a search ends -----------------------------------------------------------------------------
 
 
-def test_width_1() -> None:
+def test_a_search_of_width_1_is_a_chain() -> None:
     for strategy in (
         ETS(width=1),
         REBASE(width=1),

@@ -45,7 +45,7 @@ def test_vectors_are_those_of_plain_models(
         engine_loop.run(states.embed("Tom"))
 
 
-def test_bad_options(pair_paths: tuple[Path, Path]) -> None:
+def test_bad_options_are_named(pair_paths: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="pooling must be"):
         load_embedder(f"vllm:{pair_paths[0]}?pooling=median")
     with pytest.raises(InputError, match="unknown option 'max_lenght'"):
