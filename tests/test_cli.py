@@ -398,7 +398,6 @@ def test_ets_alone_shows_its_help() -> None:
 
 def test_ets_demo_compares_ets_and_rebase() -> None:
     """Six problems, side by side, and what to type next."""
-    pytest.importorskip("torch")
     from ets import demo
 
     if not (demo.policy_path() / "model.safetensors").exists():
@@ -411,9 +410,13 @@ def test_ets_demo_compares_ets_and_rebase() -> None:
     assert "ets solve" in done.stdout
 
 
-def test_solve_says_nothing_beside_the_result() -> None:
-    pytest.importorskip("torch")
-    done = run_process([*STRICT, "-m", "ets"], "solve", "--width", "4", "Tom has 3 apples.")
+@pytest.mark.parametrize("engine", ["demo", "demo?backend=transformers"])
+def test_solve_says_nothing_beside_the_result(engine: str) -> None:
+    if engine != "demo":
+        pytest.importorskip("torch")
+    pair = ["--policy", engine, "--prm", engine]
+    command = ["solve", "--width", "4", "Tom has 3 apples.", *pair]
+    done = run_process([*STRICT, "-m", "ets"], *command)
     assert (done.returncode, done.stderr) == (0, "")
 
 

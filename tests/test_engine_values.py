@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ets
+from ets.checks import MOST
 from ets.engines.values import checked_reward, checked_root, checked_score, checked_step
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
@@ -119,6 +120,15 @@ def refused(*words: str, **engines: Any) -> None:
 )
 def test_a_step_that_is_none(given: Callable[[], Any], field: str, value: str) -> None:
     refused("Writer", field, value, policy=Writer(given))
+
+
+def test_the_largest_integer_is_taken_and_no_larger_one() -> None:
+    step = checked_step(answer(token_ids=(0, MOST), prompt_tokens=MOST), "anybody")
+    assert (step.token_ids, step.prompt_tokens) == ((0, MOST), MOST)
+    with pytest.raises(ets.EngineError, match=r"Step.token_ids\[1\]"):
+        checked_step(answer(token_ids=(0, MOST + 1)), "anybody")
+    with pytest.raises(ets.EngineError, match=r"Step.prompt_tokens .* integer of at least 0"):
+        checked_step(answer(prompt_tokens=MOST + 1), "anybody")
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,17 @@ def test_embeddings_that_were_never_told_are_an_error() -> None:
     assert search.ask()
 
 
+def test_clustering_and_selection_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: 2 us until all is clustered, 3 more until it is selected."""
+
+    def check(view: View, decision: Decision) -> None:
+        assert (decision.cluster_us, decision.select_us) == (2.0, 3.0)
+
+    clock = itertools.cycle([1_000, 3_000, 6_000])
+    monkeypatch.setattr("ets.strategy.ets.perf_counter_ns", lambda: next(clock))
+    assert watch(ETS(width=8), World(seed=1), check).depth > 1
+
+
 def test_node_cost_in_tokens_drops_the_long_step() -> None:
     def kept(node_cost: Any) -> list[int]:
         search = TreeSearch(ETS(width=4, lambda_d=0.0, lambda_b=1.0, node_cost=node_cost), 100)
