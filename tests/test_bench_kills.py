@@ -41,7 +41,7 @@ def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
             while run.poll() is None and before == _written(killed):
                 time.sleep(0.005)
             time.sleep(rng.random() * 0.3)
-            if run.poll() is None and kills < 8:  # or a slow machine would never come to the end
+            if run.poll() is None and kills < 6:  # or a slow machine would never come to the end
                 run.send_signal(signal.SIGKILL)
                 kills += 1
                 continue
