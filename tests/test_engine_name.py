@@ -112,3 +112,6 @@ def test_the_bundled_pair_takes_options_in_its_name() -> None:
     assert policy.prompt.options.temperature == 0.5
     with pytest.raises(ValueError, match="colour"):
         load_policy("demo?colour=red")
+    has = "it has device, max_batch$"  # not the constructor's own, which stands in the name
+    with pytest.raises(InputError, match=f"of the embedder sentence-transformers; {has}"):
+        load_embedder("sentence-transformers:x?colour=red")

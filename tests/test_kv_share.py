@@ -177,6 +177,14 @@ def test_shares_count_those_in_flight() -> None:
     assert shares.problems_at_once() == 1000 // 370
 
 
+def test_a_problem_that_needs_more_than_there_is_runs_alone() -> None:
+    ledger = KVLedger(KVSpace(1000, 10))
+    shares = KVShares(ledger, max_tokens=100, max_step_tokens=20)
+    ledger.enter()
+    ledger.leave(1001)
+    assert shares.problems_at_once() == 1
+
+
 def test_transformers_share_what_they_keep_between_calls(pair_paths: tuple[Path, Path]) -> None:
     from ets.policy.transformers import TransformersPolicy
 
