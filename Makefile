@@ -17,7 +17,7 @@ CANARY := .venv-canary
 CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py tests/test_lora.py \
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_pooling_prm.py
 
-.PHONY: help demo docs test test-rust test-highs test-python canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
+.PHONY: help demo docs test test-all test-rust test-highs test-python test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -56,7 +56,9 @@ docs: $(VENV)/.docs ## build the site into build/site; a broken link or anchor i
 
 # --- checks -------------------------------------------------------------------------------------
 
-test: test-rust test-python ## run every test: Rust, Python, real vLLM, the wheel
+test: test-rust test-python ## run the tests: Rust, Python, searches on real vLLM; the summary names what is left out
+
+test-all: test-rust test-python-all ## run every test, the slow ones too: vLLM servers, the wheel in a clean environment
 
 test-rust:
 	cargo test --quiet
@@ -67,7 +69,10 @@ test-highs: ## lint and test leaf selection with HiGHS as its MILP solver (Debia
 	cargo clippy --quiet --profile test --all-targets --features highs -- -D warnings
 	cargo test --quiet --features highs --lib prune::
 
-test-python: $(VENV)/.dev wheel
+test-python: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --dist loadfile --quick
+
+test-python-all: $(VENV)/.dev wheel
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # What the index holds today, in environments of their own, which stay as they are otherwise.

@@ -192,8 +192,10 @@ def main() -> None:
     graders = {"ets": same_answer}
     if options.alone:
         graders["math-verify alone"] = math_verify_alone
-    tried = [("random pairs", False, *random_.sample(golds, 2)) for _ in range(options.pairs)]
-    tried += cases(golds)
+    tried = list(cases(golds))
+    for _ in range(options.pairs):
+        a, b = random_.sample(golds, 2)
+        tried.append(("random pairs", False, a, b))
     print(f"{len(golds)} distinct golds, {len(tried)} pairs, seed {options.seed}")
     for name, grader in graders.items():
         begin = time.perf_counter()

@@ -13,6 +13,7 @@ import gc
 import pickle
 import time
 from collections.abc import Callable
+from functools import partial
 
 import ets
 from ets.answer.tally import Tally
@@ -81,13 +82,13 @@ def compare(name: str, options: argparse.Namespace) -> None:
     shapes: list[tuple[str, list[Callable[[], ets.TreeSearch]]]] = [
         (
             f"width {options.width}, {options.deep:,} steps, and 2 and 4 times as many",
-            [lambda n=n: search(options.width, n * options.deep) for n in (1, 2, 4)],
+            [partial(search, options.width, n * options.deep) for n in (1, 2, 4)],
         ),
     ]
     if options.wide:
-        wide = (
+        wide: tuple[str, list[Callable[[], ets.TreeSearch]]] = (
             f"{options.wide:,} nodes in {LEVELS} steps, and 2 and 4 times as many",
-            [lambda n=n: search(n * options.wide // LEVELS, LEVELS) for n in (1, 2, 4)],
+            [partial(search, n * options.wide // LEVELS, LEVELS) for n in (1, 2, 4)],
         )
         shapes.insert(0, wide)
     for title, sizes in shapes:

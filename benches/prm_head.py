@@ -126,7 +126,9 @@ class Reader:
 
 def read(reader: Reader, found: dict[str, list[Solution]]) -> Steps:
     """All steps; equal solutions of a problem are read once."""
-    states, right, group = [], [], []
+    states: list[torch.Tensor] = []
+    right: list[bool] = []
+    group: list[tuple[int, int]] = []
     for number, (problem, written) in enumerate(found.items()):
         texts = list(dict.fromkeys(solution.texts for solution in written))
         known = dict(zip(texts, reader.read(problem, texts), strict=True))
@@ -149,10 +151,10 @@ def train(steps: Steps, held_out: Steps, seed: int = 0) -> tuple[nn.Sequential, 
     best, kept = 0.0, deepcopy(head)
     for epoch in range(EPOCHS):
         head.train()
-        for rows in torch.randperm(len(steps.right)).split(BATCH):
+        for rows in torch.split(torch.randperm(len(steps.right)), BATCH):
             loss = nn.functional.cross_entropy(head(steps.states[rows]), steps.right[rows].long())
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         head.eval()
         with torch.no_grad():

@@ -15,6 +15,7 @@ import asyncio
 import math
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ets.engines.vllm.engine import VLLMEngine, rendered
@@ -41,9 +42,10 @@ class SampledToken:
     def __init__(self, path: str) -> None:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-        self.form: Any = load_format(path, "judge", {})
-        self.good = self.form._good
-        words = [*self.form._good, *self.form._bad]
+        form: Any = load_format(path, "judge", {})
+        self.form = form
+        self.good = form._good
+        words = [*form._good, *form._bad]
         self.engine = VLLMEngine(
             path,
             defaults={
@@ -53,7 +55,7 @@ class SampledToken:
             },
             options={},
         )
-        self.params = lambda: SamplingParams(
+        self.params: Callable[[], Any] = lambda: SamplingParams(
             max_tokens=1,
             temperature=0.0,
             allowed_token_ids=words,

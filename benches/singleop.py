@@ -87,7 +87,9 @@ def shape(run: RunFolder) -> str:
     sums: Counter[str] = Counter()
     for row in run.rows():
         tree = run.tree(row) if row["cell"].startswith("ets width") else None
-        for step in list(tree.kv)[1:] if tree else ():
+        if tree is None:
+            continue
+        for step in list(tree.kv)[1:]:
             fates = tree.nodes.fate
             level = [v for v in tree.nodes.levels[step.depth] if fates[v] in ("kept", "pruned")]
             if level:

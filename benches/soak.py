@@ -30,12 +30,13 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.search.result import Answered
 from ets.step import Prefix, Score, Step
+from ets.strategy.base import Strategy
 
 HANG = 180.0
 """Seconds after which a round is a hang."""
 GROWTH = 50.0
 """MB that allocators may keep above what they had at first."""
-STRATEGIES = (
+STRATEGIES: tuple[Strategy, ...] = (
     ets.REBASE(width=6),
     ets.ETS(width=8),
     ets.BeamSearch(width=8),
@@ -145,7 +146,7 @@ class Soak:
         with search:
             stream = search.stream(self.draw.choice(PROBLEMS))
             after = self.draw.random() * 0.05
-            closing = threading.Thread(target=lambda: (time.sleep(after), stream.close()))
+            closing = threading.Timer(after, stream.close)
             closing.start()
             for event in stream:
                 if isinstance(event, Answered):

@@ -57,9 +57,10 @@ def load_embedder(embedder: str, **options: Any) -> ScriptedEmbedder:
 
 
 # Not below: the processes of `--workers` import this file too.
-ets.bench.engines.load_policy = load_policy
-ets.bench.engines.load_prm = load_prm
-ets.bench.engines.load_embedder = load_embedder
+_ENGINES: Any = ets.bench.engines
+_ENGINES.load_policy = load_policy
+_ENGINES.load_prm = load_prm
+_ENGINES.load_embedder = load_embedder
 
 if __name__ == "__main__":
     main()

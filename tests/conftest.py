@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ets.prm.vllm import VLLMPRM
 
 DEMO = Path(__file__).resolve().parents[1] / "python" / "ets" / "demo"
+pytest_plugins = ("schedule",)
 SAID = "said"
 """The property under which a test records a line for the end of the run."""
 
@@ -56,10 +57,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the vLLM tests to the end, and skip them, aloud, where there is no vLLM."""
-    needing = [item for item in items if item.get_closest_marker("vllm")]
-    items.sort(key=lambda item: item.get_closest_marker("vllm") is not None)
-    for item in needing:
+    """Skip the vLLM tests, aloud, where there is no vLLM."""
+    for item in items:
+        if not item.get_closest_marker("vllm"):
+            continue
         # Starting engines takes minutes where other programs want the cores too.
         item.add_marker(pytest.mark.timeout(1500))
         if importlib.util.find_spec("vllm") is None:

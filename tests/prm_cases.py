@@ -36,6 +36,7 @@ SOLUTIONS: list[Steps] = [
     ["Ann has 5 pears.\nZoë 🙂 has none.", "So", "Yes! No... ки?", "The answer is 9."],
 ]
 """The first step is longer than a block of the cache."""
+PARTS: list[Steps] = [steps[:end] for steps in SOLUTIONS for end in range(1, len(steps) + 1)]
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

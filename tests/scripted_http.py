@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ets.loop.call import cancel
 from ets.loop.thread import LoopThread
-from ets.search.arrivals import cancel
 
 
 @dataclass(frozen=True)

@@ -90,8 +90,10 @@ def stored_selections() -> list[Stored]:
 
 def make() -> list[Stored]:
     """All kinds, widths to 128, easy and hard lambdas, many ties (integer weights), budgets."""
-    kinds = ("independent", "independent", "few", "inherited", "independent", "independent")
-    kinds += ("distinct", "independent", "independent", "one", "inherited")
+    kinds = [
+        *("independent", "independent", "few", "inherited", "independent", "independent"),
+        *("distinct", "independent", "independent", "one", "inherited"),
+    ]
     cases = []
     for seed in range(42):
         hard = seed % 3 > 0

@@ -87,7 +87,7 @@ def odds_shares(rewards: list[float], temperature: float) -> NDArray[np.float64]
     clipped = np.clip(np.array(rewards), 1e-7, 1 - 1e-7)
     logits = np.log(clipped / (1 - clipped)) / temperature
     shares = np.exp(logits - logits.max())
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())
 
 
 @given(
@@ -191,7 +191,7 @@ def test_dora_without_likeness_is_rebase_and_likeness_costs() -> None:
 GOOD = np.array([0.5, 0.25])
 BAD = [
     (lambda: _core.rebase_weights([0.5], 4), "rewards is of type list"),  # type: ignore[arg-type]
-    (lambda: _core.rebase_weights(GOOD.astype(np.float32), 4), "rewards is a float32 array"),  # type: ignore[arg-type]
+    (lambda: _core.rebase_weights(GOOD.astype(np.float32), 4), "rewards is a float32 array"),
     (lambda: _core.rebase_weights(np.ones((2, 2)), 4), "rewards is a float64 array of 2 dim"),
     (lambda: _core.rebase_weights(np.ones(8)[::2], 4), "rewards is not C-contiguous"),
     (lambda: _core.rebase_weights(np.zeros(0), 4), "rewards is empty"),

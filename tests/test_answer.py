@@ -68,7 +68,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
         ("", None),
     ],
 )
-def test_extract(text: str, answer: str | None) -> None:
+def test_the_answer_of_a_text_is_extracted(text: str, answer: str | None) -> None:
     assert extract_answer(text) == answer
 
 
@@ -135,9 +135,9 @@ def test_extract_returns_what_a_box_holds(inner: str) -> None:
              " " * 300_000, "####" * 70_000, "9" * 300_000, "$" * 300_000, "-" * 300_000]
 )  # fmt: skip
 def test_extract_is_linear(text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     extract_answer(text)
-    assert time.perf_counter() - begin < 3
+    assert time.process_time() - begin < 3, "quadratic, it would take minutes"
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,13 @@ def test_extract_is_linear(text: str) -> None:
 )
 def test_hostile_answers_are_quick(hostile: str) -> None:
     same_answer(r"\sqrt{2} + x", "x")  # sympy's import does not count
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert same_answer(hostile, hostile)
     assert not same_answer(hostile, r"\sqrt{2} + x")
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
-def test_any_thread() -> None:
+def test_answers_are_compared_in_any_thread() -> None:
     results: list[bool] = []
 
     def work(k: int) -> None:
@@ -194,7 +194,7 @@ def test_numbers_equal_themselves_in_any_dress(above: int, below: int) -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.text("()[]{}^!+-*/,.%x12\\ ", max_size=12), st.text("()[]^+-*/,.%x12 ", max_size=12))
-def test_symmetric(a: str, b: str) -> None:
+def test_comparison_is_symmetric_and_reflexive(a: str, b: str) -> None:
     assert same_answer(a, b) == same_answer(b, a)
     assert same_answer(a, a)
 
@@ -202,10 +202,9 @@ def test_symmetric(a: str, b: str) -> None:
 def test_vote_pools_equal_answers() -> None:
     answers = ["1/2", "3", None, "0.5", "3.0", r"\frac{1}{2}"]
     scores = [0.5, 0.9, 1.0, 0.25, 0.8, 0.25]
-    assert vote(answers, scores) == [
-        Vote("3", pytest.approx(1.7), 2),
-        Vote("1/2", pytest.approx(1.0), 3),
-    ]
+    weighted = vote(answers, scores)
+    assert [(found.answer, found.count) for found in weighted] == [("3", 2), ("1/2", 3)]
+    assert [found.weight for found in weighted] == pytest.approx([1.7, 1.0])
     assert vote(answers, scores, "majority") == [Vote("1/2", 3.0, 3), Vote("3", 2.0, 2)]
     assert vote(answers, scores, "best") == [Vote("3", 0.9, 2), Vote("1/2", 0.5, 3)]
     assert vote([None, None], [1.0, 1.0]) == []
@@ -230,12 +229,13 @@ def test_vote_agrees_with_counting(pairs: list[tuple[int, float]]) -> None:
     votes = vote([str(a) for a, _ in pairs], [s for _, s in pairs])
     for v in votes:
         mine = [s for a, s in pairs if str(a) == v.answer]
-        assert (v.count, v.weight) == (len(mine), pytest.approx(sum(mine)))
+        assert v.count == len(mine)
+        assert v.weight == pytest.approx(sum(mine))
     assert sum(v.count for v in votes) == len(pairs)
     assert [v.weight for v in votes] == sorted((v.weight for v in votes), reverse=True)
 
 
-def test_aggregate() -> None:
+def test_a_score_is_the_last_least_product_or_mean_of_rewards() -> None:
     rewards = [0.5, 0.25, 1.0]
     assert aggregate(rewards) == 1.0
     assert aggregate(rewards, "min") == 0.25

@@ -120,8 +120,14 @@ def test_markers_of_ones_own_need_a_letter_or_a_digit() -> None:
     assert not holds_answer("The answer is 12.", ("\\boxed{",))
 
 
-@given(st.text(alphabet="The answ#.\\boxed{}$123 \n?ifA", max_size=60))
-def test_what_ends_a_solution_has_an_answer(text: str) -> None:
+AROUND = st.text(alphabet="The answ#.\\boxed{}$123 \n?ifA", max_size=30)
+
+
+@given(
+    st.tuples(AROUND, st.sampled_from(ANSWER_MARKERS), st.sampled_from(["", "{1", " 12"]), AROUND)
+)
+def test_what_ends_a_solution_has_an_answer(parts: tuple[str, ...]) -> None:
+    text = "".join(parts)
     if holds_answer(text, ANSWER_MARKERS):
         assert extract_answer(text) is not None
 

@@ -61,7 +61,7 @@ def odd() -> list[Any]:
         np.array("x"),
         len,
         int,
-        (x for x in ()),
+        iter([]),
     ]
 
 

@@ -25,7 +25,7 @@ from ets.engines.kv_space import HasKVSpace
 from ets.engines.protocols import PRM, Policy
 from ets.errors import EngineError, InputError
 from ets.step import Prefix, Score, Step
-from test_bench_run import TIMES, write_problems
+from run_cases import TIMES, write_problems
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
 

@@ -149,7 +149,7 @@ def test_runs_are_told_apart_by_their_folders(tmp_path: Path) -> None:
     assert run_names(runs[0], runs[0]) == ("run (first)", "run (second)")
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_ets_report_of_two_runs_compares_them(tmp_path: Path) -> None:
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", BETTER)
     command = [sys.executable, "-m", "ets", "report"]

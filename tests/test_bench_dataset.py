@@ -41,7 +41,7 @@ def test_usual_fields_and_fields_that_are_named(tmp_path: Path) -> None:
     assert (problem.text, problem.expected, problem.key) == ("Why?", "because", 9)
 
 
-def test_parquet(tmp_path: Path) -> None:
+def test_parquet_is_read_as_lines_are(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="the extra [bench] is not installed")
     path = tmp_path / "a.parquet"
     datasets.Dataset.from_dict({"problem": ["1 + 1?"], "answer": ["2"]}).to_parquet(path)

@@ -87,7 +87,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
         'dataset = "gsm8k"\nwidths = [4, 16]\n[search]\npolicy = "vllm:x"\nprm = "none"\n'
         "[search.policy_options]\ntop_p = 0.9\n"
     )
-    said = {
+    said: dict[str, dict[str, Any]] = {
         GRID_TABLE: {"widths": [64], "seeds": [1, 2]},
         "": {"max_depth": 9},
         "policy_options": {"temperature": 0.5},

@@ -22,8 +22,8 @@ from ets.bench.replay import Replay, replayed_grid
 from ets.bench.run_folder import RunFolder, key_of
 from ets.errors import InputError
 from ets.tree_search.search import TreeSearch
+from run_cases import SCRIPTED, TIMES, write_problems
 from scripted import World, play
-from test_bench_run import SCRIPTED, TIMES, write_problems
 
 REPLAY = [sys.executable, "-m", "ets", "replay"]
 
@@ -161,7 +161,7 @@ def test_the_run_as_it_was(run: Path) -> None:
     assert replay.samples > 0
 
 
-def test_the_command(run: Path, tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_every_cell(run: Path, tmp_path: Path) -> None:
     command = [*REPLAY, str(run), "--strategy", "rebase,ets-kv,beam", "--lambda-b", "0.5,2"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, check=True
@@ -262,7 +262,9 @@ def test_real_searches_are_found_again_with_vectors_from_the_bank(embedded: Path
     for row in folder.rows():
         again, tree = found[key_of(row)]
         assert again == timeless(row)
-        assert tree == pack_tree(folder.tree(row))
+        kept = folder.tree(row)
+        assert kept is not None
+        assert tree == pack_tree(kept)
 
 
 def test_a_bank_without_the_vectors_of_the_run_is_refused(embedded: Path, tmp_path: Path) -> None:

@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import json
-import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import ets.bench.engines
-from ets.bench.dataset import fingerprint, load_dataset
+from ets.bench.dataset import load_dataset
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, differences
-from ets.bench.statistics import Interval
-from ets.bench.summary import summarise
 from ets.errors import EngineError, InputError
 from ets.problems.problem import Problem
+from run_cases import DATASET, SCRIPTED, dataset_of, write_problems
 from scripted_engines import ScriptedPolicy
-
-SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "bench"]
-TIMES = ("seconds", "policy_seconds", "prm_seconds", "cluster_seconds", "select_seconds")
-DATASET = {"problems": 2, "sha256": "x"}
-
-
-def dataset_of(problems: list[Problem]) -> dict[str, Any]:
-    return {"problems": len(problems), "sha256": fingerprint(problems)}
-
-
-def write_problems(path: Path, count: int) -> Path:
-    rows = ({"problem": f"Problem {i}?", "answer": i % 3, "id": f"p{i}"} for i in range(count))
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    """Without what differs from run to run, in an order of their own."""
-    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in RunFolder(folder).rows()]
-    return sorted(rows, key=lambda row: (row["cell"], row["seed"], row["id"]))
-
-
-def trees_of(folder: Path) -> dict[str, bytes]:
-    """Every file of the folder's trees; each row must have its own."""
-    run = RunFolder(folder)
-    files = {file.name: file.read_bytes() for file in (folder / "trees").iterdir()}
-    trees = [run.tree(row) for row in run.rows()]
-    assert None not in trees
-    assert len(trees) == len(files)
-    return files
-
 
 # --- the folder ---------------------------------------------------------------------------------
 
@@ -252,128 +213,6 @@ def test_differences_of_two_configurations() -> None:
     ]
 
 
-# --- a run, killed and not ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
-    tmp_path: Path, workers: int
-) -> None:
-    problems = write_problems(tmp_path / "problems.jsonl", 30)
-    options = ["--dataset", str(problems), "--strategies", "best-of-n,rebase,ets", "--widths"]
-    options += ["3,6", "--seeds", "0,1", "--json"]
-    whole = subprocess.run(
-        [*SCRIPTED, str(tmp_path / "whole"), *options], capture_output=True, text=True, check=True
-    )
-    rng = random.Random(4)
-    killed = tmp_path / "killed"
-    kills = 0
-    for _ in range(60):
-        with subprocess.Popen(
-            [*SCRIPTED, str(killed), *options, "--workers", str(workers)],
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as run:
-            before = len(RunFolder(killed).rows()) if (killed / "run.json").exists() else 0
-            while run.poll() is None and before == _written(killed):
-                time.sleep(0.005)
-            time.sleep(rng.random() * 0.3)
-            if run.poll() is None and kills < 20:  # or a slow machine would never come to the end
-                run.send_signal(signal.SIGKILL)
-                kills += 1
-                continue
-            assert run.stdout is not None
-            last = run.stdout.read()
-            assert run.wait() == 0
-            break
-    assert kills >= 5, "too fast to be killed"
-    assert rows_of(killed) == rows_of(tmp_path / "whole")
-    assert len(rows_of(killed)) == 30 * 3 * 2 * 2
-    assert trees_of(killed) == trees_of(tmp_path / "whole")
-
-    def report(text: str) -> list[dict[str, Any]]:
-        timed = ("seconds", "policy_share", "prm_share", "select_share", "cluster_share")
-        return [
-            {k: v for k, v in json.loads(line).items() if k not in timed}
-            for line in text.splitlines()
-        ]
-
-    assert report(last) == report(whole.stdout)
-
-
-def test_a_process_of_several_that_dies_is_told_and_its_work_is_done_again(tmp_path: Path) -> None:
-    problems = write_problems(tmp_path / "problems.jsonl", 60)
-    command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--workers", "2"]
-    command += ["--strategies", "rebase,ets", "--widths", "8"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
-        while not _written(tmp_path / "run"):
-            assert run.poll() is None
-            time.sleep(0.005)
-        workers = _children(run.pid)
-        assert len(workers) == 2
-        os.kill(workers[0], signal.SIGKILL)
-        assert run.stderr is not None
-        said = run.stderr.read()
-    assert run.returncode == 2
-    assert "a process of the benchmark died (exit status -9); what was finished is kept" in said
-    assert not [pid for pid in workers if _runs(pid)]
-    kept = _written(tmp_path / "run")
-    assert 0 < kept < 120
-    subprocess.run(command, check=True, capture_output=True)
-    assert len(rows_of(tmp_path / "run")) == 120
-
-
-def test_a_search_that_lost_its_engine_has_no_row_and_is_searched_again(tmp_path: Path) -> None:
-    """What was found by then is no measurement of the strategy."""
-    problems = write_problems(tmp_path / "problems.jsonl", 5)
-    options = ["--dataset", str(problems), "--strategies", "rebase", "--concurrency", "1"]
-    command = [*SCRIPTED, str(tmp_path / "run"), *options]
-    loss = {**os.environ, "SCRIPTED_LOSS": "Problem 3?"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=loss)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "ets: the server has gone"
-    assert [row["id"] for row in rows_of(tmp_path / "run")] == ["p0", "p1", "p2"]
-    subprocess.run(command, check=True, capture_output=True)
-    whole = [*SCRIPTED, str(tmp_path / "whole"), *options]
-    subprocess.run(whole, check=True, capture_output=True)
-    assert len(rows_of(tmp_path / "run")) == 5
-    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
-
-
-def test_an_error_in_one_of_several_processes_is_the_error_of_the_run(tmp_path: Path) -> None:
-    problems = write_problems(tmp_path / "problems.jsonl", 4)
-    command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--workers", "3"]
-    done = subprocess.run(
-        [*command, "--prm", "broken"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "the PRM is broken" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
-def _children(pid: int) -> list[int]:
-    """Processes that `multiprocessing` started, without its resource tracker."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            parent = int(status.read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"spawn_main" in (status.parent / "cmdline").read_bytes():
-                found.append(int(status.parent.name))
-    return sorted(found)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-
-
-def _written(folder: Path) -> int:
-    file = folder / "rows.jsonl"
-    return file.read_bytes().count(b"\n") if file.exists() else 0
-
-
 def test_more_problems_than_there_are(tmp_path: Path) -> None:
     problems = write_problems(tmp_path / "problems.jsonl", 3)
     run = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems)]
@@ -383,87 +222,3 @@ def test_more_problems_than_there_are(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "problems must be at most 2, which" in done.stderr
     assert done.stderr.count("\n") == 1
-
-
-# --- the summary --------------------------------------------------------------------------------
-
-
-def row(cell: str, problem: int, seed: int, *, right: bool, kv: int) -> dict[str, Any]:
-    before = {"sum": kv, "mean": kv / 2, "peak": 0.8 * kv}
-    after = {name: value / 3 for name, value in before.items()}
-    return {
-        "cell": cell,
-        "seed": seed,
-        "id": problem,
-        "right": {"weighted": right, "majority": False, "best": right},
-        "hits": [right, False],
-        "classes": [0, 1],
-        "scores": [0.25, 0.75],
-        "kv": {"before": before, "after": after, "rebase": after},
-        "usage": {
-            **dict.fromkeys(("policy_calls", "prm_calls", "policy_tokens"), 10),
-            "policy_banked": 4,
-            "prm_banked": 1,
-            "prm_tokens": 50,
-            "prm_cached_tokens": 20,
-        },
-        "seconds": 2.0,
-        "policy_seconds": 1.5,
-        "prm_seconds": 1.0,
-        "select_seconds": 0.5,
-        "cluster_seconds": 0.25,
-    }
-
-
-def test_a_summary_made_by_hand() -> None:
-    grid = Grid(strategies=("rebase", "ets"), widths=(4,), seeds=(0, 1))
-    rows = [
-        *(row("rebase width=4", p, s, right=p < 6, kv=300) for p in range(10) for s in (0, 1)),
-        *(row("ets width=4", p, s, right=p < 5, kv=150) for p in range(10) for s in (0, 1)),
-        row("ets width=4", 10, 0, right=True, kv=10),  # its second seed is not there yet
-    ]
-    rebase, pruned = summarise(grid, rows)
-    assert (rebase.problems, pruned.problems) == (10, 10)
-    assert (rebase.accuracy.value, pruned.accuracy.value) == (0.6, 0.5)
-    assert rebase.against is None
-    assert pruned.against is not None
-    assert pruned.against.value == pytest.approx(-0.1)
-    assert pruned.against.low < -0.1 < pruned.against.high <= 0.0
-    assert pruned.p_value == 1.0
-    assert rebase.kv_ratio == Interval(1.0, 1.0, 1.0)
-    assert pruned.kv_ratio == Interval(2.0, 2.0, 2.0), "twice in every problem"
-    assert (pruned.kv_before, pruned.kv_before_mean, pruned.kv_before_peak) == (150, 75, 120)
-    assert (pruned.kv_after, pruned.kv_mean, pruned.kv_peak) == (50, 25, 40)
-    assert (pruned.policy_calls, pruned.prm_calls, pruned.policy_tokens) == (10, 10, 10)
-    assert (pruned.policy_share, pruned.prm_share) == (0.75, 0.5)
-    assert (pruned.prm_tokens, pruned.seconds) == (30, 2.0)
-    assert (pruned.select_share, pruned.cluster_share) == (0.25, 0.125)
-    assert pruned.solvable == 0.5
-    assert pruned.banked == 0.25
-    assert pruned.at_k == ()
-
-
-def test_a_row_without_the_time_of_an_engine_says_nothing_of_it() -> None:
-    """Rows that were written before it was measured stay readable."""
-    rows = [row("rebase width=4", p, 0, right=True, kv=300) for p in range(3)]
-    del rows[1]["policy_seconds"]
-    (line,) = summarise(Grid(strategies=("rebase",), widths=(4,)), rows)
-    assert (line.policy_share, line.prm_share) == (None, 0.5)
-
-
-def test_independent_samples_are_shown_by_every_vote() -> None:
-    grid = Grid(strategies=("best-of-n",), widths=(4,))
-    rows = [row("best-of-n width=4", p, 0, right=True, kv=100) for p in range(4)]
-    lines = summarise(grid, rows)
-    assert [(line.vote, line.accuracy.value) for line in lines] == [
-        ("weighted", 1.0),
-        ("majority", 0.0),
-        ("best", 1.0),
-    ]
-    assert {line.kv_ratio for line in lines} == {None}
-    unscored = Grid(strategies=("best-of-n",), widths=(4,), search={"prm": "none"})
-    assert [line.vote for line in summarise(unscored, rows)] == ["majority"]
-    one, two = lines[0].at_k
-    assert (one.k, one.passed, one.majority, one.weighted) == (1, 0.5, one.weighted, one.majority)
-    assert one.majority == pytest.approx(0.5, abs=0.1)
-    assert (two.k, two.passed, two.majority, two.weighted) == (2, 1.0, 1.0, 0.0)

@@ -20,7 +20,7 @@ from ets.cli.output import open_output
 from ets.errors import InputError, MissingExtraError
 from ets.presets import find
 from ets.search.toml import read_config, search_arguments
-from test_bench_run import row, write_problems
+from run_cases import row, write_problems
 
 SCRIPTED = [sys.executable, str(Path(__file__).parent / "bench_scripted.py"), "tune"]
 

@@ -16,8 +16,9 @@ import pytest
 import ets
 from ets.search.arrivals import Arrivals
 from ets.step import Prefix, Score, Step
+from ets.tree.events import Expanded
 from scripted_engines import ScriptedPolicy, ScriptedPRM
-from test_search import PROBLEMS, outcome, search
+from scripted_search import PROBLEMS, outcome, search
 
 
 class CountingPRM(ScriptedPRM):
@@ -188,7 +189,7 @@ def test_a_step_closes_without_its_stragglers() -> None:
 
 
 def _asked(result: ets.SearchResult) -> list[int]:
-    return [sum(event.counts) for event in result.tree.events if event.kind == "expanded"]
+    return [sum(event.counts) for event in result.tree.events if isinstance(event, Expanded)]
 
 
 def test_waiting_for_all_is_the_default() -> None:
@@ -199,7 +200,7 @@ def test_waiting_for_all_is_the_default() -> None:
 
 
 @pytest.mark.parametrize("straggler", [-0.1, 1.0, float("nan"), "0.1"])
-def test_wrong_stragglers(straggler: Any) -> None:
+def test_a_straggler_outside_0_1_is_refused(straggler: Any) -> None:
     with pytest.raises(ets.InputError, match=r"straggler must be .*in \[0, 1\)"):
         search(straggler=straggler)
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
-import os
-import pty
 import re
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +15,22 @@ import pytest
 import typer
 
 import ets
+from cli_process import (
+    ENVIRONMENT,
+    ETS,
+    SCRIPTED,
+    STRICT,
+    Done,
+    Run,
+    assert_fails_in_one_line,
+    run_process,
+)
 from ets.cli.app import app
 from ets.policy.base import PolicyOptions
 from ets.policy.limits import PLAIN, THINKING
 from ets.strategy.registry import strategy_by_name
 
-HERE = Path(__file__).parent
-SCRIPTED = [sys.executable, str(HERE / "cli_scripted.py")]
-ETS = [sys.executable, "-m", "ets"]
-STRICT = [sys.executable, "-W", "error::FutureWarning", "-W", "error::DeprecationWarning"]
-"""What the libraries are about to drop is an error."""
-WAIT = 300
-"""Seconds for one command on a busy machine."""
-
 pytestmark = pytest.mark.timeout(900)
-
-
-ENVIRONMENT = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONUTF8": "1"}
-Done = subprocess.CompletedProcess[str]
-Run = Callable[..., Done]
-
-
-def run_process(program: list[str], *arguments: str) -> Done:
-    """A process from its very start."""
-    return subprocess.run(
-        [*program, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-        check=False,
-        env=ENVIRONMENT,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +63,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         yield run
         assert server.stdin is not None
         server.stdin.close()
-
-
-def assert_fails_in_one_line(done: Done, *words: str) -> None:
-    assert done.returncode == 2, done
-    assert done.stdout == ""
-    assert done.stderr.startswith("ets: ")
-    assert done.stderr.count("\n") == 1
-    for word in words:
-        assert word in done.stderr
 
 
 def test_help_says_all() -> None:
@@ -318,7 +287,8 @@ def test_a_file_that_is_wrong_or_missing_is_one_line(run: Run, tmp_path: Path) -
 
 
 def test_the_help_states_the_defaults_of_search() -> None:
-    shown = typer.main.get_command(app).commands["solve"].params
+    command: Any = typer.main.get_command(app)
+    shown = command.commands["solve"].params
     helps = {option.name: option.help for option in shown if option.name != "problem"}
     stated = {
         name: match[1]
@@ -411,208 +381,14 @@ def test_problem_from_standard_input(run: Run) -> None:
     assert_fails_in_one_line(run("solve", "-", text=" \n"), "standard input is empty")
 
 
-def test_broken_pipe_is_quiet(tmp_path: Path) -> None:
-    path = tmp_path / "problems.jsonl"
-    path.write_text('{"problem": "x"}\n' * 40)
-    with subprocess.Popen(
-        [*SCRIPTED, "solve", str(path), "--json", "--width", "4"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        process.wait(WAIT)
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["solve", "--help"], []])
-def test_a_reader_that_has_gone_before_the_help(arguments: list[str]) -> None:
-    """`rich` leaves with status 1 there, which elsewhere says that something is wrong."""
-    with subprocess.Popen(
-        [*ETS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(WAIT) == 141
-
-
 def test_ets_alone_shows_its_help() -> None:
     done = run_process(ETS)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Usage: ets [OPTIONS] COMMAND" in done.stdout
 
 
-def test_an_interrupt_of_many_problems_is_quiet(tmp_path: Path) -> None:
-    path = tmp_path / "problems.jsonl"
-    path.write_text('{"problem": "x"}\n' * 4000)
-    with subprocess.Popen(
-        [*SCRIPTED, "solve", str(path), "--json", "--width", "4", "--concurrency", "8"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["answer"]
-        process.send_signal(signal.SIGINT)
-        rest, said = process.communicate(timeout=WAIT)
-    assert process.returncode == 130
-    assert said == ""
-    assert all(json.loads(line)["answer"] for line in rest.splitlines())
-
-
-class InTerminal:
-    """A command whose standard error is a terminal, in a process group of its own."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._master, slave = pty.openpty()
-        environment = {**os.environ, "COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color"}
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=slave,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.screen = ""
-        # A terminal that nobody reads fills up, and the command waits for ever to write to it.
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        with contextlib.suppress(OSError):  # how a terminal ends
-            while text := os.read(self._master, 65536):
-                self.screen += text.decode(errors="replace")
-        os.close(self._master)
-
-    def wait_for(self, pattern: str) -> None:
-        """Wait until the terminal showed what a regular expression finds; else end the command."""
-        deadline = time.monotonic() + WAIT
-        while not re.search(pattern, self.screen):
-            if time.monotonic() > deadline or not self._reader.is_alive():
-                self.process.kill()
-                pytest.fail(f"{pattern!r} was not shown: {self.screen[-2000:]}")
-            time.sleep(0.02)
-
-    def wait(self) -> str:
-        """Wait for the command to end; what it wrote to its output."""
-        stdout, _ = self.process.communicate(timeout=WAIT)
-        self._reader.join(WAIT)
-        return stdout
-
-    def interrupt(self, signum: int = signal.SIGINT) -> str:
-        """Signal the whole group, as a terminal does; what the command then wrote to its output."""
-        os.killpg(self.process.pid, signum)
-        return self.wait()
-
-    def assert_nothing_is_left(self) -> None:
-        with pytest.raises(ProcessLookupError):
-            os.killpg(self.process.pid, 0)
-
-
-@pytest.mark.parametrize("kind", ["slow", "child"])
-def test_interrupt_shows_what_was_found(kind: str) -> None:
-    # node rewards do not depend on time, so completed solutions exist when step 5 begins
-    command = [*SCRIPTED, "solve", "How many?", "--policy", kind, "--prm", "x", "--width", "64"]
-    terminal = InTerminal(command)
-    terminal.wait_for("step 5:")
-    stdout = terminal.interrupt()
-    assert terminal.process.returncode == 130
-    assert "Interrupted; so far  " in stdout
-    assert "solutions complete" in stdout
-    assert "Traceback" not in terminal.screen
-    terminal.assert_nothing_is_left()
-
-
-def test_interrupt_with_json() -> None:
-    terminal = InTerminal(
-        [
-            *SCRIPTED,
-            "solve",
-            "How many?",
-            "--policy",
-            "slow",
-            "--prm",
-            "x",
-            "--width",
-            "64",
-            "--json",
-        ]
-    )
-    terminal.wait_for("step 5:")
-    record = json.loads(terminal.interrupt())
-    assert record["interrupted"]
-    assert record["answer"] in ("0", "1", "2")
-    assert terminal.process.returncode == 130
-
-
-def test_interrupt_of_many_shows_the_sum(tmp_path: Path) -> None:
-    path = tmp_path / "problems.jsonl"
-    path.write_text('{"problem": "x"}\n' * 5000)
-    terminal = InTerminal([*SCRIPTED, "solve", str(path), "--concurrency", "1"])
-    terminal.wait_for(r"\b[1-9]\d*/5000")  # whichever the refreshes happen to catch
-    stdout = terminal.interrupt()
-    assert terminal.process.returncode == 130
-    assert re.search(r"solved +\d+ of 5000 problems", stdout)
-    terminal.assert_nothing_is_left()
-
-
-def test_terminate_leaves_no_process() -> None:
-    terminal = InTerminal(
-        [*SCRIPTED, "solve", "x", "--policy", "child", "--prm", "x", "--width", "64"]
-    )
-    terminal.wait_for("step 5:")
-    terminal.interrupt(signal.SIGTERM)
-    assert terminal.process.returncode in (143, -signal.SIGTERM)
-    terminal.assert_nothing_is_left()
-
-
-def test_live_view_shows_the_steps() -> None:
-    command = [*SCRIPTED, "solve", "How many?", "--width", "8"]
-    terminal = InTerminal(command)
-    terminal.wait_for("pruned")
-    stdout = terminal.wait()
-    assert terminal.process.returncode == 0
-    assert "Answer" in stdout
-    assert "ETS, width 8" in terminal.screen
-
-
-def test_solve_with_real_models(pair_paths: tuple[Path, Path]) -> None:
-    """The bundled pair, or random checkpoints of its form, through transformers."""
-    pytest.importorskip("torch")
-    policy, prm = pair_paths
-    engines = ["--policy", f"transformers:{policy}", "--prm", f"transformers:{prm}"]
-    options = ["--width", "4", "--max-tokens", "60", "--max-step-tokens", "30"]
-    terminal = InTerminal([*ETS, "solve", "Tom has 3 apples.", *engines, *options, "--json"])
-    stdout = terminal.wait()
-    assert terminal.process.returncode == 0
-    assert len(json.loads(stdout)["trajectories"]) == 4
-
-
-def test_interrupt_with_real_models(pair_paths: tuple[Path, Path]) -> None:
-    pytest.importorskip("torch")
-    policy, prm = pair_paths
-    engines = ["--policy", f"transformers:{policy}", "--prm", f"transformers:{prm}"]
-    terminal = InTerminal([*ETS, "solve", "Tom has 3 apples.", *engines, "--width", "256"])
-    terminal.wait_for("step 1:")
-    terminal.wait_for("continuations")
-    stdout = terminal.interrupt()
-    assert terminal.process.returncode == 130
-    assert "Interrupted" in stdout
-    terminal.assert_nothing_is_left()
-
-
-def test_demo() -> None:
+def test_ets_demo_compares_ets_and_rebase() -> None:
     """Six problems, side by side, and what to type next."""
-    pytest.importorskip("torch")
     from ets import demo
 
     if not (demo.policy_path() / "model.safetensors").exists():
@@ -625,9 +401,13 @@ def test_demo() -> None:
     assert "ets solve" in done.stdout
 
 
-def test_solve_says_nothing_beside_the_result() -> None:
-    pytest.importorskip("torch")
-    done = run_process([*STRICT, "-m", "ets"], "solve", "--width", "4", "Tom has 3 apples.")
+@pytest.mark.parametrize("engine", ["demo", "demo?backend=transformers"])
+def test_solve_says_nothing_beside_the_result(engine: str) -> None:
+    if engine != "demo":
+        pytest.importorskip("torch")
+    pair = ["--policy", engine, "--prm", engine]
+    command = ["solve", "--width", "4", "Tom has 3 apples.", *pair]
+    done = run_process([*STRICT, "-m", "ets"], *command)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -657,25 +437,6 @@ def test_solutions_that_were_cut_are_said_with_what_to_raise(run: Run, tmp_path:
     assert record["answer"] is None
     assert "raise max_depth" in record["note"]
     assert {solution["cut"] for solution in record["trajectories"]} == {"max_depth"}
-
-
-@pytest.mark.skipif(os.name != "posix", reason="descriptors are closed by a shell")
-@pytest.mark.parametrize(
-    ("closed", "code", "said"),
-    [
-        (">&-", 2, "ets: standard output is closed: nobody would see the results\n"),
-        (">&- 2>&-", 2, ""),
-        ("2>&-", 0, ""),
-    ],
-)
-def test_closed_streams(closed: str, code: int, said: str, tmp_path: Path) -> None:
-    """What is opened next must not be taken for one of them."""
-    command = f'exec "$0" "$@" {closed}'
-    arguments = [*SCRIPTED, "solve", "What?", "--tree", str(tmp_path / "tree.html")]
-    done = run_process(["sh", "-c", command], *arguments)
-    assert (done.returncode, done.stderr) == (code, said)
-    assert ("of 16 solutions" in done.stdout or "The tree" in done.stdout) == (code == 0)
-    assert (tmp_path / "tree.html").exists() == (code == 0)
 
 
 def test_an_endless_configuration_is_refused(run: Run, tmp_path: Path) -> None:

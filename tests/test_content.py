@@ -20,8 +20,8 @@ from ets.checkpoint.content_encoder import ContentEncoder
 from ets.checkpoint.pieces import Content, Piece, Tag, text_of
 from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError
+from smollm2 import UnavailableError
 from vocabularies import (
-    UnavailableError,
     llama3_tokenizer_path,
     mistral_tokenizer_path,
     qwen3_tokenizer_path,
@@ -88,8 +88,8 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerFast:
         path = PATHS[request.param]()
     except UnavailableError as error:
         pytest.skip(f"the vocabulary {request.param}: {error}")
-    loaded: Any = load_tokenizer(str(path))
-    return loaded  # type: ignore[no-any-return]
+    loaded: PreTrainedTokenizerFast = load_tokenizer(str(path))
+    return loaded
 
 
 def control_of(tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -172,10 +172,11 @@ def test_ids_are_those_of_copies_of_the_whole_tokenizer(tokenizer: PreTrainedTok
     @settings(deadline=None, max_examples=40)
     @given(HOSTILE, HOSTILE, HOSTILE)
     def check(first: str, between: str, second: str) -> None:
-        for pieces in (
+        prompts: list[list[Piece]] = [
             [turn, "user\n", Content(first), between, Content(second), end, "\n"],
             [Content(first), between, Content(second)],
-        ):
+        ]
+        for pieces in prompts:
             assert encoder.encode(pieces) == slow.encode(pieces)
 
     check()
@@ -240,7 +241,14 @@ def test_a_forbidden_word_is_its_letters() -> None:
     @settings(deadline=None, max_examples=100)
     @given(HOSTILE, HOSTILE)
     def check(first: str, second: str) -> None:
-        pieces = [Content(first), " ", Content(second), Tag(" ки", tag), "\n", Content(first)]
+        pieces: list[Piece] = [
+            Content(first),
+            " ",
+            Content(second),
+            Tag(" ки", tag),
+            "\n",
+            Content(first),
+        ]
         ids = list(encoder.encode(pieces).ids)
         assert ids.count(tag) == 1
         said = tokenizer.decode(ids).replace(" ", "").replace("▁", "")
@@ -255,7 +263,9 @@ def test_a_forbidden_word_is_its_letters() -> None:
 def test_threads_share_an_encoder(tokenizer: PreTrainedTokenizerFast) -> None:
     encoder = ContentEncoder(tokenizer, name="x")
     turn, end = (control_of(tokenizer) * 2)[:2]
-    prompts = [[turn, Content(f"{n}{end if n % 2 else ''} x" * 20), end] for n in range(40)]
+    prompts: list[list[Piece]] = [
+        [turn, Content(f"{n}{end if n % 2 else ''} x" * 20), end] for n in range(40)
+    ]
     alone = [ContentEncoder(tokenizer, name="x").encode(p).ids for p in prompts[:2]]
     with ThreadPoolExecutor(8) as pool:
         together = [found.ids for found in pool.map(encoder.encode, prompts)]

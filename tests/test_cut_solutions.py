@@ -115,7 +115,7 @@ def test_searches_saved_before_engines_cut_are_read() -> None:
     assert TreeSearch.from_dict(old) == search
 
 
-@given(st.lists(CUTS, max_size=9), st.data())
+@given(st.lists(st.one_of(st.none(), CUTS), max_size=9), st.data())
 def test_an_answer_of_none_always_has_its_reason(cuts: list[Any], data: st.DataObject) -> None:
     answers = [data.draw(st.sampled_from([None, "1"])) if cut is None else None for cut in cuts]
     end = data.draw(st.sampled_from(["width_used_up", "token_budget", "kv_budget", None]))
@@ -131,7 +131,7 @@ def test_an_answer_of_none_always_has_its_reason(cuts: list[Any], data: st.DataO
         assert most_cut(cuts) is None
 
 
-def test_words() -> None:
+def test_the_note_says_what_was_cut_and_what_to_raise() -> None:
     assert shortfall([], [], "token_budget") == (
         "no solution was completed: the budget's tokens were used up: raise budget.tokens"
     )

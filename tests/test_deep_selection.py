@@ -21,8 +21,8 @@ from ets.strategy import ETS, BeamSearch, Decision, Strategy, View
 from ets.tree.nodes import Nodes
 from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
+from scripted_search import search
 from selection_oracle import Problem, objective
-from test_search import search
 
 LONGEST_RUN = 64  # of nodes that stay as they are; rust/tree/contract.rs
 
@@ -128,7 +128,7 @@ def test_a_strategy_may_ask_for_a_part_of_its_candidates() -> None:
 
     def check(strategy: ETS, view: View, decision: Decision) -> None:
         nodes = np.ascontiguousarray(view.nodes[::-2])
-        weights = np.arange(1.0, len(nodes) + 1)
+        weights = np.arange(1, len(nodes) + 1, dtype=np.float64)
         whole = view.tree.select(nodes, weights, lambda_b=1.5)
         for other in (replace(view, nodes=nodes), replace(view, nodes=nodes, frontier=None)):
             tree, leaves = other.contracted()
@@ -211,7 +211,8 @@ def test_no_strategy_looks_at_the_whole_tree() -> None:
 def test_requests_start_in_the_order_of_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is known from the step above, without a walk along them."""
     path, start_order = Nodes.path, Rollout._start_order
-    walked, compared = [], []
+    walked: list[int] = []
+    compared: list[bool] = []
 
     def order(self: Rollout, wanted: Any) -> list[int]:
         before = len(walked)

@@ -208,7 +208,8 @@ def test_packed_labels_agree_with_the_checker() -> None:
                 path.append(tree.parent[path[-1]])
             ids = [tree.ids[i] for i in reversed(path)]
             cut = ids.index(tokenizer.token_id("<|assistant|>")) + 1
-            steps, run = [], []
+            steps: list[str] = []
+            run: list[int] = []
             for index in ids[cut:]:
                 if index == token:
                     steps.append(tokenizer.decode(run))
@@ -258,7 +259,7 @@ def test_the_prm_has_the_qwen2_form(tmp_path: Path) -> None:
 
 def test_the_bundled_prm_tells_right_steps_from_slips() -> None:
     pytest.importorskip("torch")
-    from ets.demo.training.model import load
+    from ets.demo.training.model import PRM, load
     from ets.demo.training.sample import judge
 
     rng = random.Random(8)
@@ -270,7 +271,9 @@ def test_the_bundled_prm_tells_right_steps_from_slips() -> None:
             if not check_step(problem, index, wrong):
                 texts += [problem.text] * 2
                 paths += [steps[: index + 1], [*steps[:index], wrong]]
-    rewards = [row[-1] for row in judge(load(demo.prm_path()), texts, paths)]
+    prm = load(demo.prm_path())
+    assert isinstance(prm, PRM)
+    rewards = [row[-1] for row in judge(prm, texts, paths)]
     better = [right > wrong for right, wrong in zip(rewards[::2], rewards[1::2], strict=True)]
     assert sum(better) > 0.8 * len(better)
 

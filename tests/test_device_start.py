@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
@@ -72,7 +73,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     stand_in: Any = SimpleNamespace(AsyncLLM=engine)
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", stand_in)
     monkeypatch.setattr(ets.engines.vllm.lifecycle, "stat_logger", lambda book: None)
-    monkeypatch.setattr(ets.engines.vllm.lifecycle.gc, "freeze", lambda: None)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(ets.engines.vllm.lifecycle, "_kv_tokens", lambda config: None)
     return found
 
@@ -90,7 +91,7 @@ def start_vllm(*, cpu: bool) -> Future[list[Any]]:
 
 def all_at_once(device: str, pair: tuple[Path, Path]) -> list[Any]:
     with ThreadPoolExecutor(4) as pool:
-        started = [
+        started: list[Future[Any]] = [
             pool.submit(start_vllm, cpu=device == CPU),
             pool.submit(TransformersPolicy, pair[0], device=device),
             pool.submit(TransformersPRM, pair[1], device=device),

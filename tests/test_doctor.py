@@ -67,7 +67,8 @@ def test_the_bundled_pair_is_well() -> None:
 
 
 def test_what_is_shown_is_what_is_read() -> None:
-    policy, prm = load_policy("demo"), load_prm("demo")
+    policy = load_policy("demo")
+    prm: Any = load_prm("demo")
     one = asyncio.run(examine_policy(policy, "demo", Load(16, 1024)))
     two = asyncio.run(examine_prm(prm, "demo"))
     (shown,) = one.shown

@@ -16,7 +16,7 @@ from ets.bench.grid import Grid
 from ets.cli.setup import make_grid
 from ets.problems.problem import Problem
 from ets.strategy.registry import STRATEGIES
-from test_bench_run import write_problems
+from run_cases import write_problems
 
 ROOT = Path(__file__).parents[1]
 QWEN = ROOT / "benches" / "qwen_math500.toml"
@@ -70,7 +70,7 @@ def test_the_bundled_pair(tmp_path: Path) -> None:
     assert "Measured on 4 searches by REBASE at width 4" in done.stdout
 
 
-def test_json(tmp_path: Path) -> None:
+def test_the_plan_as_json(tmp_path: Path) -> None:
     done = dry(tmp_path, "--problems", "5", "--widths", "4,8", "--json")
     [plan] = [json.loads(line) for line in done.stdout.splitlines()]
     assert plan["ready"] is True

@@ -13,11 +13,16 @@ import pytest
 
 from ets.embed.lexical import LexicalEmbedder
 from ets.errors import EngineError, InputError, MissingExtraError
+from models_page import hold_difference
 
 STEP = "Tom buys 3 apples, so he has 5 + 3 = 8 apples."
 SAME = "Tom had 5 apples and buys 3 more: 8 apples."
 OTHER = "Tom buys 3 apples, so he has 5 + 3 = 9 apples."
 FAR = "Ann gives away 4 pears and keeps 11."
+
+
+def direction(vector: np.ndarray) -> list[float]:
+    return [float(part) for part in vector / np.linalg.norm(vector)]
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -66,7 +71,7 @@ def test_lexical_refuses_a_bad_dim(dim: object) -> None:
         LexicalEmbedder(dim=dim)  # type: ignore[arg-type]
 
 
-def test_minilm(minilm_path: str) -> None:
+def test_minilm_is_what_sentence_transformers_says(minilm_path: str) -> None:
     from ets.embed.sentence_transformers import SentenceTransformersEmbedder
 
     async def embed() -> list[np.ndarray]:
@@ -81,6 +86,11 @@ def test_minilm(minilm_path: str) -> None:
         return vectors
 
     step, same, far, empty, again = asyncio.run(embed())
+    from sentence_transformers import SentenceTransformer
+
+    expected = SentenceTransformer(minilm_path, device="cpu").encode([STEP, SAME, FAR])
+    for vector, plain in zip((step, same, far), expected, strict=True):
+        hold_difference(direction(vector), direction(plain), "sentence-transformers:MiniLM")
     assert step.shape == (384,)
     assert step.dtype == np.float32
     assert np.array_equal(step, again)

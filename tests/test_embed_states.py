@@ -16,6 +16,7 @@ from ets import demo
 from ets.embed import load_embedder
 from ets.errors import EngineError, InputError
 from ets.policy import load_policy
+from models_page import hold_difference
 from prm_cases import encode
 
 TEXTS = ["Tom has 3 apples.\n\n", "Tom", "Ann buys 4 pears - so she has 4 + 5 = 9.", "Tom"]
@@ -31,6 +32,10 @@ def plain(folder: Path, text: str) -> np.ndarray:
     with torch.no_grad():
         output = model(torch.tensor([encode(folder, text)]), output_hidden_states=True)
     return np.asarray(output.hidden_states[-1][0].mean(dim=0))
+
+
+def direction(vector: np.ndarray) -> list[float]:
+    return [float(part) for part in vector / np.linalg.norm(vector)]
 
 
 @pytest.mark.parametrize("max_batch", [1, 64])
@@ -51,7 +56,9 @@ def test_vectors_are_mean_hidden_states(folder: Path, max_batch: int) -> None:
 
     for text, vector in zip(TEXTS, asyncio.run(embed()), strict=True):
         assert vector.dtype == np.float32
-        np.testing.assert_allclose(vector, plain(folder, text), atol=1e-5)
+        expected = plain(folder, text)
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+        hold_difference(direction(vector), direction(expected), "policy, on transformers")
 
 
 def test_what_cannot_embed_says_what_can(folder: Path) -> None:

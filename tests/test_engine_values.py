@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ets
+from ets.checks import MOST
 from ets.engines.values import checked_reward, checked_root, checked_score, checked_step
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
@@ -30,7 +31,7 @@ class Writer(ScriptedPolicy):
 
     def __init__(self, sampled: Any = None, begun: Any = None) -> None:
         super().__init__(slow=False)
-        self._sampled = sampled
+        self._sampled: Callable[[], Step] | None = sampled
         self._begun = begun
 
     def start(self, problem: str) -> Prefix:
@@ -45,7 +46,7 @@ class Writer(ScriptedPolicy):
 class Judge(ScriptedPRM):
     def __init__(self, scored: Callable[[], Any]) -> None:
         super().__init__()
-        self._scored = scored
+        self._scored: Callable[[], Score] = scored
 
     async def score(self, prefix: Prefix) -> Score:
         return self._scored()
@@ -121,6 +122,15 @@ def test_a_step_that_is_none(given: Callable[[], Any], field: str, value: str) -
     refused("Writer", field, value, policy=Writer(given))
 
 
+def test_the_largest_integer_is_taken_and_no_larger_one() -> None:
+    step = checked_step(answer(token_ids=(0, MOST), prompt_tokens=MOST), "anybody")
+    assert (step.token_ids, step.prompt_tokens) == ((0, MOST), MOST)
+    with pytest.raises(ets.EngineError, match=r"Step.token_ids\[1\]"):
+        checked_step(answer(token_ids=(0, MOST + 1)), "anybody")
+    with pytest.raises(ets.EngineError, match=r"Step.prompt_tokens .* integer of at least 0"):
+        checked_step(answer(prompt_tokens=MOST + 1), "anybody")
+
+
 @pytest.mark.parametrize(
     ("given", "field", "value"),
     [
@@ -154,7 +164,7 @@ def test_methods_that_are_not_asynchronous_are_named() -> None:
             return Score(0.5)
 
     class PlainMeaning(Meaning):
-        def embed(self, text: str) -> Any:  # type: ignore[override]
+        def embed(self, text: str) -> Any:
             return np.ones(3, dtype=np.float32)
 
     refused("Plain gave sample() ", "it must be awaitable", policy=Plain())
@@ -239,6 +249,10 @@ def test_a_tensor_without_dimensions_is_a_reward() -> None:
         checked_reward(torch.tensor([0.25]), "anybody")
 
 
+MASKED: Any = np.ones(3, dtype=np.float32).view(np.ma.MaskedArray)
+MASKED[0] = np.ma.masked
+
+
 @pytest.mark.parametrize("meaning", [Meaning, InstantMeaning])
 @pytest.mark.parametrize(
     ("given", "value"),
@@ -250,7 +264,7 @@ def test_a_tensor_without_dimensions_is_a_reward() -> None:
         (np.zeros(3, dtype=np.float32), "[0., 0., 0.]"),
         (np.zeros(0, dtype=np.float32), "[]"),
         (np.array([1, np.nan], dtype=np.float32), "nan"),
-        (np.ma.masked_array(np.ones(3, dtype=np.float32), [1, 0, 0]), "masked"),
+        (MASKED, "masked"),
     ],
 )
 def test_an_embedding_that_is_none(given: Any, value: str, meaning: type[Meaning]) -> None:
@@ -316,7 +330,7 @@ def test_values_come_out_as_plain_python(ids: Any) -> None:
         *map(type, step.token_ids),
     ]
     assert plain == [str, str, int, int, int]
-    root = checked_root(Prefix("p", np.int64(2), ids), "anybody")  # type: ignore[arg-type]
+    root = checked_root(Prefix("p", np.int64(2), ids), "anybody")
     assert root.extend(step).token_ids == (7, 8, 7, 8)
     assert json.dumps([root.token_ids, root.prompt_tokens]) == "[[7, 8], 2]"
 

@@ -11,7 +11,7 @@ from ets.bench.equal_accuracy import EqualAccuracy, at_equal_accuracy, describe
 from ets.bench.grid import Grid
 from ets.bench.summary import summarise
 from ets.errors import InputError
-from test_bench_run import row
+from run_cases import row
 
 Cells = dict[str, tuple[Callable[[int], bool], int]]
 """By label: which of the problems are right, and the KV tokens of a search."""

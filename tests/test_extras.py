@@ -107,7 +107,7 @@ def test_a_part_that_is_missing_of_a_package_that_is_there(
         pytest.raises(BrokenExtraError, match=r"No module named 'halfway_a\.part'"),
         needs("halfway_a", "bench"),
     ):
-        import halfway_a.part  # noqa: F401
+        import halfway_a.part  # type: ignore[import-not-found]  # noqa: F401
     assert issubclass(BrokenExtraError, EngineError)  # who catches the one catches the other
 
 
@@ -120,7 +120,7 @@ def test_a_folder_of_that_name_is_no_package(
         pytest.raises(MissingExtraError, match="'leftover_b' is not installed"),
         needs("leftover_b", "bench"),
     ):
-        import leftover_b.part  # noqa: F401
+        import leftover_b.part  # type: ignore[import-not-found]  # noqa: F401
 
 
 def test_a_name_that_only_begins_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_a_name_that_only_begins_alike(tmp_path: Path, monkeypatch: pytest.Monke
         pytest.raises(BrokenExtraError, match="No module named 'alike_c_core'"),
         needs("alike_c", "bench"),
     ):
-        import alike_c  # noqa: F401
+        import alike_c  # type: ignore[import-not-found]  # noqa: F401
 
 
 def test_the_reason_behind_the_reason_is_shown(
@@ -149,7 +149,7 @@ def test_the_reason_behind_the_reason_is_shown(
     )
     why = r"imported: Could not import AutoModel: RuntimeError: operator torchvision::nms does not"
     with pytest.raises(BrokenExtraError, match=why), needs("lazy_d", "bench"):
-        import lazy_d  # noqa: F401
+        import lazy_d  # type: ignore[import-not-found]  # noqa: F401
 
 
 def test_a_long_or_an_empty_cause() -> None:

@@ -31,7 +31,7 @@ def test_instances_fit_select_leaves(clusters: Kind, pruned: tuple[float, float]
     assert 0 < selection.keep.sum() <= 24
 
 
-def test_seeds_differ() -> None:
+def test_another_seed_makes_another_instance() -> None:
     one, other = (_core.generate_instance(24, 5, seed=seed) for seed in (1, 2))
     assert not np.array_equal(one["rewards"], other["rewards"])
 

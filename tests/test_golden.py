@@ -271,7 +271,9 @@ class Replay:
         above = {v for i in view.nodes.tolist() for v in [0, *view.columns.path(i)]}
         kept = {v for i in keep for v in [0, *view.columns.path(i)]}
         profit = dict(zip(ilp_nodes(view), ilp["outcome"], strict=True))
-        total = sum(profit[i] for i in keep) / sum(ilp["outcome"]) + price * len(kept) / len(above)
+        total: float = sum(profit[i] for i in keep) / sum(ilp["outcome"]) + price * len(kept) / len(
+            above
+        )
         if ilp["labels"] is not None:
             label = dict(zip(ilp_nodes(view), ilp["labels"], strict=True))
             total += self.run["lambdas"] / ilp["K"] * len({label[i] for i in keep})
@@ -331,7 +333,8 @@ class Replay:
                 best.add(max(ids, key=lambda i: score[i]))
                 self.subtree.update(dict.fromkeys(ids, s))
         else:
-            order, by_parent = cand, {}
+            order = cand
+            by_parent: dict[int, int] = {}
             for i in cand:
                 self.subtree[i] = self.subtree[parent[i]]
                 if parent[i] not in by_parent or score[i] > score[by_parent[parent[i]]]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,15 +21,14 @@ from ets._core import Interrupt, Selection, generate_instance
 from ets.strategy import REBASE
 from ets.strategy.base import Decision, View
 from ets.tree.events import Pruned
+from scripted_search import script, search
 from selection_oracle import check, generated
-from test_lifetime import script
-from test_search import search
 
 PATIENCE = 60.0
 """Seconds after which a test gives up on what should have ended."""
 
 
-def endless() -> dict[str, np.ndarray]:
+def endless() -> dict[str, Any]:
     made = generate_instance(4096, 20, "independent", None, 1)
     arrays = {name: made[name] for name in ("parents", "leaves", "weights", "clusters")}
     return {**arrays, "node_tokens": made["tokens"]}
@@ -60,7 +60,7 @@ def test_a_running_selection_ends_with_the_best_so_far() -> None:
 
 
 @pytest.mark.parametrize("solver", ["exact", "milp"])
-def test_one_that_is_set_ends_calls_to_come(solver: str) -> None:
+def test_one_that_is_set_ends_calls_to_come(solver: Any) -> None:
     problem = generated(256, 12, "independent", None, 1, 6.0, 4.0)
     interrupt = ets.tree_search.Interrupt()
     interrupt.set()
@@ -78,13 +78,14 @@ def test_one_that_is_not_set_changes_nothing() -> None:
     tree = ets.Tree(int(problem.node_tokens[0]))
     tree.extend(problem.parents[1:], problem.node_tokens[1:])
     rows = np.random.default_rng(0).standard_normal((200, 3))
+    settings: list[dict[str, Any]] = [{}, {"interrupt": ets.tree_search.Interrupt()}]
     plain, watched = (
         (
             tree.select(problem.leaves, problem.weights, problem.clusters, lambda_b=6.0,
                         lambda_d=4.0, **more).keep.tolist(),
             ets.cluster_steps(rows, 0.2, **more).tolist(),
         )
-        for more in ({}, {"interrupt": ets.tree_search.Interrupt()})
+        for more in settings
     )  # fmt: skip
     assert plain == watched
 
@@ -102,7 +103,7 @@ def test_a_clustering_ends_with_parts_of_its_groups() -> None:
 
 
 @pytest.mark.parametrize("wrong", [True, 1, "x", threading.Event(), ets.tree_search.Interrupt])
-def test_what_is_no_interrupt_is_refused(wrong: object) -> None:
+def test_what_is_no_interrupt_is_refused(wrong: Any) -> None:
     tree = ets.Tree(1)
     leaves, ones = tree.extend(np.zeros(2, np.int64), np.ones(2, np.int64)), np.ones(2)
     calls: list[Callable[[], object]] = [
@@ -256,11 +257,15 @@ def test_ctrl_c_in_solve_ends_its_selection() -> None:
 
 
 def test_the_time_budget_ends_a_selection_and_the_answer_stays() -> None:
-    strategy = Endless()
-    with search(strategy, budget=ets.Budget(seconds=1.0)) as s:
-        result = s.solve("p")
-    assert result.end == "time_budget"
-    assert strategy.optimal in ([False], [])  # none: the time was over before
+    for seconds in (1.0, 4.0, 16.0, 64.0):  # on a slow machine the time is over before it begins
+        strategy = Endless()
+        with search(strategy, budget=ets.Budget(seconds=seconds)) as s:
+            result = s.solve("p")
+        assert result.end == "time_budget"
+        if strategy.begun.is_set():
+            break
+    assert strategy.ended.wait(PATIENCE)
+    assert strategy.optimal == [False]
 
 
 def test_ets_gives_the_interrupt_to_what_it_calls() -> None:

@@ -195,7 +195,7 @@ def test_a_selection_goes_by_the_budget_of_its_moment() -> None:
     assert [ask.node for ask in search.ask()] == [1, 2]
     search.kv_budget = 51  # what is under way is not taken back
     assert [(ask.node, ask.n) for ask in search.ask()] == [(1, 4), (2, 4)]
-    search.kv_budget = np.int64(80)  # type: ignore[assignment]
+    search.kv_budget = np.int64(80)
     search.tell([Child(1, 10, r) for r in (0.5, 0.5, 0.4, 0.4)] + [Child(2, 10, 0.4)] * 4)
     assert [(ask.node, ask.n) for ask in search.ask()] == [(9, 4), (10, 4)]
     search.kv_budget = None

@@ -16,7 +16,7 @@ from ets.search.kv_shares import KVShares
 from ets.step import Prefix, Step
 from ets.tree_search.search import Child, TreeSearch
 from scripted_engines import ScriptedPolicy
-from test_search import PROBLEMS, outcome, search
+from scripted_search import PROBLEMS, outcome, search
 
 PROMPT, MAX_TOKENS = 5, 60
 
@@ -175,6 +175,14 @@ def test_shares_count_those_in_flight() -> None:
     first.leave(tree)
     # It needed 50 + 8 * 30 tokens before a selection, and a block for each of the 8.
     assert shares.problems_at_once() == 1000 // 370
+
+
+def test_a_problem_that_needs_more_than_there_is_runs_alone() -> None:
+    ledger = KVLedger(KVSpace(1000, 10))
+    shares = KVShares(ledger, max_tokens=100, max_step_tokens=20)
+    ledger.enter()
+    ledger.leave(1001)
+    assert shares.problems_at_once() == 1
 
 
 def test_transformers_share_what_they_keep_between_calls(pair_paths: tuple[Path, Path]) -> None:

@@ -8,8 +8,6 @@ import gc
 import os
 import queue
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -23,31 +21,9 @@ import pytest
 import ets
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
-from test_search import PROBLEMS, Stuck, outcome, search
+from scripted_search import PROBLEMS, Stuck, outcome, script, search, until
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
-
-
-def script(text: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run a program of its own, with the scripted engines at hand."""
-    head = "import sys, ets\nfrom test_search import Stuck, search\n"
-    return subprocess.run(
-        [sys.executable, "-c", head + textwrap.dedent(text)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=Path(__file__).parent,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        check=False,
-        **more,
-    )
 
 
 # -- closing ---------------------------------------------------------------------------------------
@@ -64,9 +40,9 @@ def test_every_call_is_refused_once_it_is_closed() -> None:
         "stream": lambda: list(s.stream("p")),
         "a stream made before": lambda: list(waiting),
     }
-    for name, call in calls.items():
+    for call in calls.values():
         with pytest.raises(ets.EngineError, match="the search is closed"):
-            print(name, call())
+            call()
     waiting.close()
 
 
@@ -145,10 +121,13 @@ def test_dropped_searches_leave_neither_threads_nor_descriptors() -> None:
         return threading.active_count(), len(os.listdir("/proc/self/fd"))
 
     def drop(midway: bool) -> None:
-        s = search()
+        policy = Stuck("stuck")
+        s = search(policy=policy)
         if midway:
-            next(iter(s.stream("p")))
-            next(s.map(PROBLEMS))
+            events, results = s.stream("stuck"), s.map(PROBLEMS)
+            next(events)
+            next(results)
+            until(lambda: policy.running >= 8)
         else:
             s.solve("p")
 
@@ -193,31 +172,73 @@ def test_a_batchers_thread_keeps_no_model() -> None:
     assert not thread.is_alive()
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "s = search(); print(s.solve('p').answer)",
-        "s = search(policy=Stuck()); next(iter(s.stream('p')))",
-        "s = search(); r = s.map((f'p{k}' for k in range(10**6))); next(r)",
-        "import time\ns = search(prm=lambda p, steps: time.sleep(1000)); next(iter(s.stream('p')))",
-    ],
-    ids=["idle", "sampling", "mapping", "a function that never returns"],
-)
-def test_a_program_ends_without_close(program: str) -> None:
-    done = script(program)
-    assert (done.returncode, done.stderr) == (0, "")
+PROGRAMS = {
+    "idle": """
+        s = search()
+        s.solve("p")
+        """,
+    "sampling": """
+        policy = Stuck()
+        s = search(policy=policy)
+        events = s.stream("p")
+        next(events)
+        until(lambda: policy.running == 8)
+        """,
+    "mapping": """
+        s = search()
+        results = s.map(f"p{k}" for k in range(10**6))
+        next(results)
+        """,
+    "a source that never goes on": """
+        import threading
+
+        def source():
+            yield "p"
+            waits.set()
+            threading.Event().wait()
+
+        waits = threading.Event()
+        s = search()
+        results = s.map(source())
+        next(results)
+        assert waits.wait(60)
+        """,
+    "a function that never returns": """
+        import threading
+
+        def judge(problem, steps):
+            begun.set()
+            threading.Event().wait()
+
+        begun = threading.Event()
+        s = search(prm=judge)
+        events = s.stream("p")
+        next(events)
+        assert begun.wait(60)
+        """,
+}
 
 
-def test_a_program_ends_though_a_model_computes() -> None:
-    pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
+@pytest.mark.parametrize("doing", PROGRAMS)
+def test_a_program_ends_without_close(doing: str) -> None:
+    done = script(textwrap.dedent(PROGRAMS[doing]) + "print('its last line')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "its last line\n", "")
+
+
+@pytest.mark.parametrize("engine", ["demo", "demo?backend=transformers"])
+def test_a_program_ends_though_a_model_computes(engine: str) -> None:
+    if engine != "demo":
+        pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
     done = script(
-        """
+        f"""
         from ets import demo
-        s = ets.Search("demo", "demo", ets.REBASE(width=4))
-        next(s.map((p["problem"] for p in demo.problems()), concurrency=4))
+        s = ets.Search("{engine}", "{engine}", ets.REBASE(width=4))
+        results = s.map((p["problem"] for p in demo.problems()), concurrency=4)
+        next(results)
+        print('its last line')
         """
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "its last line\n", "")
 
 
 @LINUX
@@ -344,9 +365,12 @@ def test_an_interrupt_does_not_wait_for_what_blocks(blocked: str) -> None:
             return super().decide(view)
 
     s = search(Slow(width=2), prm=block if blocked == "prm" else None)
-    threading.Thread(
-        target=lambda: (begun.wait(30), os.kill(os.getpid(), signal.SIGINT)), daemon=True
-    ).start()
+
+    def interrupt() -> None:
+        begun.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         s.solve("p")
     assert not go_on.is_set()
@@ -363,7 +387,7 @@ def test_what_is_decided_is_told_before_its_samples_are_back() -> None:
     with search(policy=policy) as s:
         events = s.stream("p")
         first = [next(events), next(events)]
-        assert [event.kind for event in first] == ["pruned", "expanded"]  # type: ignore[union-attr]
+        assert [event.kind for event in first] == ["pruned", "expanded"]
         until(lambda: policy.running == 8)
         assert events.tree is not None
         assert events.tree.events == first
@@ -408,7 +432,7 @@ def test_a_cancelled_reader_is_cancelled_and_may_close() -> None:
                 await task
             assert policy.running == 0
             async with s.stream("q") as other:
-                assert (await anext(other)).kind == "pruned"  # type: ignore[union-attr]
+                assert (await anext(other)).kind == "pruned"
 
     asyncio.run(main())
 
@@ -531,9 +555,9 @@ def test_what_is_no_exception_becomes_an_error_of_the_engine(
         elif where == "prm":
             prm.score = afail  # type: ignore[method-assign]
         elif where == "embedder":
-            s._engines.embedder.embed = afail  # type: ignore[union-attr]
+            s._engines.embedder.embed = afail  # type: ignore[method-assign, union-attr]
         elif where == "strategy":
-            s.strategy = _Failing(fail)  # type: ignore[assignment]
+            s.strategy = _Failing(fail)
         with pytest.raises(ets.EngineError, match=rf"raised {type(error).__name__}"):
             s.solve("p")
 
@@ -569,7 +593,9 @@ def test_an_engine_may_use_another_search() -> None:
             assert outer.solve("p").trajectories
 
 
-def test_a_sample_that_swallows_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_that_swallows_its_cancellation_is_an_error_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import ets.loop.call
 
     monkeypatch.setattr(ets.loop.call.cancel, "__defaults__", (0.2,))

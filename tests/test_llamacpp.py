@@ -261,11 +261,12 @@ def test_a_server_that_dies_leaves_the_answer_so_far(
 def test_a_server_that_restarts_is_waited_for(
     smollm2_gguf_path: Path, smollm2_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def restart() -> None:
-        server.kill()
-        server.start()
-
     with llamacpp_server(smollm2_gguf_path, slots=SLOTS, context=CONTEXT) as server:
+
+        def restart() -> None:
+            server.kill()
+            server.start()
+
         made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path, max_retries=0)
         with caplog.at_level(logging.WARNING, "ets"):
             result = solve(Watched(made, threading.Thread(target=restart)))

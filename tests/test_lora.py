@@ -85,12 +85,14 @@ def test_transformers_merges_an_adapter(base: Path, lora: Path, merged: Path) ->
     assert on_transformers(base, lora=lora) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_vllm_serves_an_adapter(base: Path, lora: Path, merged: Path) -> None:
     with_adapter = greedy(load_policy(f"vllm:{base}?lora={lora}", temperature=0.0))
     assert with_adapter == on_transformers(merged)
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_vllm_names_an_adapter_that_does_not_fit(base: Path, lora: Path, tmp_path: Path) -> None:
     weights = load_file(lora / "adapter_model.safetensors")

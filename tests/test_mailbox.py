@@ -18,7 +18,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
     wake_ups = 0
 
-    def call_soon_threadsafe(self, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_soon_threadsafe(  # type: ignore[override]  # the types of a callback's arguments
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         self.wake_ups += 1
         return super().call_soon_threadsafe(callback, *args, context=context)
 

@@ -124,7 +124,9 @@ def test_experts_are_all_counted_and_those_in_use_are_active(tmp_path: Path) -> 
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, 4.5),
     ],
 )
-def test_quantised_weights(tmp_path: Path, stated: dict[str, Any], bits: float) -> None:
+def test_quantised_weights_count_by_their_bits(
+    tmp_path: Path, stated: dict[str, Any], bits: float
+) -> None:
     facts = BY_NAME["Qwen2.5-Math-7B-Instruct"]
     name = write(tmp_path, {**facts.config(), "quantization_config": stated})
     size = model_size(name, writes=True)

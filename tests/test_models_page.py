@@ -1,45 +1,58 @@
-"""docs/models.md: every format and backend has a row, and every row a test that runs here."""
+"""docs/models.md: every format and backend has a row, and a test here holds each row's figure."""
 
 from __future__ import annotations
 
 import ast
-import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from ets.prm.formats import FORMATS
+from models_page import Row, hold_difference, hold_equal_steps, rows
 from prm_cases import CASES
 
 TESTS = Path(__file__).parent
-PAGE = (TESTS.parent / "docs" / "models.md").read_text("utf-8")
-ROW = re.compile(r"^\| (.*?) \| (.*?)?(?: \| )?`(test_\w+\.py)(?:::(test_\w+))?` \| (.*) \|$", re.M)
 POOLING = ("qwen", "math-shepherd")
 """The two ways in which a server answers."""
 
 
 @cache
-def names_in(file: str) -> set[str]:
+def calls_in(file: str) -> dict[str, set[str]]:
+    """By function of a file: the names of what it calls."""
     tree = ast.parse((TESTS / file).read_text("utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    return {
+        function.name: {
+            node.func.id
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+    }
 
 
-def rows() -> list[tuple[str, ...]]:
-    found = [match.groups(default="") for match in ROW.finditer(PAGE)]
-    assert len(found) == PAGE.count("| `test_"), "a row of another form"
-    return found
-
-
-@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row[0]} {row[1]}")
-def test_a_row_names_a_test_that_holds_what_it_says(row: tuple[str, ...]) -> None:
-    _, _, file, test, figures = row
-    assert test in names_in(file)
-    difference, *_ = figures.split(" | ")
-    if re.fullmatch(r"\de[+-]\d\d", difference):
-        assert float(difference) <= 1e-4, "what the tests allow"
+@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.name} {row.backend}")
+def test_the_test_of_a_row_holds_its_figure(row: Row) -> None:
+    calls = calls_in(row.file)[row.test]
+    if row.figure == "-":
+        return
+    if row.figure.endswith("steps equal"):
+        equal, _, total, *_ = row.figure.split()
+        assert equal == total
+        assert "hold_equal_steps" in calls
     else:
-        assert re.fullmatch(r"(\d+) of \1 steps equal|-", difference)
+        assert float(row.figure) <= 1e-5
+        assert "hold_difference" in calls
+
+
+def test_another_figure_than_the_measured_one_fails() -> None:
+    measured, expected = [0.5, 0.25 + 3e-6], [0.5, 0.25]
+    hold_difference(measured, expected, "qwen", "vllm")
+    with pytest.raises(AssertionError, match="qwen vllm: measured 3e-04, printed 4e-06"):
+        hold_difference([0.5, 0.25 + 3e-4], expected, "qwen", "vllm")
+    with pytest.raises(AssertionError, match="23 of 24"):
+        hold_equal_steps([True] * 23 + [False], "bundled policy", "vllm")
 
 
 def test_every_format_has_a_row_on_every_backend_that_takes_it() -> None:
@@ -50,7 +63,7 @@ def test_every_format_has_a_row_on_every_backend_that_takes_it() -> None:
         if backend != "vllm" or kind.not_on_vllm is None
         if backend != "pooling" or name in POOLING
     }
-    assert {(name.strip("`"), backend) for name, backend, *_ in rows()} >= expected
+    assert {(row.name, row.backend) for row in rows()} >= expected
     assert {case.format for case in CASES} == set(FORMATS)
-    backends = {backend for name, backend, *_ in rows() if name == "bundled policy"}
+    backends = {row.backend for row in rows() if row.name == "bundled policy"}
     assert backends == {"transformers", "vllm", "openai"}

@@ -375,7 +375,7 @@ def test_a_server_that_loads_is_waited_for(caplog: pytest.LogCaptureFixture) -> 
     assert said[1].startswith(f"the server at {server.url} answers again after ")
 
 
-def test_patience_ends() -> None:
+def test_a_server_that_stays_away_is_lost_when_patience_ends() -> None:
     with serving(always(LOADING), max_retries=0, patience=0.6) as (server, policy):
         root = policy.start(PROBLEM)
         with pytest.raises(EngineLostError, match="answers /completions with 503: Loading model"):
@@ -432,7 +432,7 @@ def test_slots_that_share_a_context_are_named() -> None:
         )
 
 
-def test_retries_end() -> None:
+def test_what_fails_at_every_retry_is_an_error() -> None:
     with serving(always(DOWN), max_retries=1) as (server, policy):
         assert "out of memory" in failure(policy)
     assert len(server.bodies) == 2

@@ -14,6 +14,7 @@ from ets import demo
 from ets.engines.protocols import Policy
 from ets.loop.thread import LoopThread
 from ets.step import Step
+from models_page import hold_equal_steps
 from on_vllm import BLOCK, PROBLEM, sample_all
 from plain_demo import plain_greedy
 from vllm_server import VLLMServer, vllm_server
@@ -23,7 +24,7 @@ pytest.importorskip("openai", reason="openai is not installed (the extra 'openai
 from ets.policy.openai import OpenAIPolicy
 from ets.policy.text_step import TextSteps
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -107,21 +108,28 @@ def test_texts_make_the_same_solution_as_ids(
     policy: OpenAIPolicy, server: VLLMServer, engine_loop: LoopThread
 ) -> None:
     """The path of servers that take and give text, greedy, on a tokenizer that loses nothing."""
+    equal: list[bool] = []
     solutions = []
+    problems = demo.problems()[:8]
     for kind in ("vllm", "other"):
         greedy = OpenAIPolicy("tiny", server.url, temperature=0.0)
         if kind == "other":
             greedy._steps = TextSteps(greedy.prompt, "other")
-        for problem in demo.problems()[:4]:
+        for problem in problems:
             prefix = greedy.start(str(problem["problem"]))
             while not (prefix.steps and prefix.steps[-1].finished) and len(prefix.steps) < 12:
                 step = engine_loop.run(greedy.sample(prefix, seed=0, max_tokens=64))
                 assert step.prompt_tokens == len(prefix.token_ids)
                 prefix = prefix.extend(step)
             solutions.append((prefix.token_ids, [(s.text, s.finish) for s in prefix.steps]))
+            if kind == "vllm":
+                first = [step.token_ids for step in prefix.steps[:3]]
+                plain = plain_greedy(str(problem["problem"]), steps=3, tokens=64)
+                equal += [one == other for one, other in zip(first, plain, strict=True)]
         engine_loop.run(greedy.aclose())
-    assert solutions[:4] == solutions[4:]
-    for problem, (ids, steps) in zip(demo.problems()[:4], solutions, strict=False):
+    hold_equal_steps(equal, "bundled policy", "openai")
+    assert solutions[:8] == solutions[8:]
+    for problem, (ids, steps) in zip(problems, solutions[:8], strict=True):
         plain = plain_greedy(str(problem["problem"]), steps=len(steps), tokens=64)
         assert ids[-sum(map(len, plain)) :] == tuple(token for step in plain for token in step)
     # With a chat template only a box or the end of the sequence ends a solution.

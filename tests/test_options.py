@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,13 @@ from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
 from ets.search.options import OPTIONS, TABLES, SearchOptions, default_text
-from ets.search.toml import read_config, search_arguments, tomllib
+from ets.search.toml import read_config, search_arguments
 from ets.strategy.registry import STRATEGIES, strategy_by_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "options.md").read_text("utf-8")

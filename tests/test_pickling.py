@@ -77,7 +77,8 @@ def test_what_is_held_comes_back(again: Callable[[Any], Any]) -> None:
 
 def test_a_tree_and_what_it_holds_stay_together() -> None:
     tree = grown()
-    for again in (lambda pair: pickle.loads(pickle.dumps(pair)), copy.deepcopy):
+    by_pickle: Callable[[Any], Any] = lambda pair: pickle.loads(pickle.dumps(pair))  # noqa: E731
+    for again in (by_pickle, copy.deepcopy):
         other, held = again((tree, tree.held(np.array([1]))))
         node = other.add(1, 11)
         assert held.add(np.array([node])) == 11
@@ -139,13 +140,15 @@ class Own:
 
 
 def test_a_strategy_of_ones_own_travels_with_its_search() -> None:
-    search = TreeSearch(Own(), 5)
+    mine = Own()
+    search = TreeSearch(mine, 5)
     other = pickle.loads(pickle.dumps(search))
     assert isinstance(other.strategy, Own)
     assert copy.copy(search).strategy is search.strategy
     deep = copy.deepcopy(search)
+    assert isinstance(deep.strategy, Own)
     deep.strategy.notes.append(1)
-    assert search.strategy.notes == []
+    assert mine.notes == []
 
 
 @ways

@@ -272,7 +272,7 @@ def test_what_passes_is_tried_again(fault: Reply | None) -> None:
     assert len(server.bodies) == 2
 
 
-def test_retries_end() -> None:
+def test_what_fails_at_every_retry_is_an_error() -> None:
     with serving(always(DOWN), max_retries=1) as (server, prm):
         assert failure(prm) == (
             f"the server at {server.url} answers /pooling with 500: out of memory"

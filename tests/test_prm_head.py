@@ -22,11 +22,11 @@ SCRIPT = Path(__file__).resolve().parents[1] / "benches" / "prm_head.py"
 def test_the_head_is_what_the_package_reads(tmp_path: Path) -> None:
     """The AUROC that training prints is that of the rewards which the written PRM gives."""
     options = ["--problems", "6", "--widths", "8", "--strategies", "best-of-n", "--prm", "none"]
-    bench = [sys.executable, "-m", "ets", "bench", tmp_path / "run", *options]
+    bench: list[str | Path] = [sys.executable, "-m", "ets", "bench", tmp_path / "run", *options]
     assert subprocess.run(bench, capture_output=True, check=False).returncode == 0
     base = make_qwen2_prm(tmp_path / "base", context=2048)
     target = tmp_path / "target"
-    command = [sys.executable, SCRIPT, tmp_path / "run", base, target]
+    command: list[str | Path] = [sys.executable, SCRIPT, tmp_path / "run", base, target]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     said = re.search(r"AUROC within problem and step (0\.\d+)", done.stdout)

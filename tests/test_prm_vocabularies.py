@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ets.prm.formats import PRMFormat, load_format
 from ets.step import Prefix, Step
+from smollm2 import UnavailableError
 from vocabularies import (
-    UnavailableError,
     llama3_tokenizer_path,
     mistral_tokenizer_path,
     qwen_prm_tokenizer_path,

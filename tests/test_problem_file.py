@@ -18,7 +18,10 @@ from ets.cli.problems import read_problems
 from ets.errors import InputError
 from ets.problems.file import FILES
 
-ROWS = [{"problem": "What is 1+1?", "answer": "2"}, {"problem": "Two\nlines?", "answer": 3}]
+ROWS: list[dict[str, Any]] = [
+    {"problem": "What is 1+1?", "answer": "2"},
+    {"problem": "Two\nlines?", "answer": 3},
+]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
 READ = [("What is 1+1?", "2"), ("Two\nlines?", "3")]
 
@@ -147,7 +150,7 @@ def test_a_gzip_file_that_was_cut_off(tmp_path: Path) -> None:
         ({"answer": "Tom has 2.\n#### 2"}, "2"),
     ],
 )
-def test_answers(tmp_path: Path, row: dict[str, Any], expected: str) -> None:
+def test_an_answer_is_read_as_text(tmp_path: Path, row: dict[str, Any], expected: str) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps({"problem": "a", **row}))
     assert loaded(path) == [("a", expected)]
@@ -181,8 +184,8 @@ def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_parquet(tmp_path: Path) -> None:
-    rows = [*ROWS[:1], {"problem": "b", "answer": "5"}]
+def test_parquet_is_read_as_lines_are(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [*ROWS[:1], {"problem": "b", "answer": "5"}]
     assert loaded(write_parquet(tmp_path / "p.PARQUET", rows)) == [READ[0], ("b", "5")]
     decimals = [{"problem": "a", "answer": Decimal("1.50")}]
     assert loaded(write_parquet(tmp_path / "d.parquet", decimals)) == [("a", "1.50")]

@@ -95,7 +95,7 @@ def test_prompt_by_chat_template(prompt: PolicyPrompt) -> None:
     assert prefix.steps == ()
 
 
-def test_prompt_options(policy_dir: Path) -> None:
+def test_options_change_the_prompt(policy_dir: Path) -> None:
     def text(**options: object) -> str:
         loaded = PolicyPrompt.load(str(policy_dir), PolicyOptions(**options))  # type: ignore[arg-type]
         return loaded.text(PROBLEM)

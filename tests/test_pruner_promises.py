@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import ets
 from ets import _core
-from test_lifetime import script
+from scripted_search import script
 
 N = 60_000
 """Leaves of a star: a call reads its arrays for long enough to be written to meanwhile."""
@@ -73,6 +74,7 @@ def star() -> dict[str, np.ndarray]:
 def test_arrays_written_to_meanwhile_are_an_answer_or_an_error(name: str, other: float) -> None:
     arrays = star()
     changing, right = arrays[name], arrays[name].copy()
+    more: dict[str, Any] = {**arrays}
 
     def write() -> None:
         # One entry, the last to be read, so that most looks at the array see another value there.
@@ -83,7 +85,7 @@ def test_arrays_written_to_meanwhile_are_an_answer_or_an_error(name: str, other:
         for _ in range(60):
             found = answer(
                 lambda: _core.select_leaves(
-                    **arrays, lambda_b=1.0, lambda_d=1.0, kv_budget=N // 2, time_limit=0.0
+                    **more, lambda_b=1.0, lambda_d=1.0, kv_budget=N // 2, time_limit=0.0
                 )
             )
             if isinstance(found, str):
@@ -119,17 +121,15 @@ def test_arrays_with_a_mask_are_refused() -> None:
     tree = ets.Tree(1)
     leaves = tree.extend(np.zeros(2, np.int64), np.ones(2, np.int64))
 
-    def masked(array: np.ndarray) -> np.ma.MaskedArray:
-        return np.ma.array(array, mask=np.zeros(array.shape, bool))
+    def masked(array: np.ndarray) -> Any:
+        return array.view(np.ma.MaskedArray)
 
-    arrays = {
+    arrays: dict[str, Any] = {
         "parents": tree.parents, "leaves": leaves, "weights": np.ones(2), "clusters": leaves,
         "node_costs": np.ones(3), "node_tokens": tree.tokens,
     }  # fmt: skip
     calls: dict[str, Callable[[], object]] = {
-        name: lambda name=name, array=array: ets.select_leaves(
-            **{**arrays, name: masked(array)}, lambda_b=1.0
-        )
+        name: partial(ets.select_leaves, **{**arrays, name: masked(array)}, lambda_b=1.0)
         for name, array in arrays.items()
     }
     calls["embeddings"] = lambda: ets.cluster_steps(masked(np.ones((2, 2))))
@@ -148,11 +148,12 @@ def test_arrays_with_a_mask_are_refused() -> None:
 
 def test_empty_leaves_are_named_whoever_selects() -> None:
     tree, none = ets.Tree(1), np.zeros(0, dtype=np.int64)
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: tree.select(none, np.zeros(0), lambda_b=1.0),
         lambda: tree.select(none, np.ones(1), none, lambda_b=1.0, kv_budget=3),
         lambda: ets.select_leaves(np.array([-1]), none, np.zeros(0), lambda_b=1.0),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ets.InputError, match=r"^leaves is empty: it must hold"):
             call()
 

@@ -26,8 +26,7 @@ from ets.report.figures import by_the_runs_vote, front
 from ets.report.labels import short_label, spread
 from ets.report.problem_data import by_problem, outcome, pools, problem_data
 from ets.report.trees import choose_trees
-from run_cases import CELLS, GRID, problems_of, row_of, write_run
-from test_bench_run import SCRIPTED, write_problems
+from run_cases import CELLS, GRID, SCRIPTED, problems_of, row_of, write_problems, write_run
 
 HOSTILE = (
     "</script><script>window.hurt = 1</script><img src=x onerror='window.hurt = 1'> &lt; \u2028"

@@ -26,8 +26,7 @@ from ets.report.style import Drawing
 from ets.report.trees import choose_trees
 from ets.tree.seeds import problem_seed
 from ets.tree_search.search import TreeSearch
-from run_cases import CELLS, GRID, problems_of, write_run
-from test_bench_run import DATASET, dataset_of
+from run_cases import CELLS, DATASET, GRID, dataset_of, problems_of, write_run
 
 ROW = {"cell": "rebase width=4", "seed": 0, "id": 1}
 
@@ -91,7 +90,8 @@ def test_rows_that_are_lost_amid_a_run_are_told_at_the_next_one(tmp_path: Path) 
     def emptied(file: Path) -> None:
         os.truncate(file, 0)
 
-    for number, lose in enumerate((Path.unlink, emptied)):
+    losses: list[Callable[[Path], None]] = [Path.unlink, emptied]
+    for number, lose in enumerate(losses):
         with RunFolder.open(tmp_path / str(number), {}, DATASET) as out:
             out.add(ROW)
             lose(out.rows_file)

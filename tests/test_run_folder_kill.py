@@ -11,7 +11,7 @@ import pytest
 from ets.bench.packed_tree import tree_name
 from ets.bench.run_folder import RunFolder
 from ets.problems.problem import Problem
-from test_bench_run import dataset_of
+from run_cases import dataset_of
 
 
 def test_a_kill_at_any_system_call_leaves_a_folder_that_goes_on(

@@ -19,9 +19,9 @@ import ets
 from ets.search.result import Answered
 from ets.step import Prefix, Score, Step
 from ets.tree.events import Ended, Expanded, Finished, Pruned, Scored
-from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_search import PROBLEMS, Stuck, outcome, search, until
 
-PROBLEMS = [f"problem {i}" for i in range(12)]
 STRATEGIES = [
     ets.ETS(width=8),
     ets.ETS(width=8, lambda_d=0.0),
@@ -32,23 +32,6 @@ STRATEGIES = [
     ets.DORA(width=8),
     ets.BestOfN(width=8),
 ]
-
-
-def search(
-    strategy: Any = None, *, policy: Any = None, prm: Any = None, **options: Any
-) -> ets.Search:
-    return ets.Search(
-        policy=policy or ScriptedPolicy(),
-        prm=prm or ScriptedPRM(),
-        strategy=strategy or ets.REBASE(width=8),
-        embedder=ScriptedEmbedder(),
-        max_step_tokens=12,
-        **options,
-    )
-
-
-def outcome(result: ets.SearchResult) -> tuple[Any, ...]:
-    return result.tree.to_json(), result.answer, result.votes, result.trajectories
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=repr)
@@ -84,19 +67,34 @@ def test_result_adds_up(strategy: Any) -> None:
     assert result.to_dict()["answer"] == result.answer
 
 
-def test_map_is_ordered_and_lazy() -> None:
+def test_map_keeps_the_order_and_reads_no_further_ahead_than_it_may() -> None:
+    """While the first problem is held, as many behind it are done as may be, and no more read."""
     taken: list[int] = []
+    go_on = threading.Event()
+
+    class HoldsTheFirst(ScriptedPolicy):
+        async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+            while prefix.problem == "problem 0" and not go_on.is_set():
+                await asyncio.sleep(0.005)
+            return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 
     def endless() -> Iterator[str]:
         for i in itertools.count():
             taken.append(i)
             yield f"problem {i}"
 
-    policy = ScriptedPolicy()
-    with search(policy=policy) as s, s.map(endless(), concurrency=3) as results:
-        first = [next(results).problem for _ in range(5)]
-    assert first == [f"problem {i}" for i in range(5)]
-    assert len(taken) <= 5 + 3 + 4 * 3
+    policy = HoldsTheFirst()
+    with (
+        search(policy=policy) as s,
+        ThreadPoolExecutor(1) as pool,
+        s.map(endless(), concurrency=3) as results,
+    ):
+        reading = pool.submit(lambda: [next(results).problem for _ in range(5)])
+        until(lambda: len(policy.started) == 4 * 3 and policy.running == 0)
+        time.sleep(0.1)  # for one that would read on, and on
+        assert taken == list(range(4 * 3))
+        go_on.set()
+        assert reading.result(30) == [f"problem {i}" for i in range(5)]
     assert policy.running == 0
 
 
@@ -111,11 +109,17 @@ def test_map_of_nothing() -> None:
         assert list(s.map([])) == []
 
 
-def test_many_problems_are_in_flight_together() -> None:
-    policy = ScriptedPolicy()
-    with search(policy=policy) as s:
-        list(s.map(PROBLEMS, concurrency=6))
-    assert policy.most > 8  # one problem of width 8 alone never has more than 8
+def test_as_many_problems_are_in_flight_as_may_be_and_no_more() -> None:
+    policy = Stuck()
+    s = search(policy=policy)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, s.map(PROBLEMS, concurrency=6))
+        until(lambda: policy.running == 6 * 8)
+        time.sleep(0.1)  # for one that would begin more
+        assert policy.started == PROBLEMS[:6]
+        s.close()
+        with pytest.raises(ets.EngineError, match="closed during a call"):
+            waiting.result(30)
 
 
 def test_stream_tells_the_whole_story() -> None:
@@ -145,25 +149,14 @@ def test_async_callers_on_a_loop_of_their_own() -> None:
 
 
 def test_leaving_a_stream_early_cancels_its_samples() -> None:
-    policy = ScriptedPolicy()
+    policy = Stuck("p")
     with search(policy=policy) as s:
         stream = s.stream("p")
         next(stream)
+        until(lambda: policy.running == 8)
         stream.close()
         assert policy.running == 0
         assert s.solve("q").answer is not None
-
-
-class Stuck(ScriptedPolicy):
-    """Never answers."""
-
-    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
-        self.running += 1
-        try:
-            await asyncio.sleep(1000)
-        finally:
-            self.running -= 1
-        raise RuntimeError("not reached")
 
 
 def test_close_cancels_what_runs() -> None:
@@ -171,7 +164,7 @@ def test_close_cancels_what_runs() -> None:
     s = search(policy=policy)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(s.solve, "p")
-        _wait_for(lambda: policy.running == 8)
+        until(lambda: policy.running == 8)
         s.close()
         with pytest.raises(RuntimeError, match="the search was closed during a call"):
             waiting.result(20)
@@ -197,7 +190,7 @@ def test_an_interrupt_cancels_and_then_cleans_up(call: str) -> None:
     policy = Stuck()
 
     def interrupt() -> None:
-        _wait_for(lambda: policy.running == 8)
+        until(lambda: policy.running == 8)
         os.kill(os.getpid(), signal.SIGINT)
 
     with search(policy=policy) as s:
@@ -205,13 +198,6 @@ def test_an_interrupt_cancels_and_then_cleans_up(call: str) -> None:
         with pytest.raises(KeyboardInterrupt):
             WAITS[call](s)
         assert policy.running == 0
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
 
 
 def test_objects_passed_in_stay_their_owners() -> None:
@@ -278,7 +264,7 @@ def test_no_answer_is_none_not_an_error() -> None:
     assert all(not t.finished and t.answer is None for t in result.trajectories)
 
 
-def test_answer_pattern() -> None:
+def test_an_answer_pattern_says_what_the_answer_is() -> None:
     with search(answer_pattern=r"answer (is)") as s:
         assert s.solve("p").answer == "is"
 

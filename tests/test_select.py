@@ -280,7 +280,7 @@ def test_a_selection_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("kind", [_core.InputError, _core.SolverError])
-def test_errors_pickle(kind: type[Exception]) -> None:
+def test_errors_are_pickled(kind: type[Exception]) -> None:
     copy = pickle.loads(pickle.dumps(kind("leaves is empty")))
     assert type(copy) is kind
     assert copy.args == ("leaves is empty",)

@@ -46,7 +46,7 @@ def with_costs(rng: np.random.Generator, problem: Problem) -> Problem:
 
 
 @pytest.mark.parametrize("batch", range(62))
-def test_medium_problems(batch: int) -> None:
+def test_medium_problems_agree_with_highs(batch: int) -> None:
     for problem in medium_problems(batch):
         found = select(problem)
         check(problem, found)
@@ -55,7 +55,7 @@ def test_medium_problems(batch: int) -> None:
 
 
 @pytest.mark.parametrize("batch", range(24))
-def test_budgets(batch: int) -> None:
+def test_problems_with_budgets_agree_with_highs(batch: int) -> None:
     rng = np.random.default_rng([1, batch])
     for i in range(14):
         width, depth = int(rng.integers(8, 41)), int(rng.integers(1, 9))

@@ -41,13 +41,13 @@ def check_limits(problem: Problem) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("which", range(len(HARD)))
-def test_without_a_budget(which: int, seed: int) -> None:
+def test_hard_problems_within_their_time(which: int, seed: int) -> None:
     check_limits(hard_problem(which, seed))
 
 
 @pytest.mark.parametrize("fraction", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("which", range(len(HARD)))
-def test_within_a_budget(which: int, fraction: float) -> None:
+def test_hard_problems_within_their_time_and_budget(which: int, fraction: float) -> None:
     problem = hard_problem(which, 3)
     free = select(problem, time_limit=0.5).tokens_kept or 0
     budget = max(int(fraction * free), int(path_tokens(problem).min()))
@@ -55,7 +55,7 @@ def test_within_a_budget(which: int, fraction: float) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_wide_trees(kind: Kind) -> None:
+def test_a_wide_tree_has_a_selection_within_its_time_and_budget(kind: Kind) -> None:
     problem = generated(8192, 3, kind, None, 3, 6.0, 4.0)
     check_limits(problem)
     held = select(problem, time_limit=0.01).tokens_kept or 0

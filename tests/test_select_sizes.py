@@ -22,7 +22,7 @@ def test_without_a_price_every_weight_and_cluster_is_kept() -> None:
 
 
 @pytest.mark.parametrize("small", [1e-300, 5e-324, 1e-30, 1e-13])
-def test_tiny_lambdas(small: float) -> None:
+def test_tiny_lambdas_weigh_nothing(small: float) -> None:
     problem = generated(24, 5, "independent", (1.0, 1.4), 3, small, small)
     found = select(problem)
     check(problem, found)
@@ -34,7 +34,7 @@ def test_tiny_lambdas(small: float) -> None:
 
 
 @pytest.mark.parametrize("huge", [1e9, 1e30, 1e300])
-def test_huge_lambdas(huge: float) -> None:
+def test_huge_lambdas_leave_the_cheapest_path(huge: float) -> None:
     problem = generated(24, 5, "independent", (1.0, 1.4), 3, huge, 0.0)
     for lambda_d in (0.0, 1.4):
         found = select(replace(problem, lambda_d=lambda_d))

@@ -162,7 +162,7 @@ def test_one_cluster_and_a_cluster_for_each_leaf(clusters: str, seed: int) -> No
 
 @pytest.mark.parametrize("lambda_d", [0.0, 1.5])
 @pytest.mark.parametrize("costs", [False, True])
-def test_deep_chains(lambda_d: float, costs: bool) -> None:
+def test_leaves_along_deep_chains(lambda_d: float, costs: bool) -> None:
     """Two thousand nodes in a row with a leaf at every tenth, at the end, or on a comb."""
     m = 2000
     chain = np.arange(-1, m - 1)

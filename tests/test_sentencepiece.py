@@ -13,7 +13,8 @@ from sentencepiece import SentencePieceProcessor
 from ets.checkpoint.sentencepiece_model import SentencePieceModel
 from ets.checkpoint.tokenizer import load_tokenizer
 from ets.errors import EngineError
-from vocabularies import UnavailableError, mistral_tokenizer_path
+from smollm2 import UnavailableError
+from vocabularies import mistral_tokenizer_path
 
 TEXTS = st.lists(
     st.one_of(

@@ -72,7 +72,7 @@ def printed_by_all(text: str, *, terminal: bool) -> str:
     table.add_row(text)
     table.add_row(Text(text))
     console.print(table, Group(text, Panel(text)), Spinner("dots", text=Text(text)))
-    print_votes(console, [Vote(text, 2, 0.5), Vote("4", 1, 0.25)])
+    print_votes(console, [Vote(text, 0.5, 2), Vote("4", 0.25, 1)])
     print_notes(console, [text, None])
     console.print(steps_table([Row(1, 2, 3, 4, 5, 6, text, 0.5)]), mark(True))
     watch = Watch(4)

@@ -139,7 +139,7 @@ def test_an_unknown_revision_is_one_line(made: Made, where: dict[str, Any]) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_another_tokenizer(made: Made, tmp_path: Path) -> None:
+def test_a_tokenizer_of_another_checkpoint_is_taken(made: Made, tmp_path: Path) -> None:
     model, other = made.folders[POLICY, "main"], made.folders[POLICY, "v2"]
     source = Source.of(str(model), {"tokenizer": other})
     assert ids(load_tokenizer(source)) == ids(load_tokenizer(str(other)))
@@ -316,6 +316,7 @@ def test_vllm_refuses_code_that_is_not_trusted(own_code: Path) -> None:
     assert not ran(own_code)
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_engines_of_vllm_take_a_revision(made: Made) -> None:
     from ets.policy.vllm import VLLMPolicy

@@ -81,7 +81,7 @@ def spread(view: View, decision: Decision) -> NDArray[np.int64]:
 def test_the_remaining_width_is_spread_exactly(
     kind: str, width: int, world: World, reward: Any
 ) -> None:
-    strategy: Strategy = {
+    kinds: dict[str, Strategy] = {
         "ets": ETS(width=width, reward=reward),
         "ets-kv": ETS(width=width, lambda_d=0.0, lambda_b=1.7, reward=reward),
         "rebase": REBASE(width=width, reward=reward),
@@ -90,7 +90,8 @@ def test_the_remaining_width_is_spread_exactly(
         "systematic": ParticleFilter(width=width, resampling="systematic", reward=reward),
         "dora": DORA(width=width, reward=reward),
         "best": BestOfN(width=width),
-    }[kind]
+    }
+    strategy = kinds[kind]
 
     def check(view: View, decision: Decision) -> None:
         assert decision.counts.sum() == view.width
@@ -206,6 +207,17 @@ def test_embeddings_that_were_never_told_are_an_error() -> None:
     with pytest.raises(InputError, match="node 0 has no embedding"):
         views[0].embeddings()
     assert search.ask()
+
+
+def test_clustering_and_selection_are_timed_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of our own: 2 us until all is clustered, 3 more until it is selected."""
+
+    def check(view: View, decision: Decision) -> None:
+        assert (decision.cluster_us, decision.select_us) == (2.0, 3.0)
+
+    clock = itertools.cycle([1_000, 3_000, 6_000])
+    monkeypatch.setattr("ets.strategy.ets.perf_counter_ns", lambda: next(clock))
+    assert watch(ETS(width=8), World(seed=1), check).depth > 1
 
 
 def test_node_cost_in_tokens_drops_the_long_step() -> None:

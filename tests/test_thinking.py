@@ -260,19 +260,24 @@ def test_thoughts_that_are_joined_stop_at_the_limit(opened: Path) -> None:
 def test_limits_are_those_that_such_policies_need(writes: Path, caplog: Any) -> None:
     policy = TransformersPolicy(writes, device="cpu")
     assert thinking_of(policy) is not None
-    none = {"max_step_tokens": None, "max_tokens": None, "max_depth": None, "prm_thinking": None}
-    limits = Limits.settle(policy, None, **none)  # type: ignore[arg-type]
+    none: dict[str, Any] = {
+        "max_step_tokens": None,
+        "max_tokens": None,
+        "max_depth": None,
+        "prm_thinking": None,
+    }
+    limits = Limits.settle(policy, None, **none)
     assert (limits.max_step_tokens, limits.max_tokens, limits.max_depth) == (512, 512, 128)
     assert "the policy reads at most 512 tokens" in caplog.text
 
-    short_prm = SimpleNamespace(format=SimpleNamespace(max_length=100))
+    short_prm: Any = SimpleNamespace(format=SimpleNamespace(max_length=100))
 
     caplog.clear()
-    short = Limits.settle(policy, short_prm, **none)  # type: ignore[arg-type]
+    short = Limits.settle(policy, short_prm, **none)
     assert not short.reads_thoughts
     assert "the PRM reads at most 100 tokens and thoughts may have 512" in caplog.text
     caplog.clear()
-    told = Limits.settle(policy, short_prm, **{**none, "prm_thinking": "read"})  # type: ignore[arg-type]
+    told = Limits.settle(policy, short_prm, **{**none, "prm_thinking": "read"})
     assert told.reads_thoughts
     assert told.max_tokens == 100
 
@@ -280,6 +285,7 @@ def test_limits_are_those_that_such_policies_need(writes: Path, caplog: Any) -> 
 # -- engines ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.vllm
 def test_thoughts_on_vllm_and_behind_a_server_are_those_of_transformers(opened: Path) -> None:
     """Greedy, so that all of them write the same."""

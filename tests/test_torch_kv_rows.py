@@ -32,8 +32,8 @@ def backbone() -> Any:
     return AutoModel.from_pretrained(DEMO / "prm", dtype=torch.float64)
 
 
-class Renamed:
-    """A model whose forward calls the cache otherwise, as transformers has, and will again."""
+class Wrapped:
+    """A model with a forward of its own."""
 
     def __init__(self, model: Any, *, passes: bool = True) -> None:
         self._model = model
@@ -44,6 +44,10 @@ class Renamed:
 
     def __call__(self, **inputs: Any) -> Any:
         return self.forward(**inputs)
+
+
+class Renamed(Wrapped):
+    """One that calls the cache otherwise, as transformers has, and will again."""
 
     def forward(
         self,
@@ -62,7 +66,7 @@ class Renamed:
         )
 
 
-class Nameless(Renamed):
+class Nameless(Wrapped):
     """One that takes whatever it is given."""
 
     def forward(self, input_ids: Any = None, position_ids: Any = None, **more: Any) -> Any:
@@ -95,7 +99,7 @@ def test_a_model_that_names_no_cache_is_refused() -> None:
     with pytest.raises(EngineError, match=r"'m' cannot run .* takes no attention_mask"):
         rows_of(Nameless(lm()))
 
-    class Maskless(Nameless):
+    class Maskless(Wrapped):
         def forward(self, attention_mask: Any = None, position_ids: Any = None, **more: Any) -> Any:
             raise AssertionError
 

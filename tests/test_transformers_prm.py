@@ -89,7 +89,10 @@ def test_batch_single_incremental_and_full_agree(folder: Path) -> None:
         prm = TransformersPRM(folder, device="cpu", cache_tokens=0)
         single = [(await prm.score(prefix)).reward for prefix in PREFIXES]
         await prm.aclose()
-        for options in ({}, {"max_batch": 2}, {"prefill_tokens": 1}, {"cache_tokens": 30}):
+        settings: list[dict[str, Any]] = [
+            {}, {"max_batch": 2}, {"prefill_tokens": 1}, {"cache_tokens": 30}
+        ]  # fmt: skip
+        for options in settings:
             prm = TransformersPRM(folder, device="cpu", **options)
             for _ in range(2):  # the second time from the cache
                 got = [score.reward for score in await scores(prm, PREFIXES)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ets import _core
-from selection_oracle import on_paths, random_problem
+from highs_model import on_paths
+from selection_oracle import random_problem
 
 
 @given(st.data())
@@ -126,7 +128,7 @@ def test_bad_input_is_named() -> None:
     tree = _core.Tree(3)
     tree.add(0, 1)
     ones = np.ones(2)
-    bad = [
+    bad: list[tuple[Callable[[], object], str]] = [
         (lambda: _core.Tree(-1), "prompt_tokens is -1: it must be between 0 and"),
         (lambda: _core.Tree(2**32), "prompt_tokens is 4294967296"),
         (lambda: tree.add(2, 1), "parent is 2: it must be the id of a node"),

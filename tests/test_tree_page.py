@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ def page_of(search: TreeSearch, problem: str = "How many?") -> str:
     return tree_page(search, Tally().count(search.trajectories), problem=problem)
 
 
-def told(strategy: Any, *levels: list[tuple[float, list[float] | None, bool, str]]) -> TreeSearch:
+Told = tuple[float, list[float] | None, bool, str]
+"""Reward, embedding, whether it is finished, text."""
+
+
+def told(strategy: Any, *levels: Sequence[Told]) -> TreeSearch:
     """A search whose children of each step are, in the order of the asks, as listed."""
     search = TreeSearch(strategy, 30)
     for level in levels:

@@ -38,24 +38,21 @@ TWO = np.array([0.0, 1.0], dtype=np.float32)
 @st.composite
 def strategies(draw: st.DrawFn) -> Strategy:
     width = draw(st.integers(1, 20))
-    reward = draw(st.sampled_from(["last", "min", "prod"]))
-    return draw(
-        st.sampled_from(
-            [
-                ETS(width=width, reward=reward),
-                ETS(width=width, lambda_b=2.5, lambda_d=0.3, node_cost="tokens"),
-                ETS(width=width, lambda_d=0.0, reward=reward),
-                REBASE(width=width, reward=reward),
-                BeamSearch(width=width, reward=reward),
-                BeamSearch(width=width, beam=3),
-                DVTS(width=width, reward=reward),
-                ParticleFilter(width=width, reward=reward),
-                DORA(width=width, reward=reward),
-                DVTS(width=width, subtrees=max(1, width // 3)),
-                BestOfN(width=width),
-            ]
-        )
-    )
+    reward: Any = draw(st.sampled_from(["last", "min", "prod"]))
+    all_of_them: list[Strategy] = [
+        ETS(width=width, reward=reward),
+        ETS(width=width, lambda_b=2.5, lambda_d=0.3, node_cost="tokens"),
+        ETS(width=width, lambda_d=0.0, reward=reward),
+        REBASE(width=width, reward=reward),
+        BeamSearch(width=width, reward=reward),
+        BeamSearch(width=width, beam=3),
+        DVTS(width=width, reward=reward),
+        ParticleFilter(width=width, reward=reward),
+        DORA(width=width, reward=reward),
+        DVTS(width=width, subtrees=max(1, width // 3)),
+        BestOfN(width=width),
+    ]
+    return draw(st.sampled_from(all_of_them))
 
 
 worlds = st.builds(
@@ -426,7 +423,7 @@ def test_needs_embedding_is_only_for_what_may_be_a_candidate() -> None:
 # -- how a search ends -----------------------------------------------------------------------------
 
 
-def test_width_1() -> None:
+def test_a_search_of_width_1_is_a_chain() -> None:
     for strategy in (
         ETS(width=1),
         REBASE(width=1),
@@ -638,7 +635,8 @@ def _decides(**fields: Any) -> Strategy:
         needs_embeddings = False
 
         def decide(self, view: View) -> Decision:
-            return Decision(**{k: np.array(v) for k, v in fields.items()})
+            arrays: dict[str, Any] = {name: np.array(value) for name, value in fields.items()}
+            return Decision(**arrays)
 
     return Own()
 

@@ -37,7 +37,7 @@ def process_id(verifier: Verifier) -> int:
     return verifier._process.pid
 
 
-def test_verdicts(verifier: Verifier) -> None:
+def test_a_verdict_is_that_of_math_verify(verifier: Verifier) -> None:
     assert verifier.same(*EQUAL)
     assert not verifier.same(*DIFFERENT)
     assert not verifier.same("\x00\ud800\n", "{")

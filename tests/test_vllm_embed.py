@@ -13,16 +13,14 @@ from ets.embed import load_embedder
 from ets.embed.vllm import VLLMEmbedder
 from ets.errors import EngineError, InputError
 from ets.loop.thread import LoopThread
-from test_embed_states import plain
+from models_page import hold_difference
+from test_embed_states import direction, plain
 
 pytestmark = pytest.mark.vllm
 TEXTS = ["Tom has 3 apples.", "So Ann buys 4 pears and 5 more, which makes 9.", "Tom " * 400]
 
 
-def direction(vector: np.ndarray) -> np.ndarray:
-    return np.asarray(vector / np.linalg.norm(vector))
-
-
+@pytest.mark.slow
 def test_vectors_are_those_of_plain_models(
     engine_loop: LoopThread, minilm_path: str, vllm_pair: VLLMPair
 ) -> None:
@@ -37,16 +35,17 @@ def test_vectors_are_those_of_plain_models(
 
     expected = SentenceTransformer(minilm_path, device="cpu").encode(TEXTS)
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, direction(other), atol=1e-5)
+        hold_difference(list(map(float, one)), direction(other), "vllm:MiniLM")
     for text, vector in zip(TEXTS, engine_loop.run(embed(states)), strict=True):
-        np.testing.assert_allclose(vector, direction(plain(vllm_pair.policy_path, text)), atol=1e-5)
+        expected_states = direction(plain(vllm_pair.policy_path, text))
+        hold_difference(list(map(float, vector)), expected_states, "policy, on vllm")
     engine_loop.run(encoder.aclose())
     engine_loop.run(states.aclose())
     with pytest.raises(EngineError, match="is closed"):
         engine_loop.run(states.embed("Tom"))
 
 
-def test_bad_options(pair_paths: tuple[Path, Path]) -> None:
+def test_bad_options_are_named(pair_paths: tuple[Path, Path]) -> None:
     with pytest.raises(InputError, match="pooling must be"):
         load_embedder(f"vllm:{pair_paths[0]}?pooling=median")
     with pytest.raises(InputError, match="unknown option 'max_lenght'"):

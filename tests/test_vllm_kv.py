@@ -237,6 +237,7 @@ def tiny(engine_loop: LoopThread, pair_paths: tuple[Path, Path]) -> Iterator[VLL
     engine_loop.run(policy.aclose())
 
 
+@pytest.mark.slow
 def test_kv_space_is_what_the_engine_can_hand_out(
     tiny: VLLMPolicy, vllm_pair: VLLMPair, engine_loop: LoopThread
 ) -> None:
@@ -248,6 +249,7 @@ def test_kv_space_is_what_the_engine_can_hand_out(
         assert engine_loop.run(engine.kv_space()).tokens > 100 * space.tokens
 
 
+@pytest.mark.slow
 def test_too_many_samples_are_preempted_counted_and_completed(
     tiny: VLLMPolicy, engine_loop: LoopThread
 ) -> None:
@@ -271,6 +273,7 @@ def test_too_many_samples_are_preempted_counted_and_completed(
         assert step.finish in ("end", "length")
 
 
+@pytest.mark.slow
 def test_a_kv_budget_ends_preemptions(
     tiny: VLLMPolicy,
     vllm_pair: VLLMPair,

@@ -21,7 +21,7 @@ from on_vllm import remove_log, search
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 @pytest.fixture

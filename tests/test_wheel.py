@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # they need the wheel that `make test-all` builds
 ROOT = Path(__file__).parents[1]
 BASE_USE = """
 import sys

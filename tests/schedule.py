@@ -1,0 +1,90 @@
+"""Which tests run when: the slow ones only where asked for, the long files before the short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+LONGEST = (
+    "test_bundled_engine.py",
+    "test_bench_kills.py",
+    "test_docs.py",
+    "test_vllm.py",
+    "test_doctor_memory.py",
+    "test_bench_replay.py",
+    "test_doctor.py",
+    "test_extras.py",
+    "test_content.py",
+    "test_llamacpp.py",
+    "test_prm_head.py",
+    "test_thinking.py",
+    "test_pooling_vllm.py",
+    "test_server_docs.py",
+    "test_lora.py",
+)
+"""Files of half a minute and more; one of them at the end would leave the other workers idle."""
+SHARING = (
+    *("test_vllm.py", "test_vllm_kv.py", "test_memory.py", "test_vllm_embed.py"),
+    "test_openai_vllm.py",
+)
+"""Files whose tests share the engines of the fixture `vllm_pair`: on one worker they start once."""
+_LEFT_OUT = pytest.StashKey[int]()
+
+
+class Schedule(LoadFileScheduling):
+    """A file is the work of one worker, and so are those that share engines."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "shared engines" if Path(file).name in SHARING else file
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out the tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    about = "starts a vLLM engine or server of its own, installs a wheel, or tries many more cases"
+    config.addinivalue_line("markers", f"slow: {about}")
+    config.stash[_LEFT_OUT] = 0
+    if config.pluginmanager.hasplugin("xdist"):
+        config.option.loadscopereorder = False  # by number of tests, which says little of time
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule | None:
+    return Schedule(config, log) if config.option.dist == "loadfile" else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long files first, then as they were."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+    if config.option.quick:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        config.stash[_LEFT_OUT] = len(slow)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = session.config.stash[_LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker has collected what all have."""
+    left_out = getattr(node, "workeroutput", {}).get("left out", 0)
+    node.config.stash[_LEFT_OUT] = max(left_out, node.config.stash[_LEFT_OUT])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    number = terminalreporter.config.stash[_LEFT_OUT]
+    if number:
+        terminalreporter.section("left out")
+        terminalreporter.line(f"{number} slow tests did not run: `make test-all` runs them")

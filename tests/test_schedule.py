@@ -1,0 +1,36 @@
+"""The order of the files, and the line on the slow tests that were left out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import VLLMPair
+from schedule import LONGEST, SHARING
+
+TESTS = Path(__file__).parent
+
+
+def test_the_files_of_the_schedule_are_there() -> None:
+    files = {path.name for path in TESTS.glob("test_*.py")}
+    assert files >= {*LONGEST, *SHARING}
+    fixture = f"vllm_pair: {VLLMPair.__name__}"
+    sharing = {file for file in files if fixture in (TESTS / file).read_text("utf-8")}
+    assert sharing == set(SHARING), "what uses vllm_pair runs where its engines are"
+
+
+def test_a_quick_run_says_what_it_left_out() -> None:
+    """A file of one slow test and a quick one, whatever the number of processes."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--quick"]
+    for processes in ([], ["-n", "2", "--dist", "loadfile"]):
+        done = subprocess.run(
+            [*command, *processes, str(TESTS / "test_server_docs.py")],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=TESTS.parent,
+        )
+        assert done.returncode == 0, done.stdout
+        assert "\n1 slow tests did not run: `make test-all` runs them\n" in done.stdout
+        assert "1 passed" in done.stdout
