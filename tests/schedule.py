@@ -12,6 +12,7 @@ LONGEST = (
     "test_bundled_engine.py",
     "test_bench_kills.py",
     "test_docs.py",
+    "test_site.py",
     "test_vllm.py",
     "test_doctor_memory.py",
     "test_bench_replay.py",

@@ -104,6 +104,13 @@ def encode(text: str) -> list[int]:
 # --- vLLM: ids ------------------------------------------------------------------------------------
 
 
+def test_a_step_of_a_saved_tree_is_read_again_without_the_server() -> None:
+    with serving(always(DOWN)) as (server, policy):
+        root = policy.start(PROBLEM)
+        assert policy.reread(root, SENTENCE) == Step(SENTENCE, tuple(encode(SENTENCE)), "step")
+    assert server.bodies == []
+
+
 def test_ids_go_and_come() -> None:
     ids = [*encode(SENTENCE), 9, 9]
     reply = choice(SENTENCE, token_ids=ids, stop_reason="\n\n")
