@@ -16,6 +16,7 @@ from ets.bench.run_folder import RunFolder
 from ets.engines.name import EngineName
 from ets.engines.server.connection import Connection
 from ets.errors import EngineError, InputError
+from ets.search.options import SearchOptions
 from ets.shown.redaction import (
     names_a_secret,
     redacted,
@@ -195,3 +196,13 @@ def test_a_password_is_no_part_of_the_models_name() -> None:
     assert name.on_server() == ("org/m", "http://user:p@w@127.0.0.1:9/v1")
     plain = EngineName.parse("policy", "openai:m@rev@http://h/v1", {})
     assert plain.on_server() == ("m@rev", "http://h/v1")
+
+
+def test_the_options_of_a_search_show_no_secret() -> None:
+    told = SearchOptions(
+        policy="openai:m@http://u:hunter2@h/v1?api_key=hunter2",
+        policy_options={"api_key": "hunter2", "top_p": 0.9},
+    )
+    assert "hunter2" not in repr(told)
+    assert "'top_p': 0.9" in repr(told)
+    assert told.policy_options == {"api_key": "hunter2", "top_p": 0.9}

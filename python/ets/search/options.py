@@ -29,6 +29,7 @@ from ets.engines import PRM, Embedder, Policy
 from ets.errors import InputError
 from ets.policy.limits import PRMThinking
 from ets.search.budget import Budget
+from ets.shown.redaction import redacted_repr
 from ets.strategy import ETS, Strategy
 from ets.strategy.registry import DEFAULT_WIDTH
 from ets.tree_search.selection import check_kv_budget, check_strategy
@@ -50,7 +51,7 @@ class Option:
     """What holds without it, where its default does not say."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SearchOptions:
     """All that an `ets.Search` is told, which see for what each option means in full.
 
@@ -166,6 +167,9 @@ class SearchOptions:
         if not -MOST <= self.seed <= MOST:
             raise InputError(f"seed must be an integer of 64 bits, got {shown(self.seed)}")
         self.tally()
+
+    def __repr__(self) -> str:
+        return redacted_repr(self)
 
     @property
     def shares_kv(self) -> bool:
