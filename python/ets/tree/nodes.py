@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.tree.trajectory import Limit
+from ets.tree.trajectory import Cut, Limit, Trajectory
 
 Reward = Literal["last", "min", "prod"]
 """How a leaf's reward is formed from the step rewards on its path."""
@@ -115,6 +115,18 @@ class Nodes:
         """The path rewards of `nodes`, int64[n] -> float64[n]."""
         column = {"last": self.reward, "min": self.lowest, "prod": self.product}[how]
         return np.array([column[node] for node in nodes.tolist()], dtype=np.float64)
+
+    def trajectory(self, node: int, cut: Cut | None) -> Trajectory:
+        """The path to `node` as a trajectory, completed or not."""
+        path = self.path(node)
+        return Trajectory(
+            node=node,
+            path=path,
+            rewards=tuple(self.reward[v] for v in path),
+            tokens=self.total[node],
+            cut=cut,
+            texts=tuple(self.text[v] for v in path),
+        )
 
     def path(self, node: int) -> tuple[int, ...]:
         """The ids from depth 1 to `node`, both included; empty for the root."""

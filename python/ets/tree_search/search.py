@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,6 +27,11 @@ from ets.tree_page.page import tree_frame
 from ets.tree_search import snapshot
 from ets.tree_search.asks import Ask, Child, Key, Pending, check_comparable
 from ets.tree_search.selection import check_kv_budget, check_strategy, decide
+from ets.tree_search.state import State
+
+_OWN = ("pending", "candidates", "frontier", "embeddings")
+_PARTS = {part.name: f"_{part.name}" if part.name in _OWN else part.name for part in fields(State)}
+"""The parts of a search's state, and the attributes that hold them."""
 
 
 @runtime_checkable
@@ -207,19 +213,13 @@ class TreeSearch:
 
     def trajectory(self, node: int, cut: Cut | None) -> Trajectory:
         """The path to `node` as a trajectory, completed or not."""
-        nodes, path = self.nodes, self.nodes.path(node)
-        return Trajectory(
-            node=node,
-            path=path,
-            rewards=tuple(nodes.reward[v] for v in path),
-            tokens=nodes.total[node],
-            cut=cut,
-            texts=tuple(nodes.text[v] for v in path),
-        )
+        return self.nodes.trajectory(node, cut)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole state as JSON-able values; timings left out."""
-        return snapshot.save(self)
+        return snapshot.save(
+            State(**{part: getattr(self, attribute) for part, attribute in _PARTS.items()})
+        )
 
     def to_json(self) -> str:
         """The whole state as JSON, at any point. Equal searches give equal texts."""
@@ -232,7 +232,16 @@ class TreeSearch:
         `strategy` takes the place of the saved one, and is needed where that is an object of your
         own. Raises `InputError` for another format or version, and for unknown or missing fields.
         """
-        return snapshot.load(cls, data, strategy)
+        return cls._of(snapshot.load(data, strategy))
+
+    @classmethod
+    def _of(cls, state: State) -> TreeSearch:
+        search = cls.__new__(cls)
+        for part, attribute in _PARTS.items():
+            setattr(search, attribute, getattr(state, part))
+        search.timings = []
+        search.interrupt = None
+        return search
 
     @classmethod
     def from_json(cls, text: str, *, strategy: Strategy | None = None) -> TreeSearch:
@@ -419,7 +428,7 @@ def _restored(*state: Any) -> TreeSearch:
     timings = found["timings"]
     if not isinstance(timings, list) or not all(isinstance(t, Timing) for t in timings):
         raise InputError(f"timings of the pickled TreeSearch must be a list, got {shown(timings)}")
-    search = snapshot.load(kind, found["saved"], found["strategy"])
+    search = kind._of(snapshot.load(found["saved"], found["strategy"]))
     search.timings = timings
     return search
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ets._core import Tree
 from ets.checks import integer
 from ets.errors import InputError
-from ets.strategy import strategy_from_dict, strategy_to_dict
+from ets.strategy import Strategy, strategy_from_dict, strategy_to_dict
 from ets.tree.events import event_from_dict, event_to_dict, values
 from ets.tree.frontier import Frontier
 from ets.tree.kv_record import KVRecord, KVStep
@@ -19,10 +19,8 @@ from ets.tree.nodes import Nodes
 from ets.tree.seeds import child_seed, root_seed
 from ets.tree_search.asks import Child, Pending
 from ets.tree_search.saved_columns import CHECKED, check_columns, check_whole
-
-if TYPE_CHECKING:
-    from ets.strategy.base import Strategy
-    from ets.tree_search.search import TreeSearch
+from ets.tree_search.selection import check_kv_budget
+from ets.tree_search.state import State
 
 FORMAT = "ets.TreeSearch"
 VERSION = 3
@@ -52,25 +50,25 @@ _FIELDS = (
 _CHILD = ("parent", "index", "tokens", "reward", "finished", "cut", "embedding", "text")
 
 
-def save(search: TreeSearch) -> dict[str, Any]:
+def save(state: State) -> dict[str, Any]:
     """Describe a search. What follows from the rest (seeds, depths, paths) is not stored."""
-    nodes = search.nodes
+    nodes = state.nodes
     return {
         "format": FORMAT,
         "version": VERSION,
-        "strategy": strategy_to_dict(search.strategy),
-        "prompt_tokens": search.prompt_tokens,
-        "seed": search.seed,
-        "max_tokens": search.max_tokens,
-        "max_depth": search.max_depth,
-        "kv_budget": search.kv_budget,
-        "remaining": search.remaining,
-        "end": search.end,
+        "strategy": strategy_to_dict(state.strategy),
+        "prompt_tokens": state.prompt_tokens,
+        "seed": state.seed,
+        "max_tokens": state.max_tokens,
+        "max_depth": state.max_depth,
+        "kv_budget": state.kv_budget,
+        "remaining": state.remaining,
+        "end": state.end,
         "nodes": {name: list(getattr(nodes, name)) for name in _COLUMNS},
         "requested": list(nodes.requested),
         "levels": [len(level) for level in nodes.levels],
-        "completed": [[done.node, done.cut] for done in search.trajectories],
-        "asks": [[ask.node, ask.indices[0], ask.n] for ask in search._pending.asks],
+        "completed": [[done.node, done.cut] for done in state.trajectories],
+        "asks": [[ask.node, ask.indices[0], ask.n] for ask in state.pending.asks],
         # Sorted, so that the text does not depend on the order of arrival.
         "told": [
             {
@@ -84,17 +82,17 @@ def save(search: TreeSearch) -> dict[str, Any]:
                 "text": child.text,
             }
             for (parent, index), child in sorted(
-                search._pending.told.items(), key=lambda item: item[0]
+                state.pending.told.items(), key=lambda item: item[0]
             )
         ],
-        "candidates": [[node, _pack(search._embeddings.get(node))] for node in search._candidates],
-        "events": [event_to_dict(event) for event in search.events],
-        "kv": [values(step) for step in search.kv],
+        "candidates": [[node, _pack(state.embeddings.get(node))] for node in state.candidates],
+        "events": [event_to_dict(event) for event in state.events],
+        "kv": [values(step) for step in state.kv],
     }
 
 
-def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSearch:
-    """Rebuild a search. `InputError` where `data` is not what `save` gives."""
+def load(data: Any, strategy: Strategy | None) -> State:
+    """Rebuild a search's state. `InputError` where `data` is not what `save` gives."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f"not a saved TreeSearch: format must be {FORMAT!r}")
     if data.get("version") == 2:
@@ -109,26 +107,18 @@ def load(kind: type[TreeSearch], data: Any, strategy: Strategy | None) -> TreeSe
     for name in ("prompt_tokens", "seed", "max_tokens", "max_depth", "remaining"):
         integer(name, data[name], None)
     try:
-        return _rebuild(kind, data, strategy)
+        return _rebuild(
+            data, strategy_from_dict(data["strategy"]) if strategy is None else strategy
+        )
     except InputError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"the saved TreeSearch is damaged: {error!r}") from error
 
 
-def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | None) -> TreeSearch:
-    search = kind.__new__(kind)
-    search.strategy = strategy_from_dict(data["strategy"]) if strategy is None else strategy
-    search.prompt_tokens = data["prompt_tokens"]
-    search.seed = data["seed"]
-    search.max_tokens = data["max_tokens"]
-    search.max_depth = data["max_depth"]
-    search.kv_budget = data["kv_budget"]
-    search.interrupt = None
-    search.remaining = data["remaining"]
-    search.end = data["end"]
-    search.tree = Tree(search.prompt_tokens)
-    search.nodes = nodes = Nodes(search.prompt_tokens, root_seed(search.seed))
+def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
+    tree = Tree(data["prompt_tokens"])
+    nodes = Nodes(data["prompt_tokens"], root_seed(data["seed"]))
     columns = data["nodes"]
     check_columns("nodes", columns)
     check_whole("requested", data["requested"], 0)
@@ -139,7 +129,7 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
         seed = child_seed(nodes.seed[parent], index)
         nodes.add(parent, index, seed, tokens, reward, finished, cut, text)
-    search.tree.extend(
+    tree.extend(
         np.array(nodes.parent[1:], dtype=np.int64), np.array(nodes.tokens[1:], dtype=np.int64)
     )
     nodes.cluster = list(columns["cluster"])
@@ -156,11 +146,7 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
     if nodes.depth != [depth for depth, level in enumerate(nodes.levels) for _ in level]:
         raise InputError("levels must be the nodes at each depth, and depths must not descend")
     check_whole("node of completed", [node for node, _ in data["completed"]], 0)
-    search.trajectories = [search.trajectory(node, cut) for node, cut in data["completed"]]
-    search.events = [event_from_dict(event) for event in data["events"]]
-    search.kv = KVRecord([KVStep(**step) for step in data["kv"]])
-    search.timings = []
-    search._pending = pending = Pending()
+    pending = Pending()
     for node, first, count in data["asks"]:
         check_whole("asks", [node, first, count], 0)
         if first + count > nodes.requested[node]:
@@ -178,13 +164,29 @@ def _rebuild(kind: type[TreeSearch], data: dict[str, Any], strategy: Strategy | 
             **{**saved, "embedding": _unpack(saved["embedding"])}
         )
     pending.take(told)
-    search._candidates = [node for node, _ in data["candidates"]]
-    # Of the candidates, or of those that are continued; each once, though it may be asked again.
-    growing = dict.fromkeys([*search._candidates, *(ask.node for ask in pending.asks)])
-    search._frontier = Frontier(search.tree, list(growing))
+    candidates = [node for node, _ in data["candidates"]]
+    # Each once, though it may be asked again.
+    growing = dict.fromkeys([*candidates, *(ask.node for ask in pending.asks)])
     vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
-    search._embeddings = {node: v for node, v in vectors.items() if v is not None}
-    return search
+    return State(
+        strategy=strategy,
+        prompt_tokens=data["prompt_tokens"],
+        seed=data["seed"],
+        max_tokens=data["max_tokens"],
+        max_depth=data["max_depth"],
+        kv_budget=check_kv_budget(strategy, data["kv_budget"]),
+        remaining=data["remaining"],
+        end=data["end"],
+        tree=tree,
+        nodes=nodes,
+        trajectories=[nodes.trajectory(node, cut) for node, cut in data["completed"]],
+        events=[event_from_dict(event) for event in data["events"]],
+        kv=KVRecord([KVStep(**step) for step in data["kv"]]),
+        pending=pending,
+        candidates=candidates,
+        frontier=Frontier(tree, list(growing)),
+        embeddings={node: v for node, v in vectors.items() if v is not None},
+    )
 
 
 def _with_cuts(data: dict[str, Any]) -> dict[str, Any]:
