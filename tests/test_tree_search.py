@@ -122,7 +122,7 @@ def test_embeddings_of_an_unfinished_step_are_saved_exactly() -> None:
     search.tell([Child(0, 1, 0.5, embedding=vector)])
     (told,) = json.loads(search.to_json())["told"]
     loaded = TreeSearch.from_json(search.to_json())
-    (child,) = loaded._pending.told.values()
+    (child,) = loaded._open_step.told.values()
     assert told["index"] == 0
     assert child.embedding is not None
     assert child.embedding.tobytes() == vector.tobytes()

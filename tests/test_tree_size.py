@@ -19,7 +19,7 @@ from ets.tree.frontier import Frontier
 from ets.tree.nodes import Nodes
 from ets.tree_page import reasons
 from ets.tree_page.page import tree_page
-from ets.tree_search.asks import Pending
+from ets.tree_search.asks import OpenStep
 from ets.tree_search.search import Child, TreeSearch
 
 DEPTH = 10_000  # ten times Python's limit of recursion
@@ -92,18 +92,18 @@ def test_a_frontier_holds_what_the_tree_holds_where_paths_part_and_end() -> None
 
 def test_what_is_missing_is_counted_as_it_is_told() -> None:
     """Summed over the step at each call, telling one child after another would be quadratic."""
-    pending = Pending()
+    open_step = OpenStep()
     for node in range(20):
-        pending.want(node, 1, 0, 3)
-    pending.want(5, 1, 3, 2)
-    pending.want(5, 1, 4, 2)  # a saved search may say so
+        open_step.want(node, 1, 0, 3)
+    open_step.want(5, 1, 3, 2)
+    open_step.want(5, 1, 4, 2)  # a saved search may say so
     told = 0
-    for ask in pending.asks[:-1]:
+    for ask in open_step.asks[:-1]:
         for _ in ask.indices:
-            pending.take(pending.check([Child(ask.node, 1, 0.5)], lambda *_: False))
+            open_step.take(open_step.check([Child(ask.node, 1, 0.5)], lambda *_: False))
             told += 1
-            assert pending.missing == 20 * 3 + 3 - told
-            assert pending.missing == sum(map(len, pending._untold.values()))
+            assert open_step.missing == 20 * 3 + 3 - told
+            assert open_step.missing == sum(map(len, open_step._untold.values()))
 
 
 def test_saving_copies_no_entry_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

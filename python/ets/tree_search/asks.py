@@ -51,7 +51,7 @@ class Child(Pickled):
     """The limit of an engine that cut the solution there; such a solution is not finished."""
 
 
-class Pending:
+class OpenStep:
     """The asks of one step, what of them is untold, and the children that were told."""
 
     __slots__ = ("_untold", "asks", "missing", "told")

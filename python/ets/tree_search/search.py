@@ -25,11 +25,11 @@ from ets.tree.seeds import root_seed
 from ets.tree.trajectory import Cut, Trajectory
 from ets.tree_page.page import tree_frame
 from ets.tree_search import snapshot
-from ets.tree_search.asks import Ask, Child, Key, Pending, check_comparable
+from ets.tree_search.asks import Ask, Child, Key, OpenStep, check_comparable
 from ets.tree_search.selection import check_kv_budget, check_strategy, decide
 from ets.tree_search.state import State
 
-_OWN = ("pending", "candidates", "frontier", "embeddings")
+_OWN = ("open_step", "candidates", "frontier", "embeddings")
 _PARTS = {part.name: f"_{part.name}" if part.name in _OWN else part.name for part in fields(State)}
 """The parts of a search's state, and the attributes that hold them."""
 
@@ -116,7 +116,7 @@ class TreeSearch:
         self.interrupt: Interrupt | None = None
         """What ends a selection that `tell` or `ask` makes, with the best leaves so far; a driver's
         to set, neither saved nor compared."""
-        self._pending = Pending()
+        self._open_step = OpenStep()
         self._candidates: list[int] = [0]
         self._frontier = Frontier(self.tree, self._candidates)  # of the last candidates that were
         self._embeddings: dict[int, NDArray[np.float32]] = {}  # of the candidates
@@ -147,9 +147,9 @@ class TreeSearch:
 
         Calling it again changes nothing.
         """
-        if not self._pending.asks and self.end is None:
+        if not self._open_step.asks and self.end is None:
             self._decide()
-        return self._pending.still_wanted()
+        return self._open_step.still_wanted()
 
     def needs_embedding(self, parent: int, tokens: int, finished: bool) -> bool:
         """Whether such a child must bring an embedding: the strategy clusters, and the child will
@@ -171,11 +171,11 @@ class TreeSearch:
         children = iterated("children", children)
         if self.end is not None and (children := list(children)):
             raise InputError(f"children[0]: nothing is asked for, the search is over ({self.end})")
-        accepted = self._pending.check(children, self.needs_embedding)
-        complete = 0 < len(accepted) == self._pending.missing
+        accepted = self._open_step.check(children, self.needs_embedding)
+        complete = 0 < len(accepted) == self._open_step.missing
         if complete:
-            self._check_comparable({**self._pending.told, **accepted})
-        self._pending.take(accepted)
+            self._check_comparable({**self._open_step.told, **accepted})
+        self._open_step.take(accepted)
         if complete:
             self._complete()
 
@@ -185,9 +185,9 @@ class TreeSearch:
         For samples that failed or that are not worth waiting for. They become no nodes and use no
         width. What an engine then answers for them must not be told.
         """
-        given_up = self._pending.missing
+        given_up = self._open_step.missing
         if given_up:
-            self._check_comparable(self._pending.told)
+            self._check_comparable(self._open_step.told)
             self._complete()
         return given_up
 
@@ -202,7 +202,7 @@ class TreeSearch:
             raise InputError(f"reason must be a text that says why, got {shown(reason)}")
         if self.end is not None:
             return
-        if self._pending.told:
+        if self._open_step.told:
             self._grow()
         self._finish(reason)
 
@@ -315,7 +315,7 @@ class TreeSearch:
         """Turn the buffered children into nodes, and complete trajectories; the others become the
         candidates."""
         nodes, step = self.nodes, len(self.nodes.levels)
-        told, self._pending = self._pending.in_order(), Pending()
+        told, self._open_step = self._open_step.in_order(), OpenStep()
         self._candidates, self._embeddings = [], {}
         start = len(nodes)
         done: list[Finished] = []
@@ -400,9 +400,9 @@ class TreeSearch:
                 nodes.cluster[node] = label
         self._candidates, self._embeddings = [], {}
         for node, count in outcome.asks:
-            self._pending.want(node, nodes.seed[node], nodes.requested[node], count)
+            self._open_step.want(node, nodes.seed[node], nodes.requested[node], count)
             nodes.requested[node] += count
-        if asks := self._pending.asks:
+        if asks := self._open_step.asks:
             wanted = tuple(ask.node for ask in asks)
             self.events.append(Expanded(step, wanted, tuple(ask.n for ask in asks)))
         else:
@@ -412,7 +412,7 @@ class TreeSearch:
         for node in self._candidates:
             self.nodes.fate[node] = "left"
         self._candidates, self._embeddings = [], {}
-        self._pending = Pending()
+        self._open_step = OpenStep()
         self.end = reason
         self.events.append(Ended(self.depth, reason))
 

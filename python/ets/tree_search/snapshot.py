@@ -17,7 +17,7 @@ from ets.tree.frontier import Frontier
 from ets.tree.kv_record import KVRecord, KVStep
 from ets.tree.nodes import Nodes
 from ets.tree.seeds import child_seed, root_seed
-from ets.tree_search.asks import Child, Pending
+from ets.tree_search.asks import Child, OpenStep
 from ets.tree_search.saved_columns import CHECKED, check_columns, check_whole
 from ets.tree_search.selection import check_kv_budget
 from ets.tree_search.state import State
@@ -68,7 +68,7 @@ def save(state: State) -> dict[str, Any]:
         "requested": list(nodes.requested),
         "levels": [len(level) for level in nodes.levels],
         "completed": [[done.node, done.cut] for done in state.trajectories],
-        "asks": [[ask.node, ask.indices[0], ask.n] for ask in state.pending.asks],
+        "asks": [[ask.node, ask.indices[0], ask.n] for ask in state.open_step.asks],
         # Sorted, so that the text does not depend on the order of arrival.
         "told": [
             {
@@ -82,7 +82,7 @@ def save(state: State) -> dict[str, Any]:
                 "text": child.text,
             }
             for (parent, index), child in sorted(
-                state.pending.told.items(), key=lambda item: item[0]
+                state.open_step.told.items(), key=lambda item: item[0]
             )
         ],
         "candidates": [[node, _pack(state.embeddings.get(node))] for node in state.candidates],
@@ -146,7 +146,7 @@ def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
     if nodes.depth != [depth for depth, level in enumerate(nodes.levels) for _ in level]:
         raise InputError("levels must be the nodes at each depth, and depths must not descend")
     check_whole("node of completed", [node for node, _ in data["completed"]], 0)
-    pending = Pending()
+    open_step = OpenStep()
     for node, first, count in data["asks"]:
         check_whole("asks", [node, first, count], 0)
         if first + count > nodes.requested[node]:
@@ -154,7 +154,7 @@ def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
                 f"asks of node {node} must be among its {nodes.requested[node]} continuations, "
                 f"got {count} from {first} on"
             )
-        pending.want(node, nodes.seed[node], first, count)
+        open_step.want(node, nodes.seed[node], first, count)
     told = {}
     for saved in data["told"]:
         same_keys("told", saved, _CHILD)
@@ -163,10 +163,10 @@ def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
         told[saved["parent"], saved["index"]] = Child(
             **{**saved, "embedding": _unpack(saved["embedding"])}
         )
-    pending.take(told)
+    open_step.take(told)
     candidates = [node for node, _ in data["candidates"]]
     # Each once, though it may be asked again.
-    growing = dict.fromkeys([*candidates, *(ask.node for ask in pending.asks)])
+    growing = dict.fromkeys([*candidates, *(ask.node for ask in open_step.asks)])
     vectors = {node: _unpack(packed) for node, packed in data["candidates"]}
     return State(
         strategy=strategy,
@@ -182,7 +182,7 @@ def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
         trajectories=[nodes.trajectory(node, cut) for node, cut in data["completed"]],
         events=[event_from_dict(event) for event in data["events"]],
         kv=KVRecord([KVStep(**step) for step in data["kv"]]),
-        pending=pending,
+        open_step=open_step,
         candidates=candidates,
         frontier=Frontier(tree, list(growing)),
         embeddings={node: v for node, v in vectors.items() if v is not None},

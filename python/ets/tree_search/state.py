@@ -14,7 +14,7 @@ from ets.tree.frontier import Frontier
 from ets.tree.kv_record import KVRecord
 from ets.tree.nodes import Nodes
 from ets.tree.trajectory import Trajectory
-from ets.tree_search.asks import Pending
+from ets.tree_search.asks import OpenStep
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class State:
     trajectories: list[Trajectory]
     events: list[Event]
     kv: KVRecord
-    pending: Pending
+    open_step: OpenStep
     candidates: list[int]
     frontier: Frontier
     """Of the candidates, or of those that are continued."""
