@@ -276,3 +276,10 @@ def test_a_cancelled_problem_gives_its_share_back() -> None:
 async def _cancel_others() -> None:
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
+
+
+def test_a_tree_that_was_searched_asks_no_share_any_more() -> None:
+    with search(ets.ETS(width=16), policy=CachedPolicy(1000), kv_budget="auto") as s:
+        tree = s.solve("p").tree
+    assert tree._kv_limit is None
+    assert tree.kv_budget == tree.kv[-1].kv_budget

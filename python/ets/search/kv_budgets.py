@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Literal, TypeAlias
 
 from ets.engines.kv_space import HasKVSpace
@@ -63,22 +63,15 @@ class KVBudgets:
         # Errors
         `InputError` where the cache is shared and the policy does not say how much it has.
         """
-        if self._shared:
-            shares = await self.shares()
-            async with shares.admitted():
-                share = shares.share()
-                part = KVPart(share, share)
-                try:
-                    yield part
-                finally:
-                    part.leave()
-            return
-        # Counted nevertheless where `map` looks at what problems need.
-        part = KVPart(self._stated, None if self._shares is None else self._shares.share())
-        try:
-            yield part
-        finally:
-            part.leave()
+        # Counted too where only `map` looks at what problems need.
+        shares = await self.shares() if self._shared else self._shares
+        async with shares.admitted() if self._shared and shares is not None else nullcontext():
+            share = None if shares is None else shares.share()
+            part = KVPart(share if self._shared else self._stated, share)
+            try:
+                yield part
+            finally:
+                part.leave()
 
     async def at_once(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
         """How many problems may be in flight, to be asked anew for each."""
@@ -130,6 +123,8 @@ class KVPart:
         return self._share.gate(self._tree)
 
     def leave(self) -> None:
-        """The problem is no longer in flight."""
+        """The problem is no longer in flight; its tree keeps the number that it was last given."""
+        if self._tree is not None:
+            self._tree.kv_budget = self._tree.kv_budget
         if self._share is not None:
             self._share.leave(self._tree)

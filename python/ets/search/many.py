@@ -32,14 +32,18 @@ async def in_flight(
     running: dict[asyncio.Task[T], int] = {}
     ready: dict[int, asyncio.Task[T]] = {}  # in the order of completion
     started = shown = 0
+
+    def room() -> bool:
+        return len(running) < limit() and started - shown < 4 * limit()
+
     try:
         while True:
-            if len(running) < limit() and started - shown < 4 * limit():
+            if room():
                 source.read()  # meanwhile whoever takes the results may be slow
             while (key := shown if ordered else next(iter(ready), -1)) in ready:
                 shown += 1
                 yield ready.pop(key).result()
-            if len(running) < limit() and started - shown < 4 * limit():
+            if room():
                 source.read()  # what was handed out has made room
             waits: set[asyncio.Task[Any]] = {*running, *source.reading}
             if not waits:
