@@ -151,7 +151,7 @@ def _profile(strategy: Any, embedder: Any, depth: int) -> None:
     async def run() -> None:
         profile.enable()
         for number in range(4):
-            await search._solve(f"problem {number}")
+            await search._solver.solve(f"problem {number}")
         profile.disable()
 
     search._loop.run(run())

@@ -20,13 +20,18 @@ PROBLEMS = [f"problem {i}" for i in range(12)]
 
 
 def search(
-    strategy: Any = None, *, policy: Any = None, prm: Any = None, **options: Any
+    strategy: Any = None,
+    *,
+    policy: Any = None,
+    prm: Any = None,
+    embedder: Any = None,
+    **options: Any,
 ) -> ets.Search:
     return ets.Search(
         policy=policy or ScriptedPolicy(),
         prm=prm or ScriptedPRM(),
         strategy=strategy or ets.REBASE(width=8),
-        embedder=ScriptedEmbedder(),
+        embedder=embedder or ScriptedEmbedder(),
         max_step_tokens=12,
         **options,
     )

@@ -20,7 +20,7 @@ import pytest
 
 import ets
 from ets.step import Prefix, Score, Step
-from scripted_engines import ScriptedPolicy, ScriptedPRM
+from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 from scripted_search import PROBLEMS, Stuck, outcome, script, search, until
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
@@ -546,20 +546,20 @@ def test_what_is_no_exception_becomes_an_error_of_the_engine(
     async def afail(*_: Any, **__: Any) -> Any:
         raise error
 
-    policy, prm, strategy = ScriptedPolicy(), ScriptedPRM(), ets.ETS(width=4)
-    with search(strategy, policy=policy, prm=fail if where == "function" else prm) as s:
-        if where == "start":
-            policy.start = fail  # type: ignore[method-assign]
-        elif where == "policy":
-            policy.sample = afail  # type: ignore[method-assign]
-        elif where == "prm":
-            prm.score = afail  # type: ignore[method-assign]
-        elif where == "embedder":
-            s._engines.embedder.embed = afail  # type: ignore[method-assign, union-attr]
-        elif where == "strategy":
-            s.strategy = _Failing(fail)
-        with pytest.raises(ets.EngineError, match=rf"raised {type(error).__name__}"):
-            s.solve("p")
+    policy, prm, embedder = ScriptedPolicy(), ScriptedPRM(), ScriptedEmbedder()
+    strategy = _Failing(fail) if where == "strategy" else ets.ETS(width=4)
+    if where == "start":
+        policy.start = fail  # type: ignore[method-assign]
+    elif where == "policy":
+        policy.sample = afail  # type: ignore[method-assign]
+    elif where == "prm":
+        prm.score = afail  # type: ignore[method-assign]
+    elif where == "embedder":
+        embedder.embed = afail  # type: ignore[method-assign]
+    judge = fail if where == "function" else prm
+    told = pytest.raises(ets.EngineError, match=rf"raised {type(error).__name__}")
+    with search(strategy, policy=policy, prm=judge, embedder=embedder) as s, told:
+        s.solve("p")
 
 
 class _Failing:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import ets
-from ets.search.busy import BusyTime
+from ets.search.busy_time import BusyTime
 from ets.search.usage import TOTALS, StepUsage, Usage
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM

@@ -5,52 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal
 
 from ets.answer import Aggregation, VoteMethod
-from ets.checks import (
-    check_flag,
-    check_text,
-    checked_count,
-    iterated,
-    shown,
-)
-from ets.embed import load_embedder
+from ets.checks import check_flag, checked_count, iterated, shown
 from ets.engines.protocols import PRM, Embedder, Policy
-from ets.engines.values import checked_root
 from ets.errors import InputError
-from ets.loop.engine_call import EngineCall
 from ets.loop.stream import Stream
-from ets.memory import Engine, with_shares
 from ets.pickled import Unpicklable
-from ets.policy import load_policy
-from ets.policy.limits import Limits, PRMThinking, thinking_of
-from ets.prm import load_prm
+from ets.policy.limits import PRMThinking
 from ets.search.belongings import Belongings
 from ets.search.budget import Budget
-from ets.search.kv_budgets import KVBudgets, KVPart
+from ets.search.engines import Engines
 from ets.search.many import in_flight
 from ets.search.options import RequestOrder, SearchOptions
+from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
-from ets.search.result import Answered, SearchResult
-from ets.search.rollout import Engines, Pace, Rollout
-from ets.search.saved_tree import prefixes_of
+from ets.search.result import SearchResult
 from ets.search.toml import read_config, search_arguments
-from ets.search.usage import Usage
-from ets.step import Prefix
 from ets.strategy import Strategy
-from ets.tree.events import Event
-from ets.tree.seeds import problem_seed
 from ets.tree_search.search import TreeSearch
-
-E = TypeVar("E", Policy, PRM, Embedder)
-_Opened: TypeAlias = tuple[TreeSearch, dict[int, Prefix]]
-"""A tree that is searched from here on, and what is known of its nodes."""
 
 
 class Search(Unpicklable):
@@ -144,7 +121,7 @@ class Search(Unpicklable):
         straggler: float = SearchOptions.straggler,
         request_order: RequestOrder = SearchOptions.request_order,
     ) -> None:
-        self.options = options = SearchOptions(
+        options = SearchOptions(
             policy=policy,
             prm=prm,
             strategy=SearchOptions.strategy if strategy is None else strategy,
@@ -165,42 +142,23 @@ class Search(Unpicklable):
             straggler=straggler,
             request_order=request_order,
         )
-        self.strategy: Strategy = options.strategy
+        self.options = options
+        """What it was made with."""
         self._belongings = Belongings()
         self._loop = self._belongings.loop
         self._owned = self._belongings.engines
         weakref.finalize(self, self._belongings.abandon).atexit = False
         try:
-            self._engines = self._load(options)
-            self._limits = Limits.settle(
-                self._engines.policy,
-                self._engines.prm,
-                max_step_tokens=options.max_step_tokens,
-                max_tokens=options.max_tokens,
-                max_depth=options.max_depth,
-                prm_thinking=options.prm_thinking,
-            )
+            engines = Engines.load(options, self._owned)
+            self._solver = ProblemSolver(engines, options, self._belongings)
         except BaseException:
             self._belongings.close_quietly()
             raise
-        self._tally = options.tally()
-        if (thinking := thinking_of(self._engines.policy)) is not None:
-            self._tally = self._tally.reading(thinking.answer_of)
-        self._pace = Pace(
-            max_step_tokens=self._limits.max_step_tokens,
-            budget=options.budget or Budget(),
-            straggler=options.straggler,
-            reads_thoughts=self._limits.reads_thoughts,
-            request_order=options.request_order,
-        )
-        self._kv = KVBudgets(
-            self._engines.policy,
-            stated=options.stated_kv_budget,
-            shared=options.shares_kv,
-            max_tokens=self._limits.max_tokens,
-            max_step_tokens=self._limits.max_step_tokens,
-            mark=self._loop.mark,
-        )
+
+    @property
+    def strategy(self) -> Strategy:
+        """What is kept and continued: that of the options."""
+        return self.options.strategy
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **arguments: Any) -> Search:
@@ -225,11 +183,11 @@ class Search(Unpicklable):
         `InputError` for a problem that is no text; those of the engines; `EngineError` if the
         search is closed, before or meanwhile.
         """
-        return self._loop.run(self._solve(problem))
+        return self._loop.run(self._solver.solve(problem))
 
     async def asolve(self, problem: str) -> SearchResult:
         """`solve` for asynchronous callers, on whatever loop they run."""
-        return await self._loop.call(self._solve(problem))
+        return await self._loop.call(self._solver.solve(problem))
 
     def resume(self, tree: TreeSearch, problem: str) -> SearchResult:
         """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
@@ -283,7 +241,7 @@ class Search(Unpicklable):
         reads. The last event is `Answered`, which carries the result. `ProblemStream.tree` is the
         tree as it grows.
         """
-        return ProblemStream(self._loop, lambda seen: self._events(problem, seen=seen))
+        return ProblemStream(self._loop, lambda seen: self._solver.events(problem, seen=seen))
 
     def close(self) -> None:
         """Abort what still runs and free the engines that this search loaded.
@@ -313,119 +271,19 @@ class Search(Unpicklable):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    async def _solve(
-        self, problem: str, name: str = "problem", saved: TreeSearch | None = None
-    ) -> SearchResult:
-        async with aclosing(self._events(problem, name, saved=saved)) as events:
-            async for event in events:
-                if isinstance(event, Answered):
-                    return event.result
-        raise RuntimeError("a search ended without an answer event")
-
     async def _resumed(self, tree: TreeSearch, problem: str) -> SearchResult:
         if not isinstance(tree, TreeSearch):
             raise InputError(f"tree must be a TreeSearch, got {shown(tree)}")
-        return await self._solve(problem, saved=tree)
-
-    async def _events(
-        self,
-        problem: str,
-        name: str = "problem",
-        seen: Callable[[TreeSearch], None] = lambda tree: None,
-        saved: TreeSearch | None = None,
-    ) -> AsyncGenerator[Event | Answered, None]:
-        check_text(name, problem)
-        has = self._belongings
-        policy = self._engines.policy
-        with EngineCall(policy, self._loop.mark):
-            root = checked_root(await has.prompts.run(policy.start, problem), policy)
-        # Before the clock: a start takes minutes, and is neither this problem's nor its strategy's.
-        await self._engines.started()
-        async with self._kv.problem() as kv:
-            begin = time.perf_counter()
-            with EngineCall(self.strategy if saved is None else policy, self._loop.mark):
-                tree, prefixes = await (
-                    has.deciding.run(self._begun, problem, root, kv)
-                    if saved is None
-                    else has.prompts.run(self._taken_up, saved, root, kv)
-                )
-            kv.holds(tree)
-            seen(tree)
-            rollout = Rollout(
-                self._engines, tree, prefixes, self._pace, has.deciding, kv, mark=self._loop.mark
-            )
-            async with aclosing(rollout.events()) as events:
-                async for event in events:
-                    yield event
-        # The budget's time is for the answer, not only for the search.
-        left = None if self._pace.budget.seconds is None else max(0.0, rollout.seconds_left())
-        result = await has.voting.run(self._result, problem, tree, rollout.usage, left)
-        result.usage.seconds = time.perf_counter() - begin
-        if rollout.lost is not None:
-            result = replace(result, lost=str(rollout.lost))
-        yield Answered(result)
-
-    def _result(
-        self, problem: str, tree: TreeSearch, usage: Usage, seconds: float | None
-    ) -> SearchResult:
-        return SearchResult.of(tree, self._tally, problem=problem, usage=usage, seconds=seconds)
-
-    def _begun(self, problem: str, root: Prefix, kv: KVPart) -> _Opened:
-        tree = TreeSearch(
-            self.strategy,
-            prompt_tokens=root.prompt_tokens,
-            seed=problem_seed(self.options.seed, problem),
-            max_tokens=self._limits.max_tokens,
-            max_depth=self._limits.max_depth,
-            kv_budget=kv.limit,
-        )
-        return tree, {0: root}
-
-    def _taken_up(self, tree: TreeSearch, root: Prefix, kv: KVPart) -> _Opened:
-        if tree.prompt_tokens != root.prompt_tokens:
-            raise InputError(
-                f"tree must be of this problem and policy: its prompt has {tree.prompt_tokens} "
-                f"tokens, this one {root.prompt_tokens}"
-            )
-        if tree.strategy.needs_embeddings and self._engines.embedder is None:
-            raise InputError(
-                f"tree: its strategy {tree.strategy!r} needs an embedder, and this search has none"
-            )
-        if self.options.shares_kv:
-            tree.kv_budget = kv.limit
-        return tree, prefixes_of(tree, root, self._engines.policy)
+        return await self._solver.solve(problem, saved=tree)
 
     async def _map(
         self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool
     ) -> AsyncGenerator[SearchResult, None]:
-        limit = await self._kv.at_once(concurrency)
+        limit = await self._solver.kv.at_once(concurrency)
 
         def solve(index: int, problem: str) -> Coroutine[Any, Any, SearchResult]:
-            return self._solve(problem, f"problems[{index}]")
+            return self._solver.solve(problem, f"problems[{index}]")
 
         async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
             async for result in results:
                 yield result
-
-    def _load(self, options: SearchOptions) -> Engines:
-        """The engines that were given or are named."""
-        embedding = self.strategy.needs_embeddings
-        of_policy, of_prm, of_embedder = with_shares(
-            Engine(options.policy, options.policy_options or {}),
-            Engine(options.prm, options.prm_options or {}),
-            Engine(options.embedder if embedding else None, options.embedder_options or {}),
-            width=self.strategy.width,
-            max_tokens=options.max_tokens,
-        )
-        policy = self._own(options.policy, load_policy(options.policy, **of_policy))
-        prm = self._own(options.prm, load_prm(options.prm, **of_prm))
-        if not embedding:
-            return Engines(policy, prm, None)
-        embedder = load_embedder(options.embedder, policy=policy, **of_embedder)
-        return Engines(policy, prm, self._own(options.embedder, embedder))
-
-    def _own(self, given: object, engine: E) -> E:
-        """Note an engine that was loaded here: it is closed with the search."""
-        if engine is not given:
-            self._owned.append(engine)
-        return engine

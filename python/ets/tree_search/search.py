@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Iterable
-from dataclasses import fields
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Interrupt, Tree
 from ets.answer.tally import Tally
-from ets.checks import check_text, checked_count, integer, iterated, shown
+from ets.checks import checked_count, integer, iterated, shown
 from ets.errors import InputError
 from ets.strategy.base import Strategy, View, stack
 from ets.tree.events import Ended, Event, Expanded, Finished, Scored
@@ -24,14 +21,9 @@ from ets.tree.nodes import Nodes
 from ets.tree.seeds import root_seed
 from ets.tree.trajectory import Cut, Trajectory
 from ets.tree_page.page import tree_frame
-from ets.tree_search import snapshot
 from ets.tree_search.asks import Ask, Child, Key, OpenStep, check_comparable
+from ets.tree_search.saved import Saved
 from ets.tree_search.selection import check_kv_budget, check_strategy, decide
-from ets.tree_search.state import State
-
-_OWN = ("open_step", "candidates", "frontier", "embeddings")
-_PARTS = {part.name: f"_{part.name}" if part.name in _OWN else part.name for part in fields(State)}
-"""The parts of a search's state, and the attributes that hold them."""
 
 
 @runtime_checkable
@@ -43,7 +35,7 @@ class KVLimit(Protocol):
         ...
 
 
-class TreeSearch:
+class TreeSearch(Saved):
     """The tree search of one problem, for engines of your own: no I/O, nothing awaited.
 
     ```python
@@ -215,59 +207,6 @@ class TreeSearch:
         """The path to `node` as a trajectory, completed or not."""
         return self.nodes.trajectory(node, cut)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The whole state as JSON-able values; timings left out."""
-        return snapshot.save(
-            State(**{part: getattr(self, attribute) for part, attribute in _PARTS.items()})
-        )
-
-    def to_json(self) -> str:
-        """The whole state as JSON, at any point. Equal searches give equal texts."""
-        return json.dumps(self.to_dict(), separators=(",", ":"), allow_nan=False)
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any], *, strategy: Strategy | None = None) -> TreeSearch:
-        """The search that `to_dict` described; it goes on as if nothing had happened.
-
-        `strategy` takes the place of the saved one, and is needed where that is an object of your
-        own. Raises `InputError` for another format or version, and for unknown or missing fields.
-        """
-        return cls._of(snapshot.load(data, strategy))
-
-    @classmethod
-    def _of(cls, state: State) -> TreeSearch:
-        search = cls.__new__(cls)
-        for part, attribute in _PARTS.items():
-            setattr(search, attribute, getattr(state, part))
-        search.timings = []
-        search.interrupt = None
-        return search
-
-    @classmethod
-    def from_json(cls, text: str, *, strategy: Strategy | None = None) -> TreeSearch:
-        """The search that `to_json` described; see `from_dict`."""
-        check_text("text", text)
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"not a saved TreeSearch: no JSON ({error})") from error
-        return cls.from_dict(data, strategy=strategy)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self._state(self.strategy))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> TreeSearch:
-        # Its own columns are made anew anyway; only a strategy can hold what must be copied.
-        return _restored(type(self), self._state(copy.deepcopy(self.strategy, memo)))
-
-    def _state(self, strategy: Strategy) -> dict[str, Any]:
-        return {"saved": self.to_dict(), "strategy": strategy, "timings": list(self.timings)}
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TreeSearch) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return (
             f"<TreeSearch {self.strategy!r}: {len(self.nodes)} nodes, depth {self.depth}, "
@@ -415,22 +354,6 @@ class TreeSearch:
         self._open_step = OpenStep()
         self.end = reason
         self.events.append(Ended(self.depth, reason))
-
-
-def _restored(*state: Any) -> TreeSearch:
-    """What `TreeSearch.__reduce__` described; `InputError` for anything else."""
-    kind = state[0] if len(state) == 2 else None
-    if not isinstance(kind, type) or not issubclass(kind, TreeSearch):
-        raise InputError(f"not a pickled TreeSearch, got {shown(state)}")
-    found = state[1]
-    snapshot.same_keys("the pickled TreeSearch", found, ("saved", "strategy", "timings"))
-    check_strategy(found["strategy"])
-    timings = found["timings"]
-    if not isinstance(timings, list) or not all(isinstance(t, Timing) for t in timings):
-        raise InputError(f"timings of the pickled TreeSearch must be a list, got {shown(timings)}")
-    search = kind._of(snapshot.load(found["saved"], found["strategy"]))
-    search.timings = timings
-    return search
 
 
 __all__ = ["Ask", "Child", "Event", "Trajectory", "TreeSearch"]
