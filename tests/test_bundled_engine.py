@@ -61,8 +61,8 @@ async def solutions(policy: Any, prm: Any, problems: range) -> list[list[tuple[A
             pytest.param({}, range(first, min(first + 88, 500)), marks=pytest.mark.slow)
             for first in range(60, 500, 88)
         ),
-        ({"temperature": 0.0}, range(60)),
-        ({"top_p": 0.8, "temperature": 1.3}, range(60)),
+        pytest.param({"temperature": 0.0}, range(60), marks=pytest.mark.slow),
+        pytest.param({"top_p": 0.8, "temperature": 1.3}, range(60), marks=pytest.mark.slow),
     ],
     ids=str,
 )

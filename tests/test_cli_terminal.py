@@ -193,6 +193,7 @@ def test_live_view_shows_the_steps() -> None:
     assert "ETS, width 8" in terminal.screen
 
 
+@pytest.mark.slow
 def test_interrupt_with_real_models(pair_paths: tuple[Path, Path]) -> None:
     pytest.importorskip("torch")
     policy, prm = pair_paths

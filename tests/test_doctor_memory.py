@@ -59,6 +59,7 @@ def test_a_plan_of_configs_alone(folder: Path) -> None:
     assert "loading" not in done.stderr, "nothing is loaded"
 
 
+@pytest.mark.slow
 def test_a_plan_that_does_not_fit_says_what_would(folder: Path) -> None:
     done = plan(folder, gib="16")
     assert done.returncode == 1
@@ -66,6 +67,7 @@ def test_a_plan_that_does_not_fit_says_what_would(folder: Path) -> None:
     assert "quantization=fp8 for both (15 solutions)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_plan_as_json(folder: Path) -> None:
     done = plan(folder, "--json", "--max-tokens", "2048", gib="80")
     (report,) = map(json.loads, done.stdout.splitlines())
@@ -74,6 +76,7 @@ def test_a_plan_as_json(folder: Path) -> None:
     assert list(report["facts"]) == ["policy", "PRM", "left free"]
 
 
+@pytest.mark.slow
 def test_a_gpu_without_engines() -> None:
     done = ets_doctor("--gpu-memory", "24")
     assert done.returncode == 2

@@ -59,7 +59,11 @@ def run_use(module: str, before: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", USES)
+# Where vLLM is there but for its own module, all that it needs is imported first.
+SLOW = {"vllm": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("module", [pytest.param(m, marks=SLOW.get(m, ())) for m in USES])
 def test_missing_is_missing(module: str) -> None:
     said = run_use(module, f"import sys; sys.modules[{module!r}] = None")
     extra = EXTRAS.get(module, "bench")
@@ -81,7 +85,10 @@ CAUSES = (
 
 @pytest.mark.parametrize(
     ("module", "fails", "cause"),
-    [(module, *CAUSES[i % len(CAUSES)]) for i, module in enumerate(USES)],
+    [
+        pytest.param(module, *CAUSES[i % len(CAUSES)], marks=SLOW.get(module, ()))
+        for i, module in enumerate(USES)
+    ],
 )
 def test_broken_is_not_missing(tmp_path: Path, module: str, fails: str, cause: str) -> None:
     (tmp_path / module).mkdir()

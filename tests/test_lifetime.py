@@ -225,7 +225,9 @@ def test_a_program_ends_without_close(doing: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "its last line\n", "")
 
 
-@pytest.mark.parametrize("engine", ["demo", "demo?backend=transformers"])
+@pytest.mark.parametrize(
+    "engine", ["demo", pytest.param("demo?backend=transformers", marks=pytest.mark.slow)]
+)
 def test_a_program_ends_though_a_model_computes(engine: str) -> None:
     if engine != "demo":
         pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")

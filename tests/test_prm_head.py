@@ -19,6 +19,7 @@ from ets.step import Prefix, Step
 SCRIPT = Path(__file__).resolve().parents[1] / "benches" / "prm_head.py"
 
 
+@pytest.mark.slow
 def test_the_head_is_what_the_package_reads(tmp_path: Path) -> None:
     """The AUROC that training prints is that of the rewards which the written PRM gives."""
     options = ["--problems", "6", "--widths", "8", "--strategies", "best-of-n", "--prm", "none"]

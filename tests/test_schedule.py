@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import VLLMPair
 from schedule import LONGEST, SHARING
 
@@ -20,6 +22,7 @@ def test_the_files_of_the_schedule_are_there() -> None:
     assert sharing == set(SHARING), "what uses vllm_pair runs where its engines are"
 
 
+@pytest.mark.slow
 def test_a_quick_run_says_what_it_left_out() -> None:
     """A file of one slow test and a quick one, whatever the number of processes."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--quick"]

@@ -59,6 +59,7 @@ def steps_of(prompt: PolicyPrompt, text: str, max_tokens: int = 400) -> list[Ste
 # -- recognising -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_template_that_speaks_of_thoughts_is_recognised(writes: Path, opened: Path) -> None:
     by_itself, by_prompt = prompt_of(writes).thinking, prompt_of(opened).thinking
     assert by_itself is not None
