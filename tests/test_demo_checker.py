@@ -109,9 +109,10 @@ def test_a_problem_that_it_does_not_know_is_refused() -> None:
 
 def test_the_splits_are_apart_and_the_test_split_is_what_is_shipped() -> None:
     assert json.loads(json.dumps(split_rows("test"))) == demo.problems()
-    dev = split_rows("dev")
-    assert len(dev) == 500
+    dev, fresh = split_rows("dev"), split_rows("fresh")
+    assert len(dev) == len(fresh) == 500
     assert {row["id"] for row in islice(dev, 2)} == {"dev-000", "dev-001"}
-    assert not {row["problem"] for row in dev} & {row["problem"] for row in demo.problems()}
-    with pytest.raises(InputError, match="split of the data set demo must be test or dev"):
+    texts = [{row["problem"] for row in rows} for rows in (dev, fresh, demo.problems())]
+    assert len(set.union(*texts)) == 1500
+    with pytest.raises(InputError, match="split of the data set demo must be test, dev or fresh"):
         split_rows("train")

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::dual::Dual;
 use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
 use super::fit::{fill, shed};
 use super::forest::Forest;
@@ -23,8 +24,9 @@ const NEAR: f64 = 0.05;
 pub(super) struct Budgeted {
     presolve: Presolve,
     dual: PathDual,
+    plain: Dual,
     spare: Vec<Level>,
-    seen: Vec<bool>,
+    held: Vec<u32>,
 }
 
 /// One level of the search.
@@ -51,8 +53,6 @@ struct Point {
 /// What is asked of a search.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Task {
-    /// Worth of covering one cluster.
-    pub gain: f64,
     /// The most tokens.
     pub budget: u64,
     /// The price of a token to try first.
@@ -65,8 +65,8 @@ pub(super) struct Task {
 
 impl Task {
     /// Asks for the best selection there is.
-    pub fn new(gain: f64, budget: u64) -> Self {
-        Self { gain, budget, price: 0.0, cutoff: f64::NEG_INFINITY, nested: 0 }
+    pub fn new(budget: u64) -> Self {
+        Self { budget, price: 0.0, cutoff: f64::NEG_INFINITY, nested: 0 }
     }
 }
 
@@ -82,7 +82,7 @@ impl Budgeted {
     ) -> Answer {
         let mut level = self.spare.pop().unwrap_or_default();
         let (presolve, tally) = (&mut self.presolve, &mut exact.counts.tally);
-        level.reduction.run(forest, fix, task.gain, presolve, tally, &mut exact.clock);
+        level.reduction.run(forest, fix, presolve, tally, &mut exact.clock);
         let answer = self.search(exact, &mut level, task);
         if answer.worth.is_some() {
             level.reduction.expand(&level.best, keep, &mut level.trial);
@@ -123,10 +123,10 @@ impl Budgeted {
             }
             level.priced.load_priced(left, price);
             level.priced.hints.clear();
-            let found = exact.solve(&level.priced, task.gain, &mut level.trial);
+            let found = exact.solve(&level.priced, &mut level.trial);
             answer.bound = answer.bound.min(found.bound + price * task.budget as f64);
             let point = Point {
-                worth: left.worth(&level.trial, task.gain, &mut self.seen),
+                worth: left.worth(&level.trial, &mut self.held),
                 tokens: left.tokens_of(&level.trial),
             };
             let fits = point.tokens <= task.budget;
@@ -144,8 +144,8 @@ impl Budgeted {
                 shed(left, Task { price, ..task }, &mut level.trial);
                 exact.clock.after(left.len() + left.owner.len());
             }
-            fill(left, task, &mut level.trial, &mut self.seen, &mut exact.clock);
-            held.worth = left.worth(&level.trial, task.gain, &mut self.seen);
+            fill(left, task, &mut level.trial, &mut self.held, &mut exact.clock);
+            held.worth = left.worth(&level.trial, &mut self.held);
             held.tokens = left.tokens_of(&level.trial);
             if held.tokens <= task.budget && held.worth > floor {
                 floor = held.worth;
@@ -177,7 +177,7 @@ impl Budgeted {
         task: Task,
         mut answer: Answer,
     ) -> Answer {
-        let Task { gain, price, cutoff: mut floor, .. } = task;
+        let Task { price, cutoff: mut floor, .. } = task;
         level.priced.load_priced(level.reduction.left(), price);
         // A selection that fits and is worth more than `floor` exceeds this at the price.
         let cutoff = floor - price * task.budget as f64;
@@ -185,10 +185,17 @@ impl Budgeted {
         let target = answer.bound - price * task.budget as f64;
         let near = NEAR * (target - cutoff);
         let steps = if task.nested == 0 { FIRST_STEPS } else { LATER_STEPS };
-        let clock = &mut exact.clock;
-        exact.counts.bounds += self.dual.run(&level.priced, gain, target, near, steps, clock);
-        let fixed = self.dual.fix(&level.priced, gain, cutoff + TOLERANCE, &mut level.fix);
-        self.dual.hints(&mut level.priced.hints);
+        let (clock, priced) = (&mut exact.clock, &mut level.priced);
+        let fixed = if priced.gains.same().is_some() {
+            exact.counts.bounds += self.dual.run(priced, target, near, steps, clock);
+            let fixed = self.dual.fix(priced, cutoff + TOLERANCE, &mut level.fix);
+            self.dual.hints(&mut priced.hints);
+            fixed
+        } else {
+            // A path pays for one member, so that prices of paths say nothing of further ones.
+            exact.counts.bounds += self.plain.run(priced, cutoff, steps, TOLERANCE, clock);
+            self.plain.fix(priced, cutoff, TOLERANCE, &mut level.fix)
+        };
         level.reduction.set_hints(&level.priced.hints);
         let left = level.reduction.left();
         let differ = (1..left.len())

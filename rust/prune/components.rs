@@ -35,7 +35,7 @@ impl Components {
             }
         }
         self.carrier.clear();
-        self.carrier.resize(forest.clusters, none);
+        self.carrier.resize(forest.clusters(), none);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             match self.carrier[k as usize] {
                 first if first == none => self.carrier[k as usize] = v,
@@ -68,7 +68,7 @@ impl Components {
         self.place.clear();
         self.place.resize(r, 0);
         self.cluster.clear();
-        self.cluster.resize(forest.clusters, none);
+        self.cluster.resize(forest.clusters(), none);
         parts as usize
     }
 
@@ -79,7 +79,7 @@ impl Components {
 
     /// Copies one part, under a root worth nothing; node `i + 1` there is member `i`.
     pub fn load(&mut self, part: usize, forest: &Forest, out: &mut Forest) {
-        out.clear();
+        out.clear(forest.gains.same());
         out.parent.push(0);
         out.value.push(0.0);
         for (&v, number) in self.nodes.of(part).iter().zip(1..) {
@@ -91,8 +91,8 @@ impl Components {
         for &e in self.entries.of(part) {
             let number = &mut self.cluster[forest.cover[e as usize] as usize];
             if *number == u32::MAX {
-                *number = out.clusters as u32;
-                out.clusters += 1;
+                *number = out.clusters() as u32;
+                out.gains.push_of(&forest.gains, forest.cover[e as usize]);
             }
             out.owner.push(self.place[forest.owner[e as usize] as usize]);
             out.cover.push(*number);

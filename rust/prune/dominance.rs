@@ -20,8 +20,12 @@ pub(super) struct Dominance {
     best_at: Vec<u32>,
     /// The cluster that last marked each node as a carrier, `[r]`.
     carries: Vec<u32>,
-    /// Entries that an ancestor makes idle, `[e]`.
+    /// Entries that ancestors make idle, `[e]`.
     idle: Vec<bool>,
+    /// Of each of the current cluster's entries, how many members better carriers at the same parent
+    /// have, `[e]`; and those entries by parent, the best first. Only where a second member counts.
+    rank: Vec<u32>,
+    order: Vec<u32>,
     /// The current cluster's carriers, each with its entry, and the nodes that they hang at.
     visits: Vec<Visit>,
     /// Those among them on the path to the one in work, from the top.
@@ -41,24 +45,34 @@ struct Visit {
 struct Above {
     /// The number behind the last node below it.
     end: u32,
-    /// Whether one of them carries the cluster.
-    covered: bool,
-    /// The best carrier that hangs at one of them, below the last that carries the cluster.
+    /// Members of the cluster that they carry.
+    held: u32,
+    /// The best carrier that hangs at one of them, below the last that carries the cluster, and the
+    /// best that hangs at another one than this.
     best: u32,
+    up: u32,
 }
 
 impl Dominance {
-    /// Fixes the nodes that another one dominates, and removes what an ancestor already covers.
+    /// Fixes the nodes that others dominate, and removes members that can add nothing.
     ///
-    /// A leaf that costs something and carries one cluster loses to any other carrier of it that
-    /// is worth no less and hangs at an ancestor of its parent, or at its parent: where the leaf
-    /// is kept, that one can be kept in its place, and where both are, the leaf only costs. True
-    /// where a node was fixed; `fix` then says which. Costs O(r + e log e), however deep the forest.
+    /// A leaf that carries one member yields to any other carrier of that cluster that is worth no
+    /// less and hangs at an ancestor of its parent, or at its parent: where the leaf is kept and that
+    /// one is not, it can be kept in the leaf's place. So some best selection keeps a leaf only with
+    /// all carriers to which it yields (a swap moves on in a fixed order, so that swaps come to an
+    /// end). The leaf is then a further member after those, and after those on the path to it, and
+    /// not worth keeping where it costs as much as such a one adds: of the best selections in which
+    /// every leaf keeps to this, the smallest has no such leaf. A member behind so many on the path
+    /// to it that a cluster has no further gain adds nothing.
+    ///
+    /// True where a node was fixed; `fix` then says which. Costs O(r + e log e), however deep the
+    /// forest.
     pub fn find(&mut self, forest: &mut Forest, tally: &mut Tally) -> bool {
         self.begin(forest);
         let (mut any_fixed, mut any_idle) = (false, false);
-        for k in 0..forest.clusters {
+        for k in 0..forest.clusters() {
             self.list(forest, k);
+            let gains = &forest.gains;
             let leaf = |v: u32, covers: &[u32], preorder: &Preorder| {
                 covers[v as usize] == 1 && preorder.end(v) == preorder.at[v as usize] + 1
             };
@@ -69,27 +83,34 @@ impl Dominance {
                     self.path.pop();
                 }
                 let above = self.path.last().copied();
-                let Above { covered, best, .. } =
-                    above.unwrap_or(Above { end: 0, covered: false, best: OUT });
+                let Above { held, best, up, .. } =
+                    above.unwrap_or(Above { end: 0, held: 0, best: OUT, up: OUT });
                 let end = self.preorder.end(v);
                 if entry == OUT {
                     // One that carries the cluster itself is on the path already.
                     if self.carries[v as usize] != k as u32 {
-                        let best = better(forest, best, self.best_at[v as usize]);
-                        self.path.push(Above { end, covered, best });
+                        let here = better(forest, best, self.best_at[v as usize]);
+                        self.path.push(Above { end, held, best: here, up: best });
                     }
                     continue;
                 }
                 let is_leaf = leaf(v, &self.covers, &self.preorder);
-                if is_leaf && best != OUT && better(forest, best, v) == best && best != v {
+                let yields = |to: u32| to != OUT && to != v && better(forest, to, v) == to;
+                let loses = if gains.same().is_some() {
+                    yields(best)
+                } else {
+                    let before = held + self.rank[entry as usize] + u32::from(yields(up));
+                    forest.value[v as usize] + gains.next(k as u32, before) <= 0.0
+                };
+                if is_leaf && loses {
                     self.fix[v as usize] = Fix::Out;
                     tally.dominated += 1;
                     any_fixed = true;
-                } else if covered {
+                } else if held as usize >= gains.of(k as u32).len() {
                     self.idle[entry as usize] = true;
                     any_idle = true;
                 }
-                self.path.push(Above { end, covered: true, best: OUT });
+                self.path.push(Above { end, held: held + 1, best: OUT, up: OUT });
             }
             for &e in self.carriers.of(k) {
                 self.best_at[forest.parent[forest.owner[e as usize] as usize] as usize] = OUT;
@@ -107,7 +128,7 @@ impl Dominance {
     fn begin(&mut self, forest: &Forest) {
         let r = forest.len();
         self.preorder.list(&forest.parent);
-        self.carriers.list(forest.clusters, forest.owner.len(), |e| forest.cover[e]);
+        self.carriers.list(forest.clusters(), forest.owner.len(), |e| forest.cover[e]);
         self.covers.clear();
         self.covers.resize(r, 0);
         forest.owner.iter().for_each(|&v| self.covers[v as usize] += 1);
@@ -117,6 +138,10 @@ impl Dominance {
         }
         self.idle.clear();
         self.idle.resize(forest.owner.len(), false);
+        if forest.gains.same().is_none() {
+            self.rank.clear();
+            self.rank.resize(forest.owner.len(), 0);
+        }
         self.fix.clear();
         self.fix.resize(r, Fix::Free);
     }
@@ -137,6 +162,29 @@ impl Dominance {
             *best = better(forest, *best, v);
         }
         self.visits.sort_unstable();
+        if forest.gains.same().is_none() {
+            self.rank_siblings(forest, k);
+        }
+    }
+
+    fn rank_siblings(&mut self, forest: &Forest, k: usize) {
+        let place = |entry: u32| {
+            let v = forest.owner[entry as usize] as usize;
+            (forest.parent[v], forest.value[v])
+        };
+        self.order.clear();
+        self.order.extend(self.carriers.of(k));
+        self.order.sort_unstable_by(|&a, &b| {
+            let ((above_a, value_a), (above_b, value_b)) = (place(a), place(b));
+            above_a.cmp(&above_b).then(value_b.total_cmp(&value_a)).then(a.cmp(&b))
+        });
+        let (mut parent, mut rank) = (OUT, 0);
+        for &entry in &self.order {
+            let above = place(entry).0;
+            rank = if above == parent { rank + 1 } else { 0 };
+            parent = above;
+            self.rank[entry as usize] = rank;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The Lagrangian bound of a forest, and selections found on the way to it.
 
 use super::forest::{Forest, Hint};
+use super::gains::Gains;
 use super::groups::Groups;
 use super::reduction::Fix;
 use super::repair::Repair;
@@ -15,20 +16,23 @@ const SHORTEST_STEP: f64 = 0.02;
 /// Weight of the newest selection in the running mean.
 const MEAN_WEIGHT: f64 = 0.15;
 
-/// Relaxes "a covered cluster needs a kept carrier", with a price `u_k` in `[0, gain]` for each:
+/// Relaxes "a member adds its gain only where its carrier is kept", with a price `u_k` for a member
+/// of each cluster, at least 0 and at most the first gain:
 ///
 /// ```text
-/// L(u) = sum_k (gain - u_k) + max over selections of sum_v (value_v + sum of u_k that v carries)
+/// L(u) = sum_k sum_j max(0, gain_kj - u_k)
+///     + max over selections of sum_v (value_v + sum of u_k over the members that v carries)
 /// ```
 ///
-/// bounds every selection from above, and one pass over the tree computes it.
+/// bounds every selection from above, since `m` members are worth at most `m u_k` and the excess of
+/// each gain over `u_k`. One pass over the tree computes it.
 #[derive(Debug, Default)]
 pub(super) struct Dual {
     /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
     sum: Vec<f64>,
     /// Best selection at the current prices, `[r]`.
     keep: Vec<bool>,
-    /// Kept carriers of each cluster, `[K]`.
+    /// Kept members of each cluster, `[K]`.
     count: Vec<u32>,
     price: Vec<f64>,
     best_price: Vec<f64>,
@@ -38,7 +42,8 @@ pub(super) struct Dual {
     carriers: Groups,
     repair: Repair,
     margin: Vec<f64>,
-    seen: Vec<bool>,
+    held: Vec<u32>,
+    needs: Vec<f64>,
     /// Best selection found, `[r]`; holds one only where `found`.
     pub incumbent: Vec<bool>,
     pub found: bool,
@@ -56,18 +61,17 @@ impl Dual {
     pub fn run(
         &mut self,
         forest: &mut Forest,
-        gain: f64,
         cutoff: f64,
         most_steps: u32,
         tolerance: f64,
         clock: &mut Clock,
     ) -> u64 {
         self.begin(forest, cutoff);
-        self.ascend(forest, gain, clock);
+        self.ascend(forest, clock);
         self.bound = f64::INFINITY;
         let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
         for step in 0..=most_steps {
-            let bound = self.evaluate(forest, gain);
+            let bound = self.evaluate(forest);
             bounds += 1;
             let progress = self.bound - bound;
             if bound < self.bound {
@@ -77,7 +81,7 @@ impl Dual {
             // A selection of bad prices is not worth its repair, which costs more than the bound.
             let often = step < 4 || step % 4 == 0 || forest.len() < OFTEN;
             if progress > 0.0 && often || step == most_steps {
-                self.try_selection(forest, gain, clock);
+                self.try_selection(forest, clock);
             }
             let expired = clock.after(forest.len() + forest.owner.len());
             if self.bound <= self.floor + tolerance || expired || step == most_steps {
@@ -96,7 +100,7 @@ impl Dual {
                     }
                 }
             }
-            if !self.step(gain, scale * (bound - self.floor).max(tolerance)) {
+            if !self.step(&forest.gains, scale * (bound - self.floor).max(tolerance)) {
                 break;
             }
         }
@@ -110,7 +114,7 @@ impl Dual {
     }
 
     fn begin(&mut self, forest: &Forest, cutoff: f64) {
-        let (r, clusters) = (forest.len(), forest.clusters);
+        let (r, clusters) = (forest.len(), forest.clusters());
         self.carriers.list(clusters, forest.owner.len(), |e| forest.cover[e]);
         self.count.clear();
         self.count.resize(clusters, 0);
@@ -136,7 +140,7 @@ impl Dual {
     }
 
     /// Computes the bound at the current prices, with the selection that attains it.
-    fn evaluate(&mut self, forest: &Forest, gain: f64) -> f64 {
+    fn evaluate(&mut self, forest: &Forest) -> f64 {
         self.sum.clone_from(&forest.value);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             self.sum[v as usize] += self.price[k as usize];
@@ -149,36 +153,60 @@ impl Dual {
         for (mean, &kept) in self.mean.iter_mut().zip(&self.keep) {
             *mean += MEAN_WEIGHT * (f64::from(u8::from(kept)) - *mean);
         }
-        self.sum[0] + self.price.iter().map(|price| gain - price).sum::<f64>()
+        let spared: f64 = match forest.gains.same() {
+            Some(gain) => self.price.iter().map(|price| gain - price).sum(),
+            None => (0_u32..)
+                .zip(&self.price)
+                .map(|(k, price)| {
+                    let above = forest.gains.of(k).iter().take_while(|&gain| gain > price);
+                    above.map(|gain| gain - price).sum::<f64>()
+                })
+                .sum(),
+        };
+        self.sum[0] + spared
     }
 
     /// Moves the prices against the subgradient; false where that is zero.
-    fn step(&mut self, gain: f64, gap: f64) -> bool {
-        let pull = |price: f64, count: u32| match count {
-            0 if price < gain => 1.0,
-            0 | 1 => 0.0,
-            _ if price > 0.0 => 1.0 - f64::from(count),
-            _ => 0.0,
+    fn step(&mut self, gains: &Gains, gap: f64) -> bool {
+        let Self { price, count, .. } = self;
+        // The kept members should be as many as the gains above the price.
+        let pull = |k: u32, price: f64, count: u32| {
+            let of = gains.of(k);
+            let above = of.iter().take_while(|&&gain| gain > price).count() as u32;
+            if count < above {
+                return f64::from(above - count);
+            }
+            // At a price of 0 further members are as good as none.
+            let level = of[above as usize..].iter().take_while(|&&gain| gain >= price).count();
+            let most = above + level as u32;
+            if count > most && price > 0.0 { -f64::from(count - most) } else { 0.0 }
         };
-        let pulls = self.price.iter().zip(&self.count).map(|(&price, &count)| pull(price, count));
+        let pulls = (0..).zip(&*price).zip(&*count).map(|((k, &price), &c)| pull(k, price, c));
         let norm: f64 = pulls.map(|pull| pull * pull).sum();
         if norm == 0.0 {
             return false;
         }
         let length = gap / norm;
-        for (price, &count) in self.price.iter_mut().zip(&self.count) {
-            *price = (*price + length * pull(*price, count)).clamp(0.0, gain);
+        for ((k, price), &count) in (0..).zip(price).zip(&*count) {
+            *price = (*price + length * pull(k, *price, count)).clamp(0.0, gains.next(k, 0));
         }
         true
     }
 
-    /// Raises each price in turn to where the bound falls no further: until a carrier is kept.
-    fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
-        self.evaluate(forest, gain);
-        for k in 0..forest.clusters {
+    /// Raises each price in turn to where the bound falls no further: until as many members are
+    /// kept as gains are above it.
+    fn ascend(&mut self, forest: &Forest, clock: &mut Clock) {
+        self.evaluate(forest);
+        for k in 0..forest.clusters() as u32 {
+            if forest.gains.same().is_none() {
+                if self.level(forest, k, clock) {
+                    return;
+                }
+                continue;
+            }
             for second in [false, true] {
-                let mut least = gain - self.price[k];
-                for &e in self.carriers.of(k) {
+                let mut least = forest.gains.next(k, 0) - self.price[k as usize];
+                for &e in self.carriers.of(k as usize) {
                     let (need, steps) = self.need(forest, forest.owner[e as usize], least);
                     // The second time for the carrier after the first: the bound is level up to
                     // there.
@@ -191,10 +219,42 @@ impl Dual {
                 }
                 let by = if second { 0.5 * least } else { least };
                 if by > 0.0 {
-                    self.raise(forest, k, by, clock);
+                    self.raise(forest, k as usize, by, clock);
                 }
             }
         }
+    }
+
+    /// Raises the price of a cluster with several gains to where what its carriers lack, in order,
+    /// meets its gains; true where the time is up.
+    fn level(&mut self, forest: &Forest, k: u32, clock: &mut Clock) -> bool {
+        let (gains, price) = (forest.gains.of(k), self.price[k as usize]);
+        let enough = gains[0] - price;
+        let mut needs = std::mem::take(&mut self.needs);
+        needs.clear();
+        for &e in self.carriers.of(k as usize) {
+            let (need, steps) = self.need(forest, forest.owner[e as usize], enough);
+            needs.push(need);
+            if clock.after(steps) {
+                self.needs = needs;
+                return true;
+            }
+        }
+        needs.sort_unstable_by(f64::total_cmp);
+        // With `m` kept the bound is level between the price that keeps them, or that the next gain
+        // is not above, and the one that would keep another, or that the last gain is not above.
+        let meets = needs.iter().zip(gains).take_while(|&(need, gain)| price + need < *gain);
+        let kept = meets.count();
+        let low = needs[..kept].last().map_or(0.0, |need| price + need);
+        let low = low.max(gains.get(kept).copied().unwrap_or(0.0));
+        let high = needs.get(kept).map_or(f64::INFINITY, |need| price + need);
+        let high = if kept > 0 { high.min(gains[kept - 1]) } else { high }.min(gains[0]);
+        self.needs = needs;
+        let by = 0.5 * (low + high.max(low)) - price;
+        if by > 0.0 {
+            self.raise(forest, k as usize, by, clock);
+        }
+        clock.expired()
     }
 
     /// What must be added to a node's value for it to be kept at the current prices, or `enough`
@@ -234,9 +294,9 @@ impl Dual {
     }
 
     /// Repairs the current selection, and remembers it where it is the best so far.
-    fn try_selection(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
-        let trial = self.repair.run(forest, &self.keep, &self.carriers, gain, clock);
-        let worth = forest.worth(trial, gain, &mut self.seen);
+    fn try_selection(&mut self, forest: &Forest, clock: &mut Clock) {
+        let trial = self.repair.run(forest, &self.keep, &self.carriers, clock);
+        let worth = forest.worth(trial, &mut self.held);
         if worth > self.floor {
             self.floor = worth;
             self.found = true;
@@ -245,13 +305,19 @@ impl Dual {
         }
     }
 
-    /// Fixes what every selection better than the best so far has in common, by reduced cost.
+    /// Fixes what every selection worth more than `floor` by the tolerance has in common, by reduced cost.
     ///
     /// Returns how many nodes are fixed.
-    pub fn fix(&mut self, forest: &Forest, gain: f64, tolerance: f64, fix: &mut Vec<Fix>) -> usize {
+    pub fn fix(
+        &mut self,
+        forest: &Forest,
+        floor: f64,
+        tolerance: f64,
+        fix: &mut Vec<Fix>,
+    ) -> usize {
         self.price.clone_from(&self.best_price);
-        let bound = self.evaluate(forest, gain);
-        let spare = bound - self.floor - tolerance;
+        let bound = self.evaluate(forest);
+        let spare = bound - floor - tolerance;
         fix_by_cost(forest, &self.sum, &self.keep, spare, &mut self.margin, fix)
     }
 

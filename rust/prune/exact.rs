@@ -99,12 +99,12 @@ impl Exact {
             kept.push(true);
             return Answer { worth: Some(left.value[0]), bound: left.value[0] };
         }
-        self.solve(left, problem.gain * unit, kept)
+        self.solve(left, kept)
     }
 
     /// Finds the best selection of a forest.
-    pub fn solve(&mut self, forest: &Forest, gain: f64, keep: &mut Vec<bool>) -> Answer {
-        self.forest(forest, &[], gain, f64::NEG_INFINITY, 0, keep)
+    pub fn solve(&mut self, forest: &Forest, keep: &mut Vec<bool>) -> Answer {
+        self.forest(forest, &[], f64::NEG_INFINITY, 0, keep)
     }
 
     /// Finds the best selection worth more than `cutoff`, some nodes fixed (`fix` empty: none).
@@ -112,7 +112,6 @@ impl Exact {
         &mut self,
         forest: &Forest,
         fix: &[Fix],
-        gain: f64,
         cutoff: f64,
         nested: usize,
         keep: &mut Vec<bool>,
@@ -120,8 +119,8 @@ impl Exact {
         let mut level = self.spare.pop().unwrap_or_default();
         let tally = &mut self.counts.tally;
         let (presolve, clock) = (&mut self.presolve, &mut self.clock);
-        level.reduction.run(forest, fix, gain, presolve, tally, clock);
-        let answer = self.left(&mut level, gain, cutoff, nested);
+        level.reduction.run(forest, fix, presolve, tally, clock);
+        let answer = self.left(&mut level, cutoff, nested);
         if answer.worth.is_some() {
             level.reduction.expand(&level.chosen, keep, &mut level.scratch);
         }
@@ -130,7 +129,7 @@ impl Exact {
     }
 
     /// Solves what the reductions left, one component after the other, into `chosen`.
-    fn left(&mut self, level: &mut Level, gain: f64, cutoff: f64, nested: usize) -> Answer {
+    fn left(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         let left = level.reduction.left();
         level.chosen.clear();
         level.chosen.resize(left.len(), false);
@@ -140,17 +139,17 @@ impl Exact {
         self.clock.after(left.len() + left.owner.len());
         if nested == 0 && self.counts.components == 0 {
             self.counts.residual_nodes = left.len() - 1;
-            self.counts.residual_clusters = left.clusters;
+            self.counts.residual_clusters = left.clusters();
             self.counts.components = components;
         }
         let (mut worth, mut bound) = (settled, settled);
         // All nodes that are left cost something, so that a component is worth its gains at most.
-        let mut hope: f64 = gain * left.clusters as f64;
+        let mut hope = left.gains.total();
         for at in 0..components {
             level.components.load(at, level.reduction.left(), &mut level.part);
-            hope -= gain * level.part.clusters as f64;
+            hope -= level.part.gains.total();
             let floor = cutoff - worth - hope;
-            let answer = self.component(level, gain, floor, nested);
+            let answer = self.component(level, floor, nested);
             bound += answer.bound.max(answer.worth.unwrap_or(0.0));
             let Some(found) = answer.worth else {
                 // Together with the best of all others this stays below the cutoff.
@@ -165,10 +164,10 @@ impl Exact {
     }
 
     /// Solves `level.part` into `level.part_keep`.
-    fn component(&mut self, level: &mut Level, gain: f64, cutoff: f64, nested: usize) -> Answer {
+    fn component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         let part = &mut level.part;
-        self.counts.bounds += self.dual.run(part, gain, cutoff, steps, TOLERANCE, &mut self.clock);
+        self.counts.bounds += self.dual.run(part, cutoff, steps, TOLERANCE, &mut self.clock);
         let mut answer = Answer { worth: None, bound: self.dual.bound };
         let mut floor = self.dual.floor;
         if self.dual.found {
@@ -181,7 +180,7 @@ impl Exact {
         if nested == MOST_NESTED {
             return answer;
         }
-        let fixed = self.dual.fix(part, gain, TOLERANCE, &mut level.fix);
+        let fixed = self.dual.fix(part, self.dual.floor, TOLERANCE, &mut level.fix);
         let (v, rather_in) = self.dual.branch(part, &level.fix);
         // Many fixed nodes leave a much smaller forest, which is worth bounding afresh first.
         let branches: &[Option<bool>] = if 4 * fixed >= part.len() {
@@ -198,7 +197,7 @@ impl Exact {
                 decide(&mut fix, &level.part.parent, v, kept);
             }
             let mut keep = std::mem::take(&mut level.scratch);
-            let found = self.forest(&level.part, &fix, gain, floor, nested + 1, &mut keep);
+            let found = self.forest(&level.part, &fix, floor, nested + 1, &mut keep);
             if let Some(worth) = found.worth {
                 floor = worth;
                 answer.worth = Some(worth);

@@ -14,14 +14,10 @@ pub(super) fn fill(
     forest: &Forest,
     task: Task,
     keep: &mut [bool],
-    seen: &mut Vec<bool>,
+    members: &mut Vec<u32>,
     clock: &mut Clock,
 ) {
-    seen.clear();
-    seen.resize(forest.clusters, false);
-    for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-        seen[k as usize] |= keep[v as usize];
-    }
+    forest.count_held(keep, members);
     let mut held = forest.tokens_of(keep);
     let (mut e, mut walked) = (0, 0);
     for v in 1..forest.len() {
@@ -32,8 +28,9 @@ pub(super) fn fill(
         if keep[v] {
             continue;
         }
-        let new = forest.cover[first..e].iter().filter(|&&k| !seen[k as usize]).count();
-        let (mut worth, mut tokens, mut up, mut steps) = (task.gain * new as f64, 0, v, 1);
+        let own = &forest.cover[first..e];
+        let (mut worth, mut tokens, mut up, mut steps) =
+            (forest.gains.added(own, members), 0, v, 1);
         while !keep[up] {
             worth += forest.value[up];
             tokens += forest.tokens[up];
@@ -48,7 +45,7 @@ pub(super) fn fill(
                 keep[up] = true;
                 up = forest.parent[up] as usize;
             }
-            forest.cover[first..e].iter().for_each(|&k| seen[k as usize] = true);
+            own.iter().for_each(|&k| members[k as usize] += 1);
         }
         if clock.after(steps) && walked > forest.len() {
             break;
@@ -60,42 +57,35 @@ pub(super) fn fill(
 ///
 /// Costs O((r + e) log r): what a leaf alone covers, and so its loss, only grows as others drop.
 pub(super) fn shed(forest: &Forest, task: Task, keep: &mut [bool]) {
-    let mut carriers = vec![0_u32; forest.clusters];
-    for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-        carriers[k as usize] += u32::from(keep[v as usize]);
-    }
+    let mut members = Vec::new();
+    forest.count_held(keep, &mut members);
     let mut below = vec![0_u32; forest.len()];
     for v in (1..forest.len()).filter(|&v| keep[v]) {
         below[forest.parent[v] as usize] += 1;
     }
-    let cover = |v: usize| {
-        let first = forest.owner.partition_point(|&owner| (owner as usize) < v);
-        let own = forest.owner[first..].iter().take_while(move |&&owner| owner as usize == v);
-        own.zip(&forest.cover[first..]).map(|(_, &k)| k as usize)
-    };
     // What a leaf loses, less what its tokens cost at the price.
-    let loss = |v: usize, carriers: &[u32]| {
-        let alone = cover(v).filter(|&k| carriers[k] == 1).count() as f64;
-        forest.value[v] + task.gain * alone - task.price * forest.tokens[v] as f64
+    let loss = |v: usize, members: &mut [u32]| {
+        let lost = forest.gains.lost(forest.members_of(v), members);
+        forest.value[v] + lost - task.price * forest.tokens[v] as f64
     };
     let mut held = forest.tokens_of(keep);
     let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
     let mut heap: BinaryHeap<Leaf> =
-        leaves.map(|node| Leaf { loss: loss(node, &carriers), node }).collect();
+        leaves.map(|node| Leaf { loss: loss(node, &mut members), node }).collect();
     while held > task.budget {
         let Some(Leaf { loss: listed, node }) = heap.pop() else { break };
-        let now = loss(node, &carriers);
+        let now = loss(node, &mut members);
         if now > listed {
             heap.push(Leaf { loss: now, node });
             continue;
         }
         keep[node] = false;
         held -= forest.tokens[node];
-        cover(node).for_each(|k| carriers[k] -= 1);
+        forest.members_of(node).iter().for_each(|&k| members[k as usize] -= 1);
         let above = forest.parent[node] as usize;
         below[above] -= 1;
         if above != 0 && below[above] == 0 {
-            heap.push(Leaf { loss: loss(above, &carriers), node: above });
+            heap.push(Leaf { loss: loss(above, &mut members), node: above });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is left of a selection problem between reductions.
 
+use super::gains::Gains;
 use super::problem::Problem;
 
 /// Stands for "not kept" in a map from the nodes of one forest to those of the next.
@@ -7,9 +8,9 @@ pub(super) const OUT: u32 = u32::MAX;
 
 /// A problem in its bare form: keep nodes, each with its parent, and cover clusters.
 ///
-/// Node 0 is the root and always kept. A selection is worth the values of its nodes, plus one gain
-/// (the same for all) for each cluster that a kept node carries. No leaf needs to be kept: that is
-/// seen to elsewhere.
+/// Node 0 is the root and always kept. A selection is worth the values of its nodes, plus what the
+/// members of clusters that they carry are worth. No leaf needs to be kept: that is seen to
+/// elsewhere.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Forest {
     /// Parent of each node, `[r]`; parents come before children; the root's entry is not read.
@@ -18,12 +19,13 @@ pub(super) struct Forest {
     pub value: Vec<f64>,
     /// Node of each entry of `cover`, ascending, `[e]`.
     pub owner: Vec<u32>,
-    /// Cluster that the node carries, `0..K`; no node carries one twice, `[e]`.
+    /// Cluster of which the node carries a member, `0..K`, `[e]`. A node carries no more members of a
+    /// cluster than that has gains.
     pub cover: Vec<u32>,
     /// KV tokens of each node, `[r]`; empty where no budget limits them.
     pub tokens: Vec<u64>,
-    /// How many clusters there are.
-    pub clusters: usize,
+    /// What the members of each cluster add.
+    pub gains: Gains,
     /// Prices of pairs of node and cluster from which a bound may start; pairs may repeat.
     pub hints: Vec<Hint>,
 }
@@ -41,14 +43,20 @@ impl Forest {
         self.parent.len()
     }
 
-    pub fn clear(&mut self) {
+    /// Starts anew, for clusters with the one gain `same`, where there is one.
+    pub fn clear(&mut self, same: Option<f64>) {
         self.parent.clear();
         self.value.clear();
         self.owner.clear();
         self.cover.clear();
         self.tokens.clear();
-        self.clusters = 0;
+        self.gains.clear(same);
         self.hints.clear();
+    }
+
+    /// How many clusters there are.
+    pub fn clusters(&self) -> usize {
+        self.gains.clusters()
     }
 
     /// Says whether a budget limits the tokens of the kept nodes.
@@ -58,7 +66,7 @@ impl Forest {
 
     /// Takes over a whole problem, every value times `unit`.
     pub fn load(&mut self, problem: &Problem, unit: f64) {
-        self.clear();
+        self.clear(problem.gains.same().map(|gain| gain * unit));
         self.parent.extend_from_slice(&problem.parent);
         if problem.budget.is_some() {
             self.tokens.extend_from_slice(&problem.tokens);
@@ -67,9 +75,8 @@ impl Forest {
         for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
             self.value[v as usize] += profit * unit;
         }
-        // One cluster, or none: any choice covers what there is.
-        if problem.cluster_count > 1 {
-            self.clusters = problem.cluster_count;
+        if problem.coupled() {
+            self.gains.copy_scaled(&problem.gains, unit);
             for (v, &candidate) in (0..).zip(&problem.candidate_at) {
                 if let Some(&cluster) = problem.cluster.get(candidate as usize) {
                     self.owner.push(v);
@@ -109,15 +116,27 @@ impl Forest {
         self.tokens.iter().zip(keep).map(|(tokens, &kept)| tokens * u64::from(kept)).sum()
     }
 
-    /// Sums the worth of a selection, gains included; `seen` is scratch.
-    pub fn worth(&self, keep: &[bool], gain: f64, seen: &mut Vec<bool>) -> f64 {
-        seen.clear();
-        seen.resize(self.clusters, false);
-        for (&v, &k) in self.owner.iter().zip(&self.cover) {
-            seen[k as usize] |= keep[v as usize];
-        }
+    /// Sums the worth of a selection, gains included; `held` is scratch.
+    pub fn worth(&self, keep: &[bool], held: &mut Vec<u32>) -> f64 {
+        self.count_held(keep, held);
         let nodes: f64 =
             self.value.iter().zip(keep).filter(|(_, kept)| **kept).map(|(value, _)| value).sum();
-        nodes + gain * seen.iter().filter(|&&seen| seen).count() as f64
+        nodes + self.gains.worth(held)
+    }
+
+    /// The clusters of which a node carries members. O(log e).
+    pub fn members_of(&self, v: usize) -> &[u32] {
+        let first = self.owner.partition_point(|&owner| (owner as usize) < v);
+        let own = self.owner[first..].iter().take_while(|&&owner| owner as usize == v).count();
+        &self.cover[first..first + own]
+    }
+
+    /// Counts the members of each cluster in a selection, `[K]`.
+    pub fn count_held(&self, keep: &[bool], held: &mut Vec<u32>) {
+        held.clear();
+        held.resize(self.clusters(), 0);
+        for (&v, &k) in self.owner.iter().zip(&self.cover) {
+            held[k as usize] += u32::from(keep[v as usize]);
+        }
     }
 }

@@ -24,21 +24,21 @@ pub(super) fn simple_selection(problem: &Problem) -> Vec<bool> {
 
 /// Returns a number that no selection's objective exceeds.
 ///
-/// Two relaxations, each solved by one pass, both without the budget: every cluster counted as
-/// covered, or a cluster's gain counted for each of its leaves.
+/// Two relaxations, each solved by one pass, both without the budget: every gain counted whatever is
+/// kept, or a cluster's first gain for each of its leaves.
 pub(super) fn simple_bound(problem: &Problem) -> f64 {
     let best = |profit: &[f64]| {
         let keep = best_subset(problem, profit);
         let kept = profit.iter().zip(&keep).filter(|(_, kept)| **kept);
         kept.map(|(o, _)| o).sum::<f64>() - problem.evaluate(&keep).cost
     };
-    let all_covered = best(&problem.profit) + problem.gain * problem.cluster_count as f64;
+    let all_covered = best(&problem.profit) + problem.gains.total();
     all_covered.min(best(&with_every_gain(problem)))
 }
 
-/// Returns each leaf's profit with its cluster's gain added.
+/// Returns each leaf's profit with its cluster's first gain added.
 fn with_every_gain(problem: &Problem) -> Vec<f64> {
-    problem.profit.iter().map(|o| o + problem.gain).collect()
+    (0..problem.profit.len()).map(|i| problem.profit[i] + problem.next_gain(i, 0)).collect()
 }
 
 /// Starts from the leaf that needs the fewest tokens and adds what pays and fits, best profit first.
@@ -52,7 +52,7 @@ fn filled_up(problem: &Problem) -> Vec<bool> {
     let cheapest = (0..tokens.len()).min_by_key(|&i| tokens[i]).into_iter();
     let mut keep = vec![false; tokens.len()];
     let mut on_path = vec![false; problem.parent.len()];
-    let mut covered = vec![false; problem.cluster_count];
+    let mut members = vec![0_u32; problem.cluster_count];
     let (mut held, mut in_vain) = (0, 0);
     for i in cheapest.chain(order) {
         if in_vain > MOST_PASSES * (problem.parent.len() + keep.len()) {
@@ -66,7 +66,7 @@ fn filled_up(problem: &Problem) -> Vec<bool> {
         let more: u64 = new.iter().map(|&v| problem.tokens[v]).sum();
         let cost: f64 = new.iter().map(|&v| problem.cost[v]).sum();
         let cluster = problem.cluster.get(i).map(|&k| k as usize);
-        let gain = if cluster.is_some_and(|k| !covered[k]) { problem.gain } else { 0.0 };
+        let gain = cluster.map_or(0.0, |k| problem.next_gain(i, members[k]));
         let fits = problem.budget.is_none_or(|budget| held + more <= budget);
         let is_first = !on_path[0];
         if keep[i] || !fits || !(is_first || problem.profit[i] + gain > cost) {
@@ -76,7 +76,7 @@ fn filled_up(problem: &Problem) -> Vec<bool> {
         keep[i] = true;
         held += more;
         new.into_iter().for_each(|v| on_path[v] = true);
-        cluster.into_iter().for_each(|k| covered[k] = true);
+        cluster.into_iter().for_each(|k| members[k] += 1);
     }
     keep
 }

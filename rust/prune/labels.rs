@@ -1,6 +1,7 @@
 //! Cluster labels as the caller has them, renumbered.
 
 use super::problem::NONE;
+use crate::error::Error;
 
 /// Numbers labels from 0 in order of first appearance; the buffers are reused.
 #[derive(Debug, Default)]
@@ -25,6 +26,33 @@ impl Labels {
         let count = self.number_copy(&copy, numbers);
         self.copy = copy;
         count
+    }
+
+    /// Looks up each number's entry, `[K]`, in a list of which the labels last numbered are indices.
+    ///
+    /// # Errors
+    ///
+    /// `clusters` with a label that is none.
+    pub fn look_up(
+        &self,
+        numbers: &[u32],
+        list: &[f64],
+        entries: &mut Vec<f64>,
+    ) -> Result<(), Error> {
+        entries.clear();
+        for (index, (&value, &number)) in self.copy.iter().zip(numbers).enumerate() {
+            let entry = usize::try_from(value).ok().and_then(|label| list.get(label));
+            match entry {
+                Some(&entry) if number as usize == entries.len() => entries.push(entry),
+                Some(_) => {}
+                None => {
+                    let (argument, what) = ("clusters", "the length of cluster_worth");
+                    let below = list.len();
+                    return Err(Error::OutOfRange { argument, index, value, below, what });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn number_copy(&mut self, labels: &[i64], numbers: &mut Vec<u32>) -> usize {

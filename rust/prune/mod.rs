@@ -6,7 +6,9 @@ mod dominance;
 mod dual;
 mod exact;
 mod fit;
+mod fold;
 mod forest;
+mod gains;
 mod groups;
 mod incumbent;
 mod labels;
@@ -35,7 +37,7 @@ use exact::{Answer, Exact, TOLERANCE};
 use forest::{Forest, OUT};
 use incumbent::simple_selection;
 use nonempty::Nonempty;
-use problem::Problem;
+use problem::{Problem, Scratch};
 pub use request::{Request, Selection, Solver, Stats};
 
 /// Chooses the leaves to keep.
@@ -44,11 +46,12 @@ pub use request::{Request, Selection, Solver, Stats};
 /// clusters, maximises
 ///
 /// ```text
-/// sum_{i kept} O_i - lambda_b * sum_{v on a path to a kept leaf} c_v
-///     + (lambda_d / K) * (clusters with a kept leaf)
+/// lambda_r * sum_{i kept} O_i - lambda_b * sum_{v on a path to a kept leaf} c_v
+///     + lambda_d * sum_k w_k * (1 - rho^(kept leaves of cluster k))
 /// ```
 ///
-/// over all non-empty sets of candidates (within `kv_budget` tokens, where given). Uniform costs are
+/// (with `rho^0 = 1`, so that with `rho = 0` a cluster is worth `w_k` from its first kept leaf on, and
+/// `w_k = 1 / K` unless `cluster_worth` says otherwise: ETS as published) over all non-empty sets of candidates (within `kv_budget` tokens, where given). Uniform costs are
 /// `c_v = 1 / (nodes on paths to candidate leaves, leaves and root included)`. Equal optima are
 /// broken the same way on every run and platform.
 ///
@@ -78,7 +81,7 @@ pub struct Pruner {
     /// that is kept.
     place: Vec<u32>,
     kept: Vec<bool>,
-    marks: Vec<bool>,
+    scratch: Scratch,
     /// Whether each candidate is kept, `[n]`.
     keep: Vec<bool>,
     /// Whether a candidate sits at each node, `[p]`.
@@ -111,7 +114,7 @@ impl Pruner {
                 self.solve(Clock::new(started, deadline, request.interrupt))
             }
         };
-        let value = self.problem.evaluate_with(&mut self.marks, &found.keep);
+        let value = self.problem.evaluate_with(&mut self.scratch, &found.keep);
         let optimal = found.bound.is_none_or(|bound| bound <= value.objective);
         Ok(Selection {
             objective: value.objective,
@@ -133,22 +136,21 @@ impl Pruner {
     fn solve(&mut self, clock: Clock) -> Found {
         self.exact.begin(clock);
         let unit = unit_of(self.problem.largest);
-        let gain = self.problem.gain * unit;
         let mut answer = self.solve_free(unit);
         if let Some(budget) = self.problem.budget {
-            if self.problem.evaluate_with(&mut self.marks, &self.keep).tokens > budget {
-                answer = self.solve_budgeted(unit, Task::new(gain, budget));
+            if self.problem.evaluate_with(&mut self.scratch, &self.keep).tokens > budget {
+                answer = self.solve_budgeted(unit, Task::new(budget));
             }
         }
         if !self.keep.contains(&true) {
             let wider = answer.bound;
-            answer = self.solve_nonempty(unit, gain);
+            answer = self.solve_nonempty(unit);
             if answer.worth.is_none_or(|worth| answer.bound > worth + TOLERANCE) {
                 // Cut short: what bounds all selections bounds those that hold a candidate.
                 answer.bound = answer.bound.min(wider);
             }
         }
-        let coupled = self.problem.cluster_count > 1;
+        let coupled = self.problem.coupled();
         let counts = &self.exact.counts;
         let stats = Stats {
             solver: if coupled || self.problem.budget.is_some() { "exact" } else { "onepass" },
@@ -170,8 +172,8 @@ impl Pruner {
             keep = simple_selection(&self.problem);
             open = true;
         }
-        // One cluster is covered by any choice, and not in the forest.
-        let covered = if coupled { 0.0 } else { self.problem.gain };
+        // What any choice covers is not in the forest.
+        let covered = if coupled { 0.0 } else { self.problem.gains.total() };
         Found { keep, bound: open.then_some(answer.bound / unit + covered), stats }
     }
 
@@ -197,13 +199,13 @@ impl Pruner {
     }
 
     /// Finds the best selection that holds a candidate, into `keep`.
-    fn solve_nonempty(&mut self, unit: f64, gain: f64) -> Answer {
+    fn solve_nonempty(&mut self, unit: f64) -> Answer {
         let Self { problem, forest, kept, keep, exact, budgeted, .. } = self;
         problem.list_candidates();
         forest.load(problem, unit);
         self.candidate.clear();
         self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
-        let task = Task::new(gain, problem.budget.unwrap_or(u64::MAX));
+        let task = Task::new(problem.budget.unwrap_or(u64::MAX));
         let answer = self.nonempty.solve(forest, &self.candidate, task, exact, budgeted, kept);
         keep.clear();
         keep.extend(problem.leaf.iter().map(|&v| answer.worth.is_some() && kept[v as usize]));

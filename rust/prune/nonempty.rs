@@ -70,7 +70,7 @@ impl Nonempty {
         budgeted: &mut Budgeted,
         keep: &mut Vec<bool>,
     ) -> Answer {
-        self.begin(forest, candidate, task.gain);
+        self.begin(forest, candidate);
         exact.clock.after(forest.len() + forest.owner.len());
         self.heap.push(Open { bound: self.bound[0], node: 0, above: 0.0, held: 0 });
         let (mut best, mut best_top, mut bound, mut late) = (None, 0, f64::NEG_INFINITY, 0);
@@ -92,7 +92,7 @@ impl Nonempty {
                     let inner = Task { budget: task.budget - open.held, ..task };
                     budgeted.solve(exact, part, &[], inner, &mut self.part_keep)
                 } else {
-                    exact.solve(part, task.gain, &mut self.part_keep)
+                    exact.solve(part, &mut self.part_keep)
                 };
                 let kept =
                     || self.part.nodes.iter().zip(&self.part_keep).filter(|(_, kept)| **kept);
@@ -154,14 +154,16 @@ impl Nonempty {
 
     /// Lists the nodes, and bounds each one's worth with a candidate at or below it, every gain
     /// counted.
-    fn begin(&mut self, forest: &Forest, candidate: &[bool], gain: f64) {
+    fn begin(&mut self, forest: &Forest, candidate: &[bool]) {
         let r = forest.len();
         self.heap.clear();
         self.preorder.list(&forest.parent);
         self.children.list(r, r, |v| if v == 0 { NONE } else { forest.parent[v] });
         self.part.begin(forest);
         self.bound.clone_from(&forest.value);
-        forest.owner.iter().for_each(|&v| self.bound[v as usize] += gain);
+        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+            self.bound[v as usize] += forest.gains.next(k, 0);
+        }
         self.added.clear();
         self.added.resize(r, 0.0);
         self.largest.clear();

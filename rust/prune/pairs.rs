@@ -31,8 +31,8 @@ impl Pairs {
     ///
     /// Out of time, it lists what it would past the limit.
     pub fn list(&mut self, forest: &Forest, price: &mut Vec<f64>, clock: &mut Clock) {
-        self.carriers.list(forest.clusters, forest.owner.len(), |e| forest.cover[e]);
-        self.hints.list(forest.clusters, forest.hints.len(), |at| forest.hints[at].cluster);
+        self.carriers.list(forest.clusters(), forest.owner.len(), |e| forest.cover[e]);
+        self.hints.list(forest.clusters(), forest.hints.len(), |at| forest.hints[at].cluster);
         price.clear();
         self.start.clear();
         self.node.clear();
@@ -41,7 +41,7 @@ impl Pairs {
         self.pair_of.clear();
         self.pair_of.resize(forest.len(), NONE);
         self.start.push(0);
-        for k in 0..forest.clusters {
+        for k in 0..forest.clusters() {
             let carriers = || self.carriers.of(k).iter().map(|&e| forest.owner[e as usize]);
             let first = self.node.len();
             let listed = |pair: u32| pair != NONE && pair as usize >= first;

@@ -14,7 +14,7 @@ const SHORTEST_STEP: f64 = 0.01;
 /// A subtree worth less than nothing by this little is level, but for rounding.
 const LEVEL: f64 = 1e-14;
 
-/// Relaxes "a cluster is covered through the path to one kept carrier".
+/// Relaxes "a cluster is covered through the path to one kept carrier", where all have the one gain.
 ///
 /// Each pair of a cluster `k` and a node `v` on a path to one of its carriers has a price
 /// `p_vk >= 0`. What a cluster pays is the cheapest path, `u_k = min(gain, min over its carriers of
@@ -54,7 +54,6 @@ impl PathDual {
     pub fn run(
         &mut self,
         forest: &Forest,
-        gain: f64,
         target: f64,
         tolerance: f64,
         most_steps: u32,
@@ -63,11 +62,11 @@ impl PathDual {
         self.pairs.list(forest, &mut self.price, clock);
         self.best_price.clone_from(&self.price);
         self.path.clone_from(&self.price);
-        self.ascend(forest, gain, clock);
+        self.ascend(forest, clock);
         self.bound = f64::INFINITY;
         let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
         for step in 0..=most_steps {
-            let bound = self.evaluate(forest, gain);
+            let bound = self.evaluate(forest);
             bounds += 1;
             let progress = self.bound - bound;
             if bound < self.bound {
@@ -108,7 +107,8 @@ impl PathDual {
     }
 
     /// Computes the bound at the current prices, with the selection that attains it.
-    fn evaluate(&mut self, forest: &Forest, gain: f64) -> f64 {
+    fn evaluate(&mut self, forest: &Forest) -> f64 {
+        let gain = forest.gains.same().unwrap_or(0.0);
         let Pairs { start, node, up, carries, .. } = &self.pairs;
         self.sum.clone_from(&forest.value);
         for (&v, price) in node.iter().zip(&self.price) {
@@ -169,8 +169,9 @@ impl PathDual {
     ///
     /// What a carrier lacks is paid from the carrier up, for what lies deeper is of use to fewer
     /// other clusters.
-    fn ascend(&mut self, forest: &Forest, gain: f64, clock: &mut Clock) {
-        self.evaluate(forest, gain);
+    fn ascend(&mut self, forest: &Forest, clock: &mut Clock) {
+        let gain = forest.gains.same().unwrap_or(0.0);
+        self.evaluate(forest);
         let Pairs { start, node, up, carries, .. } = &self.pairs;
         for span in start.windows(2) {
             let span = span[0] as usize..span[1] as usize;
@@ -206,9 +207,9 @@ impl PathDual {
     /// Fixes what every selection better than `floor` has in common, by reduced cost.
     ///
     /// Returns how many nodes are fixed.
-    pub fn fix(&mut self, forest: &Forest, gain: f64, floor: f64, fix: &mut Vec<Fix>) -> usize {
+    pub fn fix(&mut self, forest: &Forest, floor: f64, fix: &mut Vec<Fix>) -> usize {
         self.price.clone_from(&self.best_price);
-        let bound = self.evaluate(forest, gain);
+        let bound = self.evaluate(forest);
         fix_by_cost(forest, &self.sum, &self.keep, bound - floor, &mut self.path, fix)
     }
 }

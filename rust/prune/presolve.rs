@@ -1,7 +1,9 @@
 //! One round of lossless reductions of a forest.
 
 use super::dominance::Dominance;
+use super::fold::Fold;
 use super::forest::{Forest, Hint, OUT};
+use super::gains::Gains;
 use super::groups::Groups;
 use super::reduction::Fix;
 
@@ -14,19 +16,21 @@ pub(super) struct Tally {
     pub dropped: u64,
     /// Nodes dropped because another covers the same for no more.
     pub dominated: u64,
-    /// Clusters that one node alone carried, folded into its value.
+    /// Clusters of which a gain that each member adds, whatever else is kept, was folded into the
+    /// values of their carriers.
     pub folded: u64,
 }
 
 /// A node on the way up: its own numbers and those of the nodes joined to it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Work {
-    /// Worth without gains.
+    /// Worth without open gains.
     value: f64,
     /// Most that the live nodes hung below can add, every gain counted.
     hope: f64,
-    /// Clusters carried that others carry too.
+    /// Open members carried, and the most that they can add.
     open: u32,
+    gains: f64,
     /// Live nodes hung below, and the xor of their numbers: where there is one, that one.
     kids: u32,
     kid: u32,
@@ -49,35 +53,39 @@ pub(super) struct Presolve {
     pub(super) state: Vec<State>,
     /// Tokens of each node and what was joined to it, `[r]`; empty without a budget.
     tokens: Vec<u64>,
-    /// Nodes that carry each cluster, `[K]`.
-    pub(super) carriers: Vec<u32>,
+    pub(super) fold: Fold,
     /// New number of each cluster, `[K]`; `OUT` until it has one.
     number: Vec<u32>,
-    /// Whether the root carries each cluster, `[K]`.
-    settled: Vec<bool>,
+    /// Members of each cluster that the root carries, `[K]`.
+    settled: Vec<u32>,
     /// Entries by new node.
     entries: Groups,
-    /// The node that last carried each new cluster, `[K]`.
-    stamp: Vec<u32>,
+    /// The node that last carried each cluster, and how many of its members so far, `[K]`.
+    stamp: Vec<(u32, u32)>,
+    /// The gains of a whole problem, in the forests' unit.
+    pub(super) scaled: Gains,
     pub dominance: Dominance,
 }
 
 impl Presolve {
     /// Decides, from the leaves up, what joins its parent and what drops out.
-    pub fn rise(&mut self, forest: &Forest, fix: &[Fix], gain: f64, tally: &mut Tally) {
-        self.carriers.clear();
-        self.carriers.resize(forest.clusters, 0);
-        forest.cover.iter().for_each(|&k| self.carriers[k as usize] += 1);
+    pub fn rise(&mut self, forest: &Forest, fix: &[Fix], tally: &mut Tally) {
+        let gains = &forest.gains;
+        let entry = |e: usize| (forest.owner[e], forest.cover[e]);
+        self.fold.run(gains, forest.owner.len(), entry, tally);
         self.work.clear();
         self.work.extend(forest.value.iter().map(|&value| Work { value, ..Work::default() }));
+        self.stamp.clear();
+        self.stamp.resize(gains.clusters(), (OUT, 0));
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             let work = &mut self.work[v as usize];
-            if self.carriers[k as usize] == 1 {
-                // Nobody else covers it: its gain is the node's own.
-                work.value += gain;
-                tally.folded += 1;
-            } else {
+            work.value += self.fold.base(k);
+            if self.fold.open(k) > 0 {
+                let (last, members) = &mut self.stamp[k as usize];
+                *members = if *last == v { *members + 1 } else { 0 };
+                *last = v;
                 work.open += 1;
+                work.gains += self.fold.gain(gains, k, *members);
             }
         }
         self.state.clear();
@@ -87,7 +95,8 @@ impl Presolve {
             let mut work = self.work[v];
             let fixed = fix.get(v).copied().unwrap_or_default();
             // Most that the subtree can be worth, every gain in it counted.
-            let hope = work.value + gain * f64::from(work.open) + work.hope;
+            let gains = gains.same().map_or(work.gains, |gain| gain * f64::from(work.open));
+            let hope = work.value + gains + work.hope;
             if fixed == Fix::Out || (fixed == Fix::Free && hope <= 0.0) {
                 self.state[v] = State::Out;
                 tally.dropped += 1;
@@ -112,6 +121,7 @@ impl Presolve {
                 above.value += work.value;
                 above.hope += work.hope;
                 above.open += work.open;
+                above.gains += work.gains;
                 above.kids += work.kids;
                 above.kid ^= work.kid;
                 self.state[v] = State::Joined;
@@ -126,8 +136,8 @@ impl Presolve {
     }
 
     /// Builds what is left, from the root down.
-    pub fn descend(&mut self, forest: &Forest, gain: f64, place: &mut Vec<u32>, left: &mut Forest) {
-        left.clear();
+    pub fn descend(&mut self, forest: &Forest, place: &mut Vec<u32>, left: &mut Forest) {
+        left.clear(forest.gains.same());
         left.parent.push(0);
         left.value.push(self.work[0].value);
         left.tokens.extend(self.tokens.first());
@@ -149,9 +159,9 @@ impl Presolve {
             place.push(at);
         }
         let entry = |e: usize| (place[forest.owner[e] as usize], forest.cover[e]);
-        self.settle(forest.owner.len(), entry, gain, left);
+        self.settle(forest.owner.len(), entry, &forest.gains, left);
         if left.len() > 1 {
-            self.carry_over(forest.owner.len(), entry, left);
+            self.carry_over(forest.owner.len(), entry, &forest.gains, left);
             let moved = forest.hints.iter().map(|hint| Hint {
                 node: place[hint.node as usize],
                 cluster: self.number[hint.cluster as usize],
@@ -162,53 +172,71 @@ impl Presolve {
         }
     }
 
-    /// Counts the gain of the clusters that the root now carries.
+    /// Counts the gains of the members that the root now carries.
     ///
-    /// An entry is a node of `left`, or [`OUT`], and a cluster that it carries.
+    /// An entry is a node of `left`, or [`OUT`], and a cluster that it carries. The first gains are
+    /// spent on those members whatever else is kept, and the next member adds what comes after.
     pub(super) fn settle(
         &mut self,
         entries: usize,
         entry: impl Fn(usize) -> (u32, u32),
-        gain: f64,
+        gains: &Gains,
         left: &mut Forest,
     ) {
         self.settled.clear();
-        self.settled.resize(self.carriers.len(), false);
+        self.settled.resize(gains.clusters(), 0);
         for (at, k) in (0..entries).map(entry) {
-            self.settled[k as usize] |= at == 0;
+            self.settled[k as usize] += u32::from(at == 0);
         }
-        // The gain of a cluster that one node carried is in that node's value.
-        let counted = self.settled.iter().zip(&self.carriers).filter(|&(&is, &of)| is && of > 1);
-        left.value[0] += gain * counted.count() as f64;
+        let settled = (0_u32..).zip(&self.settled).filter(|&(_, &members)| members > 0);
+        // What was folded is in the nodes' values.
+        left.value[0] += if let Some(gain) = gains.same() {
+            gain * settled.filter(|&(k, _)| self.fold.open(k) > 0).count() as f64
+        } else {
+            let fold = &self.fold;
+            let spent = |(k, &members): (u32, &u32)| {
+                (0..fold.open(k).min(members)).map(move |j| fold.gain(gains, k, j))
+            };
+            settled.flat_map(spent).sum::<f64>()
+        };
     }
 
-    /// Hands each live node the open clusters of all that was joined to it, once each.
+    /// Hands each live node the open members of all that was joined to it, no more of a cluster
+    /// than can still add anything.
     pub(super) fn carry_over(
         &mut self,
         entries: usize,
         entry: impl Fn(usize) -> (u32, u32),
+        gains: &Gains,
         left: &mut Forest,
     ) {
+        let Self { fold, settled, .. } = self;
+        let open = |k: u32| fold.open(k).saturating_sub(settled[k as usize]);
         self.entries.list(left.len(), entries, |e| {
             let (at, k) = entry(e);
-            let open = self.carriers[k as usize] > 1 && !self.settled[k as usize];
-            if open { at } else { OUT }
+            if open(k) > 0 && at != 0 { at } else { OUT }
         });
         self.number.clear();
-        self.number.resize(self.carriers.len(), OUT);
+        self.number.resize(gains.clusters(), OUT);
         self.stamp.clear();
         for at in 0..left.len() {
             for &e in self.entries.of(at) {
                 let (at, k) = entry(e as usize);
                 let number = &mut self.number[k as usize];
                 if *number == OUT {
-                    *number = left.clusters as u32;
-                    left.clusters += 1;
-                    self.stamp.push(0);
+                    *number = left.clusters() as u32;
+                    self.stamp.push((OUT, 0));
+                    if gains.same().is_some() {
+                        left.gains.push_same(1);
+                    } else {
+                        let rest = settled[k as usize]..fold.open(k);
+                        left.gains.push(rest.map(|j| fold.gain(gains, k, j)));
+                    }
                 }
-                let stamp = &mut self.stamp[*number as usize];
-                if *stamp != at {
-                    *stamp = at;
+                let (last, members) = &mut self.stamp[*number as usize];
+                *members = if *last == at { *members + 1 } else { 1 };
+                *last = at;
+                if *members <= open(k) {
                     left.owner.push(at);
                     left.cover.push(*number);
                 }

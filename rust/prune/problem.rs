@@ -1,6 +1,7 @@
 //! The checked problem, restricted to the nodes on paths to candidate leaves.
 
 use super::Request;
+use super::gains::Gains;
 use super::labels::Labels;
 use super::paths::{Paths, check_parents};
 use crate::error::{Error, check_entries, check_length, check_scalar};
@@ -27,14 +28,14 @@ pub(super) struct Problem {
     pub candidate_at: Vec<u32>,
     /// Local node of each candidate, `[n]`.
     pub leaf: Vec<u32>,
-    /// `O_i`, `[n]`; sums to 1.
+    /// `lambda_r * O_i`, `[n]`.
     pub profit: Vec<f64>,
     /// Cluster of each candidate, `0..cluster_count`, `[n]`; empty without a coverage term.
     pub cluster: Vec<u32>,
     /// `K`; 0 without a coverage term.
     pub cluster_count: usize,
-    /// `lambda_d / K`; 0 without a coverage term.
-    pub gain: f64,
+    /// What the members of each cluster add, as many as there are.
+    pub gains: Gains,
     /// The most tokens the kept nodes may hold; at least what the cheapest leaf needs.
     pub budget: Option<u64>,
     /// No profit, cost or gain is larger, nor the sum of any of them over all nodes.
@@ -43,12 +44,22 @@ pub(super) struct Problem {
     uniform_cost: Option<f64>,
     paths: Paths,
     labels: Labels,
+    /// Worth and number of candidates of each cluster, `[K]`.
+    worth: Vec<f64>,
+    members: Vec<u32>,
+}
+
+/// Scratch memory of evaluations.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    on_path: Vec<bool>,
+    members: Vec<u32>,
 }
 
 /// What a set of kept leaves is worth and holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Value {
-    /// Sum of the kept leaves' `O_i`.
+    /// Sum of the kept leaves' `lambda_r * O_i`.
     pub profit: f64,
     /// `lambda_b` times the cost of the kept nodes.
     pub cost: f64,
@@ -56,7 +67,7 @@ pub(super) struct Value {
     pub nodes: usize,
     /// Tokens on them.
     pub tokens: u64,
-    /// The objective: profit less cost, plus the gain of each covered cluster.
+    /// The objective: profit less cost, plus the worth of the kept members of each cluster.
     pub objective: f64,
 }
 
@@ -91,25 +102,15 @@ impl Problem {
                 expected: "above 0",
             });
         }
+        self.profit.iter_mut().for_each(|profit| *profit *= request.lambda_r);
         self.paths.walk(request.parents, &self.leaf)?;
         self.paths.number(&mut self.parent);
         self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
         self.read_counts(request.node_counts, m)?;
         self.read_costs(request, m)?;
         self.read_tokens(request.node_tokens, m)?;
-        self.cluster.clear();
-        self.cluster_count = 0;
-        if let Some(labels) = request.clusters {
-            check_length("clusters", labels.len(), n, "leaves")?;
-            if request.lambda_d > 0.0 {
-                self.cluster_count = self.labels.number(labels, &mut self.cluster);
-            }
-        }
-        self.gain = match self.cluster_count {
-            0 => 0.0,
-            count => request.lambda_d / count as f64,
-        };
-        self.largest = request.lambda_b.max(request.lambda_d).max(1.0);
+        self.read_clusters(request, n)?;
+        self.largest = request.lambda_b.max(request.lambda_d).max(request.lambda_r);
         self.budget = None;
         if let Some(budget) = request.kv_budget {
             let needs = self.path_sums().into_iter().min().unwrap_or(0);
@@ -128,6 +129,64 @@ impl Problem {
         for (&v, i) in self.leaf.iter().zip(0..) {
             self.candidate_at[v as usize] = i;
         }
+    }
+
+    /// Says whether some choices cover more than others.
+    pub fn coupled(&self) -> bool {
+        self.cluster_count > 1 || (self.cluster_count == 1 && self.gains.of(0).len() > 1)
+    }
+
+    /// What a candidate's cluster adds to the objective with one more member than `held`.
+    pub fn next_gain(&self, candidate: usize, held: u32) -> f64 {
+        self.cluster.get(candidate).map_or(0.0, |&k| self.gains.next(k, held))
+    }
+
+    fn read_clusters(&mut self, request: &Request<'_>, n: usize) -> Result<(), Error> {
+        self.cluster.clear();
+        self.cluster_count = 0;
+        self.gains.clear(None);
+        let Some(labels) = request.clusters else { return Ok(()) };
+        check_length("clusters", labels.len(), n, "leaves")?;
+        if request.lambda_d > 0.0 || request.cluster_worth.is_some() {
+            self.cluster_count = self.labels.number(labels, &mut self.cluster);
+        }
+        self.members.clear();
+        self.members.resize(self.cluster_count, 0);
+        self.cluster.iter().for_each(|&k| self.members[k as usize] += 1);
+        if let Some(worth) = request.cluster_worth {
+            check_entries("cluster_worth", worth, "finite and at least 0", is_amount)?;
+            self.labels.look_up(&self.cluster, worth, &mut self.worth)?;
+            // The caller's array may be shared: what was checked may not be what was copied.
+            if !self.worth.iter().all(|&worth| is_amount(worth)) {
+                return Err(Error::Changed { argument: "cluster_worth" });
+            }
+            if !to_shares(&mut self.worth) {
+                return Err(Error::Scalar {
+                    argument: "the sum of cluster_worth over the clusters that occur",
+                    value: 0.0.into(),
+                    expected: "above 0",
+                });
+            }
+        } else if request.rho == 0.0 {
+            let count = self.cluster_count;
+            self.gains.clear((count > 0).then(|| request.lambda_d / count as f64));
+            self.gains.push_same(count);
+            return Ok(());
+        } else {
+            self.worth.clear();
+            self.worth.resize(self.cluster_count, 1.0 / self.cluster_count as f64);
+        }
+        if request.lambda_d == 0.0 {
+            self.cluster.clear();
+            self.cluster_count = 0;
+            return Ok(());
+        }
+        for (worth, &members) in self.worth.iter().zip(&self.members) {
+            let first = request.lambda_d * worth * (1.0 - request.rho);
+            let gains = std::iter::successors(Some(first), |gain| Some(gain * request.rho));
+            self.gains.push(gains.take(members as usize));
+        }
+        Ok(())
     }
 
     fn read_counts(&mut self, counts: Option<&[i64]>, m: usize) -> Result<(), Error> {
@@ -177,23 +236,24 @@ impl Problem {
 
     /// Values a non-empty set of kept leaves, from scratch.
     pub fn evaluate(&self, keep: &[bool]) -> Value {
-        self.evaluate_with(&mut Vec::new(), keep)
+        self.evaluate_with(&mut Scratch::default(), keep)
     }
 
     /// Does the same with scratch memory from call to call.
-    pub fn evaluate_with(&self, marks: &mut Vec<bool>, keep: &[bool]) -> Value {
+    pub fn evaluate_with(&self, scratch: &mut Scratch, keep: &[bool]) -> Value {
         let p = self.parent.len();
-        // Nodes on paths to kept leaves, then clusters covered.
-        marks.clear();
-        marks.resize(p + self.cluster_count, false);
-        let (on_path, covered) = marks.split_at_mut(p);
+        let Scratch { on_path, members } = scratch;
+        on_path.clear();
+        on_path.resize(p, false);
+        members.clear();
+        members.resize(self.cluster_count, 0);
         let mut value = Value::default();
         for (i, &kept) in keep.iter().enumerate() {
             on_path[self.leaf[i] as usize] |= kept;
             value.profit += if kept { self.profit[i] } else { 0.0 };
         }
         for (&k, &kept) in self.cluster.iter().zip(keep) {
-            covered[k as usize] |= kept;
+            members[k as usize] += u32::from(kept);
         }
         // Children come after parents: one walk backwards reaches every ancestor.
         for v in (1..p).rev() {
@@ -210,7 +270,7 @@ impl Problem {
             Some(cost) => cost * value.nodes as f64,
             None => self.cost.iter().zip(&*on_path).map(|(c, &on)| if on { *c } else { 0.0 }).sum(),
         };
-        value.objective = value.profit - value.cost + self.gain * count(covered) as f64;
+        value.objective = value.profit - value.cost + self.gains.worth(members);
         value
     }
 
@@ -225,8 +285,22 @@ impl Problem {
 }
 
 fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
-    for (argument, value) in [("lambda_b", request.lambda_b), ("lambda_d", request.lambda_d)] {
+    let lambdas = [
+        ("lambda_r", request.lambda_r),
+        ("lambda_b", request.lambda_b),
+        ("lambda_d", request.lambda_d),
+    ];
+    for (argument, value) in lambdas {
         check_scalar(argument, value, "between 0 and 1e300", (0.0..=1e300).contains(&value))?;
+    }
+    let rho = request.rho;
+    check_scalar("rho", rho, "at least 0 and below 1", (0.0..1.0).contains(&rho))?;
+    for (argument, given) in
+        [("rho above 0", rho > 0.0), ("cluster_worth", request.cluster_worth.is_some())]
+    {
+        if given && request.clusters.is_none() {
+            return Err(Error::Missing { argument, missing: "clusters" });
+        }
     }
     if let Some(budget) = request.kv_budget {
         check_scalar("kv_budget", budget, "at least 0", budget >= 0)?;

@@ -50,13 +50,12 @@ impl Reduction {
         &mut self,
         forest: &Forest,
         fix: &[Fix],
-        gain: f64,
         presolve: &mut Presolve,
         tally: &mut Tally,
         clock: &mut Clock,
     ) {
         self.used = 0;
-        self.round(Some(forest), fix, gain, presolve, tally);
+        self.round(Some(forest), fix, presolve, tally);
         let mut work = forest.len() + forest.owner.len();
         // Each round alone is lossless, so that the deadline may end them anywhere.
         while !clock.after(work) && self.left().len() > 1 {
@@ -66,7 +65,7 @@ impl Reduction {
             // One that covers the same for no more may still need more tokens.
             let found = !left.budgeted() && presolve.dominance.find(left, tally);
             let fix = std::mem::take(&mut presolve.dominance.fix);
-            let folded = self.round(None, if found { &fix } else { &[] }, gain, presolve, tally);
+            let folded = self.round(None, if found { &fix } else { &[] }, presolve, tally);
             presolve.dominance.fix = fix;
             let left = self.left();
             if left.len() == nodes && left.owner.len() == entries && !folded {
@@ -104,7 +103,6 @@ impl Reduction {
         &mut self,
         forest: Option<&Forest>,
         fix: &[Fix],
-        gain: f64,
         presolve: &mut Presolve,
         tally: &mut Tally,
     ) -> bool {
@@ -117,8 +115,8 @@ impl Reduction {
         let folds = tally.folded;
         // `forest` is only missing after a first round.
         if let Some(forest) = forest.or(before.last().map(|round| &round.left)) {
-            presolve.rise(forest, fix, gain, tally);
-            presolve.descend(forest, gain, place, left);
+            presolve.rise(forest, fix, tally);
+            presolve.descend(forest, place, left);
         }
         tally.folded > folds
     }

@@ -24,63 +24,70 @@ impl Repair {
         forest: &Forest,
         keep: &[bool],
         carriers: &Groups,
-        gain: f64,
         clock: &mut Clock,
     ) -> &[bool] {
         self.trial.clear();
         self.trial.extend_from_slice(keep);
-        self.count(forest);
-        self.cover_more(forest, carriers, gain, clock);
-        self.drop_losses(forest, gain);
+        forest.count_held(&self.trial, &mut self.tally);
+        self.add_members(forest, carriers, clock);
+        self.drop_losses(forest);
         &self.trial
     }
 
-    /// Counts the carriers of each cluster.
-    fn count(&mut self, forest: &Forest) {
-        self.tally.clear();
-        self.tally.resize(forest.clusters, 0);
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            self.tally[k as usize] += u32::from(self.trial[v as usize]);
-        }
-    }
-
-    /// Adds, for each uncovered cluster, the carrier whose path adds most, if it adds anything.
+    /// Adds, for each cluster, the carrier whose path adds most, as long as it adds anything.
     ///
     /// Out of time, it does no more than a pass over the forest costs.
-    fn cover_more(&mut self, forest: &Forest, carriers: &Groups, gain: f64, clock: &mut Clock) {
+    fn add_members(&mut self, forest: &Forest, carriers: &Groups, clock: &mut Clock) {
         let mut walked = 0;
-        for k in 0..forest.clusters {
-            if self.tally[k] > 0 {
-                continue;
-            }
-            let (mut best, mut best_worth) = (0, 0.0);
-            for &e in carriers.of(k) {
-                let v = forest.owner[e as usize] as usize;
-                let (mut worth, mut up, mut steps) = (gain, v, 1);
-                while !self.trial[up] {
-                    worth += forest.value[up];
-                    up = forest.parent[up] as usize;
-                    steps += 1;
+        let single = forest.gains.same().is_some();
+        for k in 0..forest.clusters() as u32 {
+            loop {
+                let gain = forest.gains.next(k, self.tally[k as usize]);
+                if gain == 0.0 {
+                    break;
                 }
-                if worth > best_worth {
-                    (best, best_worth) = (v, worth);
+                let (mut best, mut best_worth) = (0, 0.0);
+                for &e in carriers.of(k as usize) {
+                    let v = forest.owner[e as usize] as usize;
+                    if self.trial[v] && !single {
+                        continue;
+                    }
+                    let (mut worth, mut up, mut steps) = (gain, v, 1);
+                    while !self.trial[up] {
+                        worth += forest.value[up];
+                        up = forest.parent[up] as usize;
+                        steps += 1;
+                    }
+                    if worth > best_worth {
+                        (best, best_worth) = (v, worth);
+                    }
+                    walked += steps;
+                    if clock.after(steps) && walked > forest.len() + forest.owner.len() {
+                        return;
+                    }
                 }
-                walked += steps;
-                if clock.after(steps) && walked > forest.len() + forest.owner.len() {
-                    return;
+                while !self.trial[best] {
+                    self.trial[best] = true;
+                    if !single {
+                        let own = forest.members_of(best).iter();
+                        own.for_each(|&k| self.tally[k as usize] += 1);
+                    }
+                    best = forest.parent[best] as usize;
+                }
+                if single {
+                    self.tally[k as usize] += u32::from(best_worth > 0.0);
+                    break;
+                }
+                if best_worth == 0.0 {
+                    break;
                 }
             }
-            while !self.trial[best] {
-                self.trial[best] = true;
-                best = forest.parent[best] as usize;
-            }
-            self.tally[k] += u32::from(best_worth > 0.0);
         }
     }
 
     /// Drops, from the leaves up, the subtrees that cost more than they alone cover.
-    fn drop_losses(&mut self, forest: &Forest, gain: f64) {
-        self.count(forest);
+    fn drop_losses(&mut self, forest: &Forest) {
+        forest.count_held(&self.trial, &mut self.tally);
         self.margin.clone_from(&forest.value);
         let mut e = forest.owner.len();
         for v in (1..forest.len()).rev() {
@@ -92,8 +99,7 @@ impl Repair {
                 continue;
             }
             let own = &forest.cover[e..last];
-            let alone = own.iter().filter(|&&k| self.tally[k as usize] == 1).count();
-            let margin = self.margin[v] + gain * alone as f64;
+            let margin = self.margin[v] + forest.gains.lost(own, &mut self.tally);
             if margin > 0.0 {
                 self.margin[forest.parent[v] as usize] += margin;
             } else {

@@ -19,7 +19,7 @@ pub enum Solver {
 /// Holds one selection problem; borrowed arrays, nothing copied.
 ///
 /// Make one with [`Request::new`] and struct update syntax.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Parent of each node, `[m]`; -1 for node 0, the root; parents before children.
     pub parents: &'a [i64],
@@ -29,10 +29,19 @@ pub struct Request<'a> {
     pub weights: &'a [f64],
     /// Cluster label of each leaf, `[n]`; any integers. `None` drops the coverage term.
     pub clusters: Option<&'a [i64]>,
+    /// Worth of all that the leaves promise together; at least 0.
+    pub lambda_r: f64,
     /// Price of holding the whole tree; at least 0.
     pub lambda_b: f64,
-    /// Reward for covering every cluster; at least 0. 0 drops the coverage term (ETS-KV).
+    /// Worth of all clusters, each with more members than can be counted (with `rho` 0 each with one);
+    /// at least 0. 0 drops the coverage term (ETS-KV).
     pub lambda_d: f64,
+    /// Worth of each cluster, `[K]`; at least 0; divided by the sum over the clusters that occur. The
+    /// labels are then its indices. `None`: the same for each cluster.
+    pub cluster_worth: Option<&'a [f64]>,
+    /// Ratio of what a cluster's next member adds to what the one before it added, in `[0, 1)`; the
+    /// first adds `1 - rho` of the cluster's worth.
+    pub rho: f64,
     /// Cost of each node, `[m]`; at least 0; divided by the sum over nodes on paths to leaves.
     /// `None` means the same for every such node (`node_counts` times that, where given).
     pub node_costs: Option<&'a [f64]>,
@@ -49,6 +58,30 @@ pub struct Request<'a> {
     pub time_limit: Option<f64>,
     /// What ends the selection early, with the best one so far.
     pub interrupt: Option<&'a Interrupt>,
+}
+
+impl Default for Request<'_> {
+    /// A request with nothing in it, in which leaves count for what they promise.
+    fn default() -> Self {
+        Self {
+            parents: &[],
+            leaves: &[],
+            weights: &[],
+            clusters: None,
+            lambda_r: 1.0,
+            lambda_b: 0.0,
+            lambda_d: 0.0,
+            cluster_worth: None,
+            rho: 0.0,
+            node_costs: None,
+            node_tokens: None,
+            node_counts: None,
+            kv_budget: None,
+            solver: Solver::Auto,
+            time_limit: None,
+            interrupt: None,
+        }
+    }
 }
 
 impl<'a> Request<'a> {
@@ -96,7 +129,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Nodes that a reduction dropped because another one covers the same for no more.
     pub dominated: u64,
-    /// Clusters that one node alone carried after other reductions, folded into its value.
+    /// Clusters of which a reduction folded a gain that each member adds, whatever else is kept, into
+    /// the values of their carriers: with one gain a cluster, those that one node alone carried.
     pub folded: u64,
     /// Nodes that the first reductions left to search over.
     pub residual_nodes: usize,

@@ -23,7 +23,7 @@ impl Subtree {
         self.place.clear();
         self.place.resize(whole.len(), OUT);
         self.cluster.clear();
-        self.cluster.resize(whole.clusters, OUT);
+        self.cluster.resize(whole.clusters(), OUT);
         self.entries.clear();
         self.entries.resize(whole.len() + 1, 0);
         whole.owner.iter().for_each(|&v| self.entries[v as usize + 1] += 1);
@@ -36,7 +36,7 @@ impl Subtree {
     pub fn load(&mut self, whole: &Forest, top: u32, preorder: &Preorder) {
         let Self { forest, nodes, place, cluster, entries } = self;
         preorder.below(top, nodes);
-        forest.clear();
+        forest.clear(whole.gains.same());
         for (&v, number) in nodes.iter().zip(0..) {
             place[v as usize] = number;
             let above = if v == top { 0 } else { place[whole.parent[v as usize] as usize] };
@@ -47,8 +47,8 @@ impl Subtree {
             for &k in &whole.cover[own] {
                 let number_of_k = &mut cluster[k as usize];
                 if *number_of_k == OUT {
-                    *number_of_k = forest.clusters as u32;
-                    forest.clusters += 1;
+                    *number_of_k = forest.clusters() as u32;
+                    forest.gains.push_of(&whole.gains, k);
                 }
                 forest.owner.push(number);
                 forest.cover.push(*number_of_k);

@@ -18,24 +18,22 @@ impl Presolve {
         tally: &mut Tally,
     ) {
         let p = problem.parent.len();
-        let gain = problem.gain * unit;
-        // One cluster, or none: any choice covers what there is.
-        let clusters = if problem.cluster_count > 1 { problem.cluster_count } else { 0 };
-        self.carriers.clear();
-        self.carriers.resize(clusters, 0);
+        let mut gains = std::mem::take(&mut self.scaled);
+        gains.copy_scaled(&problem.gains, unit);
+        let coupled = problem.coupled();
         // Worth without gains, and what gains may add to it.
         self.sums.clear();
         self.sums.extend(problem.cost.iter().map(|cost| (-cost * unit, 0.0)));
         for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
             self.sums[v as usize].0 += profit * unit;
         }
-        if clusters > 0 {
-            problem.cluster.iter().for_each(|&k| self.carriers[k as usize] += 1);
+        if coupled {
+            let entry = |i: usize| (problem.leaf[i], problem.cluster[i]);
+            self.fold.run(&gains, problem.leaf.len(), entry, tally);
             for (&v, &k) in problem.leaf.iter().zip(&problem.cluster) {
-                let alone = self.carriers[k as usize] == 1;
-                tally.folded += u64::from(alone);
                 let (value, hope) = &mut self.sums[v as usize];
-                *(if alone { value } else { hope }) += gain;
+                *value += self.fold.base(k);
+                *hope += self.fold.gain(&gains, k, 0);
             }
         }
         self.state.clear();
@@ -58,7 +56,7 @@ impl Presolve {
         }
         tally.joined += u64::from(joined);
         tally.dropped += u64::from(dropped);
-        left.clear();
+        left.clear(gains.same());
         left.parent.push(0);
         left.value.push(sums[0].0);
         place.clear();
@@ -73,12 +71,13 @@ impl Presolve {
             }
             place[v] = at;
         }
-        if clusters > 0 {
+        if coupled {
             let entry = |i: usize| (place[problem.leaf[i] as usize], problem.cluster[i]);
-            self.settle(problem.leaf.len(), entry, gain, left);
+            self.settle(problem.leaf.len(), entry, &gains, left);
             if left.len() > 1 {
-                self.carry_over(problem.leaf.len(), entry, left);
+                self.carry_over(problem.leaf.len(), entry, &gains, left);
             }
         }
+        self.scaled = gains;
     }
 }

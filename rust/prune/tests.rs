@@ -4,6 +4,7 @@ mod counts;
 mod generated;
 mod reuse;
 mod stopping;
+mod worths;
 
 use proptest::prelude::*;
 

@@ -148,13 +148,15 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 
 /// Choose the leaves that are worth their KV cache.
 ///
-/// With O_i = weights[i] / sum(weights), c_v the cost of node v and K the number of distinct
-/// clusters, maximises
+/// With O_i = weights[i] / sum(weights), c_v the cost of node v, w_k the worth of cluster k and m_k
+/// the leaves kept of it, maximises
 ///
-///     sum_{i kept} O_i - lambda_b * sum_{v on a path to a kept leaf} c_v
-///         + (lambda_d / K) * (clusters with a kept leaf)
+///     lambda_r * sum_{i kept} O_i - lambda_b * sum_{v on a path to a kept leaf} c_v
+///         + lambda_d * sum_k w_k * (1 - rho**m_k)
 ///
-/// over all non-empty sets of candidates. Equal optima are broken the same way on every run.
+/// over all non-empty sets of candidates. As published (ETS) lambda_r is 1, rho 0, and w_k one over
+/// the number of clusters: each is worth as much, from the first kept leaf on. Equal optima are
+/// broken the same way on every run.
 ///
 /// Parameters
 /// ----------
@@ -169,7 +171,16 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 /// lambda_b : float
 ///     Price of holding the whole tree, at least 0.
 /// lambda_d : float
-///     Reward for covering every cluster, at least 0; 0 drops the coverage term (ETS-KV).
+///     Worth of all clusters with as many kept leaves as can be, at least 0; 0 drops the coverage
+///     term (ETS-KV).
+/// lambda_r : float
+///     Worth of all that the leaves promise, at least 0.
+/// cluster_worth : float64[K] or None
+///     Worth of each cluster, at least 0; divided by the sum over the clusters that occur, which must
+///     be above 0. The labels are then indices of it. None: the same for each.
+/// rho : float
+///     What a further leaf of a cluster adds of what the one before it added, in [0, 1): the first
+///     adds (1 - rho) * w_k.
 /// node_costs : float64[m] or None
 ///     Cost of each node, at least 0; divided by the sum over nodes on paths to candidate leaves.
 ///     None: the same for every such node, 1 / (their number, leaves and root included).
@@ -204,11 +215,11 @@ pub(super) fn solver(object: Option<&Bound<'_, PyAny>>) -> PyResult<Solver> {
 #[pyfunction]
 #[pyo3(
     signature = (parents, leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
-        node_costs = None, node_tokens = None, kv_budget = None, solver = None, time_limit = None,
-        interrupt = None),
+        lambda_r = None, cluster_worth = None, rho = None, node_costs = None, node_tokens = None,
+        kv_budget = None, solver = None, time_limit = None, interrupt = None),
     text_signature = "(parents, leaves, weights, clusters=None, *, lambda_b, lambda_d=0.0, \
-        node_costs=None, node_tokens=None, kv_budget=None, solver='auto', time_limit=None, \
-        interrupt=None)"
+        lambda_r=1.0, cluster_worth=None, rho=0.0, node_costs=None, node_tokens=None, \
+        kv_budget=None, solver='auto', time_limit=None, interrupt=None)"
 )]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of the published interface")]
 pub(super) fn select_leaves<'py>(
@@ -219,6 +230,9 @@ pub(super) fn select_leaves<'py>(
     clusters: Option<&Bound<'py, PyAny>>,
     lambda_b: &Bound<'py, PyAny>,
     lambda_d: Option<&Bound<'py, PyAny>>,
+    lambda_r: Option<&Bound<'py, PyAny>>,
+    cluster_worth: Option<&Bound<'py, PyAny>>,
+    rho: Option<&Bound<'py, PyAny>>,
     node_costs: Option<&Bound<'py, PyAny>>,
     node_tokens: Option<&Bound<'py, PyAny>>,
     kv_budget: Option<&Bound<'py, PyAny>>,
@@ -229,6 +243,7 @@ pub(super) fn select_leaves<'py>(
     let (parents, leaves, weights) =
         (vector("parents", parents)?, vector("leaves", leaves)?, vector("weights", weights)?);
     let clusters = maybe_vector("clusters", clusters)?;
+    let cluster_worth = maybe_vector("cluster_worth", cluster_worth)?;
     let node_costs = maybe_vector("node_costs", node_costs)?;
     let node_tokens = maybe_vector("node_tokens", node_tokens)?;
     let watch = Watch::new(interrupt)?;
@@ -236,6 +251,9 @@ pub(super) fn select_leaves<'py>(
         clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
         lambda_b: float("lambda_b", lambda_b)?,
         lambda_d: lambda_d.map_or(Ok(0.0), |object| float("lambda_d", object))?,
+        lambda_r: lambda_r.map_or(Ok(1.0), |object| float("lambda_r", object))?,
+        cluster_worth: cluster_worth.as_ref().map(|array| array.entries()).transpose()?,
+        rho: rho.map_or(Ok(0.0), |object| float("rho", object))?,
         node_costs: node_costs.as_ref().map(|array| array.entries()).transpose()?,
         node_tokens: node_tokens.as_ref().map(|array| array.entries()).transpose()?,
         kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,

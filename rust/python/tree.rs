@@ -184,9 +184,11 @@ impl Tree {
     /// more than 64 nodes, as in contracted, is priced as one: its sum is rounded once.
     #[pyo3(
         signature = (leaves, weights, clusters = None, *, lambda_b, lambda_d = None,
-            node_cost = None, kv_budget = None, solver = None, time_limit = None, interrupt = None),
+            lambda_r = None, cluster_worth = None, rho = None, node_cost = None, kv_budget = None,
+            solver = None, time_limit = None, interrupt = None),
         text_signature = "($self, leaves, weights, clusters=None, *, lambda_b, lambda_d=0.0, \
-            node_cost='uniform', kv_budget=None, solver='auto', time_limit=None, interrupt=None)"
+            lambda_r=1.0, cluster_worth=None, rho=0.0, node_cost='uniform', kv_budget=None, \
+            solver='auto', time_limit=None, interrupt=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of the published interface")]
     fn select<'py>(
@@ -197,6 +199,9 @@ impl Tree {
         clusters: Option<&Bound<'py, PyAny>>,
         lambda_b: &Bound<'py, PyAny>,
         lambda_d: Option<&Bound<'py, PyAny>>,
+        lambda_r: Option<&Bound<'py, PyAny>>,
+        cluster_worth: Option<&Bound<'py, PyAny>>,
+        rho: Option<&Bound<'py, PyAny>>,
         node_cost: Option<&Bound<'py, PyAny>>,
         kv_budget: Option<&Bound<'py, PyAny>>,
         solver: Option<&Bound<'py, PyAny>>,
@@ -205,6 +210,7 @@ impl Tree {
     ) -> PyResult<Selection> {
         let (leaves, weights) = (copied("leaves", leaves)?, vector("weights", weights)?);
         let clusters = maybe_vector("clusters", clusters)?;
+        let cluster_worth = maybe_vector("cluster_worth", cluster_worth)?;
         let options = [("uniform", false), ("tokens", true)];
         let by_tokens =
             node_cost.map_or(Ok(false), |object| choice("node_cost", object, &options))?;
@@ -213,6 +219,9 @@ impl Tree {
             clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
             lambda_b: float("lambda_b", lambda_b)?,
             lambda_d: lambda_d.map_or(Ok(0.0), |object| float("lambda_d", object))?,
+            lambda_r: lambda_r.map_or(Ok(1.0), |object| float("lambda_r", object))?,
+            cluster_worth: cluster_worth.as_ref().map(|array| array.entries()).transpose()?,
+            rho: rho.map_or(Ok(0.0), |object| float("rho", object))?,
             kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,
             solver: self::solver(solver)?,
             time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,

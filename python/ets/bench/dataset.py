@@ -38,10 +38,10 @@ def load_dataset(
 ) -> list[Problem]:
     """All problems of a data set, each with an answer and a key of its own.
 
-    `demo` (the bundled problems, split `test` or `dev`), a preset (`math500`, `gsm8k`, `aime24`,
-    `aime25`, `amc23`, from the hub), a file (`.jsonl`, `.ndjson` or `.json`, also with `.gz`, or
-    `.parquet`), or `hf:NAME` of the hub, whose `split` is `test` unless given. Rows without a key
-    are numbered from 0.
+    `demo` (the bundled problems, split `test`, `dev` or `fresh`), a preset (`math500`, `gsm8k`,
+    `aime24`, `aime25`, `amc23`, from the hub), a file (`.jsonl`, `.ndjson` or `.json`, also with
+    `.gz`, or `.parquet`), or `hf:NAME` of the hub, whose `split` is `test` unless given. Rows
+    without a key are numbered from 0.
 
     # Errors
     `InputError` for an unknown name, a row without a problem or an answer, or a key that comes

@@ -64,7 +64,7 @@ class Grid:
 
     dataset: str = "demo"
     split: str | None = None
-    """Of `demo` (`test` or `dev`) or of a data set of the hub."""
+    """Of `demo` (`test`, `dev` or `fresh`) or of a data set of the hub."""
     fields: dict[str, str] = field(default_factory=dict)
     """`problem`, `answer`, `key`: the fields of the data set that hold them."""
     skip: int = 0

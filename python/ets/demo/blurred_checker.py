@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 from ets.checks import check_int, check_number
 from ets.demo.check import check_solution
-from ets.demo.splits import SEEDS, split_problems
+from ets.demo.splits import SPLITS, split_problems
 from ets.errors import InputError
 from ets.step import Prefix, Score
 
@@ -34,7 +34,7 @@ class BlurredChecker:
         check_int("seed", seed, 0, 2**63 - 1)
         self._apart = math.inf if auroc == 1 else math.sqrt(2) * NormalDist().inv_cdf(auroc)
         self._seed = seed
-        self._problems = {p.text: p for split in SEEDS for p in split_problems(split)}
+        self._problems = {p.text: p for split in SPLITS for p in split_problems(split)}
 
     async def score(self, prefix: Prefix) -> Score:
         """The blurred verdict on the last step.

@@ -4,10 +4,10 @@ use good_lp::{Constraint, Expression, ProblemVariables, Variable, constraint, va
 
 use crate::prune::problem::{NONE, Problem};
 
-/// The tight form: a node needs its parent, a parent needs a child or its own candidate, a cluster
-/// needs one of its leaves, the root is kept.
+/// The tight form: a node needs its parent, a parent needs a child or its own candidate, a
+/// cluster has as many gains as kept leaves at most, the root is kept.
 ///
-/// Only the candidates are integer: with those fixed, the best nodes and clusters are too. Unlike
+/// Only the candidates are integer: with those fixed, the best nodes and gains are too. Unlike
 /// "at least one leaf", keeping the root and passing the need down leaves no half-kept root in the
 /// relaxation.
 pub(super) struct Model {
@@ -19,8 +19,8 @@ pub(super) struct Model {
     pub candidate: Vec<Variable>,
     /// Node variables, `[p]`; a node without children is its candidate; the root has none.
     node: Vec<Option<Variable>>,
-    /// Cluster variables, `[K]`.
-    cluster: Vec<Variable>,
+    /// A variable for each gain of each cluster, cluster by cluster, and that cluster.
+    member: Vec<(u32, Variable)>,
     /// Largest coefficient of the objective, by which it is divided: tolerances are absolute.
     pub scale: f64,
 }
@@ -43,11 +43,15 @@ impl Model {
                 _ => Some(variables.add(between())),
             })
             .collect();
-        let cluster: Vec<Variable> =
-            (0..problem.cluster_count).map(|_| variables.add(between())).collect();
+        let clusters = 0..problem.cluster_count as u32;
+        let each = clusters.flat_map(|k| problem.gains.of(k).iter().map(move |&gain| (k, gain)));
+        let gains: Vec<(u32, f64)> = each.collect();
+        let member: Vec<(u32, Variable)> =
+            gains.iter().map(|&(k, _)| (k, variables.add(between()))).collect();
         let variable_count = variables.len();
 
-        let coefficients = problem.profit.iter().chain(&problem.cost).chain([&problem.gain]);
+        let coefficients = problem.profit.iter().chain(&problem.cost);
+        let coefficients = coefficients.chain(gains.iter().map(|(_, gain)| gain));
         let largest = coefficients.fold(0.0_f64, |largest, &c| largest.max(c));
         let scale = if largest > 0.0 { largest } else { 1.0 };
         let mut objective = Expression::from(-problem.cost[0] / scale);
@@ -57,15 +61,17 @@ impl Model {
         for (v, y) in node.iter().enumerate() {
             y.iter().for_each(|&y| objective.add_mul(-problem.cost[v] / scale, y));
         }
-        cluster.iter().for_each(|&z| objective.add_mul(problem.gain / scale, z));
+        for (&(_, z), (_, gain)) in member.iter().zip(&gains) {
+            objective.add_mul(gain / scale, z);
+        }
         let mut model = Self {
             variables,
             variable_count,
             objective,
-            constraints: Vec::with_capacity(2 * p + cluster.len()),
+            constraints: Vec::with_capacity(2 * p + problem.cluster_count),
             candidate,
             node,
-            cluster,
+            member,
             scale,
         };
         model.add_tree(problem, &children);
@@ -109,7 +115,11 @@ impl Model {
     }
 
     fn add_clusters(&mut self, problem: &Problem) {
-        let mut cover: Vec<Expression> = self.cluster.iter().map(|&z| -z).collect();
+        // Gains fall from member to member, so that the first ones are taken first.
+        let mut cover = vec![Expression::default(); problem.cluster_count];
+        for &(k, z) in &self.member {
+            cover[k as usize].add_mul(-1, z);
+        }
         for (&k, &x) in problem.cluster.iter().zip(&self.candidate) {
             cover[k as usize].add_mul(1, x);
         }
@@ -132,10 +142,10 @@ impl Model {
     #[cfg(any(test, not(feature = "highs")))]
     pub fn complete(&self, problem: &Problem, keep: &[bool]) -> Vec<(Variable, f64)> {
         let mut on_path = vec![false; self.node.len()];
-        let mut covered = vec![false; self.cluster.len()];
+        let mut held = vec![0_u32; problem.cluster_count];
         for (i, &kept) in keep.iter().enumerate() {
             on_path[problem.leaf[i] as usize] |= kept;
-            problem.cluster.get(i).into_iter().for_each(|&k| covered[k as usize] |= kept);
+            problem.cluster.get(i).into_iter().for_each(|&k| held[k as usize] += u32::from(kept));
         }
         for v in (1..on_path.len()).rev() {
             on_path[problem.parent[v] as usize] |= on_path[v];
@@ -146,8 +156,12 @@ impl Model {
             y.filter(|_| !shared).map(|y| (y, is))
         });
         let candidates = self.candidate.iter().copied().zip(keep.iter().copied());
-        let clusters = self.cluster.iter().copied().zip(covered);
-        let all = candidates.chain(nodes).chain(clusters);
+        let members = self.member.iter().map(|&(k, z)| {
+            let counts = held[k as usize] > 0;
+            held[k as usize] = held[k as usize].saturating_sub(1);
+            (z, counts)
+        });
+        let all = candidates.chain(nodes).chain(members);
         all.map(|(variable, is)| (variable, f64::from(u8::from(is)))).collect()
     }
 }

@@ -52,7 +52,7 @@ GRID = {
         Annotated[
             str | None,
             option(
-                _GRID, "Of demo (test or dev) or of the hub. \\[default: the usual one, or test]"
+                _GRID, "Of demo (test, dev, fresh) or the hub. \\[default: the usual one, or test]"
             ),
         ],
         GRID_TABLE,
