@@ -9,13 +9,14 @@ are in `ets.errors`.
 from ets._core import Selection, Tree, __version__, cluster_steps, rebase_weights, select_leaves
 from ets.errors import EngineError, InputError
 from ets.search import Budget, Search, SearchResult
-from ets.strategy import DORA, DVTS, ETS, REBASE, BeamSearch, BestOfN, ParticleFilter
+from ets.strategy import DORA, DVTS, ETS, MPTS, REBASE, BeamSearch, BestOfN, ParticleFilter
 from ets.tree_search import Child, TreeSearch
 
 __all__ = [
     "DORA",
     "DVTS",
     "ETS",
+    "MPTS",
     "REBASE",
     "BeamSearch",
     "BestOfN",

@@ -108,7 +108,10 @@ STRATEGY = {
     "lambda_b": Declared(
         Annotated[
             float | None,
-            option(_SEARCH, "ETS: the price of KV cache; 0 prunes nothing. \\[default: 1.0]"),
+            option(
+                _SEARCH,
+                "ETS, MPTS: the price of KV cache; 0 prunes nothing. \\[default: 1.0; MPTS: 2.0]",
+            ),
         ],
         "strategy",
     ),

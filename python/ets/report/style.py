@@ -37,6 +37,7 @@ MARKS: Mapping[str, Mark] = MappingProxyType(
         "rebase": Mark(INK, "o"),
         "ets": Mark("#d55e00", "D"),
         "ets-kv": Mark("#e69f00", "s"),
+        "mpts": Mark("#882255", "*"),
         "beam": Mark("#cc79a7", "^"),
         "dvts": Mark("#56b4e9", "v"),
         "particle": Mark("#009e73", "P"),

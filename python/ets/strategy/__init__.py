@@ -6,6 +6,7 @@ from ets.strategy.best_of_n import BestOfN
 from ets.strategy.dora import DORA
 from ets.strategy.dvts import DVTS
 from ets.strategy.ets import ETS
+from ets.strategy.mpts import MPTS
 from ets.strategy.particle_filter import ParticleFilter
 from ets.strategy.rebase import REBASE
 from ets.strategy.registry import strategy_by_name, strategy_from_dict, strategy_to_dict
@@ -14,6 +15,7 @@ __all__ = [
     "DORA",
     "DVTS",
     "ETS",
+    "MPTS",
     "REBASE",
     "BeamSearch",
     "BestOfN",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Literal
 
 import numpy as np
 
@@ -13,14 +12,10 @@ from ets._core import cluster_steps, rebase_weights
 from ets.checks import check_choice, check_int, check_number
 from ets.pickled import Pickled
 from ets.strategy.base import Decision, View
+from ets.strategy.pruned import NodeCost, Solver, select
 from ets.strategy.width import MAX_WIDTH, best_first
 from ets.tree.nodes import Reward
 
-Solver = Literal["auto", "exact", "milp"]
-NodeCost = Literal["uniform", "tokens"]
-
-BUDGETED_SECONDS = 5.0
-"""For one selection under a KV budget that binds, where the user gave no limit."""
 PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
 """The paper's coverage weights by width."""
 
@@ -99,25 +94,18 @@ class ETS(Pickled):
                 view.embeddings(), self.cluster_threshold, interrupt=view.interrupt
             )
         clustered = perf_counter_ns()
-        budget = view.kv_budget
-        tree, leaves = view.contracted()
-        binds = budget is not None and tree.kv_tokens(leaves) > budget
-        selection = tree.select(
-            leaves,
+        selection, free = select(
+            view,
             outcome.astype(np.float64),
             clusters,
             lambda_b=self.lambda_b,
             lambda_d=0.0 if clusters is None else self.lambda_d or 0.0,
             node_cost=self.node_cost,
-            # Where it does not bind, ties are broken as if there were none.
-            kv_budget=budget if binds else None,
             solver=self.solver,
-            time_limit=BUDGETED_SECONDS if binds and self.time_limit is None else self.time_limit,
-            interrupt=view.interrupt,
+            time_limit=self.time_limit,
         )
         selected = perf_counter_ns()
-        # What costs nothing is kept: a tie of the objective, broken so that this is REBASE then.
-        free = not self.lambda_b and not binds
+        # Without a price this is REBASE.
         kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
         counts = np.zeros(len(rewards), dtype=np.int64)
         counts[kept] = rebase_weights(rewards[kept], view.width, self.temperature)

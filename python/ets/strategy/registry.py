@@ -15,15 +15,19 @@ from ets.strategy.best_of_n import BestOfN
 from ets.strategy.dora import DORA
 from ets.strategy.dvts import DVTS
 from ets.strategy.ets import ETS
+from ets.strategy.mpts import MPTS
 from ets.strategy.particle_filter import ParticleFilter
 from ets.strategy.rebase import REBASE
 
-Ours: TypeAlias = ETS | REBASE | BeamSearch | DVTS | ParticleFilter | DORA | BestOfN
-StrategyName = Literal["ets", "ets-kv", "rebase", "beam", "dvts", "particle", "dora", "best-of-n"]
+Ours: TypeAlias = ETS | MPTS | REBASE | BeamSearch | DVTS | ParticleFilter | DORA | BestOfN
+StrategyName = Literal[
+    "ets", "ets-kv", "mpts", "rebase", "beam", "dvts", "particle", "dora", "best-of-n"
+]
 STRATEGIES: Mapping[str, type[Ours]] = MappingProxyType(
     {
         "ets": ETS,
         "ets-kv": ETS,
+        "mpts": MPTS,
         "rebase": REBASE,
         "beam": BeamSearch,
         "dvts": DVTS,
@@ -68,11 +72,15 @@ def strategy_options(name: str) -> tuple[str, ...]:
 
 
 def strategy_to_dict(strategy: Strategy) -> dict[str, Any]:
-    """A strategy as JSON-able `{"name": ..., "fields": {...}}`; no fields if it is not of ours."""
+    """A strategy as JSON-able `{"name": ..., "fields": {...}}`; no fields if it is not of ours, or
+    holds a function."""
     name = type(strategy).__name__
     if type(strategy) is not _CLASSES.get(name):
         return {"name": name, "fields": {}}
-    return {"name": name, "fields": {f.name: getattr(strategy, f.name) for f in fields(strategy)}}
+    values = {f.name: getattr(strategy, f.name) for f in fields(strategy)}
+    if functions := [key for key, value in values.items() if callable(value)]:
+        return {"name": f"{name} with {functions[0]} of your own", "fields": {}}
+    return {"name": name, "fields": values}
 
 
 def strategy_from_dict(data: dict[str, Any]) -> Strategy:

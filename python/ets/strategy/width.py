@@ -19,6 +19,23 @@ def best_first(rewards: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArr
     return order[counts[order] > 0]
 
 
+def largest_remainder(
+    weights: NDArray[np.float64], width: int, rewards: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Whole numbers in proportion to the weights, which sum to the width, int64[n].
+
+    Each weight's part of the width, rounded down; what is left goes one each to the largest
+    remainders, of equal ones to the larger reward, then to the first. The weights, float64[n], are
+    at least 0 and not all 0.
+    """
+    parts = weights * (width / weights.sum())
+    counts: NDArray[np.int64] = np.floor(parts).astype(np.int64)
+    order = np.lexsort((-rewards, counts - parts))
+    left = width - int(counts.sum())
+    counts[order[:left]] += 1
+    return counts
+
+
 def all_to_root(view: View) -> Decision:
     """The whole width for the only candidate there is at depth 0."""
     return Decision(
