@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,9 +57,9 @@ def test_a_twin_goes_because_its_cluster_is_covered() -> None:
 
 
 class Witness:
-    """An ETS that remembers what its pruner said, which a search does not record."""
+    """A strategy that remembers what its pruner said, which a search does not record."""
 
-    def __init__(self, strategy: ets.ETS) -> None:
+    def __init__(self, strategy: ets.ETS | ets.MPTS) -> None:
         self.strategy = strategy
         self.width = strategy.width
         self.needs_embeddings = strategy.needs_embeddings
@@ -67,25 +69,31 @@ class Witness:
 
     def decide(self, view: View) -> Decision:
         decision = self.strategy.decide(view)
-        assert decision.selection is not None
-        assert decision.rebase is not None
         ids = view.nodes.tolist()
+        if decision.selection is None or decision.rebase is None:  # the root's, under MPTS
+            self.left_out |= dict.fromkeys(ids, False)
+            self.share |= dict.fromkeys(ids, view.width)
+            return decision
         kept = decision.selection.keep.tolist()
         self.left_out |= {node: not keep for node, keep in zip(ids, kept, strict=True)}
         self.share |= dict(zip(ids, decision.rebase.tolist(), strict=True))
         return decision
 
 
+SETTINGS: dict[str, Any] = {
+    "width": st.integers(2, 40),
+    "lambda_b": st.sampled_from([0.1, 0.5, 1.0, 2.0]),
+    "temperature": st.sampled_from([0.05, 0.2]),
+    "node_cost": st.sampled_from(["uniform", "tokens"]),
+    "reward": st.sampled_from(["last", "min", "prod"]),
+}
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    strategy=st.builds(
-        ets.ETS,
-        width=st.integers(2, 40),
-        lambda_b=st.sampled_from([0.1, 0.5, 1.0, 2.0]),
-        lambda_d=st.sampled_from([None, 0.0]),
-        temperature=st.sampled_from([0.05, 0.2]),
-        node_cost=st.sampled_from(["uniform", "tokens"]),
-        reward=st.sampled_from(["last", "min", "prod"]),
+    strategy=st.one_of(
+        st.builds(ets.ETS, lambda_d=st.sampled_from([None, 0.0]), **SETTINGS),
+        st.builds(ets.MPTS, rho=st.sampled_from([0.0, 0.5]), **SETTINGS),
     ),
     kv_budget=st.sampled_from([None, 90, 200]),
     world=st.builds(
@@ -96,7 +104,7 @@ class Witness:
     ),
 )
 def test_reasons_are_what_the_pruner_said(
-    strategy: ets.ETS, kv_budget: int | None, world: World
+    strategy: ets.ETS | ets.MPTS, kv_budget: int | None, world: World
 ) -> None:
     witness = Witness(strategy)
     search = play(TreeSearch(witness, 20, max_depth=6, kv_budget=kv_budget), world)

@@ -18,6 +18,7 @@ from ets.strategy import (
     DORA,
     DVTS,
     ETS,
+    MPTS,
     REBASE,
     BeamSearch,
     BestOfN,
@@ -76,7 +77,7 @@ def spread(view: View, decision: Decision) -> NDArray[np.int64]:
 @settings(max_examples=60, deadline=None)
 @given(width=widths, world=worlds, reward=st.sampled_from(["last", "min", "prod"]))
 @pytest.mark.parametrize(
-    "kind", ["ets", "ets-kv", "rebase", "dvts", "particle", "systematic", "dora", "best"]
+    "kind", ["ets", "ets-kv", "mpts", "rebase", "dvts", "particle", "systematic", "dora", "best"]
 )
 def test_the_remaining_width_is_spread_exactly(
     kind: str, width: int, world: World, reward: Any
@@ -84,6 +85,7 @@ def test_the_remaining_width_is_spread_exactly(
     kinds: dict[str, Strategy] = {
         "ets": ETS(width=width, reward=reward),
         "ets-kv": ETS(width=width, lambda_d=0.0, lambda_b=1.7, reward=reward),
+        "mpts": MPTS(width=width, reward=reward),
         "rebase": REBASE(width=width, reward=reward),
         "dvts": DVTS(width=width, reward=reward),
         "particle": ParticleFilter(width=width, reward=reward),

@@ -75,7 +75,7 @@ class Grid:
     widths: tuple[int, ...] = (16,)
     seeds: tuple[int, ...] = (0,)
     lambda_b: tuple[float, ...] = ()
-    """For `ets` and `ets-kv`; empty: their default."""
+    """For `ets`, `ets-kv` and `mpts`; empty: their defaults."""
     lambda_d: tuple[float, ...] = ()
     """For `ets`; empty: as published for the width."""
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)

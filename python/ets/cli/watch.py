@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ets.answer import Vote, VoteMethod, extract_answer, vote
 from ets.answer.thoughts import behind_thoughts
 from ets.search.result import Answered
+from ets.strategy import MPTS
 from ets.tree.events import Ended, Event, Expanded, Finished, Pruned
+from ets.tree.kv_record import KVStep
 from ets.tree.nodes import Nodes
+from ets.tree_page.reasons import rebase_shares
 from ets.tree_search.search import TreeSearch
 
 
@@ -29,6 +34,8 @@ class Row:
     best: str
     """The text of the best node's step."""
     reward: float
+    handed_on: float | None = None
+    """Under MPTS the part of the width that pruned leaves promised, and that others were given."""
 
 
 @dataclass(slots=True)
@@ -69,6 +76,7 @@ class Watch:
             pruned=len(event.dropped),
             kv=kv.kv_after,
             rebase=kv.kv_rebase,
+            handed_on=_handed_on(event, kv, tree),
         )
 
     def _ended(self, step: int, tree: TreeSearch) -> None:
@@ -99,3 +107,11 @@ class Watch:
     def best(self) -> str | None:
         """The most rewarded partial solution of the last step with a selection."""
         return self.rows[-1].best if self.rows else None
+
+
+def _handed_on(event: Pruned, kv: KVStep, tree: TreeSearch) -> float | None:
+    if not isinstance(tree.strategy, MPTS):
+        return None
+    candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
+    shares = rebase_shares(tree, kv, candidates)
+    return float(shares[np.isin(candidates, event.dropped)].sum() / kv.width)

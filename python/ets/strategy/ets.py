@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ets._core import cluster_steps, rebase_weights
 from ets.checks import check_choice, check_int, check_number
@@ -82,6 +84,18 @@ class ETS(Pickled):
         """True: the leaves kept are the best of those sets that fit in the search's KV budget."""
         return True
 
+    def objective(
+        self, shares: NDArray[np.int64], clusters: NDArray[np.int64] | None
+    ) -> dict[str, Any]:
+        """What the pruner is asked of candidates with these REBASE counts and cluster labels, both
+        [n], as arguments of `ets.Tree.select`."""
+        return {
+            "lambda_b": self.lambda_b,
+            "lambda_d": 0.0 if clusters is None else self.lambda_d or 0.0,
+            "node_cost": self.node_cost,
+            "solver": self.solver,
+        }
+
     def decide(self, view: View) -> Decision:
         """Cluster, select, and spread the remaining width over the leaves kept."""
         rewards = view.rewards(self.reward)
@@ -98,11 +112,8 @@ class ETS(Pickled):
             view,
             outcome.astype(np.float64),
             clusters,
-            lambda_b=self.lambda_b,
-            lambda_d=0.0 if clusters is None else self.lambda_d or 0.0,
-            node_cost=self.node_cost,
-            solver=self.solver,
-            time_limit=self.time_limit,
+            self.objective(outcome, clusters),
+            self.time_limit,
         )
         selected = perf_counter_ns()
         # Without a price this is REBASE.

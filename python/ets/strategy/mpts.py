@@ -104,6 +104,19 @@ class MPTS(Pickled):
         """True: the leaves kept are the best of those sets that fit in the search's KV budget."""
         return True
 
+    def objective(self, shares: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[str, Any]:
+        """What the pruner is asked of candidates with these REBASE counts and cluster labels, both
+        [n], as arguments of `ets.Tree.select`."""
+        return {
+            "lambda_b": self.lambda_b,
+            "lambda_d": 1.0,
+            "lambda_r": self.lambda_r,
+            "cluster_worth": _masses(shares, clusters),
+            "rho": self.rho,
+            "node_cost": self.node_cost,
+            "solver": self.solver,
+        }
+
     def decide(self, view: View) -> Decision:
         """Cluster, weigh, select, and hand the whole remaining width to the leaves kept."""
         if view.depth == 0:
@@ -112,22 +125,16 @@ class MPTS(Pickled):
         shares = rebase_weights(rewards, view.width, self.temperature)
         start = perf_counter_ns()
         clusters = self._clusters(view)
-        masses = np.bincount(clusters, weights=shares.astype(np.float64)) / view.width
         clustered = perf_counter_ns()
         selection, free = select(
             view,
             shares.astype(np.float64),
             clusters,
-            lambda_b=self.lambda_b,
-            lambda_d=1.0,
-            lambda_r=self.lambda_r,
-            cluster_worth=masses,
-            rho=self.rho,
-            node_cost=self.node_cost,
-            solver=self.solver,
-            time_limit=self.time_limit,
+            self.objective(shares, clusters),
+            self.time_limit,
         )
         selected = perf_counter_ns()
+        masses = _masses(shares, clusters)
         kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
         counts = np.zeros(len(rewards), dtype=np.int64)
         counts[kept] = self._handed_out(view.width, rewards[kept], clusters[kept], masses)
@@ -174,6 +181,12 @@ class MPTS(Pickled):
         # Of clusters that promise nothing one may be all that fits in a KV budget.
         weights = promise if not mass.any() else mass * (promise / of_cluster[clusters])
         return largest_remainder(weights, width, rewards)
+
+
+def _masses(shares: NDArray[np.int64], clusters: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The part of the width that each cluster's candidates promise together, float64[K]."""
+    found: NDArray[np.float64] = np.bincount(clusters, weights=shares) / shares.sum()
+    return found
 
 
 def _checked(labels: Any, n: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +22,13 @@ def select(
     view: View,
     weights: NDArray[np.float64],
     clusters: NDArray[np.int64] | None,
-    *,
-    lambda_b: float,
-    lambda_d: float,
-    lambda_r: float = 1.0,
-    cluster_worth: NDArray[np.float64] | None = None,
-    rho: float = 0.0,
-    node_cost: NodeCost,
-    solver: Solver,
+    objective: Mapping[str, Any],
     time_limit: float | None,
 ) -> tuple[Selection, bool]:
     """The selection among a view's candidates, and whether it may keep all of them for nothing.
 
-    The arguments are those of `ets.Tree.select`; the view's KV budget counts where it binds.
+    `objective` holds what `ets.Tree.select` takes besides; the view's KV budget counts where it
+    binds.
     """
     budget = view.kv_budget
     tree, leaves = view.contracted()
@@ -42,17 +37,11 @@ def select(
         leaves,
         weights,
         clusters,
-        lambda_b=lambda_b,
-        lambda_d=lambda_d,
-        lambda_r=lambda_r,
-        cluster_worth=cluster_worth,
-        rho=rho,
-        node_cost=node_cost,
         # Where it does not bind, ties are broken as if there were none.
         kv_budget=budget if binds else None,
-        solver=solver,
         time_limit=BUDGETED_SECONDS if binds and time_limit is None else time_limit,
         interrupt=view.interrupt,
+        **objective,
     )
     # What costs nothing is kept: a tie of the objective, broken so that nothing is pruned then.
-    return selection, not lambda_b and not binds
+    return selection, not objective["lambda_b"] and not binds

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import rebase_weights
-from ets.strategy import DORA, ETS, ParticleFilter
+from ets.strategy import DORA, ETS, MPTS, ParticleFilter
 from ets.strategy.base import Strategy
 from ets.tree.events import Pruned
 from ets.tree.frontier import Frontier
@@ -20,9 +20,9 @@ from ets.tree_page.searched import Searched
 Reason = Literal["reward", "cluster", "kv", "ended"]
 """Why a node is not continued:
 
-- `reward`: by its reward alone: under ETS and REBASE its share of the width rounds to none, among
-  all candidates or, under ETS, among those that the pruner kept; under another strategy it is not
-  among those that this one continues.
+- `reward`: by its reward alone: under ETS, MPTS and REBASE its share of the width rounds to none,
+  among all candidates or, under the first two, among those that the pruner kept; under another
+  strategy it is not among those that this one continues.
 - `cluster`: the pruner left it out, and another leaf of its cluster is continued.
 - `kv`: the pruner left it out: its share of the reward is not worth the KV cache of its branch, or
   has no room in the KV budget.
@@ -53,17 +53,17 @@ def verdicts(search: Searched) -> list[Verdict]:
     for step in search.kv:
         event = pruned[step.depth]
         candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
-        shares = _shares(search, step, candidates)
+        shares = rebase_shares(search, step, candidates)
         frontier = _next(frontier, search, candidates.tolist())
         chosen = set(event.kept)
-        if isinstance(strategy, ETS) and event.optimal:
+        if isinstance(strategy, ETS | MPTS) and event.optimal:
             chosen |= _chosen(search, strategy, step, frontier, candidates, shares)
         covered = {nodes.cluster[node] for node in event.kept} - {-1}
         known = frontier.kv_tokens(shares > 0) == step.kv_rebase
         for node, share in zip(candidates.tolist(), shares.tolist(), strict=True):
             reason: Reason | None = None
             if nodes.fate[node] == "pruned":
-                if share == 0 or node in chosen or not isinstance(strategy, ETS):
+                if share == 0 or node in chosen or not isinstance(strategy, ETS | MPTS):
                     reason = "reward"
                 else:
                     reason = "cluster" if nodes.cluster[node] in covered else "kv"
@@ -86,7 +86,9 @@ def path_reward(strategy: Strategy) -> Reward:
     return how if how in get_args(Reward) else "last"
 
 
-def _shares(search: Searched, step: KVStep, candidates: NDArray[np.int64]) -> NDArray[np.int64]:
+def rebase_shares(
+    search: Searched, step: KVStep, candidates: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """What REBASE would give each, int64[n], as the KV record has it (see `selection.py`)."""
     rewards = search.nodes.rewards(candidates, path_reward(search.strategy))
     temperature = getattr(search.strategy, "temperature", None)
@@ -99,7 +101,7 @@ def _shares(search: Searched, step: KVStep, candidates: NDArray[np.int64]) -> ND
 
 def _chosen(
     search: Searched,
-    strategy: ETS,
+    strategy: ETS | MPTS,
     step: KVStep,
     frontier: Frontier,
     candidates: NDArray[np.int64],
@@ -112,6 +114,12 @@ def _chosen(
     """
     labels = np.array([search.nodes.cluster[node] for node in candidates.tolist()], dtype=np.int64)
     clustered = bool((labels >= 0).all())
+    if isinstance(strategy, MPTS):
+        if not clustered:  # the root's step
+            return set(candidates.tolist())
+        objective = strategy.objective(shares, labels)
+    else:
+        objective = strategy.objective(shares, labels if clustered else None)
     binds = step.kv_budget is not None and step.kv_before > step.kv_budget
     if not strategy.lambda_b and not binds:
         return set(candidates.tolist())
@@ -119,10 +127,7 @@ def _chosen(
         frontier.leaves,
         shares.astype(np.float64),
         labels if clustered else None,
-        lambda_b=strategy.lambda_b,
-        lambda_d=strategy.lambda_d or 0.0 if clustered else 0.0,
-        node_cost=strategy.node_cost,
         kv_budget=step.kv_budget if binds else None,
-        solver=strategy.solver,
+        **objective,
     )
     return set(candidates[selection.keep].tolist())

@@ -22,7 +22,7 @@ function why(v) {
   const binds = kv && kv.budget !== null && kv.before > kv.budget;
   switch (N.why[v]) {
     case "reward":
-      return N.share[v] && data.strategy === "ETS"
+      return N.share[v] && (data.strategy === "ETS" || data.strategy === "MPTS")
         ? "its reward earns none of the width beside the leaves that the pruner kept"
         : "its reward earns none of the width";
     case "cluster": return "another leaf kept says the same (its cluster is covered)";
@@ -36,9 +36,11 @@ const clusterSize = new Map();
 for (let v = 1; v < count; v++) {
   if (N.cluster[v] < 0) continue;
   const key = N.depth[v] + ":" + N.cluster[v];
-  const seen = clusterSize.get(key) || { all: 0, kept: 0 };
+  const seen = clusterSize.get(key) || { all: 0, kept: 0, mass: 0, given: 0 };
   seen.all++;
   seen.kept += N.fate[v] === "kept";
+  seen.mass += N.share[v] || 0;
+  seen.given += N.asked[v];
   clusterSize.set(key, seen);
 }
 

@@ -63,6 +63,9 @@ function describe(v) {
     if (N.cluster[v] >= 0) {
       const mates = clusterSize.get(N.depth[v] + ":" + N.cluster[v]);
       row("cluster", N.cluster[v] + " (" + mates.kept + " of " + mates.all + " kept)");
+      if (data.strategy === "MPTS" && selection && !done(v)) {
+        row("its mass", of(mates.mass) + ", " + mates.given + " given");
+      }
     }
     if (done(v) && N.score[v] !== null) row("score", N.score[v].toPrecision(3));
     if (N.vote[v] !== null) {

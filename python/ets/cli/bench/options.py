@@ -94,7 +94,11 @@ GRID = {
     "lambda_b": Declared(
         Annotated[
             str | None,
-            option(_GRID, "ets, ets-kv: prices of KV. \\[default: 1.0]", metavar="X,..."),
+            option(
+                _GRID,
+                "ets, ets-kv, mpts: prices of KV. \\[default: 1.0; mpts: 2.0]",
+                metavar="X,...",
+            ),
         ],
         GRID_TABLE,
         read=list_of(float),

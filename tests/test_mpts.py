@@ -1,0 +1,252 @@
+"""Mass-preserving tree search: the whole decision, computed again from its definition."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ets
+from ets.demo.splits import split_problems
+from ets.errors import InputError
+from ets.strategy import Decision, View, strategy_by_name, strategy_from_dict, strategy_to_dict
+from ets.strategy.width import largest_remainder
+from ets.tree.seeds import child_seed
+from ets.tree_search.search import Child, TreeSearch
+from scripted import World, play
+from test_strategy import spread, watch, worlds
+
+
+def judge(view: View, decision: Decision, strategy: ets.MPTS) -> None:
+    """Hold a decision against a computation that shares nothing with the strategy's."""
+    if view.depth == 0:
+        assert decision.counts.tolist() == [view.width]
+        return
+    n, texts, labels = len(view.nodes), view.texts(), decision.clusters
+    assert labels is not None
+    assert decision.masses is not None
+    assert decision.rebase is not None
+    rewards = view.rewards(strategy.reward).tolist()
+    shares = [Fraction(int(count), view.width) for count in decision.rebase]
+    mass: dict[int, Fraction] = defaultdict(Fraction)
+    for label, share in zip(labels.tolist(), shares, strict=True):
+        mass[label] += share
+    assert [float(mass[k]) for k in range(len(mass))] == pytest.approx(decision.masses.tolist())
+    if strategy.clusters == "text":
+        pairs = itertools.combinations(range(n), 2)
+        assert all((labels[i] == labels[j]) == (texts[i] == texts[j]) for i, j in pairs)
+
+    def worth(kept: tuple[int, ...]) -> float:
+        leaves = view.nodes.tolist()
+        paths = [{0, *view.columns.path(leaf)} for leaf in leaves]
+        weigh = view.columns.tokens if strategy.node_cost == "tokens" else [1] * len(view.columns)
+        every = sum(weigh[v] for v in set().union(*paths))
+        held = sum(weigh[v] for v in set().union(*(paths[i] for i in kept)))
+        members = [sum(labels[i] == k for i in kept) for k in mass]
+        each = zip(mass.values(), members, strict=True)
+        gains = sum(float(m) * (1 - strategy.rho**k) for m, k in each)
+        own = strategy.lambda_r * sum(float(shares[i]) for i in kept)
+        return float(gains + own - strategy.lambda_b * held / every)
+
+    kept = tuple(np.flatnonzero(decision.selection.keep).tolist()) if decision.selection else ()
+    if n <= 9:
+        sets = (s for k in range(1, n + 1) for s in itertools.combinations(range(n), k))
+        assert worth(kept) == pytest.approx(max(map(worth, sets)), abs=1e-9)
+
+    # Real-valued parts of the width, then whole ones by largest remainder.
+    promise = {i: math.exp(rewards[i] / strategy.temperature) for i in kept}
+    own = {k: sum(promise[i] for i in kept if labels[i] == k) for k in mass}
+    parts = {i: float(mass[labels[i]]) * promise[i] / own[labels[i]] for i in kept}
+    if not any(parts.values()):  # nothing pays, and the cheapest promises nothing
+        parts = promise
+    scale = view.width / sum(parts.values())
+    counts = spread(view, decision)
+    assert counts.sum() == view.width
+    assert all(counts[i] == 0 for i in range(n) if i not in kept)
+    rest = [parts[i] * scale - counts[i] for i in kept]
+    assert all(-1 - 1e-9 < left < 1 + 1e-9 for left in rest)
+    # Whoever was rounded up had no smaller a remainder than who was rounded down.
+    up, down = [1 + left for left in rest if left < -1e-9], [left for left in rest if left > 1e-9]
+    assert min(up, default=1.0) >= max(down, default=0.0) - 1e-9
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    strategy=st.builds(
+        ets.MPTS,
+        width=st.integers(1, 24),
+        lambda_b=st.sampled_from([0.2, 1.0, 2.0, 5.0]),
+        rho=st.sampled_from([0.0, 0.5, 0.8]),
+        lambda_r=st.sampled_from([0.001, 1.0]),
+        clusters=st.sampled_from(["embedding", "text"]),
+        cluster_threshold=st.sampled_from([0.01, 0.3]),
+        temperature=st.sampled_from([0.05, 0.2]),
+        node_cost=st.sampled_from(["uniform", "tokens"]),
+        reward=st.sampled_from(["last", "min", "prod"]),
+    ),
+    world=worlds,
+)
+def test_a_decision_is_what_its_definition_says(strategy: ets.MPTS, world: World) -> None:
+    def check(view: View, decision: Decision) -> None:
+        judge(view, decision, strategy)
+
+    search = watch(strategy, world, check)
+    assert len(search.trajectories) == strategy.width
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.0, 0.1, 1.0, 1.0, 3.0, 1e-300, 1e300]), min_size=1),
+    width=st.integers(1, 300),
+)
+def test_largest_remainders_sum_to_the_width(weights: list[float], width: int) -> None:
+    if not any(weights):
+        return
+    rewards = np.linspace(1.0, 0.0, len(weights))
+    counts = largest_remainder(np.array(weights), width, rewards)
+    assert counts.sum() == width
+    assert counts.min() >= 0
+    ideal = [Fraction(w) * width / sum(map(Fraction, weights)) for w in weights]
+    off = [abs(int(count) - part) for count, part in zip(counts, ideal, strict=True)]
+    assert max(off) < 1 + Fraction(1, 10**9)
+
+
+def test_equal_remainders_go_to_the_better_leaf_and_then_to_the_first() -> None:
+    even = np.ones(4)
+    assert largest_remainder(even, 6, np.array([0.1, 0.9, 0.5, 0.5])).tolist() == [1, 2, 2, 1]
+    assert largest_remainder(even, 2, np.array([0.5, 0.5, 0.5, 0.5])).tolist() == [1, 1, 0, 0]
+
+
+# -- small searches by hand ------------------------------------------------------------------------
+
+
+def told(strategy: ets.MPTS, steps: Sequence[tuple[str | None, float]]) -> TreeSearch:
+    """A search after its first step, whose children say and earn this."""
+    search = TreeSearch(strategy, 10)
+    search.tell(
+        Child(parent=0, index=i, tokens=5, reward=reward, finished=False, text=text)
+        for i, (text, reward) in enumerate(steps)
+    )
+    return search
+
+
+def test_what_twins_promise_goes_to_the_one_that_is_kept() -> None:
+    strategy = ets.MPTS(width=8, clusters="text", rho=0.0, lambda_b=1.0)
+    search = told(strategy, [("a", 0.5)] * 6 + [("b", 0.5)] * 2)
+    # Six of eight shares for one leaf that says a, two for one that says b.
+    assert [(ask.node, ask.n) for ask in search.ask()] == [(1, 6), (7, 2)]
+    assert search.kv.steps[-1].kept == 2
+
+
+def test_further_members_pay_less_and_less() -> None:
+    kept = []
+    for rho in (0.0, 0.5, 0.8, 0.95):
+        search = told(ets.MPTS(width=16, clusters="text", rho=rho), [("a", 0.5)] * 16)
+        kept.append(search.kv.steps[-1].kept)
+        assert sum(ask.n for ask in search.ask()) == 16
+    # With 17 nodes each costs 2 / 17: at rho 0.5 worth it thrice (1/2, 1/4, 1/8 of the mass).
+    assert kept == [1, 3, 3, 1]
+
+
+def test_a_price_of_nothing_prunes_nothing() -> None:
+    search = told(ets.MPTS(width=4, clusters="text", lambda_b=0.0), [("a", 0.5)] * 4)
+    assert search.kv.steps[-1].kept == 4
+
+
+def test_clusters_of_a_function() -> None:
+    seen: list[list[str | None]] = []
+
+    def by_first_letter(texts: list[str | None]) -> list[int]:
+        seen.append(texts)
+        return [ord(str(text)[0]) for text in texts]
+
+    strategy = ets.MPTS(width=4, clusters=by_first_letter, rho=0.0, lambda_b=1.0)
+    search = told(strategy, [("ab", 0.5), ("ac", 0.5), ("b", 0.5), ("ad", 0.5)])
+    assert [(ask.node, ask.n) for ask in search.ask()] == [(1, 3), (3, 1)]
+    assert seen == [["ab", "ac", "b", "ad"]]
+    saved = search.to_json()
+    with pytest.raises(InputError, match="MPTS with clusters of your own"):
+        TreeSearch.from_json(saved)
+    assert TreeSearch.from_json(saved, strategy=strategy) == search
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], "abc", None])
+def test_a_function_that_returns_no_labels_is_told(labels: Any) -> None:
+    with pytest.raises(InputError, match=r"clusters\(texts\) must return one integer for each of"):
+        told(ets.MPTS(width=3, clusters=lambda texts: labels), [("a", 0.5)] * 3)
+
+
+def test_text_needs_texts() -> None:
+    with pytest.raises(InputError, match="clusters='text' needs the steps' texts; node 2 was told"):
+        told(ets.MPTS(width=2, clusters="text"), [("a", 0.5), (None, 0.5)])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rho": 1.0}, r"rho must be in \[0, 1\), got 1.0"),
+        ({"rho": -0.1}, "rho must be"),
+        ({"lambda_b": math.nan}, "lambda_b must be"),
+        ({"lambda_r": -1.0}, r"lambda_r must be in \[0, 1e300\], got -1.0"),
+        ({"clusters": "words"}, "clusters must be 'embedding', 'text' or a function of the last"),
+        ({"cluster_threshold": 3.0}, "cluster_threshold must be"),
+        ({"temperature": 0.0}, "temperature must be"),
+        ({"time_limit": 0.0}, "time_limit must be"),
+    ],
+)
+def test_fields_out_of_range_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ets.MPTS(width=4, **fields)
+
+
+def test_by_name_and_saved() -> None:
+    strategy = strategy_by_name("mpts", width=8, rho=0.25, clusters="text")
+    assert strategy == ets.MPTS(width=8, rho=0.25, clusters="text")
+    assert strategy_from_dict(strategy_to_dict(strategy)) == strategy
+
+
+@settings(max_examples=40, deadline=None)
+@given(world=worlds, rho=st.sampled_from([0.0, 0.5]))
+def test_a_saved_search_goes_on_as_it_would_have(world: World, rho: float) -> None:
+    def search() -> TreeSearch:
+        return TreeSearch(ets.MPTS(width=9, rho=rho, lambda_b=1.0), 30, max_depth=6)
+
+    whole = play(search(), world)
+    again = play(search(), world, between=lambda half: TreeSearch.from_json(half.to_json()))
+    assert again == whole
+
+
+def test_the_budget_is_kept() -> None:
+    strategy = ets.MPTS(width=12, clusters="text", rho=0.5, lambda_b=0.1)
+    steps = [(f"say {i % 4}", 0.3 + 0.05 * i) for i in range(12)]
+    search = TreeSearch(strategy, 10, kv_budget=27)
+    search.tell(
+        Child(parent=0, index=i, tokens=5, reward=reward, finished=False, text=text)
+        for i, (text, reward) in enumerate(steps)
+    )
+    assert search.kv.steps[-1].kv_after <= 27
+    assert sum(ask.n for ask in search.ask()) == 12
+
+
+def test_the_bundled_pair_searches_with_less() -> None:
+    problem = split_problems("dev")[3]
+    kv = {}
+    for strategy in (ets.REBASE(width=16), ets.MPTS(width=16)):
+        with ets.Search(strategy=strategy) as search:
+            result = search.solve(problem.text)
+        assert len(result.trajectories) == 16
+        kv[type(strategy).__name__] = result.kv.after.sum
+    assert kv["MPTS"] < kv["REBASE"]
+
+
+def test_seeds_are_those_of_paths() -> None:
+    search = told(ets.MPTS(width=4, clusters="text", rho=0.0, lambda_b=1.0), [("a", 0.5)] * 4)
+    (ask,) = search.ask()
+    assert list(ask.seeds) == [child_seed(search.nodes.seed[ask.node], i) for i in range(4)]
