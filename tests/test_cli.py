@@ -310,7 +310,9 @@ def test_the_help_states_the_defaults_of_search() -> None:
     strategy = strategy_by_name("ets")
     assert isinstance(strategy, ets.ETS)
     assert stated.pop("width") == str(strategy.width)
-    assert stated.pop("lambda_b") == str(strategy.lambda_b)
+    ours = strategy_by_name("mpts")
+    assert isinstance(ours, ets.MPTS)
+    assert stated.pop("lambda_b") == f"{strategy.lambda_b}; MPTS: {ours.lambda_b}"
     assert stated.pop("reward") == strategy.reward
     assert stated.pop("temperature") == str(PolicyOptions().temperature)
     assert PolicyOptions().delimiter == "\n\n"
