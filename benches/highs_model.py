@@ -32,18 +32,18 @@ def solve(
     gains: Floats,
     tokens: Ints,
     budget: int | None,
-    **options: float,
+    **options: float | str,
 ) -> tuple[NDArray[np.bool_], float]:
     """The best set of leaves and its value; TimeoutError where option `time_limit` cut it short.
 
     Shapes: parents, cost and tokens [m], leaves, profit and clusters [n]. `gains` [K, J] has for
     the K distinct labels, ascending, what the first J kept members add, none more than the one
-    before; K = 0 drops the coverage term. The tight form, one thread, gaps 0: a binary for each node on a
-    path and, where J = 1, for each cluster; with more gains the covered part of a cluster's worth
-    stays below each line through two neighbouring points of the concave curve of its members. A
-    node needs its parent and, where no candidate sits at it, a child; a cluster needs a leaf; one
-    leaf is kept at least. A candidate is kept where its node is: its profit and its cluster come
-    for nothing there. Built from arrays, without a Python loop.
+    before; K = 0 drops the coverage term. The tight form, one thread, gaps 0: a binary for each
+    node on a path and, where J = 1, for each cluster; with more gains the covered part of a
+    cluster's worth stays below each line through two neighbouring points of the concave curve of
+    its members. A node needs its parent and, where no candidate sits at it, a child; a cluster
+    needs a leaf; one leaf is kept at least. A candidate is kept where its node is: its profit and
+    its cluster come for nothing there. Built from arrays, without a Python loop.
     """
     nodes = on_paths(parents, leaves)
     p, n = len(nodes), len(leaves)

@@ -216,6 +216,8 @@ def highs_optimum(problem: Problem) -> float:
         worths(problem), (1 - problem.rho) * problem.rho ** np.arange(most)
     )
     gains *= np.arange(most) < members[:, None]
+    # With slopes many sizes apart HiGHS 1.16's presolve loses optima: by 9e-4 in one of 4,000.
+    options: dict[str, Any] = {"presolve": "off"} if problem.rho > 0 else {}
     keep, value = solve(
         problem.parents,
         problem.leaves,
@@ -228,6 +230,7 @@ def highs_optimum(problem: Problem) -> float:
         mip_feasibility_tolerance=1e-9,
         primal_feasibility_tolerance=1e-9,
         dual_feasibility_tolerance=1e-9,
+        **options,
     )
     assert abs(value - objective(problem, keep)) <= 1e-7, problem.source
     return objective(problem, keep)
