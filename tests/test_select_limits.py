@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy as np
 import pytest
 
 from selection_oracle import KINDS, Kind, Problem, check, generated, path_tokens, select
@@ -58,7 +57,7 @@ def test_hard_problems_within_their_time_and_budget(which: int, fraction: float)
 @pytest.mark.parametrize("rho", [0.0, 0.5])
 @pytest.mark.parametrize("fraction", [None, 0.5])
 def test_masses_within_their_time(rho: float, fraction: float | None) -> None:
-    """Clusters along the tree, worth what their candidates weigh, at prices that leave much open."""
+    """Clusters along the tree, each worth what its candidates weigh, at prices that leave much."""
     problem = generated(256, 6, "inherited", None, 3, 2.0, 1.0)
     worth = np.bincount(problem.clusters, problem.weights).astype(np.float64)
     problem = replace(problem, lambda_r=0.001, cluster_worth=worth, rho=rho)
