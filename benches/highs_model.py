@@ -29,18 +29,21 @@ def solve(
     profit: Floats,
     cost: Floats,
     clusters: Ints,
-    lambda_d: float,
+    gains: Floats,
     tokens: Ints,
     budget: int | None,
-    **options: float,
+    **options: float | str,
 ) -> tuple[NDArray[np.bool_], float]:
     """The best set of leaves and its value; TimeoutError where option `time_limit` cut it short.
 
-    Shapes: parents, cost and tokens [m], leaves, profit and clusters [n]. The tight form, one
-    thread, gaps 0: a binary for each node on a path and each cluster. A node needs its parent and,
-    where no candidate sits at it, a child; a cluster needs a leaf; one leaf is kept at least. A
-    candidate is kept where its node is: its profit and its cluster come for nothing there. Built
-    from arrays, without a Python loop.
+    Shapes: parents, cost and tokens [m], leaves, profit and clusters [n]. `gains` [K, J] has for
+    the K distinct labels, ascending, what the first J kept members add, none more than the one
+    before; K = 0 drops the coverage term. The tight form, one thread, gaps 0: a binary for each
+    node on a path and, where J = 1, for each cluster; with more gains the covered part of a
+    cluster's worth stays below each line through two neighbouring points of the concave curve of
+    its members. A node needs its parent and, where no candidate sits at it, a child; a cluster
+    needs a leaf; one leaf is kept at least. A candidate is kept where its node is: its profit and
+    its cluster come for nothing there. Built from arrays, without a Python loop.
     """
     nodes = on_paths(parents, leaves)
     p, n = len(nodes), len(leaves)
@@ -49,8 +52,13 @@ def solve(
     at = place[leaves]
     child = np.arange(1, p)  # the root is first
     parent = place[parents[nodes[1:]]]
-    labels, cluster = np.unique(clusters, return_inverse=True)
-    k = len(labels) if lambda_d > 0 else 0
+    cluster = np.unique(clusters, return_inverse=True)[1]
+    total = gains.sum(axis=1)
+    k = len(total)
+    # The lines of a cluster, as parts of its worth: slope times members plus a height.
+    part = gains / np.where(total > 0, total, 1.0)[:, None]
+    line, step = np.nonzero(part > 0)
+    height = part.cumsum(axis=1) - part * np.arange(1, gains.shape[1] + 1)
 
     # Entries of the matrix as (row, column, value); a row is at most 0 but for the last ones.
     inner = np.setdiff1d(np.arange(p), at)
@@ -65,10 +73,23 @@ def solve(
         (row_of[parent][needs_child], child[needs_child], -1.0),
     ]
     if k:
-        entries += [(rows + np.arange(k), p + np.arange(k), 1.0), (rows + cluster, at, -1.0)]
-    entries.append((np.full(n, rows + k), at, -1.0))
-    rows += k + 1
-    upper = np.append(np.zeros(rows - 1), -1.0)  # at least one leaf
+        lines = len(line)
+        # Each leaf under each line of its cluster, which are neighbours.
+        count = np.bincount(line, minlength=k)
+        leaf = np.repeat(np.arange(n), count[cluster])
+        first = (count.cumsum() - count)[cluster] - (count[cluster].cumsum() - count[cluster])
+        under = first[leaf] + np.arange(len(leaf))
+        entries += [
+            (rows + np.arange(lines), p + line, 1.0),
+            (rows + under, at[leaf], -part[line, step][under]),
+        ]
+    else:
+        lines = 0
+    entries.append((np.full(n, rows + lines), at, -1.0))
+    upper = np.zeros(rows + lines + 1)
+    upper[rows:-1] = height[line, step] if k else 0.0
+    upper[-1] = -1.0  # at least one leaf
+    rows += lines + 1
     if budget is not None:
         entries.append((np.full(p, rows), np.arange(p), tokens[nodes]))
         rows += 1
@@ -78,7 +99,7 @@ def solve(
     value = np.concatenate([np.full(len(entry[0]), entry[2], dtype=float) for entry in entries])
     order = np.argsort(row, kind="stable")
 
-    worth = np.append(-cost[nodes], np.full(k, lambda_d / max(k, 1)))
+    worth = np.append(-cost[nodes], total)
     worth[at] += profit
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = p + k, rows
@@ -91,7 +112,8 @@ def solve(
     lp.a_matrix_.index_ = column[order]
     lp.a_matrix_.value_ = value[order]
     lp.sense_ = highspy.ObjSense.kMaximize
-    lp.integrality_ = [highspy.HighsVarType.kInteger] * (p + k)
+    integer, continuous = highspy.HighsVarType.kInteger, highspy.HighsVarType.kContinuous
+    lp.integrality_ = [integer] * p + [integer if gains.shape[1] == 1 else continuous] * k
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()
     model.setOptionValue("threads", 1)

@@ -145,14 +145,14 @@ def pulp_cbc(case: Case) -> Keep:
 
 def highs(case: Case) -> Keep:
     """The tight form, with its own tolerances."""
-    n = len(on_paths(case.parents, case.leaves))
+    n, k = len(on_paths(case.parents, case.leaves)), len(np.unique(case.clusters))
     keep, _ = highs_model.solve(
         case.parents,
         case.leaves,
         case.weights / case.weights.sum(),
         np.full(len(case.parents), case.lambda_b / n),
         case.clusters,
-        case.lambda_d,
+        np.full((k, 1), case.lambda_d / k)[: k if case.lambda_d > 0 else 0],
         case.tokens,
         case.budget,
         time_limit=HIGHS_SECONDS,

@@ -372,6 +372,7 @@ TARGETS: dict[str, Target] = {
             parents=np.array([-1, 0, 0]),
             leaves=np.array([1, 2]),
             weights=REWARDS,
+            clusters=np.array([0, 1]),
             lambda_b=1.0,
         ),
         {
@@ -381,6 +382,9 @@ TARGETS: dict[str, Target] = {
             "clusters": "ids?",
             "lambda_b": "real",
             "lambda_d": "real?",
+            "lambda_r": "real?",
+            "cluster_worth": "array?",
+            "rho": "real?",
             "node_costs": "array?",
             "node_tokens": "ids?",
             "kv_budget": "count?",

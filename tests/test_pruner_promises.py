@@ -52,6 +52,7 @@ def star() -> dict[str, np.ndarray]:
         "leaves": np.arange(1, N + 1),
         "weights": np.ones(N),
         "clusters": np.arange(N) % 100,
+        "cluster_worth": np.ones(100),
         "node_costs": np.ones(N + 1),
         "node_tokens": np.ones(N + 1, dtype=np.int64),
     }
@@ -66,6 +67,8 @@ def star() -> dict[str, np.ndarray]:
         ("weights", np.nan),
         ("clusters", 2**62),
         ("clusters", -(2**62)),
+        ("cluster_worth", np.nan),
+        ("cluster_worth", -1.0),
         ("node_costs", np.nan),
         ("node_tokens", 2**62),
         ("node_tokens", -(2**62)),
@@ -85,7 +88,7 @@ def test_arrays_written_to_meanwhile_are_an_answer_or_an_error(name: str, other:
         for _ in range(60):
             found = answer(
                 lambda: _core.select_leaves(
-                    **more, lambda_b=1.0, lambda_d=1.0, kv_budget=N // 2, time_limit=0.0
+                    **more, lambda_b=1.0, lambda_d=1.0, rho=0.5, kv_budget=N // 2, time_limit=0.0
                 )
             )
             if isinstance(found, str):
@@ -126,7 +129,7 @@ def test_arrays_with_a_mask_are_refused() -> None:
 
     arrays: dict[str, Any] = {
         "parents": tree.parents, "leaves": leaves, "weights": np.ones(2), "clusters": leaves,
-        "node_costs": np.ones(3), "node_tokens": tree.tokens,
+        "cluster_worth": np.ones(3), "node_costs": np.ones(3), "node_tokens": tree.tokens,
     }  # fmt: skip
     calls: dict[str, Callable[[], object]] = {
         name: partial(ets.select_leaves, **{**arrays, name: masked(array)}, lambda_b=1.0)

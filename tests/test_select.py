@@ -146,6 +146,9 @@ def test_auto_is_the_exact_method(seed: int) -> None:
 def test_a_tree_selects_what_its_arrays_do(seed: int) -> None:
     rng = np.random.default_rng(40_000 + seed)
     problem = random_problem(rng, int(rng.integers(2, 49)), inner_leaves=seed % 2 == 0)
+    if seed % 3:
+        worth = rng.random(int(problem.clusters.max()) + 1)
+        problem = replace(problem, lambda_r=0.25, cluster_worth=worth, rho=(seed % 3 - 1) * 0.5)
     tree = _core.Tree(int(problem.node_tokens[0]))
     tree.extend(problem.parents[1:], problem.node_tokens[1:])
     node_costs: tuple[Literal["uniform", "tokens"], ...] = ("uniform", "tokens")
@@ -161,6 +164,9 @@ def test_a_tree_selects_what_its_arrays_do(seed: int) -> None:
                 problem.clusters,
                 lambda_b=problem.lambda_b,
                 lambda_d=problem.lambda_d,
+                lambda_r=problem.lambda_r,
+                cluster_worth=problem.cluster_worth,
+                rho=problem.rho,
                 node_cost=node_cost,
                 kv_budget=budget,
             )
@@ -212,7 +218,15 @@ def test_a_lone_root_is_its_own_leaf() -> None:
 PARENTS = np.array([-1, 0, 0, 1], dtype=np.int64)
 LEAVES = np.array([2, 3], dtype=np.int64)
 WEIGHTS = np.array([1.0, 2.0])
-BAD = [
+LABELS = np.array([0, 1])
+
+
+def worth(values: object, **more: object) -> dict[str, object]:
+    """Arguments with a worth for each of the clusters."""
+    return {"clusters": LABELS, "cluster_worth": values, **more}
+
+
+BAD: list[tuple[dict[str, object], str]] = [
     ({"parents": [-1, 0]}, "parents is of type list: it must be a int64 numpy array"),
     ({"parents": PARENTS.astype(np.int32)}, "parents is a int32 array of 1 dim"),
     ({"parents": np.array([-1, 2, 1, 0])}, r"parents\[1\] is 2: it must be the id of an earlier"),
@@ -241,6 +255,30 @@ BAD = [
     ({"lambda_d": -1e-300}, "lambda_d is -1e-300"),
     ({"lambda_b": "1"}, "lambda_b is '1': it must be a float"),
     ({"lambda_d": np.inf}, "lambda_d is inf"),
+    ({"lambda_r": -0.5}, "lambda_r is -0.5: it must be between 0 and 1e300"),
+    ({"lambda_r": np.nan}, "lambda_r is NaN"),
+    ({"lambda_r": "1"}, "lambda_r is '1': it must be a float"),
+    ({"rho": 1.0, "clusters": LABELS}, "rho is 1.0: it must be at least 0 and below 1"),
+    ({"rho": -1e-9, "clusters": LABELS}, "rho is -1e-9"),
+    ({"rho": np.nan, "clusters": LABELS}, "rho is NaN"),
+    ({"rho": 0.5}, "rho above 0 needs clusters: give both or neither"),
+    ({"cluster_worth": np.ones(2)}, "cluster_worth needs clusters"),
+    (worth([1, 1]), "cluster_worth is of type list: it must be a float64 numpy array"),
+    (worth(np.ones(2, dtype=np.float32)), "cluster_worth is a float32 array"),
+    (worth(np.ones((1, 2))), "cluster_worth is a float64 array of 2 dimensions"),
+    (worth(np.ones(4)[::2]), "cluster_worth is not C-contiguous"),
+    (
+        worth(np.array([1.0, np.nan])),
+        r"cluster_worth\[1\] is NaN: it must be finite and at least 0",
+    ),
+    (worth(np.array([np.inf, 1.0])), r"cluster_worth\[0\] is inf"),
+    (worth(np.array([1.0, 0.0, -2.0])), r"cluster_worth\[2\] is -2.0"),
+    (worth(np.array([0.0, 0.0, 3.0])), "the sum of cluster_worth over the clusters that occur is"),
+    (worth(np.ones(1)), r"clusters\[1\] is 1: it must be at least 0 and below 1 .the length of"),
+    (worth(np.zeros(0)), r"clusters\[0\] is 0: it must be at least 0 and below 0"),
+    (worth(np.ones(2), clusters=np.array([-1, 1])), r"clusters\[0\] is -1: it must be at least 0"),
+    (worth(np.ones(2), clusters=np.array([0, 2**62])), r"clusters\[1\] is 4611686018427387904"),
+    (worth(np.ones(2), clusters=np.array([0])), "clusters has length 1: it must have length 2"),
     ({"node_costs": np.array([1.0, 1.0, -1.0, 1.0])}, r"node_costs\[2\] is -1.0"),
     ({"node_costs": np.ones(3)}, "node_costs has length 3: it must have length 4, like parents"),
     ({"node_tokens": np.array([1, 1, 1, -1])}, r"node_tokens\[3\] is -1"),
@@ -269,6 +307,27 @@ def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
         _core.select_leaves(**(arguments | change))  # type: ignore[arg-type]
     assert isinstance(caught.value, ValueError)
     assert "\n" not in str(caught.value)
+    assert pickle.loads(pickle.dumps(caught.value)).args == caught.value.args
+    tree = _core.Tree(1)
+    leaves = tree.extend(np.array([0, 0]), np.ones(2, dtype=np.int64))
+    if change.keys() <= {"lambda_b", "lambda_d", "lambda_r", "rho", "clusters", "cluster_worth"}:
+        with pytest.raises(_core.InputError, match=message):
+            tree.select(leaves, WEIGHTS, **({"lambda_b": 1.0} | change))  # type: ignore[arg-type]
+
+
+def test_labels_and_worths_that_are_scaled_change_nothing() -> None:
+    """Only the ratios of worths count, and labels that do not occur may have any."""
+    problem = random_problem(np.random.default_rng(5), 40)
+    worth = np.random.default_rng(6).random(int(problem.clusters.max()) + 1)
+    problem = replace(problem, lambda_d=1.0, cluster_worth=worth, rho=0.5)
+    found = select(problem)
+    check(problem, found)
+    moved = replace(
+        problem,
+        clusters=2 * problem.clusters + 1,
+        cluster_worth=np.stack([np.full_like(worth, 7.0), 2.0**40 * worth], axis=1).ravel(),
+    )
+    assert same(select(moved), found)
 
 
 def test_a_selection_is_frozen() -> None:

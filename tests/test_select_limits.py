@@ -54,6 +54,20 @@ def test_hard_problems_within_their_time_and_budget(which: int, fraction: float)
     check_limits(replace(problem, budget=budget, source=f"{problem.source} within {budget}"))
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.5])
+@pytest.mark.parametrize("fraction", [None, 0.5])
+def test_masses_within_their_time(rho: float, fraction: float | None) -> None:
+    """Clusters along the tree, each worth what its candidates weigh, at prices that leave much."""
+    problem = generated(256, 6, "inherited", None, 3, 2.0, 1.0)
+    worth = np.bincount(problem.clusters, problem.weights).astype(np.float64)
+    problem = replace(problem, lambda_r=0.001, cluster_worth=worth, rho=rho)
+    if fraction is not None:
+        held = select(problem, time_limit=0.5).tokens_kept or 0
+        budget = max(int(fraction * held), int(path_tokens(problem).min()))
+        problem = replace(problem, budget=budget)
+    check_limits(problem)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wide_tree_has_a_selection_within_its_time_and_budget(kind: Kind) -> None:
     problem = generated(8192, 3, kind, None, 3, 6.0, 4.0)

@@ -1,5 +1,7 @@
 //! A selection problem made from bytes, and what its objective says of an answer.
 
+use std::collections::BTreeMap;
+
 use ets_core::{Request, Selection};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 
@@ -15,6 +17,10 @@ pub struct Instance {
     leaves: Vec<i64>,
     weights: Vec<f64>,
     clusters: Option<Vec<i64>>,
+    lambda_r: f64,
+    /// By label; where it is, labels are mostly 0 and up.
+    cluster_worth: Option<Vec<f64>>,
+    rho: f64,
     lambda_b: f64,
     lambda_d: f64,
     node_costs: Option<Vec<f64>>,
@@ -43,8 +49,12 @@ impl<'a> Arbitrary<'a> for Instance {
             None
         } else {
             let kinds = *u.choose(&[1, 2, 4, n as i64, i64::MAX])?;
-            Some((0..n).map(|_| u.int_in_range(-1..=kinds - 1)).collect::<Result<_>>()?)
+            let least = if u.ratio(1, 4)? { -1 } else { 0 };
+            Some((0..n).map(|_| u.int_in_range(least..=kinds - 1)).collect::<Result<_>>()?)
         };
+        let published: bool = u.arbitrary()?;
+        let cluster_worth =
+            if published || u.ratio(1, 4)? { None } else { Some(numbers(u, n, wild)?) };
         let node_costs = if u.arbitrary()? { Some(numbers(u, m, wild)?) } else { None };
         let has_tokens: bool = u.arbitrary()?;
         let most = if wild { *u.choose(&[0, 1 << 20, 1 << 53, i64::MAX])? } else { 60 };
@@ -63,6 +73,9 @@ impl<'a> Arbitrary<'a> for Instance {
             leaves,
             weights,
             clusters,
+            lambda_r: if published { 1.0 } else { lambda(u)? },
+            cluster_worth,
+            rho: if published { 0.0 } else { rho(u)? },
             lambda_b: lambda(u)?,
             lambda_d: lambda(u)?,
             node_costs,
@@ -100,11 +113,25 @@ fn lambda(u: &mut Unstructured<'_>) -> Result<f64> {
     })
 }
 
+/// Mostly what halves or stays near; seldom what is refused.
+fn rho(u: &mut Unstructured<'_>) -> Result<f64> {
+    Ok(match u.int_in_range(0..=15)? {
+        0..=3 => 0.0,
+        4..=7 => 0.5,
+        8 => *u.choose(&[1e-300, 1e-12, 1.0 - f64::EPSILON, 1.0])?,
+        9 => u.arbitrary()?,
+        _ => f64::from(u.arbitrary::<u16>()?) / 65536.0,
+    })
+}
+
 impl Instance {
     /// Borrows the problem as a request for the default method.
     pub fn request(&self) -> Request<'_> {
         Request {
             clusters: self.clusters.as_deref(),
+            lambda_r: self.lambda_r,
+            cluster_worth: self.cluster_worth.as_deref(),
+            rho: self.rho,
             lambda_b: self.lambda_b,
             lambda_d: self.lambda_d,
             node_costs: self.node_costs.as_deref(),
@@ -115,10 +142,10 @@ impl Instance {
     }
 
     /// How far two optima may be apart. The MILP solvers drop what is within 1e-9 of their best, in
-    /// units of the largest coefficient or of the objective; profits sum to 1, costs to `lambda_b`,
-    /// gains to `lambda_d`. Rounding gets as much again.
+    /// units of the largest coefficient or of the objective; profits sum to `lambda_r`, costs to
+    /// `lambda_b`, gains to `lambda_d`. Rounding gets as much again.
     pub fn tolerance(&self) -> f64 {
-        2e-9 * (1.0 + self.lambda_b + self.lambda_d)
+        2e-9 * (1.0 + self.lambda_r + self.lambda_b + self.lambda_d)
     }
 
     /// Asserts that an answer is feasible and worth and holds what it says, from the definition.
@@ -133,7 +160,7 @@ impl Instance {
         });
         assert_eq!(selection.tokens_kept, tokens);
         assert!(self.kv_budget.is_none_or(|budget| tokens <= u64::try_from(budget).ok()));
-        let objective = self.profit(keep) - self.lambda_b * self.cost(&kept, &all)
+        let objective = self.lambda_r * self.profit(keep) - self.lambda_b * self.cost(&kept, &all)
             + self.lambda_d * self.coverage(keep);
         let (got, tolerance) = (selection.objective, self.tolerance());
         assert!((objective - got).abs() <= tolerance, "reports {got}, is worth {objective}");
@@ -152,15 +179,23 @@ impl Instance {
         }
     }
 
-    /// Share of the clusters that have a kept leaf.
+    /// Sum over the clusters of their share of the worth, times what of it the kept leaves have.
     fn coverage(&self, keep: &[bool]) -> f64 {
         let Some(clusters) = &self.clusters else { return 0.0 };
-        let distinct = |labels: Vec<i64>| {
-            let labels: std::collections::BTreeSet<i64> = labels.into_iter().collect();
-            labels.len() as f64
-        };
-        let covered = clusters.iter().zip(keep).filter(|(_, kept)| **kept).map(|(k, _)| *k);
-        distinct(covered.collect()) / distinct(clusters.clone())
+        let mut members = BTreeMap::<i64, i32>::new();
+        for (&k, &kept) in clusters.iter().zip(keep) {
+            *members.entry(k).or_default() += i32::from(kept);
+        }
+        let worth = |k: &i64| self.cluster_worth.as_ref().map_or(1.0, |worth| worth[*k as usize]);
+        let worths: Vec<f64> = members.keys().map(worth).collect();
+        let largest = worths.iter().copied().fold(0.0_f64, f64::max);
+        if largest == 0.0 {
+            return 0.0;
+        }
+        let held = |&members: &i32| if members == 0 { 0.0 } else { 1.0 - self.rho.powi(members) };
+        let total: f64 = worths.iter().map(|worth| worth / largest).sum();
+        let parts = worths.iter().zip(members.values());
+        parts.map(|(worth, members)| worth / largest * held(members)).sum::<f64>() / total
     }
 
     /// Marks the nodes on paths to the chosen leaves.
