@@ -65,7 +65,7 @@ def vote(
 
 
 def votes_of(pooling: Pooling, scores: Sequence[float], method: VoteMethod) -> list[Vote]:
-    """`vote` of answers that are pooled already."""
+    """`vote` of answers that are pooled already, n of them, with n scores; its errors."""
     answers = pooling.answers
     if method not in get_args(VoteMethod):
         raise InputError(f"method must be one of {get_args(VoteMethod)}, got {method!r}")

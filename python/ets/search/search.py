@@ -50,8 +50,8 @@ class Search(Unpicklable):
         Who scores them: a name (see `ets.prm.load_prm`), an object with the protocol, or a plain
         function `f(problem, steps) -> reward`.
     strategy
-        What to keep and to continue: `ets.ETS`, `ets.REBASE`, `ets.BeamSearch`, `ets.DVTS`,
-        `ets.BestOfN`, or an object with the `ets.strategy.Strategy` protocol.
+        What to keep and to continue: `ets.ETS`, `ets.MPTS`, `ets.REBASE`, `ets.BeamSearch`,
+        `ets.DVTS`, `ets.BestOfN`, ..., or an object with the `ets.strategy.Strategy` protocol.
     embedder
         Who tells which steps mean the same: a name (see `ets.embed.load_embedder`) or an object
         with the protocol. It is loaded only where the strategy needs one; the default `lexical`
@@ -165,9 +165,9 @@ class Search(Unpicklable):
         """A search whose arguments stand in a TOML file; `arguments` win over those of the file.
 
         The keys are the arguments above; `strategy` is a table of a `name` (`ets`, `ets-kv`,
-        `rebase`, `beam`, `dvts`, `particle`, `dora`, `best-of-n`) and the fields of that strategy,
-        `budget` one of the fields of `ets.Budget`. Paths are relative to the working directory,
-        as elsewhere.
+        `mpts`, `rebase`, `beam`, `dvts`, `particle`, `dora`, `best-of-n`) and the fields of that
+        strategy, `budget` one of the fields of `ets.Budget`. Paths are relative to the working
+        directory, as elsewhere.
 
         Raises `InputError` for a file that is no TOML, or an unknown key; `OSError` if it cannot
         be read.

@@ -14,10 +14,13 @@ from ets.tree.nodes import Reward
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeamSearch(Pickled):
-    """The best `beam` leaves, `ceil(remaining width / beam)` continuations each.
+    """The best `beam` leaves, `ceil(remaining width / beam)` continuations each (Snell et
+    al., 2024, arXiv 2408.03314).
 
     The product may exceed the remaining width, so that a few more trajectories than the width may
     complete, as in the published code.
+
+    Raises `InputError` for a field out of range.
     """
 
     width: int

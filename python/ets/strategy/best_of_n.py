@@ -14,7 +14,8 @@ from ets.strategy.width import MAX_WIDTH, all_to_root
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestOfN(Pickled):
-    """`width` independent samples: every leaf goes on by itself, nothing is pruned."""
+    """`width` independent samples: every leaf goes on by itself, nothing is pruned
+    (Cobbe et al., 2021, arXiv 2110.14168). Raises `InputError` for a width out of range."""
 
     width: int
     """Trajectories to complete, 1 to 2**32."""

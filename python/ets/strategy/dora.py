@@ -18,6 +18,8 @@ class DORA(Pickled):
     cluster, `exp(S_ii / T_s) / sum_j exp(S_ij / T_s)` with `S` the cosines of the last steps and
     `T_s` the similarity temperature (Wang et al., 2025, arXiv 2506.15707); rounded up from the
     largest share down, as in `REBASE`.
+
+    Raises `InputError` for a field out of range.
     """
 
     width: int

@@ -23,6 +23,8 @@ class DVTS(Pickled):
     where they do not divide evenly), and the width that remains there is shared out likewise. Each
     subtree's share shrinks by one with each trajectory that completes in it, so that exactly
     `width` trajectories complete; in the published code it does not.
+
+    Raises `InputError` for a field out of range.
     """
 
     width: int

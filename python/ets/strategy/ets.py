@@ -26,9 +26,12 @@ PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
 class ETS(Pickled):
     """REBASE over the leaves worth their KV cache (Hooper et al., 2025, arXiv 2502.13575).
 
-    With `O` the REBASE share of each leaf, the pruner keeps the leaves that maximise `sum O` of the
-    leaves kept `- lambda_b * ` cost of the nodes kept `+ lambda_d / K * ` clusters covered, to a
-    proven optimum; REBASE then spreads the full remaining width over them.
+    With `O` the REBASE share of each leaf, `cost` the part of all nodes on paths to candidates (or
+    of their tokens) and `K` the number of clusters, the pruner keeps the leaves that maximise
+    `sum O` of the leaves kept `- lambda_b * cost` of the nodes on their paths `+ lambda_d / K *`
+    clusters covered, to a proven optimum; REBASE then spreads the full remaining width over them.
+
+    Raises `InputError` for a field out of range.
     """
 
     width: int

@@ -43,6 +43,8 @@ class MPTS(Pickled):
     ETS pays each cluster the same, and twins that it prunes take their share of the width with
     them. Here a state that many candidates reach keeps its share with few of them in the KV cache.
     Unpublished; docs/results.md has what it is worth.
+
+    Raises `InputError` for a field out of range.
     """
 
     width: int

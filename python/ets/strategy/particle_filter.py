@@ -24,6 +24,8 @@ class ParticleFilter(Pickled):
     The particles are the remaining width: a trajectory that completes is a particle that is kept
     as it is, where the published code lets it be resampled away or doubled. What is drawn follows
     from the search's seed and the depth.
+
+    Raises `InputError` for a field out of range.
     """
 
     width: int

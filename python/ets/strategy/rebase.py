@@ -15,7 +15,10 @@ from ets.tree.nodes import Reward
 @dataclass(frozen=True, slots=True, kw_only=True)
 class REBASE(Pickled):
     """Reward-balanced search: width in proportion to `exp(reward / temperature)`, rounded up from
-    the best leaf down (Wu et al., 2024, arXiv 2408.00724; ceil as in the public codes)."""
+    the best leaf down (Wu et al., 2024, arXiv 2408.00724; ceil as in the public codes).
+
+    Raises `InputError` for a field out of range.
+    """
 
     width: int
     """Trajectories to complete, 1 to 2**32."""
