@@ -17,7 +17,7 @@ CANARY := .venv-canary
 CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py tests/test_lora.py \
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_pooling_prm.py
 
-.PHONY: help demo docs test test-all test-rust test-highs test-python test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results train-demo wheel clean
+.PHONY: help demo docs test test-all test-rust test-highs test-python test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -146,6 +146,9 @@ bench-its-hub: $(VENV)/.dev ## beside its-hub on one vLLM server (docs/throughpu
 results: $(VENV)/.dev ## the tables of docs/results.md; hours on two cores
 	$(BIN)/python benches/results.py .cache/results --workers 2
 	$(BIN)/python benches/singleop.py .cache/results $(SINGLEOP)
+
+results-fresh: $(VENV)/.dev ## mass-preserving search on problems of its own (docs/results.md); hours on two cores
+	$(BIN)/python benches/fresh.py .cache/results-fresh --workers 2
 
 train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 	$(BIN)/python -m ets.demo.training.train

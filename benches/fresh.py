@@ -1,0 +1,157 @@
+"""Mass-preserving search on problems that nobody looked at before: `make results-fresh`.
+
+    python benches/fresh.py FOLDER [--seeds 0,1,2] [--problems 300] [--width 64] [--table]
+
+Every strategy in a run folder of its own for each seed, so that it goes on where it was stopped;
+then one table against REBASE over the problems that each has searched, and one by the problems'
+number of steps. The settings were fixed before, on the dev split; the split `fresh` was made for
+this (`ets.demo.splits`). `--table` only reads what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.bench.statistics import paired_bootstrap, paired_ratio, wilson
+from ets.demo.splits import split_rows
+
+BASELINE = "rebase"
+CELLS: dict[str, list[str]] = {
+    "rebase": ["--strategies", "rebase"],
+    "mpts": ["--strategies", "mpts"],
+    "mpts-text": ["--strategies", "mpts", "--sweep", "clusters=text", "--sweep", "rho=0"],
+    "dvts-4": ["--strategies", "dvts", "--sweep", "subtrees=4"],
+    "dvts-8": ["--strategies", "dvts", "--sweep", "subtrees=8"],
+    "ets": ["--strategies", "ets", "--lambda-b", "1"],
+    "ets-kv": ["--strategies", "ets-kv", "--lambda-b", "1"],
+    "beam": ["--strategies", "beam"],
+    "best-of-n": ["--strategies", "best-of-n"],
+}
+"""What is compared, what matters most first."""
+Row = dict[str, Any]
+Key = tuple[int, str]
+Rows = dict[Key, Row]
+
+
+def main() -> None:
+    """Make the runs that are missing, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--problems", type=int, default=300)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--table", action="store_true")
+    given, more = parser.parse_known_args()
+    if not given.table:
+        for seed in given.seeds.split(","):
+            for name, cell in CELLS.items():
+                run = given.folder / f"w{given.width}-{name}-{seed}"
+                grid = ["--split", "fresh", "--problems", str(given.problems)]
+                grid += ["--seeds", seed, "--widths", str(given.width), "--no-trees"]
+                command = [sys.executable, "-m", "ets", "bench", str(run), *grid, *cell, *more]
+                print(f"== {run.name}", flush=True)
+                subprocess.run(command, check=True)
+    found = {name: rows_of(given.folder, given.width, name) for name in CELLS}
+    print_tables({name: rows for name, rows in found.items() if rows})
+
+
+def rows_of(folder: Path, width: int, name: str) -> Rows:
+    """The searches of one strategy by seed and problem."""
+    return {(row["seed"], row["id"]): row for row in lines(folder, f"w{width}-{name}-[0-9]*")}
+
+
+def lines(folder: Path, pattern: str) -> Iterator[Row]:
+    """The whole rows of run folders; a run under way may have a part of one."""
+    for path in sorted(folder.glob(f"{pattern}/rows.jsonl")):
+        for line in path.read_text("utf-8").splitlines(keepends=True):
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def print_tables(found: dict[str, Rows]) -> None:
+    """As Markdown: each strategy beside REBASE on the same problems and seeds."""
+    base = found[BASELINE]
+    print(
+        "| strategy | searches | right (95%) | points to REBASE (95%) | points of the vote (95%) "
+        "| KV before (95%) | peak | KV kept |\n| --- " + "| --- " * 7 + "|"
+    )
+    for name, rows in found.items():
+        keys = shared(rows, base)
+        mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
+        right, at_base = by_problem(keys, mine, is_right), by_problem(keys, theirs, is_right)
+        points = paired_bootstrap(right, at_base)
+        votes = paired_bootstrap(
+            by_problem(keys, mine, right_share), by_problem(keys, theirs, right_share)
+        )
+        ratio = paired_ratio(by_problem(keys, theirs, kv), by_problem(keys, mine, kv))
+        known = wilson(float(right.mean(axis=1).sum()), len(right))
+        print(
+            f"| {name} | {len(keys)} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {100 * points.value:+.1f} ({100 * points.low:+.1f} to {100 * points.high:+.1f}) "
+            f"| {100 * votes.value:+.1f} ({100 * votes.low:+.1f} to {100 * votes.high:+.1f}) "
+            f"| {ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f}) "
+            f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')} |"
+        )
+    steps = {row["id"]: row["steps"] for row in split_rows("fresh")}
+    print("\nKV before selection by the number of steps:\n")
+    print("| strategy | " + " | ".join(map(str, range(3, 9))) + " |\n| --- " + "| --- " * 6 + "|")
+    for name, rows in found.items():
+        keys = shared(rows, base)
+        cells = []
+        for count in range(3, 9):
+            some = [key for key in keys if steps[key[1]] == count]
+            pair = [base[key] for key in some], [rows[key] for key in some]
+            cells.append(times(*pair, "before", "sum") if some else "")
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def shared(rows: Rows, base: Rows) -> list[Key]:
+    """Seed and problem of what both searched, in order, of the seeds that got furthest."""
+    both = sorted(rows.keys() & base.keys())
+    count = Counter(seed for seed, _ in both)
+    return [key for key in both if count[key[0]] == max(count.values())]
+
+
+def by_problem(keys: list[Key], rows: list[Row], value: Any) -> NDArray[np.float64]:
+    """float64[problems, seeds]."""
+    seeds = len({seed for seed, _ in keys})
+    values = np.array([value(row) for row in rows], dtype=np.float64)
+    table: NDArray[np.float64] = values.reshape(seeds, -1).T
+    return table
+
+
+def is_right(row: Row) -> float:
+    """Whether the weighted vote is."""
+    return float(row["right"]["weighted"])
+
+
+def right_share(row: Row) -> float:
+    """The right answer's share of the weighted vote."""
+    total = sum(row["scores"])
+    hits = sum(score for score, hit in zip(row["scores"], row["hits"], strict=True) if hit)
+    return hits / total if total else 0.0
+
+
+def kv(row: Row) -> float:
+    """KV tokens before selection, summed over steps: the paper's figure."""
+    return float(row["kv"]["before"]["sum"])
+
+
+def times(base: list[Row], mine: list[Row], when: str, what: str) -> str:
+    """How many times as much REBASE has."""
+    total = [sum(row["kv"][when][what] for row in rows) for rows in (base, mine)]
+    return f"{total[0] / total[1]:.2f}x"
+
+
+if __name__ == "__main__":
+    main()
