@@ -47,6 +47,13 @@ fn main() {
             report(&format!("hard grid, width {width}"), measure(&pool.requests()));
         }
     }
+    for rho in [0.5, 0.0] {
+        for &width in widths.iter().filter(|width| (64..=1024).contains(*width)) {
+            let pool = common::mass::pool(width, rho);
+            let requests: Vec<Request<'_>> = pool.iter().map(common::mass::Tree::request).collect();
+            report(&format!("mass, rho {rho}, width {width}"), measure(&requests));
+        }
+    }
     if widths.contains(&256) {
         for fraction in [0.3, 0.6, 0.9] {
             budgeted(256, fraction, 1);

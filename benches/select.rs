@@ -14,29 +14,41 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 
 use common::Pool;
-use ets_core::Pruner;
+use ets_core::{Pruner, Request};
 
 fn select(c: &mut Criterion) {
     let mut group = c.benchmark_group("select");
     group.sample_size(20).warm_up_time(Duration::from_millis(500));
     group.measurement_time(Duration::from_secs(3));
     for width in common::WIDTHS {
-        cycle(&mut group, BenchmarkId::new("published", width), || Pool::published(width));
+        let pool = LazyCell::new(move || Pool::published(width));
+        cycle(&mut group, BenchmarkId::new("published", width), || pool.requests());
     }
     for width in [256, 1024] {
-        cycle(&mut group, BenchmarkId::new("hard", width), || Pool::hard(width, 2));
+        let pool = LazyCell::new(move || Pool::hard(width, 2));
+        cycle(&mut group, BenchmarkId::new("hard", width), || pool.requests());
+    }
+    for rho in [0.5, 0.0] {
+        for width in [64, 256, 1024] {
+            let id = BenchmarkId::new(format!("mass, rho {rho}"), width);
+            let pool = LazyCell::new(move || common::mass::pool(width, rho));
+            cycle(&mut group, id, || pool.iter().map(common::mass::Tree::request).collect());
+        }
     }
     group.finish();
 }
 
 /// Times one case after the other, round and round, so that no call finds the branches and caches
 /// that the same call just left.
-fn cycle(group: &mut BenchmarkGroup<'_, WallTime>, id: BenchmarkId, pool: impl Fn() -> Pool) {
-    // Criterion calls the closure many times, and never where the id is filtered out.
-    let pool = LazyCell::new(pool);
+fn cycle<'a>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: BenchmarkId,
+    requests: impl Fn() -> Vec<Request<'a>>,
+) {
     let mut pruner = Pruner::new();
+    // Criterion calls the closure many times, and never where the id is filtered out.
     group.bench_function(id, |b| {
-        let requests = pool.requests();
+        let requests = requests();
         let mut requests = requests.iter().cycle();
         b.iter(|| pruner.select_leaves(black_box(requests.next().expect("a pool is never empty"))));
     });

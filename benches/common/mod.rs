@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench uses its part")]
 
+pub mod mass;
+
 use ets_core::{ClusterKind, Generator, Instance, Request};
 
 /// Widths at which selection is measured.
