@@ -15,7 +15,8 @@ SOAK_SECONDS ?= 3600
 SINGLEOP ?= ../shared/data/mawps_singleop.jsonl
 CANARY := .venv-canary
 CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py tests/test_lora.py \
-    tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_pooling_prm.py
+    tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_openai_faults.py \
+    tests/test_openai_requests.py tests/test_pooling_prm.py tests/test_pooling_faults.py
 
 .PHONY: help demo docs test test-all test-rust test-highs test-python test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
 

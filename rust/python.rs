@@ -58,16 +58,14 @@ mod _core {
     #[pymodule_export]
     use super::generate::generate_instance;
     #[pymodule_export]
-    use super::held::Held;
+    use super::held::{Held, restore_held};
     #[pymodule_export]
     use super::interrupt::Interrupt;
     use super::interrupt::Watch;
     #[pymodule_export]
-    use super::pickling::{restore_contracted, restore_held, restore_selection, restore_tree};
+    use super::selection::{Selection, restore_selection, select_leaves};
     #[pymodule_export]
-    use super::selection::{Selection, select_leaves};
-    #[pymodule_export]
-    use super::tree::Tree;
+    use super::tree::{Tree, restore_contracted, restore_tree};
     #[pymodule_export]
     use super::{InputError, SolverError};
     use crate::cluster;

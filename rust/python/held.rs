@@ -6,8 +6,9 @@ use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::tree::{Tree, copied};
-use super::{fork, pickling};
+use super::args::copied;
+use super::tree::Tree;
+use super::{InputError, fork, pickling};
 use crate::tree;
 
 /// The nodes on the root paths of some leaves of a tree, and the sum of their tokens.
@@ -75,4 +76,14 @@ impl Held {
     fn lock(&self) -> MutexGuard<'_, tree::Held> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes a Held of version, tree, leaves.
+#[pyfunction]
+#[pyo3(name = "_restore_held", signature = (*state))]
+pub(super) fn restore_held(state: &Bound<'_, PyTuple>) -> PyResult<Held> {
+    pickling::read("Held", state, |[tree, leaves]| {
+        let tree = tree.cast::<Tree>().map_err(|_| InputError::new_err("its tree is no Tree"))?;
+        Held::over(tree, &leaves)
+    })
 }

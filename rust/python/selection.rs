@@ -6,7 +6,8 @@ use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::args::{choice, float, int, maybe_vector, vector};
+use super::InputError;
+use super::args::{choice, float, int, maybe_vector, unsigned, vector};
 use super::interrupt::Watch;
 use super::pickling;
 use crate::error::Error;
@@ -124,6 +125,63 @@ impl Selection {
              objective={objective:.6}, optimal={optimal})"
         )
     }
+}
+
+/// Makes a selection of version and its attributes, in their order.
+#[pyfunction]
+#[pyo3(name = "_restore_selection", signature = (*state))]
+pub(super) fn restore_selection(state: &Bound<'_, PyTuple>) -> PyResult<Selection> {
+    let py = state.py();
+    pickling::read("Selection", state, |[keep, objective, bound, optimal, nodes, tokens, stats]| {
+        let (objective, bound) = (float("objective", &objective)?, float("bound", &bound)?);
+        let no_array = |_| InputError::new_err("keep is no bool array of shape (n,)");
+        let keep = keep.cast::<PyArray1<bool>>().map_err(no_array)?.to_vec()?;
+        let optimal = optimal.extract().map_err(|_| InputError::new_err("optimal is no bool"))?;
+        if objective.is_nan() || bound.is_nan() || !keep.contains(&true) {
+            let message = "objective or bound is no number, or keep has no leaf";
+            return Err(InputError::new_err(message));
+        }
+        let selection = prune::Selection {
+            keep,
+            objective,
+            bound,
+            optimal,
+            nodes_kept: unsigned("nodes_kept", &nodes)? as usize,
+            tokens_kept: (!tokens.is_none())
+                .then(|| unsigned("tokens_kept", &tokens))
+                .transpose()?,
+            stats: read_stats(&stats)?,
+        };
+        Ok(Selection::wrap(py, selection))
+    })
+}
+
+fn read_stats(stats: &Bound<'_, PyAny>) -> PyResult<prune::Stats> {
+    let stats = stats.cast::<PyDict>().map_err(|_| InputError::new_err("stats is no dict"))?;
+    let get = |name: &str| {
+        let found = stats.get_item(name)?;
+        found.ok_or_else(|| InputError::new_err(format!("stats lacks {name}")))
+    };
+    let count = |name: &str| unsigned(name, &get(name)?);
+    let size = |name: &str| count(name).map(|count| count as usize);
+    let solvers = ["onepass", "exact", "microlp", "highs"].map(|name| (name, name));
+    Ok(prune::Stats {
+        solver: choice("solver", &get("solver")?, &solvers)?,
+        nodes: size("nodes")?,
+        clusters: size("clusters")?,
+        joined: count("joined")?,
+        dropped: count("dropped")?,
+        dominated: count("dominated")?,
+        folded: count("folded")?,
+        residual_nodes: size("residual_nodes")?,
+        residual_clusters: size("residual_clusters")?,
+        components: size("components")?,
+        bounds: count("bounds")?,
+        branch_nodes: count("branch_nodes")?,
+        variables: size("variables")?,
+        constraints: size("constraints")?,
+        microseconds: float("microseconds", &get("microseconds")?)?,
+    })
 }
 
 thread_local! {

@@ -6,7 +6,7 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::args::{choice, float, int, maybe_vector, vector};
+use super::args::{choice, copied, float, int, maybe_vector, vector};
 use super::held::Held;
 use super::interrupt::Watch;
 use super::selection::{Selection, select, solver};
@@ -276,9 +276,27 @@ impl Tree {
     }
 }
 
-/// Copies a vector, so that what is checked is what is used, whoever writes to the array meanwhile.
-pub(super) fn copied(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
-    Ok(vector(name, object)?.entries()?.to_vec())
+/// Makes a tree of version, prompt_tokens, and parents and tokens of the nodes below the root.
+#[pyfunction]
+#[pyo3(name = "_restore_tree", signature = (*state))]
+pub(super) fn restore_tree(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
+    pickling::read("Tree", state, |[prompt, parents, tokens]| {
+        let mut tree = tree::Tree::new(int("prompt_tokens", &prompt)?)?;
+        tree.extend(&copied("parents", &parents)?, &copied("tokens", &tokens)?)?;
+        Ok(Tree::wrap(tree))
+    })
+}
+
+/// Makes a contracted tree of the same, and of the depths of all nodes.
+#[pyfunction]
+#[pyo3(name = "_restore_contracted", signature = (*state))]
+pub(super) fn restore_contracted(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
+    pickling::read("Tree", state, |[prompt, parents, tokens, depths]| {
+        let mut tree = tree::Tree::new(int("prompt_tokens", &prompt)?)?;
+        tree.extend(&copied("parents", &parents)?, &copied("tokens", &tokens)?)?;
+        tree.set_depths(&copied("depths", &depths)?)?;
+        Ok(Tree::wrap(tree))
+    })
 }
 
 fn depths_of(tree: &tree::Tree) -> Vec<i64> {
