@@ -150,6 +150,7 @@ results: $(VENV)/.dev ## the tables of docs/results.md; hours on two cores
 
 results-fresh: $(VENV)/.dev ## mass-preserving search on problems of its own (docs/results.md); hours on two cores
 	$(BIN)/python benches/fresh.py .cache/results-fresh --workers 2
+	$(BIN)/python benches/frontier.py .cache/results-fresh --picture docs/pictures/frontier.png --workers 2
 
 train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 	$(BIN)/python -m ets.demo.training.train

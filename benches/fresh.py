@@ -54,15 +54,20 @@ def main() -> None:
     given, more = parser.parse_known_args()
     if not given.table:
         for seed in given.seeds.split(","):
-            for name, cell in CELLS.items():
-                run = given.folder / f"w{given.width}-{name}-{seed}"
-                grid = ["--split", "fresh", "--problems", str(given.problems)]
-                grid += ["--seeds", seed, "--widths", str(given.width), "--no-trees"]
-                command = [sys.executable, "-m", "ets", "bench", str(run), *grid, *cell, *more]
-                print(f"== {run.name}", flush=True)
-                subprocess.run(command, check=True)
+            make_runs(given.folder, given.width, seed, given.problems, more)
     found = {name: rows_of(given.folder, given.width, name) for name in CELLS}
     print_tables({name: rows for name, rows in found.items() if rows})
+
+
+def make_runs(folder: Path, width: int, seed: str, problems: int, more: list[str]) -> None:
+    """Every strategy at one width with one seed, each in a folder that is gone on with."""
+    for name, cell in CELLS.items():
+        run = folder / f"w{width}-{name}-{seed}"
+        grid = ["--split", "fresh", "--problems", str(problems)]
+        grid += ["--seeds", seed, "--widths", str(width), "--no-trees"]
+        command = [sys.executable, "-m", "ets", "bench", str(run), *grid, *cell, *more]
+        print(f"== {run.name}", flush=True)
+        subprocess.run(command, check=True)
 
 
 def rows_of(folder: Path, width: int, name: str) -> Rows:
