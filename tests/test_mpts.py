@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -13,16 +15,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import ets
 from ets.demo.splits import split_problems
 from ets.errors import InputError
-from ets.strategy import Decision, View, strategy_by_name, strategy_from_dict, strategy_to_dict
+from ets.strategy import (
+    Decision,
+    Strategy,
+    View,
+    strategy_by_name,
+    strategy_from_dict,
+    strategy_to_dict,
+)
 from ets.strategy.width import largest_remainder
 from ets.tree.seeds import child_seed
 from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
-from test_strategy import spread, watch, worlds
+from test_strategy import Watch, spread, watch, worlds
 
 
 def judge(view: View, decision: Decision, strategy: ets.MPTS) -> None:
@@ -127,7 +137,7 @@ def test_equal_remainders_go_to_the_better_leaf_and_then_to_the_first() -> None:
 # -- small searches by hand ------------------------------------------------------------------------
 
 
-def told(strategy: ets.MPTS, steps: Sequence[tuple[str | None, float]]) -> TreeSearch:
+def told(strategy: Strategy, steps: Sequence[tuple[str | None, float]]) -> TreeSearch:
     """A search after its first step, whose children say and earn this."""
     search = TreeSearch(strategy, 10)
     search.tell(
@@ -221,6 +231,77 @@ def test_a_saved_search_goes_on_as_it_would_have(world: World, rho: float) -> No
     whole = play(search(), world)
     again = play(search(), world, between=lambda half: TreeSearch.from_json(half.to_json()))
     assert again == whole
+
+
+@given(
+    # Of equal rewards the first has the larger share, as with REBASE.
+    steps=st.lists(
+        st.tuples(st.sampled_from("abcd"), st.integers(0, 10**6)),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda step: step[1],
+    ),
+    rho=st.sampled_from([0.0, 0.5]),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_order_of_candidates_does_not_count(
+    steps: list[tuple[str, int]], rho: float, order: random.Random
+) -> None:
+    def kept(steps: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], float]:
+        found: list[tuple[View, Decision]] = []
+        strategy = ets.MPTS(width=len(steps), clusters="text", rho=rho, lambda_b=1.2345)
+        told(
+            Watch(strategy, lambda *decided: found.append(decided)),
+            [(text, part / 10**6) for text, part in steps],
+        )
+        view, decision = found[-1]
+        assert decision.selection is not None
+        assert decision.rebase is not None
+        shares, keep = decision.rebase.tolist(), decision.selection.keep
+        rows = zip(view.texts(), shares, keep, strict=True)
+        chosen = sorted((str(text), share) for text, share, held in rows if held)
+        return chosen, decision.selection.objective
+
+    mixed = list(steps)
+    order.shuffle(mixed)
+    (mine, worth), (theirs, as_much) = kept(steps), kept(mixed)
+    assert mine == theirs
+    assert worth == pytest.approx(as_much)
+
+
+@dataclass(frozen=True)
+class OneHot(World):
+    """A world in which each text has a direction of its own."""
+
+    def embedding(self, text: str) -> NDArray[np.float32]:
+        group, wording = map(int, text.split("."))
+        direction = np.zeros(self.groups * self.wordings, dtype=np.float32)
+        direction[group * self.wordings + wording] = 1.0
+        return direction
+
+
+@settings(max_examples=40, deadline=None)
+@given(world=worlds, rho=st.sampled_from([0.0, 0.5]))
+def test_clusters_of_text_are_those_of_embeddings_that_are_one_hot(
+    world: World, rho: float
+) -> None:
+    world = OneHot(**asdict(world))
+    by_text, by_embedding = (
+        play(TreeSearch(ets.MPTS(width=9, rho=rho, lambda_b=1.0, clusters=how), 30), world)
+        for how in ("text", "embedding")
+    )
+    assert by_text.nodes.cluster == by_embedding.nodes.cluster
+    assert by_text.trajectories == by_embedding.trajectories
+    assert list(by_text.kv) == list(by_embedding.kv)
+
+
+def test_a_small_search_comes_out_as_it_did() -> None:
+    search = play(TreeSearch(ets.MPTS(width=16, lambda_b=1.0), 30, max_depth=6), World(seed=7))
+    steps = [(step.kept, step.kv_before, step.kv_after) for step in search.kv]
+    first = [(1, 30, 30), (4, 303, 86), (2, 308, 90)]
+    assert steps == [*first, (2, 223, 119), (2, 168, 116), (1, 204, 144)]
+    nodes = [1, 3, 8, 13, 21, 23, 29, 31, 33, 38, 41, 44, 46, 49, 50, 51]
+    assert [done.node for done in search.trajectories] == nodes
 
 
 def test_the_budget_is_kept() -> None:
