@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from ets.bench.statistics import paired_bootstrap, paired_ratio, wilson
 from ets.demo.splits import split_rows
 
 BASELINE = "rebase"
+DEPTHS = range(3, 9)
+"""Steps of the bundled problems."""
 CELLS: dict[str, list[str]] = {
     "rebase": ["--strategies", "rebase"],
     "mpts": ["--strategies", "mpts"],
@@ -41,6 +43,7 @@ CELLS: dict[str, list[str]] = {
 Row = dict[str, Any]
 Key = tuple[int, str]
 Rows = dict[Key, Row]
+Measure = Callable[[Row], float]
 
 
 def main() -> None:
@@ -93,31 +96,27 @@ def print_tables(found: dict[str, Rows]) -> None:
     for name, rows in found.items():
         keys = shared(rows, base)
         mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
-        right, at_base = by_problem(keys, mine, is_right), by_problem(keys, theirs, is_right)
-        points = paired_bootstrap(right, at_base)
-        votes = paired_bootstrap(
-            by_problem(keys, mine, right_share), by_problem(keys, theirs, right_share)
-        )
-        ratio = paired_ratio(by_problem(keys, theirs, kv), by_problem(keys, mine, kv))
+        right = by_problem(keys, mine, is_right)
         known = wilson(float(right.mean(axis=1).sum()), len(right))
         print(
             f"| {name} | {len(keys)} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
-            f"| {100 * points.value:+.1f} ({100 * points.low:+.1f} to {100 * points.high:+.1f}) "
-            f"| {100 * votes.value:+.1f} ({100 * votes.low:+.1f} to {100 * votes.high:+.1f}) "
-            f"| {ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f}) "
+            f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
+            f"| {less_kv(keys, rows, base)} "
             f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')} |"
         )
     steps = {row["id"]: row["steps"] for row in split_rows("fresh")}
-    print("\nKV before selection by the number of steps:\n")
-    print("| strategy | " + " | ".join(map(str, range(3, 9))) + " |\n| --- " + "| --- " * 6 + "|")
-    for name, rows in found.items():
-        keys = shared(rows, base)
-        cells = []
-        for count in range(3, 9):
-            some = [key for key in keys if steps[key[1]] == count]
-            pair = [base[key] for key in some], [rows[key] for key in some]
-            cells.append(times(*pair, "before", "sum") if some else "")
-        print(f"| {name} | " + " | ".join(cells) + " |")
+    for title, compare in (("KV before selection", less_kv), ("Points to REBASE", points)):
+        print(f"\n{title} by the number of steps (95%):\n")
+        print("| strategy | " + " | ".join(map(str, DEPTHS)) + " |\n| --- " + "| --- " * 6 + "|")
+        for name, rows in found.items():
+            if name == BASELINE:
+                continue
+            keys = shared(rows, base)
+            cells = []
+            for count in DEPTHS:
+                some = [key for key in keys if steps[key[1]] == count]
+                cells.append(compare(some, rows, base) if some else "")
+            print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def shared(rows: Rows, base: Rows) -> list[Key]:
@@ -127,7 +126,7 @@ def shared(rows: Rows, base: Rows) -> list[Key]:
     return [key for key in both if count[key[0]] == max(count.values())]
 
 
-def by_problem(keys: list[Key], rows: list[Row], value: Any) -> NDArray[np.float64]:
+def by_problem(keys: list[Key], rows: list[Row], value: Measure) -> NDArray[np.float64]:
     """float64[problems, seeds]."""
     seeds = len({seed for seed, _ in keys})
     values = np.array([value(row) for row in rows], dtype=np.float64)
@@ -150,6 +149,20 @@ def right_share(row: Row) -> float:
 def kv(row: Row) -> float:
     """KV tokens before selection, summed over steps: the paper's figure."""
     return float(row["kv"]["before"]["sum"])
+
+
+def less_kv(keys: list[Key], rows: Rows, base: Rows) -> str:
+    """How many times as much KV REBASE has before selection, with the interval."""
+    mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
+    ratio = paired_ratio(by_problem(keys, theirs, kv), by_problem(keys, mine, kv))
+    return f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def points(keys: list[Key], rows: Rows, base: Rows, of: Measure = is_right) -> str:
+    """How many points more than REBASE, with the interval, of what `of` measures in [0, 1]."""
+    mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
+    more = paired_bootstrap(by_problem(keys, mine, of), by_problem(keys, theirs, of))
+    return f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
 
 
 def times(base: list[Row], mine: list[Row], when: str, what: str) -> str:
