@@ -56,21 +56,28 @@ def mass_tree(
         masses: Floats = np.bincount(clusters, weights).astype(np.float64)
         tree = MassTree(parents, leaves, weights, clusters, masses, tokens)
         if step + 1 < depth:
-            keep = ets.select_leaves(
-                parents,
-                leaves,
-                weights,
-                clusters,
-                lambda_b=lambda_b,
-                lambda_d=1.0,
-                lambda_r=0.001,
-                cluster_worth=masses,
-                rho=rho,
-                time_limit=1.0,
-            ).keep
+            keep = select_by_mass(tree, lambda_b, rho, time_limit=1.0).keep
             kept, states, rewards = leaves[keep], clusters[keep], of_state[clusters[keep]]
             counts = handed_out(width, masses, states)
     return tree
+
+
+def select_by_mass(
+    tree: MassTree, lambda_b: float, rho: float, time_limit: float | None = None
+) -> ets.Selection:
+    """The selection of mass-preserving tree search."""
+    return ets.select_leaves(
+        tree.parents,
+        tree.leaves,
+        tree.weights,
+        tree.clusters,
+        lambda_b=lambda_b,
+        lambda_d=1.0,
+        lambda_r=0.001,
+        cluster_worth=tree.masses,
+        rho=rho,
+        time_limit=time_limit,
+    )
 
 
 def handed_out(width: int, masses: Floats, clusters: Ints) -> Ints:
