@@ -1,0 +1,131 @@
+//! The gains of clusters in blocks, each of which has a price in a bound.
+
+use super::forest::Forest;
+use super::gains::Gains;
+use super::groups::Groups;
+use super::problem::NONE;
+
+/// Splits the gains of each cluster where the rank of an entry says so: a block holds those from one
+/// rank that occurs up to the next. Where all clusters have the one gain, each is a block.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// The blocks, cluster by cluster; empty where each cluster is one.
+    list: Vec<Block>,
+    /// Block of each entry, `[e]`; empty with `list`.
+    of_entry: Vec<u32>,
+    /// Entries of the forest by cluster, and by block where those differ.
+    by_cluster: Groups,
+    by_block: Groups,
+    split: bool,
+    /// Block that starts at each gain of the cluster in work.
+    starts: Vec<u32>,
+    /// Means of adjacent prices, each with how many there are.
+    means: Vec<(f64, usize)>,
+}
+
+/// Some gains of one cluster.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    cluster: u32,
+    first: u32,
+    end: u32,
+}
+
+impl Blocks {
+    /// Splits the gains of a forest, and lists its entries.
+    pub fn list(&mut self, forest: &Forest) {
+        self.by_cluster.list(forest.clusters(), forest.owner.len(), |e| forest.cover[e]);
+        self.list.clear();
+        self.of_entry.clear();
+        self.split = forest.gains.same().is_none();
+        if !self.split {
+            return;
+        }
+        self.of_entry.resize(forest.owner.len(), 0);
+        for cluster in 0..forest.clusters() as u32 {
+            let gains = forest.gains.of(cluster).len();
+            self.starts.clear();
+            self.starts.resize(gains.max(1), NONE);
+            self.starts[0] = 0;
+            // Behind the last gain a lower rank bounds as well.
+            let place = |e: u32| {
+                let rank = forest.rank.get(e as usize).copied().unwrap_or(0);
+                (rank as usize).min(gains.max(1) - 1)
+            };
+            let entries = self.by_cluster.of(cluster as usize);
+            entries.iter().for_each(|&e| self.starts[place(e)] = 0);
+            for (first, start) in (0..).zip(&mut self.starts).filter(|(_, start)| **start == 0) {
+                *start = self.list.len() as u32;
+                if let Some(before) = self.list.last_mut().filter(|_| first > 0) {
+                    before.end = first;
+                }
+                self.list.push(Block { cluster, first, end: gains as u32 });
+            }
+            entries.iter().for_each(|&e| self.of_entry[e as usize] = self.starts[place(e)]);
+        }
+        self.by_block.list(self.list.len(), forest.owner.len(), |e| self.of_entry[e]);
+    }
+
+    /// How many blocks there are.
+    pub fn count(&self, forest: &Forest) -> usize {
+        if self.split { self.list.len() } else { forest.clusters() }
+    }
+
+    /// The block of each entry, `[e]`.
+    pub fn of<'a>(&'a self, forest: &'a Forest) -> &'a [u32] {
+        if self.split { &self.of_entry } else { &forest.cover }
+    }
+
+    /// The gains of a block.
+    pub fn gains<'a>(&self, gains: &'a Gains, block: u32) -> &'a [f64] {
+        if !self.split {
+            return gains.of(block);
+        }
+        let Block { cluster, first, end } = self.list[block as usize];
+        &gains.of(cluster)[first as usize..end as usize]
+    }
+
+    /// The entries of a block, ascending.
+    pub fn entries(&self, block: usize) -> &[u32] {
+        if self.split { self.by_block.of(block) } else { self.by_cluster.of(block) }
+    }
+
+    /// The entries of the forest by cluster.
+    pub fn by_cluster(&self) -> &Groups {
+        &self.by_cluster
+    }
+
+    /// The block before one, if it holds gains of the same cluster.
+    pub fn before(&self, block: u32) -> Option<u32> {
+        let first = self.list.get(block as usize)?.first;
+        (first > 0).then(|| block - 1)
+    }
+
+    /// Moves prices to the nearest ones of which none is above that of the block before it.
+    pub fn level(&mut self, price: &mut [f64]) {
+        let mut first = 0;
+        for of_one in self.list.chunk_by(|a, b| a.cluster == b.cluster) {
+            let price = &mut price[first..first + of_one.len()];
+            first += of_one.len();
+            if price.is_sorted_by(|a, b| a >= b) {
+                continue;
+            }
+            self.means.clear();
+            for &next in &*price {
+                let mut last = (next, 1);
+                while let Some(&(mean, count)) =
+                    self.means.last().filter(|(mean, _)| *mean < last.0)
+                {
+                    let both = count + last.1;
+                    last.0 = (mean * count as f64 + last.0 * last.1 as f64) / both as f64;
+                    last.1 = both;
+                    self.means.pop();
+                }
+                self.means.push(last);
+            }
+            let level =
+                self.means.iter().flat_map(|&(mean, count)| std::iter::repeat_n(mean, count));
+            price.iter_mut().zip(level).for_each(|(price, mean)| *price = mean);
+        }
+    }
+}
