@@ -194,6 +194,31 @@ impl Dominance {
     }
 }
 
+/// Fixes what follows from a node that is kept, or not, for a best selection in which every leaf that
+/// yields to a carrier is only kept with it: here for the leaves and carriers at the node's parent.
+pub(super) fn follow(forest: &Forest, fix: &mut [Fix], node: usize, kept: bool) {
+    let mut inner = vec![false; forest.len()];
+    forest.parent[1..].iter().for_each(|&above| inner[above as usize] = true);
+    let single = |v: usize| !inner[v] && forest.entries_of(v).len() == 1;
+    let own = forest.members_of(node);
+    if kept && !single(node) {
+        return;
+    }
+    for (&v, k) in forest.owner.iter().zip(&forest.cover) {
+        let other = v as usize;
+        let beside = forest.parent[other] == forest.parent[node] && other != node;
+        if !beside || fix[other] != Fix::Free || !own.contains(k) {
+            continue;
+        }
+        let first = better(forest, v, node as u32) == v;
+        if kept && first {
+            fix[other] = Fix::In;
+        } else if !kept && !first && single(other) {
+            fix[other] = Fix::Out;
+        }
+    }
+}
+
 /// The one worth more of two nodes, either of which may be `OUT`; of equal ones the first.
 fn better(forest: &Forest, a: u32, b: u32) -> u32 {
     if a == OUT || b == OUT {
