@@ -11,6 +11,7 @@ use super::problem::NONE;
 pub(super) struct Blocks {
     /// The blocks, cluster by cluster; empty where each cluster is one.
     list: Vec<Block>,
+    gains: Vec<f64>,
     /// Block of each entry, `[e]`; empty with `list`.
     of_entry: Vec<u32>,
     /// Entries of the forest by cluster, and by block where those differ.
@@ -23,12 +24,12 @@ pub(super) struct Blocks {
     means: Vec<(f64, usize)>,
 }
 
-/// Some gains of one cluster.
+/// Some gains of one cluster, as a stretch of all; and whether they are its first.
 #[derive(Debug, Clone, Copy)]
 struct Block {
-    cluster: u32,
-    first: u32,
+    start: u32,
     end: u32,
+    opens: bool,
 }
 
 impl Blocks {
@@ -37,12 +38,15 @@ impl Blocks {
         self.by_cluster.list(forest.clusters(), forest.owner.len(), |e| forest.cover[e]);
         self.list.clear();
         self.of_entry.clear();
+        self.gains.clear();
         self.split = forest.gains.same().is_none();
         if !self.split {
             return;
         }
         self.of_entry.resize(forest.owner.len(), 0);
         for cluster in 0..forest.clusters() as u32 {
+            let base = self.gains.len() as u32;
+            self.gains.extend_from_slice(forest.gains.of(cluster));
             let gains = forest.gains.of(cluster).len();
             self.starts.clear();
             self.starts.resize(gains.max(1), NONE);
@@ -57,9 +61,10 @@ impl Blocks {
             for (first, start) in (0..).zip(&mut self.starts).filter(|(_, start)| **start == 0) {
                 *start = self.list.len() as u32;
                 if let Some(before) = self.list.last_mut().filter(|_| first > 0) {
-                    before.end = first;
+                    before.end = base + first;
                 }
-                self.list.push(Block { cluster, first, end: gains as u32 });
+                let (start, end) = (base + first, base + gains as u32);
+                self.list.push(Block { start, end, opens: first == 0 });
             }
             entries.iter().for_each(|&e| self.of_entry[e as usize] = self.starts[place(e)]);
         }
@@ -77,12 +82,22 @@ impl Blocks {
     }
 
     /// The gains of a block.
-    pub fn gains<'a>(&self, gains: &'a Gains, block: u32) -> &'a [f64] {
+    #[inline]
+    pub fn gains<'a>(&'a self, gains: &'a Gains, block: u32) -> &'a [f64] {
         if !self.split {
             return gains.of(block);
         }
-        let Block { cluster, first, end } = self.list[block as usize];
-        &gains.of(cluster)[first as usize..end as usize]
+        let Block { start, end, .. } = self.list[block as usize];
+        &self.gains[start as usize..end as usize]
+    }
+
+    /// The largest of them, above which no price need be.
+    pub fn most(&self, gains: &Gains, block: u32) -> f64 {
+        if self.split {
+            self.gains(gains, block).first().copied().unwrap_or(0.0)
+        } else {
+            gains.next(block, 0)
+        }
     }
 
     /// The entries of a block, ascending.
@@ -97,17 +112,16 @@ impl Blocks {
 
     /// The block before one, if it holds gains of the same cluster.
     pub fn before(&self, block: u32) -> Option<u32> {
-        let first = self.list.get(block as usize)?.first;
-        (first > 0).then(|| block - 1)
+        (!self.list.get(block as usize)?.opens).then(|| block - 1)
     }
 
     /// Moves prices to the nearest ones of which none is above that of the block before it.
     pub fn level(&mut self, price: &mut [f64]) {
         let mut first = 0;
-        for of_one in self.list.chunk_by(|a, b| a.cluster == b.cluster) {
+        for of_one in self.list.chunk_by(|_, next| !next.opens) {
             let price = &mut price[first..first + of_one.len()];
             first += of_one.len();
-            if price.is_sorted_by(|a, b| a >= b) {
+            if price.len() == 1 || price.is_sorted_by(|a, b| a >= b) {
                 continue;
             }
             self.means.clear();

@@ -43,6 +43,7 @@ pub(super) struct Dual {
     /// Kept members of each block, `[blocks]`.
     count: Vec<u32>,
     price: Vec<f64>,
+    pull: Vec<f64>,
     best_price: Vec<f64>,
     /// Running mean of `keep`, `[r]`: near the fractions that the linear relaxation has.
     mean: Vec<f64>,
@@ -160,9 +161,9 @@ impl Dual {
             let own = forest.entries_of(hint.node as usize);
             if let Some(e) = own.into_iter().find(|&e| forest.cover[e] == hint.cluster) {
                 let block = self.blocks.of(forest)[e];
-                let most = self.blocks.gains(&forest.gains, block).first();
+                let most = self.blocks.most(&forest.gains, block);
                 let price = &mut self.price[block as usize];
-                *price = price.max(hint.price).min(most.copied().unwrap_or(0.0));
+                *price = price.max(hint.price).min(most);
             }
         }
         self.blocks.level(&mut self.price);
@@ -198,9 +199,9 @@ impl Dual {
 
     /// Moves the prices against the subgradient; false where that is zero.
     fn step(&mut self, gains: &Gains, gap: f64) -> bool {
-        let Self { price, count, blocks, .. } = self;
+        let Self { price, pull, count, blocks, .. } = self;
         // The kept members should be as many as the gains above the price.
-        let pull = |block: u32, price: f64, count: u32| {
+        let miss = |block: u32, price: f64, count: u32| {
             let of = blocks.gains(gains, block);
             let above = of.iter().take_while(|&&gain| gain > price).count() as u32;
             if count < above {
@@ -211,25 +212,17 @@ impl Dual {
             let most = above + level as u32;
             if count > most && price > 0.0 { -f64::from(count - most) } else { 0.0 }
         };
-        let pulls = (0..).zip(&*price).zip(&*count).map(|((b, &price), &c)| pull(b, price, c));
-        let norm: f64 = pulls.map(|pull| pull * pull).sum();
+        pull.clear();
+        pull.extend((0..).zip(&*price).zip(&*count).map(|((b, &price), &c)| miss(b, price, c)));
+        let norm: f64 = pull.iter().map(|pull| pull * pull).sum();
         if norm == 0.0 {
             return false;
         }
         let length = gap / norm;
-        if gains.same().is_some() {
-            for ((k, price), &count) in (0..).zip(price).zip(&*count) {
-                *price = (*price + length * pull(k, *price, count)).clamp(0.0, gains.next(k, 0));
-            }
-            return true;
-        }
-        for ((block, price), &count) in (0..).zip(&mut *price).zip(&*count) {
-            *price += length * pull(block, *price, count);
-        }
+        price.iter_mut().zip(&*pull).for_each(|(price, pull)| *price += length * pull);
         blocks.level(price);
         for (block, price) in (0..).zip(price) {
-            let most = blocks.gains(gains, block).first().copied();
-            *price = price.clamp(0.0, most.unwrap_or(0.0));
+            *price = price.clamp(0.0, blocks.most(gains, block));
         }
         true
     }
