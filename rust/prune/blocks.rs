@@ -143,3 +143,67 @@ impl Blocks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Clusters whose gains, three each, have a block each: one member at every rank.
+    fn of_three(clusters: u32) -> Forest {
+        let mut forest = Forest::default();
+        forest.clear(None);
+        for k in 0..clusters {
+            forest.gains.push([4.0, 2.0, 1.0].into_iter());
+            for rank in 0..3 {
+                forest.owner.push(3 * k + rank + 1);
+                forest.cover.push(k);
+                forest.rank.push(rank);
+            }
+        }
+        forest
+    }
+
+    #[test]
+    fn gains_are_split_where_ranks_occur() {
+        let mut forest = of_three(2);
+        forest.rank = vec![0, 0, 2, 0, 1, 9];
+        let mut blocks = Blocks::default();
+        for _ in 0..2 {
+            blocks.list(&forest);
+            let gains = |b: u32| blocks.gains(&forest.gains, b);
+            assert_eq!(blocks.count(&forest), 5);
+            assert_eq!([gains(0), gains(1)], [&[4.0, 2.0][..], &[1.0]]);
+            assert_eq!([gains(2), gains(3), gains(4)], [&[4.0], &[2.0], &[1.0]]);
+            assert_eq!(blocks.of(&forest), [0, 0, 1, 2, 3, 4]);
+            assert_eq!(
+                (0..5).map(|b| blocks.before(b)).collect::<Vec<_>>(),
+                [None, Some(0), None, Some(2), Some(3)]
+            );
+            assert_eq!(blocks.entries(0), [0, 1]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn levelled_prices_are_the_nearest_that_fall(prices in vec(0.0..4.0, 6)) {
+            let mut blocks = Blocks::default();
+            blocks.list(&of_three(2));
+            let mut level = prices.clone();
+            blocks.level(&mut level);
+            for (before, after) in prices.chunks(3).zip(level.chunks(3)) {
+                // The largest of the least means: what the nearest falling sequence is known to be.
+                let mean = |a: usize, b: usize| {
+                    before[a..=b].iter().sum::<f64>() / (b - a + 1) as f64
+                };
+                for (i, &got) in after.iter().enumerate() {
+                    let most = |a: usize| (i..3).map(|b| mean(a, b)).fold(f64::MIN, f64::max);
+                    let nearest = (0..=i).map(most).fold(f64::MAX, f64::min);
+                    prop_assert!((got - nearest).abs() < 1e-12, "{prices:?} became {level:?}");
+                }
+            }
+        }
+    }
+}
