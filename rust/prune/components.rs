@@ -96,6 +96,7 @@ impl Components {
             }
             out.owner.push(self.place[forest.owner[e as usize] as usize]);
             out.cover.push(*number);
+            out.rank.extend(forest.rank.get(e as usize));
         }
         out.hints.extend(self.hints.of(part).iter().map(|&at| {
             let hint = forest.hints[at as usize];

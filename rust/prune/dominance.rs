@@ -23,7 +23,8 @@ pub(super) struct Dominance {
     /// Entries that ancestors make idle, `[e]`.
     idle: Vec<bool>,
     /// Of each of the current cluster's entries, how many members better carriers at the same parent
-    /// have, `[e]`; and those entries by parent, the best first. Only where a second member counts.
+    /// have, and once it was visited its rank in the forest, `[e]`; and those entries by parent, the
+    /// best first. Only where a second member counts.
     rank: Vec<u32>,
     order: Vec<u32>,
     /// The current cluster's carriers, each with its entry, and the nodes that they hang at.
@@ -99,8 +100,10 @@ impl Dominance {
                 let loses = if gains.same().is_some() {
                     yields(best)
                 } else {
-                    let before = held + self.rank[entry as usize] + u32::from(yields(up));
-                    forest.value[v as usize] + gains.next(k as u32, before) <= 0.0
+                    let rank = &mut self.rank[entry as usize];
+                    let beside = if is_leaf { *rank + u32::from(yields(up)) } else { 0 };
+                    *rank = held + beside;
+                    forest.value[v as usize] + gains.next(k as u32, *rank) <= 0.0
                 };
                 if is_leaf && loses {
                     self.fix[v as usize] = Fix::Out;
@@ -116,11 +119,14 @@ impl Dominance {
                 self.best_at[forest.parent[forest.owner[e as usize] as usize] as usize] = OUT;
             }
         }
+        if forest.gains.same().is_none() {
+            forest.rank.clone_from(&self.rank);
+        }
         if any_idle {
-            let mut keep = self.idle.iter().map(|idle| !idle);
-            forest.owner.retain(|_| keep.next().unwrap_or(true));
-            let mut keep = self.idle.iter().map(|idle| !idle);
-            forest.cover.retain(|_| keep.next().unwrap_or(true));
+            for list in [&mut forest.owner, &mut forest.cover, &mut forest.rank] {
+                let mut keep = self.idle.iter().map(|idle| !idle);
+                list.retain(|_| keep.next().unwrap_or(true));
+            }
         }
         any_fixed
     }
@@ -184,6 +190,31 @@ impl Dominance {
             rank = if above == parent { rank + 1 } else { 0 };
             parent = above;
             self.rank[entry as usize] = rank;
+        }
+    }
+}
+
+/// Fixes what follows from a node that is kept, or not, for a best selection in which every leaf that
+/// yields to a carrier is only kept with it: here for the leaves and carriers at the node's parent.
+pub(super) fn follow(forest: &Forest, fix: &mut [Fix], node: usize, kept: bool) {
+    let mut inner = vec![false; forest.len()];
+    forest.parent[1..].iter().for_each(|&above| inner[above as usize] = true);
+    let single = |v: usize| !inner[v] && forest.entries_of(v).len() == 1;
+    let own = forest.members_of(node);
+    if kept && !single(node) {
+        return;
+    }
+    for (&v, k) in forest.owner.iter().zip(&forest.cover) {
+        let other = v as usize;
+        let beside = forest.parent[other] == forest.parent[node] && other != node;
+        if !beside || fix[other] != Fix::Free || !own.contains(k) {
+            continue;
+        }
+        let first = better(forest, v, node as u32) == v;
+        if kept && first {
+            fix[other] = Fix::In;
+        } else if !kept && !first && single(other) {
+            fix[other] = Fix::Out;
         }
     }
 }

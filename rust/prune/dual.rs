@@ -1,8 +1,8 @@
 //! The Lagrangian bound of a forest, and selections found on the way to it.
 
+use super::blocks::Blocks;
 use super::forest::{Forest, Hint};
 use super::gains::Gains;
-use super::groups::Groups;
 use super::reduction::Fix;
 use super::repair::Repair;
 use crate::clock::Clock;
@@ -26,20 +26,27 @@ const MEAN_WEIGHT: f64 = 0.15;
 ///
 /// bounds every selection from above, since `m` members are worth at most `m u_k` and the excess of
 /// each gain over `u_k`. One pass over the tree computes it.
+///
+/// Where entries have ranks, a cluster has a price for each rank that occurs, none above the one
+/// before it; it stands for the gains from that rank up to the next. Some best selection has, in order
+/// of rank, its `i`-th member of each cluster at a rank of `i` at most (both from 0), so that the
+/// prices it collects come to no less than those of its first `m` gains, and the bound holds for it.
+/// Equal members at one place then share no more of their path's cost than the first of them.
 #[derive(Debug, Default)]
 pub(super) struct Dual {
     /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
     sum: Vec<f64>,
     /// Best selection at the current prices, `[r]`.
     keep: Vec<bool>,
-    /// Kept members of each cluster, `[K]`.
+    /// What has a price: a cluster, or the gains of one from a rank up to the next.
+    blocks: Blocks,
+    /// Kept members of each block, `[blocks]`.
     count: Vec<u32>,
     price: Vec<f64>,
+    pull: Vec<f64>,
     best_price: Vec<f64>,
     /// Running mean of `keep`, `[r]`: near the fractions that the linear relaxation has.
     mean: Vec<f64>,
-    /// Entries of the forest by cluster.
-    carriers: Groups,
     repair: Repair,
     margin: Vec<f64>,
     held: Vec<u32>,
@@ -104,26 +111,28 @@ impl Dual {
                 break;
             }
         }
-        forest.hints.clear();
-        forest.hints.extend(forest.owner.iter().zip(&forest.cover).map(|(&node, &cluster)| Hint {
+        let mut hints = std::mem::take(&mut forest.hints);
+        hints.clear();
+        let entries = forest.owner.iter().zip(&forest.cover).zip(self.blocks.of(forest));
+        hints.extend(entries.map(|((&node, &cluster), &block)| Hint {
             node,
             cluster,
-            price: self.best_price[cluster as usize],
+            price: self.best_price[block as usize],
         }));
+        forest.hints = hints;
+
         bounds
     }
 
     fn begin(&mut self, forest: &Forest, cutoff: f64) {
-        let (r, clusters) = (forest.len(), forest.clusters());
-        self.carriers.list(clusters, forest.owner.len(), |e| forest.cover[e]);
+        let r = forest.len();
+        self.blocks.list(forest);
+        let blocks = self.blocks.count(forest);
         self.count.clear();
-        self.count.resize(clusters, 0);
+        self.count.resize(blocks, 0);
         self.price.clear();
-        self.price.resize(clusters, 0.0);
-        for hint in &forest.hints {
-            let price = &mut self.price[hint.cluster as usize];
-            *price = price.max(hint.price);
-        }
+        self.price.resize(blocks, 0.0);
+        self.take_hints(forest);
         self.best_price.clone_from(&self.price);
         self.mean.clear();
         self.mean.resize(r, 0.0);
@@ -139,16 +148,37 @@ impl Dual {
         }
     }
 
+    /// Starts from the prices that the forest hints at.
+    fn take_hints(&mut self, forest: &Forest) {
+        if forest.gains.same().is_some() {
+            for hint in &forest.hints {
+                let price = &mut self.price[hint.cluster as usize];
+                *price = price.max(hint.price);
+            }
+            return;
+        }
+        for hint in &forest.hints {
+            let own = forest.entries_of(hint.node as usize);
+            if let Some(e) = own.into_iter().find(|&e| forest.cover[e] == hint.cluster) {
+                let block = self.blocks.of(forest)[e];
+                let most = self.blocks.most(&forest.gains, block);
+                let price = &mut self.price[block as usize];
+                *price = price.max(hint.price).min(most);
+            }
+        }
+        self.blocks.level(&mut self.price);
+    }
+
     /// Computes the bound at the current prices, with the selection that attains it.
     fn evaluate(&mut self, forest: &Forest) -> f64 {
         self.sum.clone_from(&forest.value);
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            self.sum[v as usize] += self.price[k as usize];
+        for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
+            self.sum[v as usize] += self.price[block as usize];
         }
         forest.choose(0.0, &mut self.sum, &mut self.keep);
         self.count.fill(0);
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
-            self.count[k as usize] += u32::from(self.keep[v as usize]);
+        for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
+            self.count[block as usize] += u32::from(self.keep[v as usize]);
         }
         for (mean, &kept) in self.mean.iter_mut().zip(&self.keep) {
             *mean += MEAN_WEIGHT * (f64::from(u8::from(kept)) - *mean);
@@ -157,8 +187,9 @@ impl Dual {
             Some(gain) => self.price.iter().map(|price| gain - price).sum(),
             None => (0_u32..)
                 .zip(&self.price)
-                .map(|(k, price)| {
-                    let above = forest.gains.of(k).iter().take_while(|&gain| gain > price);
+                .map(|(block, price)| {
+                    let gains = self.blocks.gains(&forest.gains, block);
+                    let above = gains.iter().take_while(|&gain| gain > price);
                     above.map(|gain| gain - price).sum::<f64>()
                 })
                 .sum(),
@@ -168,10 +199,10 @@ impl Dual {
 
     /// Moves the prices against the subgradient; false where that is zero.
     fn step(&mut self, gains: &Gains, gap: f64) -> bool {
-        let Self { price, count, .. } = self;
+        let Self { price, pull, count, blocks, .. } = self;
         // The kept members should be as many as the gains above the price.
-        let pull = |k: u32, price: f64, count: u32| {
-            let of = gains.of(k);
+        let miss = |block: u32, price: f64, count: u32| {
+            let of = blocks.gains(gains, block);
             let above = of.iter().take_while(|&&gain| gain > price).count() as u32;
             if count < above {
                 return f64::from(above - count);
@@ -181,14 +212,17 @@ impl Dual {
             let most = above + level as u32;
             if count > most && price > 0.0 { -f64::from(count - most) } else { 0.0 }
         };
-        let pulls = (0..).zip(&*price).zip(&*count).map(|((k, &price), &c)| pull(k, price, c));
-        let norm: f64 = pulls.map(|pull| pull * pull).sum();
+        pull.clear();
+        pull.extend((0..).zip(&*price).zip(&*count).map(|((b, &price), &c)| miss(b, price, c)));
+        let norm: f64 = pull.iter().map(|pull| pull * pull).sum();
         if norm == 0.0 {
             return false;
         }
         let length = gap / norm;
-        for ((k, price), &count) in (0..).zip(price).zip(&*count) {
-            *price = (*price + length * pull(k, *price, count)).clamp(0.0, gains.next(k, 0));
+        price.iter_mut().zip(&*pull).for_each(|(price, pull)| *price += length * pull);
+        blocks.level(price);
+        for (block, price) in (0..).zip(price) {
+            *price = price.clamp(0.0, blocks.most(gains, block));
         }
         true
     }
@@ -197,16 +231,14 @@ impl Dual {
     /// kept as gains are above it.
     fn ascend(&mut self, forest: &Forest, clock: &mut Clock) {
         self.evaluate(forest);
+        if forest.gains.same().is_none() {
+            let _ = (0..self.blocks.count(forest) as u32).any(|b| self.level(forest, b, clock));
+            return;
+        }
         for k in 0..forest.clusters() as u32 {
-            if forest.gains.same().is_none() {
-                if self.level(forest, k, clock) {
-                    return;
-                }
-                continue;
-            }
             for second in [false, true] {
                 let mut least = forest.gains.next(k, 0) - self.price[k as usize];
-                for &e in self.carriers.of(k as usize) {
+                for &e in self.blocks.entries(k as usize) {
                     let (need, steps) = self.need(forest, forest.owner[e as usize], least);
                     // The second time for the carrier after the first: the bound is level up to
                     // there.
@@ -225,14 +257,19 @@ impl Dual {
         }
     }
 
-    /// Raises the price of a cluster with several gains to where what its carriers lack, in order,
-    /// meets its gains; true where the time is up.
-    fn level(&mut self, forest: &Forest, k: u32, clock: &mut Clock) -> bool {
-        let (gains, price) = (forest.gains.of(k), self.price[k as usize]);
+    /// Raises the price of a block of gains to where what its carriers lack, in order, meets them;
+    /// true where the time is up.
+    fn level(&mut self, forest: &Forest, block: u32, clock: &mut Clock) -> bool {
+        let (gains, price) = (self.blocks.gains(&forest.gains, block), self.price[block as usize]);
+        if gains.is_empty() {
+            return false;
+        }
+        let most =
+            self.blocks.before(block).map_or(gains[0], |b| self.price[b as usize].min(gains[0]));
         let enough = gains[0] - price;
         let mut needs = std::mem::take(&mut self.needs);
         needs.clear();
-        for &e in self.carriers.of(k as usize) {
+        for &e in self.blocks.entries(block as usize) {
             let (need, steps) = self.need(forest, forest.owner[e as usize], enough);
             needs.push(need);
             if clock.after(steps) {
@@ -248,11 +285,11 @@ impl Dual {
         let low = needs[..kept].last().map_or(0.0, |need| price + need);
         let low = low.max(gains.get(kept).copied().unwrap_or(0.0));
         let high = needs.get(kept).map_or(f64::INFINITY, |need| price + need);
-        let high = if kept > 0 { high.min(gains[kept - 1]) } else { high }.min(gains[0]);
+        let high = if kept > 0 { high.min(gains[kept - 1]) } else { high };
         self.needs = needs;
-        let by = 0.5 * (low + high.max(low)) - price;
+        let by = (0.5 * (low + high.min(gains[0]).max(low))).min(most) - price;
         if by > 0.0 {
-            self.raise(forest, k as usize, by, clock);
+            self.raise(forest, block as usize, by, clock);
         }
         clock.expired()
     }
@@ -275,7 +312,7 @@ impl Dual {
     /// Raises one price; out of time, the sums may stay behind, for the next bound makes them anew.
     fn raise(&mut self, forest: &Forest, k: usize, by: f64, clock: &mut Clock) {
         self.price[k] += by;
-        for &e in self.carriers.of(k) {
+        for &e in self.blocks.entries(k) {
             let (mut v, mut more, mut steps) = (forest.owner[e as usize] as usize, by, 0);
             loop {
                 steps += 1;
@@ -295,7 +332,7 @@ impl Dual {
 
     /// Repairs the current selection, and remembers it where it is the best so far.
     fn try_selection(&mut self, forest: &Forest, clock: &mut Clock) {
-        let trial = self.repair.run(forest, &self.keep, &self.carriers, clock);
+        let trial = self.repair.run(forest, &self.keep, self.blocks.by_cluster(), clock);
         let worth = forest.worth(trial, &mut self.held);
         if worth > self.floor {
             self.floor = worth;

@@ -1,6 +1,7 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
 use super::components::Components;
+use super::dominance::follow;
 use super::dual::Dual;
 use super::forest::Forest;
 use super::presolve::{Presolve, Tally};
@@ -195,6 +196,9 @@ impl Exact {
             fix.clone_from(&level.fix);
             if let Some(kept) = branch {
                 decide(&mut fix, &level.part.parent, v, kept);
+                if level.part.gains.same().is_none() {
+                    follow(&level.part, &mut fix, v, kept);
+                }
             }
             let mut keep = std::mem::take(&mut level.scratch);
             let found = self.forest(&level.part, &fix, floor, nested + 1, &mut keep);

@@ -1,5 +1,7 @@
 //! What is left of a selection problem between reductions.
 
+use std::ops::Range;
+
 use super::gains::Gains;
 use super::problem::Problem;
 
@@ -22,6 +24,10 @@ pub(super) struct Forest {
     /// Cluster of which the node carries a member, `0..K`, `[e]`. A node carries no more members of a
     /// cluster than that has gains.
     pub cover: Vec<u32>,
+    /// How many members of the same cluster some best selection holds wherever it holds the entry's,
+    /// each with a smaller rank, `[e]`; empty where that is not known. So its member adds the gain of
+    /// that rank at most.
+    pub rank: Vec<u32>,
     /// KV tokens of each node, `[r]`; empty where no budget limits them.
     pub tokens: Vec<u64>,
     /// What the members of each cluster add.
@@ -49,6 +55,7 @@ impl Forest {
         self.value.clear();
         self.owner.clear();
         self.cover.clear();
+        self.rank.clear();
         self.tokens.clear();
         self.gains.clear(same);
         self.hints.clear();
@@ -124,11 +131,16 @@ impl Forest {
         nodes + self.gains.worth(held)
     }
 
-    /// The clusters of which a node carries members. O(log e).
-    pub fn members_of(&self, v: usize) -> &[u32] {
+    /// The entries of a node. O(log e).
+    pub fn entries_of(&self, v: usize) -> Range<usize> {
         let first = self.owner.partition_point(|&owner| (owner as usize) < v);
         let own = self.owner[first..].iter().take_while(|&&owner| owner as usize == v).count();
-        &self.cover[first..first + own]
+        first..first + own
+    }
+
+    /// The clusters of which a node carries members. O(log e).
+    pub fn members_of(&self, v: usize) -> &[u32] {
+        &self.cover[self.entries_of(v)]
     }
 
     /// Counts the members of each cluster in a selection, `[K]`.

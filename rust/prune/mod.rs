@@ -1,5 +1,6 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
+mod blocks;
 mod budget;
 mod components;
 mod dominance;

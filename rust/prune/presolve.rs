@@ -77,7 +77,7 @@ impl Presolve {
         self.work.extend(forest.value.iter().map(|&value| Work { value, ..Work::default() }));
         self.stamp.clear();
         self.stamp.resize(gains.clusters(), (OUT, 0));
-        for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
+        for (e, (&v, &k)) in forest.owner.iter().zip(&forest.cover).enumerate() {
             let work = &mut self.work[v as usize];
             work.value += self.fold.base(k);
             if self.fold.open(k) > 0 {
@@ -85,7 +85,8 @@ impl Presolve {
                 *members = if *last == v { *members + 1 } else { 0 };
                 *last = v;
                 work.open += 1;
-                work.gains += self.fold.gain(gains, k, *members);
+                let rank = forest.rank.get(e).copied().unwrap_or(*members);
+                work.gains += self.fold.gain(gains, k, rank);
             }
         }
         self.state.clear();

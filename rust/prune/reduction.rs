@@ -69,6 +69,8 @@ impl Reduction {
             presolve.dominance.fix = fix;
             let left = self.left();
             if left.len() == nodes && left.owner.len() == entries && !folded {
+                // Nothing was done: the round before left the same, with ranks.
+                self.used -= 1;
                 break;
             }
         }
