@@ -8,7 +8,7 @@ use super::*;
 const LONGEST: i64 = LONGEST_RUN as i64;
 
 fn chosen(leaves: &[i64], bits: u32) -> Vec<i64> {
-    (0..).zip(leaves).filter(|(at, _)| bits >> at & 1 == 1).map(|(_, &leaf)| leaf).collect()
+    (0..).zip(leaves).filter(|(at, _)| bits >> (at % 32) & 1 == 1).map(|(_, &leaf)| leaf).collect()
 }
 
 /// A tree in which many nodes hang at their parent by a run, some just long enough to be cut
