@@ -1,7 +1,8 @@
-"""What the site does with links that leave docs/: to files of the repository, which must exist."""
+"""Links that leave docs/, to files of the repository, which must exist; the notebook's kernel."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,14 @@ from mkdocs.exceptions import PluginError
 LINK = re.compile(
     r"(?<!!)\[(?P<text>[^\[\]]+)\]\((?P<path>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)]*)?\)"
 )
+
+
+def on_config(config: Any, **_: Any) -> Any:
+    """Let nbconvert read its settings beside this file: the talk with the kernel is encrypted."""
+    others = os.environ.get("JUPYTER_CONFIG_PATH", "")
+    here = str(Path(__file__).resolve().parent)
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (here, others)))
+    return config
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:

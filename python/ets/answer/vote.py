@@ -65,7 +65,10 @@ def vote(
 
 
 def votes_of(pooling: Pooling, scores: Sequence[float], method: VoteMethod) -> list[Vote]:
-    """`vote` of answers that are pooled already, n of them, with n scores; its errors."""
+    """`vote` of answers that are pooled already: n of them, with n scores.
+
+    Raises `InputError` for an unknown method, lengths that differ, or a score that is not finite.
+    """
     answers = pooling.answers
     if method not in get_args(VoteMethod):
         raise InputError(f"method must be one of {get_args(VoteMethod)}, got {method!r}")

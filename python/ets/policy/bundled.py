@@ -12,7 +12,6 @@ from ets.engines.bundled.checkpoint import BundledCheckpoint
 from ets.engines.bundled.kv_rows import BundledKVRows
 from ets.engines.bundled.transformer import Transformer
 from ets.engines.local.options import LocalOptions
-from ets.errors import InputError
 from ets.policy.base import PolicyOptions, prompt_options
 from ets.policy.local import LocalPolicy
 from ets.policy.prompt import PolicyPrompt
@@ -88,20 +87,7 @@ class BundledPolicy(LocalPolicy):
         # Errors
         `InputError` for an option other than `max_batch`.
         """
-        from ets.embed.hidden_state import HiddenStateEmbedder
-
-        if unknown := sorted(set(options) - {"max_batch"}):
-            raise InputError(
-                f"unknown option {unknown[0]!r} of the embedder of the bundled policy; it has "
-                "max_batch"
-            )
-        return HiddenStateEmbedder(
-            self._transformer.means,
-            self._prompt.tokenizer,
-            max_length=self._prompt.max_length,
-            name=self._name,
-            **options,
-        )
+        return self._embedder_of(self._transformer.means, "the bundled policy", options)
 
 
 def bundled_prompt(

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from ets.checks import checked_count, integer
 from ets.engines.kv_space import KVSpace, cache_space
 from ets.engines.local.batcher import Batcher
 from ets.engines.local.kv_rows import KVRows
 from ets.engines.local.options import LocalOptions
+from ets.errors import InputError
 from ets.pickled import Unpicklable
 from ets.policy.decoder import Decoder, Request
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Prefix, Step
+
+if TYPE_CHECKING:
+    from ets.embed.hidden_state import HiddenStateEmbedder
 
 
 class LocalPolicy(Unpicklable):
@@ -64,6 +74,27 @@ class LocalPolicy(Unpicklable):
         max_tokens = checked_count("max_tokens", max_tokens)
         seed = integer("seed", seed, 0)
         return await self._batcher.submit(Request(prefix, seed, max_tokens))
+
+    def _embedder_of(
+        self,
+        means: Callable[[list[list[int]]], NDArray[np.float32]],
+        policy: str,
+        options: dict[str, Any],
+    ) -> HiddenStateEmbedder:
+        """An embedder of the mean states that `means` gives; `policy` is for error messages."""
+        from ets.embed.hidden_state import HiddenStateEmbedder
+
+        if unknown := sorted(set(options) - {"max_batch"}):
+            raise InputError(
+                f"unknown option {unknown[0]!r} of the embedder of {policy}; it has max_batch"
+            )
+        return HiddenStateEmbedder(
+            means,
+            self._prompt.tokenizer,
+            max_length=self._prompt.max_length,
+            name=self._name,
+            **options,
+        )
 
     async def forget_prefixes(self) -> None:
         """Have every prefix computed anew, once no request is running; for measurements."""

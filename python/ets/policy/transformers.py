@@ -19,7 +19,7 @@ from ets.engines.local.torch_loading import (
     pick_device,
     pick_dtype,
 )
-from ets.errors import EngineError, InputError
+from ets.errors import EngineError
 from ets.extras import needs
 from ets.policy.base import prompt_options
 from ets.policy.local import LocalPolicy
@@ -115,19 +115,10 @@ class TransformersPolicy(LocalPolicy):
         # Errors
         `InputError` for an option other than `max_batch`.
         """
-        from ets.embed.hidden_state import HiddenStateEmbedder, torch_means
+        from ets.embed.hidden_state import torch_means
 
-        if unknown := sorted(set(options) - {"max_batch"}):
-            raise InputError(
-                f"unknown option {unknown[0]!r} of the embedder of a transformers policy; it has "
-                "max_batch"
-            )
-        return HiddenStateEmbedder(
-            partial(torch_means, self._model),
-            self._prompt.tokenizer,
-            max_length=self._prompt.max_length,
-            name=self._name,
-            **options,
+        return self._embedder_of(
+            partial(torch_means, self._model), "a transformers policy", options
         )
 
 
