@@ -225,6 +225,9 @@ class Search(Unpicklable):
         one), otherwise as they are completed. An error of a problem is raised in its place and ends
         the map; one of `problems` itself is raised behind the results of the problems before it.
         `problems` is read in a thread of its own, and may wait for a result of this very map.
+
+        # Errors
+        `InputError` for a `concurrency` below 1, and for problems that are one text or no iterable.
         """
         if not (isinstance(concurrency, str) and concurrency == "auto"):
             concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
