@@ -3,9 +3,9 @@
     python benches/fresh.py FOLDER [--seeds 0,1,2] [--problems 300] [--width 64] [--table]
 
 Every strategy in a run folder of its own for each seed, so that it goes on where it was stopped;
-then one table against REBASE over the problems that each has searched, and one by the problems'
-number of steps. The settings were fixed before, on the dev split; the split `fresh` was made for
-this (`ets.demo.splits`). `--table` only reads what is there.
+then one table against REBASE (or `--base NAME`) over the problems that each has searched, and
+others by the problems' number of steps. The settings were fixed before, on the dev split; the split
+`fresh` was made for this (`ets.demo.splits`). `--table` only reads what is there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from ets.bench.statistics import paired_bootstrap, paired_ratio, wilson
 from ets.demo.splits import split_rows
 
-BASELINE = "rebase"
 DEPTHS = range(3, 9)
 """Steps of the bundled problems."""
 CELLS: dict[str, list[str]] = {
@@ -54,12 +53,15 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=300)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--table", action="store_true")
+    parser.add_argument(
+        "--base", choices=CELLS, default="rebase", help="what others are held against"
+    )
     given, more = parser.parse_known_args()
     if not given.table:
         for seed in given.seeds.split(","):
             make_runs(given.folder, given.width, seed, given.problems, more)
     found = {name: rows_of(given.folder, given.width, name) for name in CELLS}
-    print_tables({name: rows for name, rows in found.items() if rows})
+    print_tables({name: rows for name, rows in found.items() if rows}, given.base)
 
 
 def make_runs(folder: Path, width: int, seed: str, problems: int, more: list[str]) -> None:
@@ -86,12 +88,14 @@ def lines(folder: Path, pattern: str) -> Iterator[Row]:
                 yield json.loads(line)
 
 
-def print_tables(found: dict[str, Rows]) -> None:
-    """As Markdown: each strategy beside REBASE on the same problems and seeds."""
-    base = found[BASELINE]
+def print_tables(found: dict[str, Rows], baseline: str) -> None:
+    """As Markdown: each strategy beside another one on the same problems and seeds."""
+    base = found[baseline]
     print(
-        "| strategy | searches | right (95%) | points to REBASE (95%) | points of the vote (95%) "
-        "| KV before (95%) | peak | KV kept |\n| --- " + "| --- " * 7 + "|"
+        f"| strategy | searches | right (95%) | points to {baseline} (95%) "
+        "| points of the vote (95%) | KV before (95%) | peak | KV kept |\n| --- "
+        + "| --- " * 7
+        + "|"
     )
     for name, rows in found.items():
         keys = shared(rows, base)
@@ -105,11 +109,11 @@ def print_tables(found: dict[str, Rows]) -> None:
             f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')} |"
         )
     steps = {row["id"]: row["steps"] for row in split_rows("fresh")}
-    for title, compare in (("KV before selection", less_kv), ("Points to REBASE", points)):
+    for title, compare in (("KV before selection", less_kv), (f"Points to {baseline}", points)):
         print(f"\n{title} by the number of steps (95%):\n")
         print("| strategy | " + " | ".join(map(str, DEPTHS)) + " |\n| --- " + "| --- " * 6 + "|")
         for name, rows in found.items():
-            if name == BASELINE:
+            if name == baseline:
                 continue
             keys = shared(rows, base)
             cells = []
@@ -152,21 +156,21 @@ def kv(row: Row) -> float:
 
 
 def less_kv(keys: list[Key], rows: Rows, base: Rows) -> str:
-    """How many times as much KV REBASE has before selection, with the interval."""
+    """How many times as much KV the base has before selection, with the interval."""
     mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
     ratio = paired_ratio(by_problem(keys, theirs, kv), by_problem(keys, mine, kv))
     return f"{ratio.value:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def points(keys: list[Key], rows: Rows, base: Rows, of: Measure = is_right) -> str:
-    """How many points more than REBASE, with the interval, of what `of` measures in [0, 1]."""
+    """How many points more than the base, with the interval, of what `of` measures in [0, 1]."""
     mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
     more = paired_bootstrap(by_problem(keys, mine, of), by_problem(keys, theirs, of))
     return f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
 
 
 def times(base: list[Row], mine: list[Row], when: str, what: str) -> str:
-    """How many times as much REBASE has."""
+    """How many times as much the base has."""
     total = [sum(row["kv"][when][what] for row in rows) for rows in (base, mine)]
     return f"{total[0] / total[1]:.2f}x"
 

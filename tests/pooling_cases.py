@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import ets
 from conftest import DEMO
 from ets.step import Prefix, Score, Step
-from scripted_http import Reply, Script, ScriptedServer, scripted_server
+from scripted_http import Reply, Script, ScriptedServer, one_endpoint, run
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
@@ -45,29 +44,11 @@ def card(**more: Any) -> dict[str, Any]:
     return {"id": "m", "owned_by": "vllm", "root": FOLDER, "max_model_len": 512, **more}
 
 
-def always(reply: Reply | None) -> Script:
-    async def script(body: dict[str, Any]) -> Reply | None:
-        return reply
-
-    return script
-
-
-def in_turn(*replies: Reply | None) -> Script:
-    left = list(replies)
-
-    async def script(body: dict[str, Any]) -> Reply | None:
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    return script
-
-
 def pooled(data: Any, **usage: Any) -> Reply:
     return Reply({"data": [{"index": 0, "object": "pooling", "data": data}], "usage": usage})
 
 
 OK = pooled([BAD, GOOD])
-BUSY = Reply({"error": {"message": "too many requests"}}, status=429)
-DOWN = Reply({"error": {"message": "out of\nmemory"}}, status=500)
 
 
 @contextmanager
@@ -75,22 +56,8 @@ def serving(
     pooling: Script | None, *cards: dict[str, Any], **options: Any
 ) -> Iterator[tuple[ScriptedServer, PoolingPRM]]:
     """A scripted server and a PRM on it; each test closes the PRM's loops by itself."""
-    models = always(Reply({"object": "list", "data": list(cards) or [card()]}))
-    scripts: dict[str, Script] = {"/v1/models": models}
-    if pooling is not None:
-        scripts["/pooling"] = pooling
-    with scripted_server(scripts) as server:
+    with one_endpoint("/pooling", pooling, *cards or [card()]) as server:
         yield server, PoolingPRM("m", server.url, **options)
-
-
-def run(prm: PoolingPRM, work: Callable[[], Awaitable[Any]]) -> Any:
-    async def then_close() -> Any:
-        try:
-            return await work()
-        finally:
-            await prm.aclose()
-
-    return asyncio.run(then_close())
 
 
 def score(prm: PoolingPRM, prefix: Prefix = PREFIX) -> Score:

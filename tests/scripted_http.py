@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ets.engines.protocols import PRM, Policy
 from ets.loop.call import cancel
 from ets.loop.thread import LoopThread
 
@@ -114,3 +115,63 @@ def scripted_server(scripts: dict[str, Script]) -> Iterator[ScriptedServer]:
     finally:
         loop.run(stop())
         loop.close()
+
+
+# --- scripts, and what asks -----------------------------------------------------------------------
+
+BUSY = Reply({"error": {"message": "too many requests"}}, status=429)
+DOWN = Reply({"error": {"message": "out of\nmemory"}}, status=500)
+
+
+def always(reply: Reply | None) -> Script:
+    async def script(body: dict[str, Any]) -> Reply | None:
+        return reply
+
+    return script
+
+
+def in_turn(*replies: Reply | None) -> Script:
+    """One after the other, the last for ever."""
+    left = list(replies)
+
+    async def script(body: dict[str, Any]) -> Reply | None:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return script
+
+
+async def never(body: dict[str, Any]) -> Reply:
+    await asyncio.sleep(3600)
+    raise TimeoutError
+
+
+@contextmanager
+def one_endpoint(
+    path: str, script: Script | None, *cards: dict[str, Any]
+) -> Iterator[ScriptedServer]:
+    """A server with the models of these cards and one endpoint, or none where it has no script."""
+    scripts = {"/v1/models": always(Reply({"object": "list", "data": list(cards)}))}
+    if script is not None:
+        scripts[path] = script
+    with scripted_server(scripts) as server:
+        yield server
+
+
+def run(engine: Policy | PRM, work: Callable[[], Awaitable[Any]]) -> Any:
+    """The result of some work, after which the engine is closed."""
+
+    async def then_close() -> Any:
+        try:
+            return await work()
+        finally:
+            await engine.aclose()
+
+    return asyncio.run(then_close())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError

@@ -38,7 +38,7 @@ AWAITED = ("policy", "prm", "embedder")
     ids=repr,
 )
 def test_what_is_no_exception_becomes_an_error_of_the_engine(
-    where: str, error: BaseException
+    where: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
         raise error
@@ -49,13 +49,13 @@ def test_what_is_no_exception_becomes_an_error_of_the_engine(
     policy, prm, embedder = ScriptedPolicy(), ScriptedPRM(), ScriptedEmbedder()
     strategy = _Failing(fail) if where == "strategy" else ets.ETS(width=4)
     if where == "start":
-        policy.start = fail  # type: ignore[method-assign]
+        monkeypatch.setattr(policy, "start", fail)
     elif where == "policy":
-        policy.sample = afail  # type: ignore[method-assign]
+        monkeypatch.setattr(policy, "sample", afail)
     elif where == "prm":
-        prm.score = afail  # type: ignore[method-assign]
+        monkeypatch.setattr(prm, "score", afail)
     elif where == "embedder":
-        embedder.embed = afail  # type: ignore[method-assign]
+        monkeypatch.setattr(embedder, "embed", afail)
     judge = fail if where == "function" else prm
     told = pytest.raises(ets.EngineError, match=rf"raised {type(error).__name__}")
     with search(strategy, policy=policy, prm=judge, embedder=embedder) as s, told:

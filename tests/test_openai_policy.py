@@ -12,7 +12,7 @@ import pytest
 from conftest import DEMO
 from ets.engines.protocols import Policy
 from ets.step import Prefix, Step
-from scripted_http import Reply
+from scripted_http import DOWN, Reply, always, run
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
@@ -21,7 +21,6 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from openai_cases import (
-    DOWN,
     FOLDER,
     LLAMA,
     OK,
@@ -29,12 +28,10 @@ from openai_cases import (
     PROBLEM,
     SENTENCE,
     SGLANG,
-    always,
     card,
     choice,
     encode,
     failure,
-    run,
     sample,
     serving,
 )

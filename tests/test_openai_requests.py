@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,14 +12,14 @@ import pytest
 
 import ets
 from ets.step import Step
-from scripted_http import Reply
+from scripted_http import DOWN, Reply, always, never, run, until
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
 
 
 from ets.policy.completion import Completion
-from openai_cases import DOWN, FOLDER, OK, PLAIN, PROBLEM, always, choice, run, serving
+from openai_cases import FOLDER, OK, PLAIN, PROBLEM, choice, serving
 
 
 def test_no_more_in_flight_than_allowed() -> None:
@@ -37,19 +36,6 @@ def test_no_more_in_flight_than_allowed() -> None:
         run(policy, many)
     assert server.most == 3
     assert len(server.bodies) == 12
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
-
-
-async def never(body: dict[str, Any]) -> Reply:
-    await asyncio.sleep(3600)
-    return OK
 
 
 def test_cancelling_closes_the_connection() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,14 @@ import ets
 from conftest import DEMO
 from ets.errors import ContextError
 from ets.prm import load_prm
-from scripted_http import Reply
+from scripted_http import BUSY, DOWN, Reply, always, in_turn, never, run, until
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
 
 
 from ets.prm.pooling import PoolingPRM
-from pooling_cases import (
-    BAD,
-    BUSY,
-    DOWN,
-    FOLDER,
-    GOOD,
-    OK,
-    PREFIX,
-    always,
-    card,
-    failure,
-    in_turn,
-    pooled,
-    run,
-    score,
-    serving,
-)
+from pooling_cases import BAD, FOLDER, GOOD, OK, PREFIX, card, failure, pooled, score, serving
 from prm_cases import make_skywork
 
 # --- what goes wrong ------------------------------------------------------------------------------
@@ -221,19 +204,6 @@ def test_a_name_with_options() -> None:
 
 
 # --- many requests --------------------------------------------------------------------------------
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise TimeoutError
-
-
-async def never(body: dict[str, Any]) -> Reply:
-    await asyncio.sleep(3600)
-    return OK
 
 
 def test_no_more_in_flight_than_allowed() -> None:

@@ -18,20 +18,9 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from pooling_cases import (
-    BAD,
-    GOOD,
-    PREFIX,
-    TAG,
-    always,
-    card,
-    failure,
-    ids_of,
-    pooled,
-    score,
-    serving,
-)
+from pooling_cases import BAD, GOOD, PREFIX, TAG, card, failure, ids_of, pooled, score, serving
 from prm_cases import make_math_shepherd, share
+from scripted_http import always
 
 # --- a model that vLLM knows as a PRM -------------------------------------------------------------
 

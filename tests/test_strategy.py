@@ -218,7 +218,7 @@ def test_clustering_and_selection_are_timed_apart(monkeypatch: pytest.MonkeyPatc
         assert (decision.cluster_us, decision.select_us) == (2.0, 3.0)
 
     clock = itertools.cycle([1_000, 3_000, 6_000])
-    monkeypatch.setattr("ets.strategy.ets.perf_counter_ns", lambda: next(clock))
+    monkeypatch.setattr("ets.strategy.pruned.perf_counter_ns", lambda: next(clock))
     assert watch(ETS(width=8), World(seed=1), check).depth > 1
 
 

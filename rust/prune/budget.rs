@@ -5,10 +5,11 @@ use std::cmp::Reverse;
 use super::dual::Dual;
 use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
 use super::fit::{fill, shed};
+use super::fix::{Fix, decide};
 use super::forest::Forest;
 use super::path_dual::PathDual;
 use super::presolve::Presolve;
-use super::reduction::{Fix, Reduction, decide};
+use super::reduction::Reduction;
 
 /// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
 /// is usual.

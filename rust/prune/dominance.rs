@@ -1,10 +1,10 @@
 //! Nodes that another one makes needless.
 
+use super::fix::Fix;
 use super::forest::{Forest, OUT};
 use super::groups::Groups;
 use super::preorder::Preorder;
 use super::presolve::Tally;
-use super::reduction::Fix;
 
 /// Finds dominated nodes; owns the scratch memory.
 #[derive(Debug, Default)]
@@ -90,13 +90,13 @@ impl Dominance {
                 if entry == OUT {
                     // One that carries the cluster itself is on the path already.
                     if self.carries[v as usize] != k as u32 {
-                        let here = better(forest, best, self.best_at[v as usize]);
+                        let here = forest.better(best, self.best_at[v as usize]);
                         self.path.push(Above { end, held, best: here, up: best });
                     }
                     continue;
                 }
                 let is_leaf = leaf(v, &self.covers, &self.preorder);
-                let yields = |to: u32| to != OUT && to != v && better(forest, to, v) == to;
+                let yields = |to: u32| to != OUT && to != v && forest.better(to, v) == to;
                 let loses = if gains.same().is_some() {
                     yields(best)
                 } else {
@@ -165,7 +165,7 @@ impl Dominance {
             if *best == OUT {
                 self.visits.push(Visit { at: self.preorder.at[above], entry: OUT });
             }
-            *best = better(forest, *best, v);
+            *best = forest.better(*best, v);
         }
         self.visits.sort_unstable();
         if forest.gains.same().is_none() {
@@ -192,39 +192,4 @@ impl Dominance {
             self.rank[entry as usize] = rank;
         }
     }
-}
-
-/// Fixes what follows from a node that is kept, or not, for a best selection in which every leaf that
-/// yields to a carrier is only kept with it: here for the leaves and carriers at the node's parent.
-pub(super) fn follow(forest: &Forest, fix: &mut [Fix], node: usize, kept: bool) {
-    let mut inner = vec![false; forest.len()];
-    forest.parent[1..].iter().for_each(|&above| inner[above as usize] = true);
-    let single = |v: usize| !inner[v] && forest.entries_of(v).len() == 1;
-    let own = forest.members_of(node);
-    if kept && !single(node) {
-        return;
-    }
-    for (&v, k) in forest.owner.iter().zip(&forest.cover) {
-        let other = v as usize;
-        let beside = forest.parent[other] == forest.parent[node] && other != node;
-        if !beside || fix[other] != Fix::Free || !own.contains(k) {
-            continue;
-        }
-        let first = better(forest, v, node as u32) == v;
-        if kept && first {
-            fix[other] = Fix::In;
-        } else if !kept && !first && single(other) {
-            fix[other] = Fix::Out;
-        }
-    }
-}
-
-/// The one worth more of two nodes, either of which may be `OUT`; of equal ones the first.
-fn better(forest: &Forest, a: u32, b: u32) -> u32 {
-    if a == OUT || b == OUT {
-        return a.min(b);
-    }
-    let value = |v: u32| forest.value[v as usize];
-    // Values are finite.
-    if value(b).total_cmp(&value(a)).then(a.cmp(&b)).is_lt() { a } else { b }
 }

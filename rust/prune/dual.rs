@@ -1,9 +1,9 @@
 //! The Lagrangian bound of a forest, and selections found on the way to it.
 
 use super::blocks::Blocks;
+use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
 use super::gains::Gains;
-use super::reduction::Fix;
 use super::repair::Repair;
 use crate::clock::Clock;
 
@@ -35,14 +35,14 @@ const MEAN_WEIGHT: f64 = 0.15;
 #[derive(Debug, Default)]
 pub(super) struct Dual {
     /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
-    sum: Vec<f64>,
+    pub(super) sum: Vec<f64>,
     /// Best selection at the current prices, `[r]`.
     keep: Vec<bool>,
     /// What has a price: a cluster, or the gains of one from a rank up to the next.
-    blocks: Blocks,
+    pub(super) blocks: Blocks,
     /// Kept members of each block, `[blocks]`.
     count: Vec<u32>,
-    price: Vec<f64>,
+    pub(super) price: Vec<f64>,
     pull: Vec<f64>,
     best_price: Vec<f64>,
     /// Running mean of `keep`, `[r]`: near the fractions that the linear relaxation has.
@@ -50,7 +50,7 @@ pub(super) struct Dual {
     repair: Repair,
     margin: Vec<f64>,
     held: Vec<u32>,
-    needs: Vec<f64>,
+    pub(super) needs: Vec<f64>,
     /// Best selection found, `[r]`; holds one only where `found`.
     pub incumbent: Vec<bool>,
     pub found: bool,
@@ -170,7 +170,7 @@ impl Dual {
     }
 
     /// Computes the bound at the current prices, with the selection that attains it.
-    fn evaluate(&mut self, forest: &Forest) -> f64 {
+    pub(super) fn evaluate(&mut self, forest: &Forest) -> f64 {
         self.sum.clone_from(&forest.value);
         for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
             self.sum[v as usize] += self.price[block as usize];
@@ -227,109 +227,6 @@ impl Dual {
         true
     }
 
-    /// Raises each price in turn to where the bound falls no further: until as many members are
-    /// kept as gains are above it.
-    fn ascend(&mut self, forest: &Forest, clock: &mut Clock) {
-        self.evaluate(forest);
-        if forest.gains.same().is_none() {
-            let _ = (0..self.blocks.count(forest) as u32).any(|b| self.level(forest, b, clock));
-            return;
-        }
-        for k in 0..forest.clusters() as u32 {
-            for second in [false, true] {
-                let mut least = forest.gains.next(k, 0) - self.price[k as usize];
-                for &e in self.blocks.entries(k as usize) {
-                    let (need, steps) = self.need(forest, forest.owner[e as usize], least);
-                    // The second time for the carrier after the first: the bound is level up to
-                    // there.
-                    if !second || need > 0.0 {
-                        least = least.min(need);
-                    }
-                    if clock.after(steps) {
-                        return;
-                    }
-                }
-                let by = if second { 0.5 * least } else { least };
-                if by > 0.0 {
-                    self.raise(forest, k as usize, by, clock);
-                }
-            }
-        }
-    }
-
-    /// Raises the price of a block of gains to where what its carriers lack, in order, meets them;
-    /// true where the time is up.
-    fn level(&mut self, forest: &Forest, block: u32, clock: &mut Clock) -> bool {
-        let (gains, price) = (self.blocks.gains(&forest.gains, block), self.price[block as usize]);
-        if gains.is_empty() {
-            return false;
-        }
-        let most =
-            self.blocks.before(block).map_or(gains[0], |b| self.price[b as usize].min(gains[0]));
-        let enough = gains[0] - price;
-        let mut needs = std::mem::take(&mut self.needs);
-        needs.clear();
-        for &e in self.blocks.entries(block as usize) {
-            let (need, steps) = self.need(forest, forest.owner[e as usize], enough);
-            needs.push(need);
-            if clock.after(steps) {
-                self.needs = needs;
-                return true;
-            }
-        }
-        needs.sort_unstable_by(f64::total_cmp);
-        // With `m` kept the bound is level between the price that keeps them, or that the next gain
-        // is not above, and the one that would keep another, or that the last gain is not above.
-        let meets = needs.iter().zip(gains).take_while(|&(need, gain)| price + need < *gain);
-        let kept = meets.count();
-        let low = needs[..kept].last().map_or(0.0, |need| price + need);
-        let low = low.max(gains.get(kept).copied().unwrap_or(0.0));
-        let high = needs.get(kept).map_or(f64::INFINITY, |need| price + need);
-        let high = if kept > 0 { high.min(gains[kept - 1]) } else { high };
-        self.needs = needs;
-        let by = (0.5 * (low + high.min(gains[0]).max(low))).min(most) - price;
-        if by > 0.0 {
-            self.raise(forest, block as usize, by, clock);
-        }
-        clock.expired()
-    }
-
-    /// What must be added to a node's value for it to be kept at the current prices, or `enough`
-    /// and more; also returns how many nodes were looked at.
-    fn need(&self, forest: &Forest, v: u32, enough: f64) -> (f64, usize) {
-        let (mut need, mut at, mut steps) = (0.0, v as usize, 1);
-        while at != 0 {
-            need += (-self.sum[at]).max(0.0);
-            if need >= enough {
-                break;
-            }
-            at = forest.parent[at] as usize;
-            steps += 1;
-        }
-        (need, steps)
-    }
-
-    /// Raises one price; out of time, the sums may stay behind, for the next bound makes them anew.
-    fn raise(&mut self, forest: &Forest, k: usize, by: f64, clock: &mut Clock) {
-        self.price[k] += by;
-        for &e in self.blocks.entries(k) {
-            let (mut v, mut more, mut steps) = (forest.owner[e as usize] as usize, by, 0);
-            loop {
-                steps += 1;
-                let before = self.sum[v];
-                self.sum[v] += more;
-                more = self.sum[v].max(0.0) - before.max(0.0);
-                if v == 0 || more <= 0.0 {
-                    break;
-                }
-                v = forest.parent[v] as usize;
-            }
-            if clock.after(steps) {
-                return;
-            }
-        }
-    }
-
     /// Repairs the current selection, and remembers it where it is the best so far.
     fn try_selection(&mut self, forest: &Forest, clock: &mut Clock) {
         let trial = self.repair.run(forest, &self.keep, self.blocks.by_cluster(), clock);
@@ -379,39 +276,4 @@ impl Dual {
         let v = v.unwrap_or(1);
         (v, self.mean[v] >= 0.5)
     }
-}
-
-/// Fixes the nodes whose other choice lowers a bound by `spare` or more; returns how many.
-///
-/// `sum` is the worth of each subtree at the bound's prices given that its top is kept, `keep` the
-/// selection that attains the bound, and `loss` scratch.
-pub(super) fn fix_by_cost(
-    forest: &Forest,
-    sum: &[f64],
-    keep: &[bool],
-    spare: f64,
-    loss: &mut Vec<f64>,
-    fix: &mut Vec<Fix>,
-) -> usize {
-    fix.clear();
-    fix.resize(forest.len(), Fix::Free);
-    // What the bound loses by forcing a node in (not kept) or out (kept), `[r]`.
-    loss.clear();
-    loss.push(f64::INFINITY);
-    let mut fixed = 0;
-    for v in 1..forest.len() {
-        let above = forest.parent[v] as usize;
-        let here = if keep[v] {
-            loss[above].min(sum[v])
-        } else {
-            let before = if keep[above] { 0.0 } else { loss[above] };
-            before + (-sum[v]).max(0.0)
-        };
-        loss.push(here);
-        if here >= spare {
-            fix[v] = if keep[v] { Fix::In } else { Fix::Out };
-            fixed += 1;
-        }
-    }
-    fixed
 }

@@ -1,12 +1,12 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
 use super::components::Components;
-use super::dominance::follow;
 use super::dual::Dual;
+use super::fix::{Fix, decide, follow};
 use super::forest::Forest;
 use super::presolve::{Presolve, Tally};
 use super::problem::Problem;
-use super::reduction::{Fix, Reduction, decide};
+use super::reduction::Reduction;
 use crate::clock::Clock;
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.

@@ -71,6 +71,16 @@ impl Forest {
         !self.tokens.is_empty()
     }
 
+    /// The one worth more of two nodes, either of which may be `OUT`; of equal ones the first.
+    pub fn better(&self, a: u32, b: u32) -> u32 {
+        if a == OUT || b == OUT {
+            return a.min(b);
+        }
+        let value = |v: u32| self.value[v as usize];
+        // Values are finite.
+        if value(b).total_cmp(&value(a)).then(a.cmp(&b)).is_lt() { a } else { b }
+    }
+
     /// Takes over a whole problem, every value times `unit`.
     pub fn load(&mut self, problem: &Problem, unit: f64) {
         self.clear(problem.gains.same().map(|gain| gain * unit));

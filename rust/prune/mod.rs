@@ -1,5 +1,6 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
+mod ascent;
 mod blocks;
 mod budget;
 mod components;
@@ -7,6 +8,7 @@ mod dominance;
 mod dual;
 mod exact;
 mod fit;
+mod fix;
 mod fold;
 mod forest;
 mod gains;

@@ -1,10 +1,9 @@
 //! A tighter Lagrangian bound, in which a cluster pays for the path that covers it.
 
-use super::dual::fix_by_cost;
+use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
 use super::pairs::Pairs;
 use super::problem::NONE;
-use super::reduction::Fix;
 use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.

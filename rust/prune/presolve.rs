@@ -1,11 +1,11 @@
 //! One round of lossless reductions of a forest.
 
 use super::dominance::Dominance;
+use super::fix::Fix;
 use super::fold::Fold;
 use super::forest::{Forest, Hint, OUT};
 use super::gains::Gains;
 use super::groups::Groups;
-use super::reduction::Fix;
 
 /// Counts what the reductions did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

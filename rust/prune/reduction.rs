@@ -1,32 +1,9 @@
 //! Rounds of reductions, repeated until none applies, and the way back.
 
+use super::fix::Fix;
 use super::forest::{Forest, Hint, OUT};
 use super::presolve::{Presolve, Tally};
 use crate::clock::Clock;
-
-/// What is already decided about a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Fix {
-    /// Nothing.
-    #[default]
-    Free,
-    /// It is kept; so are its ancestors, which are fixed too.
-    In,
-    /// It is not kept, and so nothing below it.
-    Out,
-}
-
-/// Fixes one node on top of what is fixed: out, or in with all above it.
-pub(super) fn decide(fix: &mut [Fix], parent: &[u32], node: usize, kept: bool) {
-    let mut at = node;
-    while kept && at != 0 {
-        fix[at] = Fix::In;
-        at = parent[at] as usize;
-    }
-    if !kept {
-        fix[node] = Fix::Out;
-    }
-}
 
 /// A forest after the reductions, and the way back to the one it came from.
 #[derive(Debug, Default)]

@@ -88,9 +88,6 @@ class Decision(Pickled):
     """The pruner's answer, where the strategy asked it."""
     rebase: NDArray[np.int64] | None = None
     """[n]: the counts that REBASE would give all candidates, where the strategy knows them."""
-    masses: NDArray[np.float64] | None = None
-    """[K]: the share of the width that each cluster's candidates promise together, by label, where
-    the strategy went by it."""
     cluster_us: float = 0.0
     """Microseconds of wall time that clustering took."""
     select_us: float = 0.0

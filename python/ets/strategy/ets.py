@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import cluster_steps, rebase_weights
-from ets.checks import check_choice, check_int, check_number
+from ets.checks import check_number
 from ets.pickled import Pickled
 from ets.strategy.base import Decision, View
-from ets.strategy.pruned import NodeCost, Solver, select
-from ets.strategy.width import MAX_WIDTH, best_first
+from ets.strategy.pruned import Candidates, Labels, NodeCost, Solver, check_settings, prune
 from ets.tree.nodes import Reward
 
 PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
@@ -61,21 +59,11 @@ class ETS(Pickled):
     binds, where a proof can take hours, 5 s."""
 
     def __post_init__(self) -> None:
-        check_int("width", self.width, 1, MAX_WIDTH)
+        check_settings(self)
         if self.lambda_d is None:
             nearest = min(PUBLISHED_LAMBDA_D, key=lambda w: abs(math.log(self.width / w)))
             object.__setattr__(self, "lambda_d", PUBLISHED_LAMBDA_D[nearest])
-        check_number("lambda_b", self.lambda_b, "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
         check_number("lambda_d", self.lambda_d, "in [0, 1e300], or None", lambda x: 0 <= x <= 1e300)
-        check_number("temperature", self.temperature, "> 0", lambda x: x > 0)
-        check_number(
-            "cluster_threshold", self.cluster_threshold, "in [0, 2]", lambda x: 0 <= x <= 2
-        )
-        check_choice("node_cost", self.node_cost, NodeCost)
-        check_choice("reward", self.reward, Reward)
-        check_choice("solver", self.solver, Solver)
-        if self.time_limit is not None:
-            check_number("time_limit", self.time_limit, "> 0 seconds, or None", lambda x: x > 0)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -101,35 +89,16 @@ class ETS(Pickled):
 
     def decide(self, view: View) -> Decision:
         """Cluster, select, and spread the remaining width over the leaves kept."""
-        rewards = view.rewards(self.reward)
-        outcome = rebase_weights(rewards, view.width, self.temperature)
-        start = perf_counter_ns()
-        clusters = None
-        # One leaf, or the same step everywhere: there is nothing to tell apart.
-        if self.needs_embeddings and len(rewards) > 1 and not view.same_texts():
-            clusters = cluster_steps(
+
+        def cluster() -> Labels | None:
+            # One leaf, or the same step everywhere: there is nothing to tell apart.
+            if not self.needs_embeddings or len(view.nodes) == 1 or view.same_texts():
+                return None
+            return cluster_steps(
                 view.embeddings(), self.cluster_threshold, interrupt=view.interrupt
             )
-        clustered = perf_counter_ns()
-        selection, free = select(
-            view,
-            outcome.astype(np.float64),
-            clusters,
-            self.objective(outcome, clusters),
-            self.time_limit,
-        )
-        selected = perf_counter_ns()
-        # Without a price this is REBASE.
-        kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
-        counts = np.zeros(len(rewards), dtype=np.int64)
-        counts[kept] = rebase_weights(rewards[kept], view.width, self.temperature)
-        order = best_first(rewards, counts)
-        return Decision(
-            order=order,
-            counts=counts[order],
-            clusters=clusters,
-            selection=selection,
-            rebase=outcome,
-            cluster_us=(clustered - start) / 1e3,
-            select_us=(selected - clustered) / 1e3,
-        )
+
+        def rebase(found: Candidates[Labels | None], kept: NDArray[np.int64]) -> NDArray[np.int64]:
+            return rebase_weights(found.rewards[kept], view.width, self.temperature)
+
+        return prune(self, view, cluster, rebase)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ets._core import cluster_steps, rebase_weights
-from ets.checks import check_choice, check_int, check_number, shown
+from ets._core import cluster_steps
+from ets.checks import check_number, shown
 from ets.errors import InputError
 from ets.pickled import Pickled
 from ets.strategy.base import Decision, View
-from ets.strategy.pruned import NodeCost, Solver, select
-from ets.strategy.width import MAX_WIDTH, all_to_root, best_first, largest_remainder
+from ets.strategy.pruned import Candidates, Labels, NodeCost, Solver, check_settings, prune
+from ets.strategy.width import all_to_root, largest_remainder
 from ets.tree.nodes import Reward
 
 Grouping: TypeAlias = Callable[[list[str | None]], Sequence[int] | NDArray[np.int64]]
@@ -77,24 +77,14 @@ class MPTS(Pickled):
     binds, 5 s."""
 
     def __post_init__(self) -> None:
-        check_int("width", self.width, 1, MAX_WIDTH)
-        for name in ("lambda_b", "lambda_r"):
-            check_number(name, getattr(self, name), "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
+        check_settings(self)
+        check_number("lambda_r", self.lambda_r, "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
         check_number("rho", self.rho, "in [0, 1)", lambda x: 0 <= x < 1)
         if not callable(self.clusters) and self.clusters not in ("embedding", "text"):
             raise InputError(
                 "clusters must be 'embedding', 'text' or a function of the last steps' texts, got "
                 f"{shown(self.clusters)}"
             )
-        check_number(
-            "cluster_threshold", self.cluster_threshold, "in [0, 2]", lambda x: 0 <= x <= 2
-        )
-        check_number("temperature", self.temperature, "> 0", lambda x: x > 0)
-        check_choice("node_cost", self.node_cost, NodeCost)
-        check_choice("reward", self.reward, Reward)
-        check_choice("solver", self.solver, Solver)
-        if self.time_limit is not None:
-            check_number("time_limit", self.time_limit, "> 0 seconds, or None", lambda x: x > 0)
 
     @property
     def needs_embeddings(self) -> bool:
@@ -113,7 +103,7 @@ class MPTS(Pickled):
             "lambda_b": self.lambda_b,
             "lambda_d": 1.0,
             "lambda_r": self.lambda_r,
-            "cluster_worth": _masses(shares, clusters),
+            "cluster_worth": np.bincount(clusters, weights=shares) / shares.sum(),
             "rho": self.rho,
             "node_cost": self.node_cost,
             "solver": self.solver,
@@ -123,34 +113,7 @@ class MPTS(Pickled):
         """Cluster, weigh, select, and hand the whole remaining width to the leaves kept."""
         if view.depth == 0:
             return all_to_root(view)
-        rewards = view.rewards(self.reward)
-        shares = rebase_weights(rewards, view.width, self.temperature)
-        start = perf_counter_ns()
-        clusters = self._clusters(view)
-        clustered = perf_counter_ns()
-        selection, free = select(
-            view,
-            shares.astype(np.float64),
-            clusters,
-            self.objective(shares, clusters),
-            self.time_limit,
-        )
-        selected = perf_counter_ns()
-        masses = _masses(shares, clusters)
-        kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
-        counts = np.zeros(len(rewards), dtype=np.int64)
-        counts[kept] = self._handed_out(view.width, rewards[kept], clusters[kept], masses)
-        order = best_first(rewards, counts)
-        return Decision(
-            order=order,
-            counts=counts[order],
-            clusters=clusters,
-            selection=selection,
-            rebase=shares,
-            masses=masses,
-            cluster_us=(clustered - start) / 1e3,
-            select_us=(selected - clustered) / 1e3,
-        )
+        return prune(self, view, lambda: self._clusters(view), partial(self._handed_out, view))
 
     def _clusters(self, view: View) -> NDArray[np.int64]:
         """A label for each candidate, int64[n], from 0 in order of first appearance."""
@@ -170,25 +133,17 @@ class MPTS(Pickled):
         return cluster_steps(view.embeddings(), self.cluster_threshold, interrupt=view.interrupt)
 
     def _handed_out(
-        self,
-        width: int,
-        rewards: NDArray[np.float64],
-        clusters: NDArray[np.int64],
-        masses: NDArray[np.float64],
+        self, view: View, found: Candidates[Labels], kept: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Continuations of each candidate kept, int64[k]; they sum to the width."""
+        rewards, clusters = found.rewards[kept], found.clusters[kept]
+        masses: NDArray[np.float64] = found.objective["cluster_worth"]
         promise = np.exp((rewards - rewards.max()) / self.temperature)
         of_cluster = np.bincount(clusters, weights=promise, minlength=len(masses))
         mass = masses[clusters]
         # Of clusters that promise nothing one may be all that fits in a KV budget.
         weights = promise if not mass.any() else mass * (promise / of_cluster[clusters])
-        return largest_remainder(weights, width, rewards)
-
-
-def _masses(shares: NDArray[np.int64], clusters: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The part of the width that each cluster's candidates promise together, float64[K]."""
-    found: NDArray[np.float64] = np.bincount(clusters, weights=shares) / shares.sum()
-    return found
+        return largest_remainder(weights, view.width, rewards)
 
 
 def _checked(labels: Any, n: int) -> list[int]:
