@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -54,6 +55,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.section(title)
             for line in lines:
                 terminalreporter.line(line)
+
+
+ENGINE_LOG = re.compile(r"its log is (\S*ets-vllm-\S+\.log)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Show the end of the log of an engine that did not start; nobody keeps the files of CI."""
+    report = yield
+    for path in dict.fromkeys(ENGINE_LOG.findall(report.longreprtext if report.failed else "")):
+        log = Path(path)
+        text = log.read_text("utf-8", "replace")[-8000:] if log.exists() else "(it is gone)"
+        report.sections.append((f"end of {path}", text or "(it is empty)"))
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,7 +22,7 @@ from run_cases import SCRIPTED, rows_of, trees_of, write_problems
 def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
     tmp_path: Path, workers: int
 ) -> None:
-    problems = write_problems(tmp_path / "problems.jsonl", 30)
+    problems = write_problems(tmp_path / "problems.jsonl", 15)
     options = ["--dataset", str(problems), "--strategies", "best-of-n,rebase,ets", "--widths"]
     options += ["3,6", "--seeds", "0,1", "--json"]
     whole = subprocess.run(
@@ -51,7 +51,7 @@ def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
             break
     assert kills >= 5, "too fast to be killed"
     assert rows_of(killed) == rows_of(tmp_path / "whole")
-    assert len(rows_of(killed)) == 30 * 3 * 2 * 2
+    assert len(rows_of(killed)) == 15 * 3 * 2 * 2
     assert trees_of(killed) == trees_of(tmp_path / "whole")
 
     def report(text: str) -> list[dict[str, Any]]:

@@ -56,10 +56,10 @@ async def solutions(policy: Any, prm: Any, problems: range) -> list[list[tuple[A
 @pytest.mark.parametrize(
     ("options", "problems"),
     [
-        ({}, range(60)),
+        ({}, range(20)),
         *(
-            pytest.param({}, range(first, min(first + 88, 500)), marks=pytest.mark.slow)
-            for first in range(60, 500, 88)
+            pytest.param({}, range(first, first + 96), marks=pytest.mark.slow)
+            for first in range(20, 500, 96)
         ),
         pytest.param({"temperature": 0.0}, range(60), marks=pytest.mark.slow),
         pytest.param({"top_p": 0.8, "temperature": 1.3}, range(60), marks=pytest.mark.slow),

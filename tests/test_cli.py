@@ -254,7 +254,9 @@ def test_ets_demo_compares_ets_and_rebase() -> None:
     assert "ets solve" in done.stdout
 
 
-@pytest.mark.parametrize("engine", ["demo", "demo?backend=transformers"])
+@pytest.mark.parametrize(
+    "engine", ["demo", pytest.param("demo?backend=transformers", marks=pytest.mark.slow)]
+)
 def test_solve_says_nothing_beside_the_result(engine: str) -> None:
     if engine != "demo":
         pytest.importorskip("torch")

@@ -228,6 +228,7 @@ def test_a_stream_that_is_closed_from_the_start_is_no_trace(
     assert (tmp_path / "tree.html").exists() == (code == 0)
 
 
+@pytest.mark.slow
 def test_solve_with_real_models(pair_paths: tuple[Path, Path]) -> None:
     """The bundled pair, or random checkpoints of its form, through transformers."""
     pytest.importorskip("torch")

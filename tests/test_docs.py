@@ -79,7 +79,17 @@ def run(command: list[str] | str, folder: Path, *, shell: bool) -> None:
         )
 
 
-@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.place)
+SLOW = {"docs/bench.md": pytest.mark.slow}
+"""Pages whose commands search for a while; tests/test_bench_*.py try the same on smaller ones."""
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=block.place, marks=SLOW.get(block.place.partition(":")[0], ()))
+        for block in blocks()
+    ],
+)
 def test_block_runs(block: Block, tmp_path: Path) -> None:
     if block.why_not is not None:
         pytest.skip(f"{block.place} is not run: {block.why_not}")

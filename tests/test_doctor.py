@@ -138,6 +138,7 @@ def test_a_judge_is_asked_about_the_last_step_only(tmp_path: Path) -> None:
     assert marked[0].text.endswith("<|im_start|>assistant\n")
 
 
+@pytest.mark.slow
 def test_paths_that_are_not_there(tmp_path: Path) -> None:
     done = ets_doctor("--policy", f"transformers:{tmp_path}/no", "--prm", f"vllm:{tmp_path}/no")
     assert done.returncode == 1

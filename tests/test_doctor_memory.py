@@ -267,6 +267,7 @@ def test_shepherds_card_is_sent_word_for_word(tmp_path: Path) -> None:
         assert ids.count(12902) == len(known.scores)
 
 
+@pytest.mark.slow
 def test_the_plan_in_the_docs_is_what_is_printed(folder: Path) -> None:
     text = (Path(__file__).parents[1] / "docs" / "memory.md").read_text("utf-8")
     printed = [line for line in plan(folder).stdout.splitlines() if line.startswith(("  ", "! "))]

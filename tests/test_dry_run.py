@@ -80,6 +80,7 @@ def test_the_plan_as_json(tmp_path: Path) -> None:
     assert [shown["key"] for shown in plan["prompts"]] == ["test-000", "test-001", "test-002"]
 
 
+@pytest.mark.slow
 def test_the_configuration_for_qwen_offline(tmp_path: Path) -> None:
     """No weights, no hub: it says so in one line each, and does the rest."""
     problems = write_problems(tmp_path / "problems.jsonl", 4)

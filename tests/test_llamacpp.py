@@ -135,6 +135,7 @@ def test_steps_meet_in_the_middle_of_a_character(
     engine_loop.run(certain.aclose())
 
 
+@pytest.mark.slow
 def test_the_context_is_filled_to_its_last_token(
     policy: OpenAIPolicy, engine_loop: LoopThread
 ) -> None:
@@ -258,6 +259,7 @@ def test_a_server_that_dies_leaves_the_answer_so_far(
     assert said[0].endswith("; waiting for it, 0.1 s at most")
 
 
+@pytest.mark.slow
 def test_a_server_that_restarts_is_waited_for(
     smollm2_gguf_path: Path, smollm2_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

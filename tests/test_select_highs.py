@@ -45,7 +45,9 @@ def with_costs(rng: np.random.Generator, problem: Problem) -> Problem:
     return replace(problem, node_costs=costs, source=problem.source + " with costs")
 
 
-@pytest.mark.parametrize("batch", range(62))
+@pytest.mark.parametrize(
+    "batch", [*range(20), *(pytest.param(batch, marks=pytest.mark.slow) for batch in range(20, 62))]
+)
 def test_medium_problems_agree_with_highs(batch: int) -> None:
     for problem in medium_problems(batch):
         found = select(problem)
