@@ -63,6 +63,7 @@ def test_ids_extend_their_parents_and_hit_the_cache(
         assert child.token_ids == root.token_ids + step.token_ids
         assert policy.prompt.decode(step.token_ids) == step.text
         assert not set(step.token_ids) & policy.prompt.end_ids
+        assert policy.reread(root, step.text).text == step.text
     for child, step in zip(children, engine_loop.run(sample_all(policy, children)), strict=True):
         assert step.prompt_tokens == len(child.token_ids)
         assert step.cached_tokens % BLOCK == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ets.checks import check_int, integer, path_text, shown
+from ets.checks import check_int, integer, path_text
 from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
 from ets.errors import ContextError, EngineError, InputError
@@ -92,10 +92,6 @@ class OpenAIPolicy(Unpicklable):
         patience: float = 300.0,
         **options: Any,
     ) -> None:
-        if not isinstance(model, str) or not model:
-            raise InputError(
-                f"model must be the name of a model that the server has, got {shown(model)}"
-            )
         if tokenizer is not None:
             tokenizer = path_text("tokenizer", tokenizer)
         if max_length is not None:
@@ -112,9 +108,8 @@ class OpenAIPolicy(Unpicklable):
         )
         self._model = model
         self._server = ModelCard.ask(self._connection, model)
-        limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._prompt = _load_prompt(
-            self._server, tokenizer, prompting, max_length=min(limits, default=None)
+            self._server, tokenizer, prompting, max_length=self._server.context(max_length)
         )
         self._steps = (
             IdSteps(self._prompt, self._server)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ets.checks import check_int, path_text, shown
+from ets.checks import check_int, path_text
 from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
 from ets.errors import EngineError, InputError
@@ -85,10 +85,6 @@ class PoolingPRM(Unpicklable):
         patience: float = 300.0,
         **options: Any,
     ) -> None:
-        if not isinstance(model, str) or not model:
-            raise InputError(
-                f"model must be the name of a model that the server has, got {shown(model)}"
-            )
         if checkpoint is not None:
             checkpoint = path_text("checkpoint", checkpoint)
         if max_length is not None:
@@ -109,12 +105,11 @@ class PoolingPRM(Unpicklable):
             )
         self._model = model
         self._server = ModelCard.ask(self._connection, model)
-        limits = [n for n in (max_length, self._server.max_length) if n is not None]
         self._format = load_format(
             _readable(self._server, checkpoint),
             format,
             options,
-            max_length=min(limits, default=None),
+            max_length=self._server.context(max_length),
         )
         if options:
             known = ", ".join((*_OPTIONS, *format_options(type(self._format))))

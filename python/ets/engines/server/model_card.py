@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ets.checks import shown
 from ets.engines.server.connection import Connection
-from ets.errors import EngineError
+from ets.errors import EngineError, InputError
 
 Kind = Literal["vllm", "sglang", "llama.cpp", "other"]
 
@@ -33,8 +34,13 @@ class ModelCard:
         """What a server says of a model; blocks, and waits for one that loads it.
 
         # Errors
-        `EngineError` if it cannot be reached, gives no list of models, or does not have the model.
+        `InputError` if `model` is no name, `EngineError` if the server cannot be reached, gives no
+        list of models, or does not have the model.
         """
+        if not isinstance(model, str) or not model:
+            raise InputError(
+                f"model must be the name of a model that the server has, got {shown(model)}"
+            )
         answer = connection.get("/models")
         cards = _cards(answer, connection.shown_url).values()
         # Older llama.cpp lists a model that is not loaded yet, without its facts.
@@ -68,6 +74,11 @@ class ModelCard:
             root=root if isinstance(root, str) and root else None,
             max_length=length if isinstance(length, int) and length > 0 else None,
         )
+
+    def context(self, max_length: int | None) -> int | None:
+        """Tokens of prompt and solution together where `max_length` may lower what is stated."""
+        stated = [length for length in (max_length, self.max_length) if length is not None]
+        return min(stated, default=None)
 
 
 def _cards(answer: str, url: str) -> dict[str, dict[str, Any]]:
