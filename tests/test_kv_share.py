@@ -265,7 +265,7 @@ def test_a_cancelled_problem_gives_its_share_back() -> None:
         waiting = threading.Thread(target=wait_for_its_end, daemon=True)
         waiting.start()
         assert started.wait(20)
-        shares = s._loop.run(s._solver.kv.shares())
+        shares = s._loop.run(s._solver.replicas[0].kv.shares())
         assert shares.tokens == 1000
         s._loop.run(_cancel_others())
         waiting.join(20)

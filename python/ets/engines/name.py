@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from ets.checks import shown
 from ets.errors import InputError
 from ets.shown.redaction import redacted, redacted_repr
 
+_NEXT_URL = re.compile(",(?=https?://)")
 _IN_NAME = frozenset({"model", "name_or_path", "path", "self", "url"})
 """Arguments of backends that a name gives."""
 
@@ -84,6 +86,16 @@ class EngineName:
             return model, url
         model, _, scheme = before.rpartition("@")
         return model, f"{scheme}{mark}{behind}"
+
+
+def each_server(name: str) -> list[str]:
+    """A name for each of the addresses in `openai:MODEL@URL1,URL2?KEY=VALUE`; else the name."""
+    named, mark, query = name.partition("?")
+    first, *others = _NEXT_URL.split(named)
+    head = first[: first.rindex("://")].rpartition("@")[0] if others and "://" in first else ""
+    if not head:
+        return [name]
+    return [f"{url}{mark}{query}" for url in (first, *(f"{head}@{url}" for url in others))]
 
 
 def bundled_backend(part: str, options: dict[str, Any]) -> str:

@@ -111,3 +111,17 @@ class InstantEmbedder(Embedder, Protocol):
     def vector(self, text: str) -> NDArray[np.float32]:
         """The same as `embed`. Called from any thread."""
         ...
+
+
+@runtime_checkable
+class WaitsForServer(Protocol):
+    """An engine on a server which it waits for when that has gone."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that it was told to wait."""
+        ...
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Wait no longer from now on; where a search has other replicas to go on with."""
+        ...

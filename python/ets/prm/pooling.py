@@ -131,6 +131,15 @@ class PoolingPRM(Unpicklable):
         """What the server said of itself."""
         return self._server
 
+    @property
+    def patience(self) -> float:
+        """Seconds that it was told to wait for a server which has gone."""
+        return self._connection.patience
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Wait no longer from now on: a search has other replicas to go on with."""
+        self._connection.wait_at_most(seconds)
+
     async def score(self, prefix: Prefix) -> Score:
         """The reward in [0, 1] of `prefix`'s last step, given everything before it.
 

@@ -1,17 +1,25 @@
-"""The engines of one search: who writes, who scores, who embeds."""
+"""The engines of one search: who writes, who scores, who embeds; of several replicas perhaps."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from ets.embed import load_embedder
-from ets.engines.protocols import PRM, Embedder, Policy
+from ets.engines.name import each_server
+from ets.engines.protocols import PRM, Embedder, Policy, WaitsForServer
+from ets.errors import InputError
 from ets.loop.engine_call import EngineCall
 from ets.memory import Engine, with_shares
 from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.search.options import SearchOptions
+
+T = TypeVar("T", Policy, PRM, Embedder)
+_WAIT = 10.0
+"""Seconds that one replica's server is waited for, while the problem can go on elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +43,75 @@ class Engines:
                     await ready()
 
     @classmethod
-    def load(cls, options: SearchOptions, owned: list[Policy | PRM | Embedder]) -> Engines:
-        """Those that `options` holds, and those that it names, which are loaded.
+    def load(cls, options: SearchOptions, owned: list[Policy | PRM | Embedder]) -> list[Engines]:
+        """Those of each replica: what `options` holds, and what it names, which is loaded.
 
-        Each that was loaded is in `owned` at once, also where a later one fails.
+        Each that was loaded is in `owned` at once, also where a later one fails. One policy beside
+        several PRMs serves all of them, and the other way round.
+
+        # Errors
+        `InputError` where there are several of both, and not equally many; those of the engines.
         """
-        embedding = options.strategy.needs_embeddings
-        of_policy, of_prm, of_embedder = with_shares(
-            Engine(options.policy, options.policy_options or {}),
-            Engine(options.prm, options.prm_options or {}),
-            Engine(options.embedder if embedding else None, options.embedder_options or {}),
-            width=options.strategy.width,
-            max_tokens=options.max_tokens,
-        )
-        policy = load_policy(options.policy, **of_policy)
-        if policy is not options.policy:
-            owned.append(policy)
-        prm = load_prm(options.prm, **of_prm)
-        if prm is not options.prm:
-            owned.append(prm)
-        if not embedding:
-            return cls(policy, prm, None)
-        embedder = load_embedder(options.embedder, policy=policy, **of_embedder)
-        if embedder is not options.embedder:
-            owned.append(embedder)
-        return cls(policy, prm, embedder)
+        policies, prms = _each(options.policy), _each(options.prm)
+        count = max(len(policies), len(prms))
+        for name, given in (("policy", policies), ("prm", prms)):
+            if len(given) not in (1, count):
+                raise InputError(
+                    f"{name} must be one, or one for each of the {count} replicas, got {len(given)}"
+                )
+        embedder = options.embedder if options.strategy.needs_embeddings else None
+        settled = [
+            with_shares(
+                Engine(policies[at % len(policies)], options.policy_options or {}),
+                Engine(prms[at % len(prms)], options.prm_options or {}),
+                Engine(embedder, options.embedder_options or {}),
+                width=options.strategy.width,
+                max_tokens=options.max_tokens,
+            )
+            for at in range(count)
+        ]
+
+        def own(engine: T, given: object) -> T:
+            if engine is not given:
+                owned.append(engine)
+                if count > 1 and isinstance(engine, WaitsForServer):
+                    engine.wait_at_most(_WAIT)
+            return engine
+
+        policies = [own(load_policy(p, **settled[at][0]), p) for at, p in enumerate(policies)]
+        prms = [own(load_prm(p, **settled[at][1]), p) for at, p in enumerate(prms)]
+        embedders: list[Embedder | None] = [None]
+        if embedder is not None:
+            of_policy = isinstance(embedder, str) and embedder.partition("?")[0] == "policy"
+            embedders = [
+                own(load_embedder(embedder, policy=policy, **settled[at][2]), embedder)
+                for at, policy in enumerate(policies if of_policy else policies[:1])
+            ]
+        return [
+            cls(policies[at % len(policies)], prms[at % len(prms)], embedders[at % len(embedders)])
+            for at in range(count)
+        ]
+
+
+def names_of(replicas: Sequence[Engines]) -> list[str]:
+    """What to call each: its server's address, where each has one of its own, or its number."""
+    for of_replica in ([e.policy for e in replicas], [e.prm for e in replicas]):
+        urls = [getattr(getattr(engine, "server", None), "url", None) for engine in of_replica]
+        if None not in urls and len(set(urls)) == len(replicas):
+            return [str(url) for url in urls]
+    return [f"replica {number}" for number in range(1, len(replicas) + 1)]
+
+
+def patience_of(replicas: Sequence[Engines]) -> float:
+    """Seconds for which problems wait when all replicas are lost: what their servers are given."""
+    engines = [engine for e in replicas for engine in (e.policy, e.prm)]
+    waits = [engine.patience for engine in engines if isinstance(engine, WaitsForServer)]
+    return max(waits, default=0.0)
+
+
+def _each(given: Any) -> list[Any]:
+    """The engines of which one or a sequence is given; a name may hold several addresses."""
+    every = list(given) if isinstance(given, list | tuple) else [given]
+    if not every:
+        raise InputError("policy and prm must be one or several, got an empty sequence")
+    return [name for one in every for name in (each_server(one) if isinstance(one, str) else [one])]

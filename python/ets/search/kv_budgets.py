@@ -56,6 +56,11 @@ class KVBudgets:
         self._mark = mark
         self._shares: KVShares | None = None
 
+    @property
+    def space_tokens(self) -> int | None:
+        """Tokens of the engine's cache; None until somebody has asked the engine."""
+        return None if self._shares is None else self._shares.space.tokens
+
     @asynccontextmanager
     async def problem(self) -> AsyncIterator[KVPart]:
         """The part of one problem, while it is in flight; where cache is shared, when it has room.

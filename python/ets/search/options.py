@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from ets.answer import Aggregation, VoteMethod
 from ets.answer.tally import Tally
@@ -39,6 +39,8 @@ TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budg
 RequestOrder = Literal["tree", "best_first"]
 """In which order a step's requests go out: siblings and cousins together, or the best leaf's first.
 It changes no result, only what an engine short of KV space still has in its cache."""
+OnePRM: TypeAlias = str | PRM | Callable[[str, list[str]], float]
+"""A PRM by name, as an object, or as a function."""
 _USUAL = ETS(width=DEFAULT_WIDTH)
 
 
@@ -61,17 +63,17 @@ class SearchOptions:
     """
 
     policy: Annotated[
-        str | Policy,
+        str | Policy | Sequence[str | Policy],
         Option(
             "the model that writes the steps: `demo`, `transformers:PATH`, `vllm:PATH` or "
-            "`openai:MODEL@URL`"
+            "`openai:MODEL@URL`; several addresses, `URL1,URL2`, are replicas"
         ),
     ] = "demo"
     prm: Annotated[
-        str | PRM | Callable[[str, list[str]], float],
+        OnePRM | Sequence[OnePRM],
         Option(
             "the model that scores them: `demo`, `transformers:PATH`, `vllm:PATH`, "
-            "`pooling:MODEL@URL` or `none`"
+            "`pooling:MODEL@URL` (or `URL1,URL2`) or `none`"
         ),
     ] = "demo"
     strategy: Annotated[

@@ -11,13 +11,14 @@ from functools import partial
 from typing import Literal
 
 from ets._core import Interrupt
-from ets.errors import EngineLostError
+from ets.errors import EngineError
 from ets.loop.engine_call import EngineCall
 from ets.loop.workers import Threads
 from ets.search.arrivals import Arrivals
 from ets.search.budget import Budget, Spent
 from ets.search.kv_budgets import KVPart
 from ets.search.options import RequestOrder
+from ets.search.placement import Stay
 from ets.search.sampler import Made, Sampler, Wanted
 from ets.search.usage import Usage
 from ets.tree_search.search import Ask, Event, TreeSearch
@@ -47,7 +48,7 @@ class _Spend:
 
 
 class Rollout:
-    """One problem's search: drives a `TreeSearch` until it ends.
+    """One problem's search: drives a `TreeSearch` until it ends, on one replica or several.
 
     Decisions are made in `threads`; `mark` is that of the loop which this runs on.
     """
@@ -58,57 +59,85 @@ class Rollout:
         sampler: Sampler,
         pace: Pace,
         threads: Threads,
-        kv: KVPart,
         *,
         mark: object = None,
     ) -> None:
         self.tree = tree
         self.usage = Usage()
-        self.lost: EngineLostError | None = None
-        """The loss of an engine that ended the search, with what was completed by then."""
-        self._sampler = sampler
+        self.lost: EngineError | None = None
+        """The loss of an engine that ended the last `events`, and the search where `tree.end` says
+        so: with what was completed by then."""
+        self.sampler = sampler
+        """Makes the continuations, with the engines of the replica that the problem is on."""
         self._pace = pace
         self._threads = threads
         self._mark = mark
-        self._kv = kv
         self._place: dict[int, int] = {}  # of the last step's parents, in the order of their paths
+        self._shown = 0
         self._sampled = 0
         self._scored = 0
         self._begin = time.perf_counter()
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Search to the end, yielding what a decision brought before its samples are begun.
+    async def events(self, stay: Stay, kv: KVPart) -> AsyncGenerator[Event, None]:
+        """Search on, yielding what a decision brought before its samples are begun.
+
+        To the end; or until an engine is lost, or the replica is drained, where the problem can go
+        on elsewhere: `tree.end` is None then, the tree is as it was after its last complete step,
+        and another call goes on from there.
 
         # Errors
         Those of the engines; `EngineLostError` only where no trajectory is completed by then.
         """
-        shown = 0
+        self.lost = None
         while True:
-            while shown < len(self.tree.events):
-                yield self.tree.events[shown]
-                shown += 1
+            while self._shown < len(self.tree.events):
+                self._shown += 1
+                yield self.tree.events[self._shown - 1]
             asks = self.tree.ask()
             if not asks:
                 return
+            if stay.should_end():
+                return
             spent: Spent | EngineLost | None = self._spent()
             if spent is None:
-                made, spent = await self._expand(asks)
+                begin = time.monotonic()
+                made, spent = await self._expand(asks, kv)
+                if self.lost is None:
+                    stay.answered(begin)
+                else:
+                    self.lost = stay.lose(self.lost)
+                    if stay.can_end():
+                        self.usage.given_up += len(made)
+                        return
+                self._sampled += sum(m.child.tokens for m in made)
+                self._scored += len(made)
                 cut = len(made) < sum(ask.n for ask in asks)
                 with EngineCall(self.tree.strategy, self._mark):
                     await self._decide(made, spent, cut)
                 if made:
-                    self._sampler.keep(made)
+                    self.sampler.keep(made)
                 if self.lost is not None and not self.tree.trajectories:
                     raise self.lost
             else:
                 self.tree.stop(spent)
 
-    def _spent(self) -> Spent | None:
-        """The budget that is used up."""
+    def give_up(self, error: EngineError) -> None:
+        """End the search, as nobody is left to go on with it.
+
+        # Errors
+        `error`, where no trajectory is completed.
+        """
+        if not self.tree.trajectories:
+            raise error
+        self.lost = error
+        self.tree.stop("engine_lost")
+
+    def _spent(self, tokens: int = 0, scored: int = 0) -> Spent | None:
+        """The budget that is used up, with so much more."""
         budget = self._pace.budget
-        if budget.tokens is not None and self._sampled >= budget.tokens:
+        if budget.tokens is not None and self._sampled + tokens >= budget.tokens:
             return "token_budget"
-        if budget.prm_calls is not None and self._scored >= budget.prm_calls:
+        if budget.prm_calls is not None and self._scored + scored >= budget.prm_calls:
             return "prm_budget"
         return "time_budget" if self.seconds_left() <= 0 else None
 
@@ -117,7 +146,9 @@ class Rollout:
         seconds = self._pace.budget.seconds
         return math.inf if seconds is None else self._begin + seconds - time.perf_counter()
 
-    async def _expand(self, asks: list[Ask]) -> tuple[list[Made], Spent | EngineLost | None]:
+    async def _expand(
+        self, asks: list[Ask], kv: KVPart
+    ) -> tuple[list[Made], Spent | EngineLost | None]:
         """Children in the order of the asks, and what ended the search before all of them came."""
         budget = self._pace.budget
         asked = [
@@ -128,26 +159,25 @@ class Rollout:
         wanted = asked
         if budget.prm_calls is not None:
             wanted = asked[: budget.prm_calls - self._scored]
-        gate = self._kv.gate()
+        gate = kv.gate()
         left = math.inf if budget.tokens is None else budget.tokens - self._sampled
         usage = self.usage.at(self.tree.depth + 1)
         arrivals = Arrivals(
-            [partial(self._sampler.make, want, usage, gate) for want in wanted],
+            [partial(self.sampler.make, want, usage, gate) for want in wanted],
             self._start_order(wanted),
             # Less a rounding error, so that a tenth of 10 is 1.
             enough=math.ceil((1 - self._pace.straggler) * len(wanted) - 1e-9),
             spend=_Spend(left),
         )
         made = list((await arrivals.wait(self.seconds_left())).values())
-        self._sampled += sum(m.child.tokens for m in made)
-        self._scored += len(made)
         self.usage.given_up += len(wanted) - len(made)
-        self.usage.policy_seconds = self._sampler.sampling.seconds
-        self.usage.prm_seconds = self._sampler.scoring.seconds
+        self.usage.policy_seconds = self.sampler.sampling.seconds
+        self.usage.prm_seconds = self.sampler.scoring.seconds
         if (lost := arrivals.lost) is not None:
             self.lost = lost
             return made, "engine_lost"
-        return made, self._spent() if len(made) < len(asked) else None
+        tokens = sum(m.child.tokens for m in made)
+        return made, self._spent(tokens, len(made)) if len(made) < len(asked) else None
 
     def _start_order(self, wanted: list[Wanted]) -> list[int]:
         positions = range(len(wanted))

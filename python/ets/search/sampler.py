@@ -64,15 +64,24 @@ class Sampler:
         mark: object = None,
     ) -> None:
         self.sampling, self.scoring = BusyTime(), BusyTime()
-        self._engines = engines
         self._tree = tree
         self._prefixes = prefixes
         self._max_step_tokens = max_step_tokens
         self._reads_thoughts = reads_thoughts
         self._mark = mark
+        self._embedding_length: int | None = None
+        self.use(engines)
+
+    @property
+    def root(self) -> Prefix:
+        """The empty solution."""
+        return self._prefixes[0]
+
+    def use(self, engines: Engines) -> None:
+        """Go on with engines of the same models."""
+        self._engines = engines
         embedder = engines.embedder
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
-        self._embedding_length: int | None = None
 
     async def make(self, want: Wanted, usage: StepUsage, gate: Gate | None) -> Made:
         """One continuation; its sample runs in a `gate`, where there is one.

@@ -6,13 +6,20 @@ import asyncio
 import os
 import re
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from typing import Any, Literal
 
 from ets.answer import Aggregation, VoteMethod
 from ets.checks import check_flag, checked_count, iterated, shown
-from ets.engines.protocols import PRM, Embedder, Policy
+from ets.engines.protocols import Embedder, Policy
 from ets.errors import InputError
 from ets.loop.stream import Stream
 from ets.pickled import Unpicklable
@@ -21,9 +28,10 @@ from ets.search.belongings import Belongings
 from ets.search.budget import Budget
 from ets.search.engines import Engines
 from ets.search.many import in_flight
-from ets.search.options import RequestOrder, SearchOptions
+from ets.search.options import OnePRM, RequestOrder, SearchOptions
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
+from ets.search.replica import Replica
 from ets.search.result import SearchResult
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
@@ -37,6 +45,14 @@ class Search(Unpicklable):
     block calls; objects that were passed in stay their owner's. One that is never closed is closed
     when nobody refers to it any more, or at the interpreter's end.
 
+    With several policies or PRMs of the same model, each pair of them is a replica (one policy
+    beside several PRMs serves them all, and the other way round). A problem goes to the replica
+    with the fewest problems, among those to the one with the most free KV cache, and stays there:
+    the tree is what shares KV. Where it is searched changes nothing of what is found. One that is
+    on a replica which is lost (`EngineLostError`) or drained (`replicas[i].drain()`) goes on
+    elsewhere from its last complete step. A lost replica is tried again, and while all are lost,
+    problems wait as long as the engines' `patience`.
+
     Any number of threads and event loops may call one search at once. In a forked process it
     refuses to be used. A policy, PRM, embedder or strategy must not call the search that it serves:
     that is an `EngineError`, as is anything it raises that is no `Exception`.
@@ -45,10 +61,11 @@ class Search(Unpicklable):
     ----------
     policy
         Who writes the steps: a name (`vllm:PATH`, `transformers:PATH`, `demo`, ...; see
-        `ets.policy.load_policy`) or an object with the protocol.
+        `ets.policy.load_policy`) or an object with the protocol. Several, as a list or as
+        `openai:MODEL@URL1,URL2`, are replicas: see below.
     prm
         Who scores them: a name (see `ets.prm.load_prm`), an object with the protocol, or a plain
-        function `f(problem, steps) -> reward`.
+        function `f(problem, steps) -> reward`; or several, as many as there are policies.
     strategy
         What to keep and to continue: `ets.ETS`, `ets.MPTS`, `ets.REBASE`, `ets.BeamSearch`,
         `ets.DVTS`, `ets.BestOfN`, ..., or an object with the `ets.strategy.Strategy` protocol.
@@ -100,8 +117,8 @@ class Search(Unpicklable):
 
     def __init__(
         self,
-        policy: str | Policy = SearchOptions.policy,
-        prm: str | PRM | Callable[[str, list[str]], float] = SearchOptions.prm,
+        policy: str | Policy | Sequence[str | Policy] = SearchOptions.policy,
+        prm: OnePRM | Sequence[OnePRM] = SearchOptions.prm,
         strategy: Strategy | None = None,
         *,
         embedder: str | Embedder = SearchOptions.embedder,
@@ -159,6 +176,11 @@ class Search(Unpicklable):
     def strategy(self) -> Strategy:
         """What is kept and continued: that of the options."""
         return self.options.strategy
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The sets of engines that problems are spread over; one, as a rule."""
+        return self._solver.replicas
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str], **arguments: Any) -> Search:
@@ -282,7 +304,7 @@ class Search(Unpicklable):
     async def _map(
         self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool
     ) -> AsyncGenerator[SearchResult, None]:
-        limit = await self._solver.kv.at_once(concurrency)
+        limit = await self._solver.at_once(concurrency)
 
         def solve(index: int, problem: str) -> Coroutine[Any, Any, SearchResult]:
             return self._solver.solve(problem, f"problems[{index}]")

@@ -101,6 +101,9 @@ class Usage(Record):
     """Of that, the time in which at least one sample was in flight."""
     prm_seconds: float = 0.0
     """The time in which at least one scoring was in flight; samples may have been, too."""
+    replicas: list[str] = field(default_factory=list)
+    """Where there are several: those that the problem was on, in order; more than one if it moved.
+    """
 
     def at(self, depth: int) -> StepUsage:
         """The counters of the children at `depth`, >= 1."""
@@ -185,5 +188,6 @@ class Usage(Record):
             "seconds": self.seconds,
             "policy_seconds": self.policy_seconds,
             "prm_seconds": self.prm_seconds,
+            "replicas": list(self.replicas),
             "steps": steps,
         }

@@ -95,8 +95,14 @@ class Connection:
         self._failures = ServerFailures(url, self._api_key, openai)
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
         self._lock = ForkLock()
+        self.patience = patience
+        """Seconds, as it was made with."""
         self._outage = Outage(f"the server at {self.shown_url}", patience)
         self._closed = False
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Lower the patience, from now on."""
+        self._outage.wait_at_most(seconds)
 
     def get(self, path: str, *, beside: bool = False) -> str:
         """The body of a path below the URL, or beside it; blocks.

@@ -43,6 +43,11 @@ class Outage:
         self._last = 0.0
         """The newest failure."""
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Lower the patience."""
+        with self._lock:
+            self._patience = min(self._patience, seconds)
+
     def goes_on(self, failure: Exception, waiting: Waiting) -> bool:
         """Whether to try once more after a failure; the first of an outage is logged."""
         now = time.monotonic()
