@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,14 +13,15 @@ import pytest
 
 import ets
 from ets.step import Step
-from scripted_http import DOWN, Reply, always, never, run, until
+from scripted_http import DOWN, Reply, always, never, run, scripted_server, until
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' brings it)")
 
 
 from ets.policy.completion import Completion
-from openai_cases import FOLDER, OK, PLAIN, PROBLEM, choice, serving
+from ets.policy.openai import OpenAIPolicy
+from openai_cases import FOLDER, OK, PLAIN, PROBLEM, card, choice, serving
 
 
 def test_no_more_in_flight_than_allowed() -> None:
@@ -153,3 +155,49 @@ def test_a_loop_that_ends_closes_its_connections(caplog: pytest.LogCaptureFixtur
         del policy
         gc.collect()
     assert not [record for record in caplog.records if "Unclosed" in record.getMessage()]
+
+
+# --- what keeps a problem's requests together -----------------------------------------------------
+
+
+def headers_sent(metrics: str | None, problems: list[str]) -> list[dict[str, str]]:
+    """Of two requests for each problem, to a server with these metrics."""
+    cards = {"object": "list", "data": [card()]}
+    scripts = {"/v1/models": always(Reply(cards)), "/v1/completions": always(OK)}
+    if metrics is not None:
+        scripts["/metrics"] = always(Reply(metrics, content_type="text/plain"))
+    with scripted_server(scripts) as server:
+        policy = OpenAIPolicy("m", server.url)
+
+        async def ask() -> None:
+            for problem in problems:
+                root = policy.start(problem)
+                child = root.extend(await policy.sample(root, seed=1, max_tokens=8))
+                await policy.sample(child, seed=2, max_tokens=8)
+
+        run(policy, ask)
+    lines = [[line.partition(": ") for line in head.splitlines()] for head in server.headers]
+    return [{name.lower(): value for name, _, value in head} for head in lines]
+
+
+def running(*engines: int) -> str:
+    """As vLLM tells it, among other metrics with other labels."""
+    lines = [f'vllm:num_requests_running{{engine="{e}",model_name="m"}} 0.0' for e in engines]
+    return "\n".join(["# TYPE vllm:num_requests_running gauge", *lines, 'other{engine="7"} 1.0'])
+
+
+def test_a_problems_requests_are_one_session() -> None:
+    problems = [PROBLEM, "Tom has 3 apples. How many apples does Tom have?"]
+    for metrics in (None, running(0)):
+        sent = headers_sent(metrics, problems)
+        sessions = [head["x-session-id"] for head in sent]
+        assert sessions[0] == sessions[1] != sessions[2] == sessions[3]
+        assert all(re.fullmatch("[0-9a-f]{32}", session) for session in sessions)
+        assert not any("x-data-parallel-rank" in head for head in sent)
+
+
+def test_a_problems_requests_go_to_one_rank_of_a_server() -> None:
+    problems = [f"Tom has {n} apples. How many apples does Tom have?" for n in range(2, 18)]
+    sent = [head["x-data-parallel-rank"] for head in headers_sent(running(0, 1, 2), problems)]
+    assert sent[::2] == sent[1::2]
+    assert set(sent) == {"0", "1", "2"}

@@ -15,6 +15,8 @@ from ets.search.usage import TOTALS, StepUsage, Usage
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
+SECONDS = ("seconds", "policy_seconds", "prm_seconds")
+
 
 def test_steps_and_totals() -> None:
     usage = Usage()
@@ -74,7 +76,7 @@ def test_a_search_counts_by_depth() -> None:
         assert step.policy_tokens == sum(result.tree.nodes.tokens[node] for node in nodes)
         assert step.policy_computed_tokens == 3 * len(nodes)
     told = json.loads(json.dumps(result.to_dict()))["usage"]
-    assert list(told) == [*TOTALS, "given_up", "seconds", "policy_seconds", "prm_seconds", "steps"]
+    assert list(told) == [*TOTALS, "given_up", *SECONDS, "replicas", "steps"]
     assert told["policy_preemptions"] == result.usage.policy_calls
     assert [step["depth"] for step in told["steps"]] == [step.depth for step in steps]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -124,4 +125,13 @@ class WaitsForServer(Protocol):
 
     def wait_at_most(self, seconds: float) -> None:
         """Wait no longer from now on; where a search has other replicas to go on with."""
+        ...
+
+
+@runtime_checkable
+class HasRanks(Protocol):
+    """A policy of several engines, of which one can be asked for."""
+
+    def ranks(self) -> Sequence[Policy]:
+        """Each of its engines as a policy, which ends with this one; none where it is but one."""
         ...

@@ -167,7 +167,13 @@ class OpenAIPolicy(Unpicklable):
         asked = self._steps.request(prefix, seed)
         body = {"model": self._model, "n": 1, "max_tokens": room, **asked}
         try:
-            answer = await self._connection.post("/completions", body, explain=_refusal)
+            answer = await self._connection.post(
+                "/completions",
+                body,
+                problem=prefix.problem,
+                ranks=self._server.ranks,
+                explain=_refusal,
+            )
         except ContextError:  # shorter than the checkpoint's, and the server did not say so before
             return Step("", (), "context", prompt_tokens=len(prefix.token_ids))
         completion = Completion.read(answer, url=self._server.url)

@@ -140,6 +140,15 @@ class VLLMPolicy(Unpicklable):
         """
         if not 0 <= integer("seed", seed, None) < _SEEDS:
             raise InputError(f"seed must lie in [0, 2**63), got {seed}")
+        return await self.sample_on(None, prefix, seed, max_tokens)
+
+    def ranks(self) -> list[VLLMRank]:
+        """Its data-parallel engines, each with a KV cache of its own; none where there is one."""
+        count = self.engine.data_parallel_size
+        return [VLLMRank(self, rank) for rank in range(count)] if count > 1 else []
+
+    async def sample_on(self, rank: int | None, prefix: Prefix, seed: int, max_tokens: int) -> Step:
+        """`sample`, on the engine of a data-parallel rank; None leaves the choice to vLLM."""
         room = self._prompt.room(prefix, max_tokens)
         if room == 0:
             return read_step(self._prompt, (), prefix, max_tokens)
@@ -147,7 +156,11 @@ class VLLMPolicy(Unpicklable):
         prompt = rendered(prefix.token_ids)
         reply = await self.engine.run(
             lambda llm, request_id: llm.generate(
-                prompt, params, request_id=request_id, lora_request=self._lora
+                prompt,
+                params,
+                request_id=request_id,
+                lora_request=self._lora,
+                data_parallel_rank=rank,
             )
         )
         step = read_step(
@@ -208,3 +221,45 @@ class VLLMPolicy(Unpicklable):
             output_kind=RequestOutputKind.FINAL_ONLY,
             skip_clone=True,  # nobody else holds it
         )
+
+
+class VLLMRank:
+    """One of the engines of a `VLLMPolicy` with `data_parallel_size` above 1.
+
+    vLLM itself gives a request to whichever rank has the shortest queue, where the KV cache holds
+    nothing of its tree. `ets.Search` takes each rank as a replica, on which a problem stays.
+    """
+
+    def __init__(self, policy: VLLMPolicy, rank: int) -> None:
+        self._policy = policy
+        self.rank = rank
+        """Of the engine, >= 0."""
+
+    @property
+    def prompt(self) -> PolicyPrompt:
+        """How this policy turns problems into ids and ids into steps."""
+        return self._policy.prompt
+
+    async def ready(self) -> None:
+        """Wait until the engines have started."""
+        await self._policy.ready()
+
+    async def kv_space(self) -> KVSpace:
+        """The KV cache of this rank, once the engines have started."""
+        whole = await self._policy.kv_space()
+        return replace(whole, tokens=whole.tokens // self._policy.engine.data_parallel_size)
+
+    def start(self, problem: str) -> Prefix:
+        """As `VLLMPolicy.start`."""
+        return self._policy.start(problem)
+
+    def reread(self, prefix: Prefix, text: str) -> Step:
+        """As `VLLMPolicy.reread`."""
+        return self._policy.reread(prefix, text)
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        """As `VLLMPolicy.sample`, on this rank."""
+        return await self._policy.sample_on(self.rank, prefix, seed, max_tokens)
+
+    async def aclose(self) -> None:
+        """Nothing: the policy, whose rank this is, ends all of them."""

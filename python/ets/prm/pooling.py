@@ -158,7 +158,9 @@ class PoolingPRM(Unpicklable):
             "encoding_format": "float",
             **self._reading.request,
         }
-        answer = await self._connection.post("/pooling", body, beside=True, explain=self._refusal)
+        answer = await self._connection.post(
+            "/pooling", body, problem=prefix.problem, beside=True, explain=self._refusal
+        )
         pooled = Pooled.read(answer, url=self._server.url)
         if pooled.prompt_tokens not in (None, len(ids)):
             raise EngineError(

@@ -8,11 +8,11 @@ from os import PathLike
 from typing import Any
 
 from ets.checkpoint.source import Source
-from ets.checks import check_flag, check_positive, path_text
+from ets.checks import check_flag, check_positive, path_text, shown
 from ets.engines.context_need import context_need, prompt_room
 from ets.engines.kv_space import KVSpace
 from ets.engines.vllm.engine import VLLMEngine, rendered
-from ets.errors import EngineError
+from ets.errors import EngineError, InputError
 from ets.extras import TESTED
 from ets.pickled import Unpicklable
 from ets.policy.limits import PLAIN
@@ -72,6 +72,12 @@ class VLLMPRM(Unpicklable):
         if max_tokens is not None:
             check_positive(max_tokens=max_tokens)
         check_flag("incremental", incremental)
+        if (ranks := options.get("data_parallel_size", 1)) != 1:
+            raise InputError(
+                f"data_parallel_size must be 1 for a PRM, got {shown(ranks)}: vLLM lets nobody say "
+                "which rank reads a solution, so its cache would rarely have the solution's "
+                "beginning; give several PRMs, each on a GPU of its own (device_ids)"
+            )
         self._name = path_text("path", path)
         self._format = load_format(Source.of(self._name, options), format, options)
         if why := self._format.not_on_vllm:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ets.embed import load_embedder
 from ets.engines.name import each_server
-from ets.engines.protocols import PRM, Embedder, Policy, WaitsForServer
+from ets.engines.protocols import PRM, Embedder, HasRanks, Policy, WaitsForServer
 from ets.errors import InputError
 from ets.loop.engine_call import EngineCall
 from ets.memory import Engine, with_shares
@@ -88,8 +88,9 @@ class Engines:
                 for at, policy in enumerate(policies if of_policy else policies[:1])
             ]
         return [
-            cls(policies[at % len(policies)], prms[at % len(prms)], embedders[at % len(embedders)])
+            cls(rank, prms[at % len(prms)], embedders[at % len(embedders)])
             for at in range(count)
+            for rank in _ranks(policies[at % len(policies)])
         ]
 
 
@@ -107,6 +108,10 @@ def patience_of(replicas: Sequence[Engines]) -> float:
     engines = [engine for e in replicas for engine in (e.policy, e.prm)]
     waits = [engine.patience for engine in engines if isinstance(engine, WaitsForServer)]
     return max(waits, default=0.0)
+
+
+def _ranks(policy: Policy) -> Sequence[Policy]:
+    return (policy.ranks() if isinstance(policy, HasRanks) else ()) or (policy,)
 
 
 def _each(given: Any) -> list[Any]:

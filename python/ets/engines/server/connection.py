@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -21,6 +22,7 @@ from ets.shown.redaction import redacted
 
 _MOST_IN_FLIGHT = 1000
 """The connections that the client keeps at most; more requests would time out waiting for one."""
+_SESSION, _RANK = "X-Session-ID", "X-data-parallel-rank"
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
@@ -140,13 +142,16 @@ class Connection:
         path: str,
         body: dict[str, Any],
         *,
+        problem: str,
+        ranks: int = 1,
         beside: bool = False,
         explain: Explain | None = None,
     ) -> str:
         """The answer to a JSON body. Cancelled, it has closed its connection when it ends.
 
-        `beside`: the path lies beside the base of the API, not below it. `explain` words what the
-        server refuses.
+        All requests of one `problem` have one `X-Session-ID`, by which routers keep them on one
+        engine; of several data-parallel `ranks` of a vLLM server they name one. `beside`: the path
+        lies beside the base of the API, not below it. `explain` words what the server refuses.
 
         # Errors
         One line that names the URL: `ContextError` where the server says that the request is too
@@ -157,7 +162,8 @@ class Connection:
         if link.keeper is None:
             link.keeper = _until_the_loop_ends(link.client)
             await anext(link.keeper)
-        task = asyncio.create_task(self._ask(link, path, body, beside, explain))
+        headers = headers_of(problem, ranks)
+        task = asyncio.create_task(self._ask(link, path, body, headers, beside, explain))
         link.running.add(task)
         try:
             await asyncio.wait([task])
@@ -213,6 +219,7 @@ class Connection:
         link: _Link,
         path: str,
         body: dict[str, Any],
+        headers: dict[str, str],
         beside: bool,
         explain: Explain | None,
     ) -> str:
@@ -220,7 +227,10 @@ class Connection:
         async with link.gate:
             while True:
                 try:
-                    answer = str(await link.client.post(target, body=body, cast_to=str))
+                    asked = link.client.post(
+                        target, body=body, options={"headers": headers}, cast_to=str
+                    )
+                    answer = str(await asked)
                 except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
                     failure = self._failures.of(error, path, self._timeout, explain)
                     gone = self._failures.is_gone(error) or self._failures.loads(error)
@@ -236,6 +246,13 @@ class Connection:
 
     def _is_closed(self) -> EngineError:
         return EngineError(f"the {self._user} on the server at {self.shown_url} is closed")
+
+
+def headers_of(problem: str, ranks: int) -> dict[str, str]:
+    """Which requests belong together; they tell nothing of the problem's text."""
+    digest = hashlib.sha256(problem.encode("utf-8", "surrogatepass")).hexdigest()
+    rank = {_RANK: str(int(digest, 16) % ranks)} if ranks > 1 else {}
+    return {_SESSION: digest[:32], **rank}
 
 
 async def _until_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:

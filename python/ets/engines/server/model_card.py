@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ets.checks import shown
@@ -12,6 +13,7 @@ from ets.errors import EngineError, InputError
 
 Kind = Literal["vllm", "sglang", "llama.cpp", "other"]
 
+_RANK = re.compile(r'^vllm:num_requests_running\{.*?\bengine="(\d+)"', re.MULTILINE)
 _OWNERS: dict[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp"}
 """How servers sign the models in their list."""
 
@@ -28,6 +30,8 @@ class ModelCard:
     """The checkpoint that is served: a hub name, or a folder on the server's machine."""
     max_length: int | None
     """Tokens of prompt and solution together; None where the server does not say."""
+    ranks: int = 1
+    """Engines of a vLLM server's data parallelism, of which a request may name one."""
 
     @classmethod
     def ask(cls, connection: Connection, model: str) -> ModelCard:
@@ -47,7 +51,8 @@ class ModelCard:
         if any(card.get("owned_by") == "llamacpp" and not card.get("meta", 1) for card in cards):
             connection.get("/health", beside=True)  # which answers 503 until it is loaded
             answer = connection.get("/models")
-        return cls.read(answer, model=model, url=connection.shown_url)
+        card = cls.read(answer, model=model, url=connection.shown_url)
+        return replace(card, ranks=_ranks(connection)) if card.kind == "vllm" else card
 
     @classmethod
     def read(cls, answer: str, *, model: str, url: str) -> ModelCard:
@@ -79,6 +84,15 @@ class ModelCard:
         """Tokens of prompt and solution together where `max_length` may lower what is stated."""
         stated = [length for length in (max_length, self.max_length) if length is not None]
         return min(stated, default=None)
+
+
+def _ranks(connection: Connection) -> int:
+    """As its metrics name them; 1 where they are not to be had, as behind a proxy."""
+    try:
+        metrics = connection.get("/metrics", beside=True)
+    except EngineError:
+        return 1
+    return max(1, len(set(_RANK.findall(metrics))))
 
 
 def _cards(answer: str, url: str) -> dict[str, dict[str, Any]]:

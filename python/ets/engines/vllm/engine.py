@@ -113,6 +113,11 @@ class VLLMEngine:
         return None if stated is None else int(stated)
 
     @property
+    def data_parallel_size(self) -> int:
+        """Engines that split its requests among them, each with weights and a cache of its own."""
+        return int(self._config.parallel_config.data_parallel_size)
+
+    @property
     def max_num_seqs(self) -> int:
         """Requests that it works on at once; more of them queue."""
         return int(self._config.scheduler_config.max_num_seqs)
