@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from ets.bench.bank import SampleBank, identity
 from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM, embedder_identity
@@ -15,6 +15,7 @@ from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.embed import load_embedder
 from ets.engines.local.prefix_cache import ForgetsPrefixes
+from ets.engines.name import each_server
 from ets.engines.protocols import PRM, Embedder, InstantEmbedder, Policy
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, EngineLostError
@@ -22,9 +23,11 @@ from ets.memory import shared_options
 from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
+from ets.search.engines import leave_waiting_to_search
 from ets.search.search import Search
 from ets.search.toml import search_arguments
 
+T = TypeVar("T", Policy, PRM)
 Row = dict[str, Any]
 Todo = dict[tuple[Cell, int], list[Problem]]
 """[cell, seed]: the problems that are still to be searched."""
@@ -65,25 +68,43 @@ class Engines:
             given, width=max(grid.widths), embeds=self._wants_vectors
         )
         name, options = given.pop("policy", "demo"), given.pop("policy_options", {})
-        policy = load_policy(name, **of_policy)
-        stack.callback(_close, policy)
-        model = identity(name, options)
-        given["policy"] = policy if bank is None else BankedPolicy(policy, bank, model)
+        policies = self._loaded(name, load_policy, of_policy, stack)
+        if bank is not None:
+            whose = identity(name, options)
+            given["policy"] = [BankedPolicy(policy, bank, whose) for policy in policies]
+        else:
+            given["policy"] = policies
         name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
-        prm = load_prm(name, **of_prm)
-        stack.callback(_close, prm)
-        self._parts = {"policy": policy, "PRM": prm}
-        given["prm"] = prm if bank is None else BankedPRM(prm, bank, identity(name, options))
+        prms = self._loaded(name, load_prm, of_prm, stack)
+        if bank is not None:
+            whose = identity(name, options)
+            given["prm"] = [BankedPRM(prm, bank, whose) for prm in prms]
+        else:
+            given["prm"] = prms
+        if max(len(policies), len(prms)) > 1:
+            leave_waiting_to_search([*policies, *prms])
+        self._parts = _named("policy", policies) | _named("PRM", prms)
         name = given.pop("embedder", "lexical")
         given.pop("embedder_options", None)
         if self._wants_vectors:
-            embedder = load_embedder(name, policy=policy, **of_embedder)
+            embedder = load_embedder(name, policy=policies[0], **of_embedder)
             stack.callback(_close, embedder)
             # One that answers at once is faster than a bank.
             if bank is not None and not isinstance(embedder, InstantEmbedder):
                 whose = embedder_identity(grid.search)
                 embedder = BankedEmbedder(embedder, bank, whose)
             given["embedder"] = embedder
+
+    @staticmethod
+    def _loaded(
+        name: str, load: Callable[..., T], options: dict[str, Any], stack: ExitStack
+    ) -> list[T]:
+        """One for each address in the name, which `stack` closes."""
+        engines = []
+        for one in each_server(name):
+            engines.append(load(one, **options))
+            stack.callback(_close, engines[-1])
+        return engines
 
     def __exit__(self, *exc: object) -> None:
         self._end.close()
@@ -136,6 +157,12 @@ class Engines:
         """What the engines on vLLM work on at once, and their busiest moment so far."""
         loads = {name: EngineLoad.of(part) for name, part in self._parts.items()}
         return {name: asdict(load) for name, load in loads.items() if load is not None}
+
+
+def _named(part: str, engines: Sequence[object]) -> dict[str, object]:
+    if len(engines) == 1:
+        return {part: engines[0]}
+    return {f"{part} {number}": engine for number, engine in enumerate(engines, 1)}
 
 
 def _close(engine: Policy | PRM | Embedder) -> None:

@@ -98,6 +98,20 @@ def each_server(name: str) -> list[str]:
     return [f"{url}{mark}{query}" for url in (first, *(f"{head}@{url}" for url in others))]
 
 
+def one_server(part: str, name: str) -> str:
+    """The same name, where one engine is meant.
+
+    # Errors
+    `InputError` if it has several addresses.
+    """
+    if (count := len(each_server(name))) > 1:
+        raise InputError(
+            f"{part} must have one address here, got {count} in {redacted(name)!r}; "
+            "ets.Search takes several, as replicas"
+        )
+    return name
+
+
 def bundled_backend(part: str, options: dict[str, Any]) -> str:
     """What a bundled model runs on, `numpy` or `transformers`; taken out of its options.
 

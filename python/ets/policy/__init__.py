@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ets.checks import shown
-from ets.engines.name import EngineName, bundled_backend
+from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import Policy
 from ets.errors import InputError
 from ets.policy.base import PolicyOptions
@@ -35,7 +35,7 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
                 f"policy_options go with a policy given by name, got {sorted(options)}"
             )
         return policy
-    name = EngineName.parse("policy", policy, options)
+    name = EngineName.parse("policy", one_server("policy", policy), options)
     path, options = name.path, name.options
     match name.backend:
         case "demo" if not path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ets.checks import shown
-from ets.engines.name import EngineName, bundled_backend
+from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import PRM
 from ets.errors import InputError
 from ets.prm.function import FunctionPRM
@@ -38,7 +38,7 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             "prm must be a name, a function f(problem, steps), or an object with score and "
             f"aclose, got {shown(prm)}"
         )
-    name = EngineName.parse("prm", prm, options)
+    name = EngineName.parse("prm", one_server("prm", prm), options)
     path, options = name.path, name.options
     match name.backend:
         case "demo" if not path:

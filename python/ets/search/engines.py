@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -74,8 +74,8 @@ class Engines:
         def own(engine: T, given: object) -> T:
             if engine is not given:
                 owned.append(engine)
-                if count > 1 and isinstance(engine, WaitsForServer):
-                    engine.wait_at_most(_WAIT)
+                if count > 1:
+                    leave_waiting_to_search([engine])
             return engine
 
         policies = [own(load_policy(p, **settled[at][0]), p) for at, p in enumerate(policies)]
@@ -101,6 +101,13 @@ def names_of(replicas: Sequence[Engines]) -> list[str]:
         if None not in urls and len(set(urls)) == len(replicas):
             return [str(url) for url in urls]
     return [f"replica {number}" for number in range(1, len(replicas) + 1)]
+
+
+def leave_waiting_to_search(engines: Iterable[object]) -> None:
+    """Have replicas wait for their servers for a moment only: problems can go on elsewhere."""
+    for engine in engines:
+        if isinstance(engine, WaitsForServer):
+            engine.wait_at_most(_WAIT)
 
 
 def patience_of(replicas: Sequence[Engines]) -> float:
