@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -113,6 +114,7 @@ def scaling() -> None:
 
 def affinity() -> None:
     """One server, two, and two by turns."""
+    os.environ.setdefault("VLLM_SERVER_DEV_MODE", "1")  # or the cache cannot be emptied
     texts = [str(problem["problem"]) for problem in demo.problems()[:24]]
     print("| policy | prompt tokens from cache | problems a minute |\n| --- | --- | --- |")
     with ExitStack() as stack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import ets
 from ets import demo
+from ets.cli.replica_lines import ReplicaLines
 from ets.engines.kv_space import KVSpace
 from ets.engines.name import each_server
 from ets.errors import EngineError, EngineLostError, InputError
@@ -230,6 +233,38 @@ def test_a_problem_goes_where_fewest_are_and_then_where_space_is() -> None:
         third.enter()
         assert several.solve("p").usage.replicas == ["replica 2"]
         assert "takes problems, 1 problems" in repr(second)
+
+
+def test_the_terminal_shows_each_replica() -> None:
+    def shown(replicas: Sequence[Any]) -> list[list[str]]:
+        console = Console(width=120, file=io.StringIO(), record=True)
+        console.print(ReplicaLines(replicas))
+        return [line.split() for line in console.export_text().splitlines() if line.strip()]
+
+    with search([Spacious(), Spacious(), Spacious()], kv_budget="auto") as several:
+        several.solve("p")
+        first, second, third = several.replicas
+        assert first.policy_tokens > 0 == second.policy_tokens
+        first.enter()
+        second.lose(EngineLostError("no\npower"))
+        third.drain()
+        lines = shown(several.replicas)
+        assert lines[0][:9] == [
+            "replica",
+            "1",
+            "1",
+            "problems",
+            "0",
+            "of",
+            "4,000",
+            "KV",
+            lines[0][8],
+        ]
+        assert float(lines[0][8].replace(",", "")) > 0
+        assert lines[1][-3:] == ["lost:", "no", "power"]
+        assert lines[2][-1] == "drained"
+        assert shown([first]) == []
+        assert shown([first] * 20)[-1] == ["and", "4", "more"]
 
 
 def test_concurrency_auto_is_the_sum() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from rich.console import Group
 from rich.live import Live
 from rich.progress import (
     BarColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 
 from ets.cli.live import LiveView
 from ets.cli.output import Output
+from ets.cli.replica_lines import ReplicaLines
 from ets.cli.setup import Setup
 from ets.cli.shown_console import ShownText as Text
 from ets.cli.summary import (
@@ -148,13 +150,13 @@ def solve_many(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=output.progress,
-        transient=True,
-        disable=not output.live,
     )
     # a second console on the same terminal would write into the progress bar
     console = output.progress if output.live and output.console.is_terminal else output.console
     try:
-        with progress, Waiting(output, clock=False), setup.open() as search:
+        with _live(progress, output) as live, Waiting(output, clock=False), setup.open() as search:
+            if live is not None:
+                live.update(Group(progress, ReplicaLines(search.replicas)))
             task = progress.add_task(shown_text(setup.title), total=len(problems), right="")
             texts = (problem.text for problem in problems)
             stream = search.map(texts, concurrency=concurrency)
@@ -177,6 +179,12 @@ def solve_many(
             seconds = time.perf_counter() - begin
             print_totals(output.console, problems, results, seconds)
     _raise_if_lost(results)
+
+
+def _live(progress: Progress, output: Output) -> AbstractContextManager[Live | None]:
+    if not output.live:
+        return nullcontext()
+    return Live(progress, console=output.progress, transient=True, refresh_per_second=8)
 
 
 def _raise_if_lost(results: list[SearchResult]) -> None:

@@ -152,8 +152,9 @@ class Stay:
         alone = len(self._placement.replicas) == 1
         return error if alone or self.can_end() else self._placement.none_left()
 
-    def answered(self, begin: float) -> None:
-        """They have done a step that began then, on the monotonic clock."""
+    def answered(self, begin: float, tokens: int) -> None:
+        """They have done a step that began then, on the monotonic clock, with so many tokens."""
+        self.replica.policy_tokens += tokens
         self._placement.answers(self.replica, begin)
 
 

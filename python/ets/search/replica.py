@@ -25,6 +25,8 @@ class Replica:
         """Its last words; None while it answers."""
         self.lost_at = 0.0
         """When it said them, in seconds of the monotonic clock."""
+        self.policy_tokens = 0
+        """Tokens sampled on it so far, of complete steps."""
         self._drained = False
         self._problems: dict[object, TreeSearch | None] = {}
 

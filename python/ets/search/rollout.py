@@ -103,7 +103,7 @@ class Rollout:
                 begin = time.monotonic()
                 made, spent = await self._expand(asks, kv)
                 if self.lost is None:
-                    stay.answered(begin)
+                    stay.answered(begin, sum(m.child.tokens for m in made))
                 else:
                     self.lost = stay.lose(self.lost)
                     if stay.can_end():
