@@ -2,12 +2,13 @@
 
 use super::forest::{Forest, Hint};
 use super::groups::Groups;
+use crate::disjoint_sets::DisjointSets;
 
 /// The parts, each as the list of its nodes; the buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Components {
-    /// Union-find over nodes, `[r]`.
-    root: Vec<u32>,
+    /// Nodes that are in one part, so far; items `[r]`.
+    sets: DisjointSets,
     /// Part of each node, `[r]`; the forest's root has none.
     part: Vec<u32>,
     /// Nodes, entries and hints by part.
@@ -26,12 +27,11 @@ impl Components {
     /// Splits a forest and returns the number of parts.
     pub fn split(&mut self, forest: &Forest) -> usize {
         let (r, none) = (forest.len(), u32::MAX);
-        self.root.clear();
-        self.root.extend(0..r as u32);
-        for v in 1..r as u32 {
-            let above = forest.parent[v as usize];
+        self.sets.reset(r);
+        for v in 1..r {
+            let above = forest.parent[v];
             if above != 0 {
-                self.join(above, v);
+                self.sets.join(above as usize, v);
             }
         }
         self.carrier.clear();
@@ -39,14 +39,14 @@ impl Components {
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             match self.carrier[k as usize] {
                 first if first == none => self.carrier[k as usize] = v,
-                first => self.join(first, v),
+                first => self.sets.join(first as usize, v as usize),
             }
         }
         self.part.clear();
         self.part.resize(r, none);
         let mut parts = 0;
         for v in 1..r {
-            let root = self.find(v as u32) as usize;
+            let root = self.sets.root(v);
             // Roots are the smallest of their part, so they come first.
             if root == v {
                 self.part[v] = parts;
@@ -106,18 +106,5 @@ impl Components {
                 ..hint
             }
         }));
-    }
-
-    fn find(&mut self, mut v: u32) -> u32 {
-        while self.root[v as usize] != v {
-            self.root[v as usize] = self.root[self.root[v as usize] as usize];
-            v = self.root[v as usize];
-        }
-        v
-    }
-
-    fn join(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.find(a), self.find(b));
-        self.root[a.max(b) as usize] = a.min(b);
     }
 }

@@ -139,7 +139,7 @@ impl Model {
 
     /// Gives every variable its value in a selection, in the order in which they were added; solvers
     /// take missing ones for 0.
-    #[cfg(any(test, not(feature = "highs")))]
+    #[cfg(feature = "milp")]
     pub fn complete(&self, problem: &Problem, keep: &[bool]) -> Vec<(Variable, f64)> {
         let mut on_path = vec![false; self.node.len()];
         let mut held = vec![0_u32; problem.cluster_count];
