@@ -88,6 +88,10 @@ mod random;
 mod tree;
 mod unit;
 
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct Readme;
+
 pub use allocate::{
     MAX_WIDTH, Resampling, beam_weights, dora_weights, dvts_weights, particle_weights,
     rebase_weights,

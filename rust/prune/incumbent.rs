@@ -26,6 +26,7 @@ pub(super) fn simple_selection(problem: &Problem) -> Vec<bool> {
 ///
 /// Two relaxations, each solved by one pass, both without the budget: every gain counted whatever is
 /// kept, or a cluster's first gain for each of its leaves.
+#[cfg(any(feature = "milp", feature = "highs"))]
 pub(super) fn simple_bound(problem: &Problem) -> f64 {
     let best = |profit: &[f64]| {
         let keep = best_subset(problem, profit);

@@ -11,7 +11,7 @@ use crate::error::{Error, check_length};
 pub(super) const LONGEST_RUN: u32 = 64;
 
 impl Part {
-    /// Makes one node of each run of more than [`LONGEST_RUN`] nodes.
+    /// Makes one node of each run of more than 64 nodes.
     ///
     /// A run is a leaf, or a node below which paths part, and all above it on which neither is the
     /// case. Its node stands where its last one stood and holds what all of it held. What is made
