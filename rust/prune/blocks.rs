@@ -3,7 +3,7 @@
 use super::forest::Forest;
 use super::gains::Gains;
 use super::groups::Groups;
-use super::problem::NONE;
+use super::none::NONE;
 
 /// Splits the gains of each cluster where the rank of an entry says so: a block holds those from one
 /// rank that occurs up to the next. Where all clusters have the one gain, each is a block.

@@ -142,10 +142,10 @@ impl Budgeted {
             } else {
                 over = Some(point);
                 level.over.clone_from(&level.trial);
-                shed(left, Task { price, ..task }, &mut level.trial);
+                shed(left, task.budget, price, &mut level.trial);
                 exact.clock.after(left.len() + left.owner.len());
             }
-            fill(left, task, &mut level.trial, &mut self.held, &mut exact.clock);
+            fill(left, task.budget, &mut level.trial, &mut self.held, &mut exact.clock);
             held.worth = left.worth(&level.trial, &mut self.held);
             held.tokens = left.tokens_of(&level.trial);
             if held.tokens <= task.budget && held.worth > floor {

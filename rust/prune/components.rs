@@ -2,6 +2,7 @@
 
 use super::forest::{Forest, Hint};
 use super::groups::Groups;
+use super::none::NONE;
 use crate::disjoint_sets::DisjointSets;
 
 /// The parts, each as the list of its nodes; the buffers are reused.
@@ -26,7 +27,7 @@ pub(super) struct Components {
 impl Components {
     /// Splits a forest and returns the number of parts.
     pub fn split(&mut self, forest: &Forest) -> usize {
-        let (r, none) = (forest.len(), u32::MAX);
+        let r = forest.len();
         self.sets.reset(r);
         for v in 1..r {
             let above = forest.parent[v];
@@ -35,15 +36,15 @@ impl Components {
             }
         }
         self.carrier.clear();
-        self.carrier.resize(forest.clusters(), none);
+        self.carrier.resize(forest.clusters(), NONE);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             match self.carrier[k as usize] {
-                first if first == none => self.carrier[k as usize] = v,
+                NONE => self.carrier[k as usize] = v,
                 first => self.sets.join(first as usize, v as usize),
             }
         }
         self.part.clear();
-        self.part.resize(r, none);
+        self.part.resize(r, NONE);
         let mut parts = 0;
         for v in 1..r {
             let root = self.sets.root(v);
@@ -63,12 +64,12 @@ impl Components {
         self.hints.list(count, forest.hints.len(), |at| {
             let Hint { node, cluster, .. } = forest.hints[at];
             let (own, of_cluster) = (part[node as usize], part[carrier[cluster as usize] as usize]);
-            if own == of_cluster { own } else { none }
+            if own == of_cluster { own } else { NONE }
         });
         self.place.clear();
         self.place.resize(r, 0);
         self.cluster.clear();
-        self.cluster.resize(forest.clusters(), none);
+        self.cluster.resize(forest.clusters(), NONE);
         parts as usize
     }
 
@@ -90,7 +91,7 @@ impl Components {
         }
         for &e in self.entries.of(part) {
             let number = &mut self.cluster[forest.cover[e as usize] as usize];
-            if *number == u32::MAX {
+            if *number == NONE {
                 *number = out.clusters() as u32;
                 out.gains.push_of(&forest.gains, forest.cover[e as usize]);
             }

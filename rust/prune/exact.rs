@@ -1,10 +1,11 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
 use super::components::Components;
+use super::counts::Counts;
 use super::dual::Dual;
 use super::fix::{Fix, decide, follow};
 use super::forest::Forest;
-use super::presolve::{Presolve, Tally};
+use super::presolve::Presolve;
 use super::problem::Problem;
 use super::reduction::Reduction;
 use crate::clock::Clock;
@@ -46,17 +47,6 @@ pub(super) struct Exact {
     spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
-}
-
-/// Counts what solving took.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub tally: Tally,
-    pub residual_nodes: usize,
-    pub residual_clusters: usize,
-    pub components: usize,
-    pub bounds: u64,
-    pub branches: u64,
 }
 
 /// One level of the search: a forest reduced and split, and the part in work.

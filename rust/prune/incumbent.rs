@@ -1,6 +1,7 @@
 //! A fair selection and a valid bound without a solver, for when time runs out.
 
-use super::problem::{NONE, Problem};
+use super::none::NONE;
+use super::problem::Problem;
 
 /// Passes over the tree that leaves may cost in `filled_up` which are not kept in the end.
 const MOST_PASSES: usize = 16;

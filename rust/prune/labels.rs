@@ -1,6 +1,6 @@
 //! Cluster labels as the caller has them, renumbered.
 
-use super::problem::NONE;
+use super::none::NONE;
 use crate::error::Error;
 
 /// Numbers labels from 0 in order of first appearance; the buffers are reused.

@@ -4,6 +4,7 @@ mod ascent;
 mod blocks;
 mod budget;
 mod components;
+mod counts;
 mod dominance;
 mod dual;
 mod exact;
@@ -17,6 +18,7 @@ mod incumbent;
 mod labels;
 #[cfg(any(feature = "milp", feature = "highs"))]
 mod milp;
+mod none;
 mod nonempty;
 mod pairs;
 mod path_dual;
@@ -38,8 +40,9 @@ use crate::clock::Clock;
 use crate::error::Error;
 use budget::{Budgeted, Task};
 use exact::{Answer, Exact, TOLERANCE};
-use forest::{Forest, OUT};
+use forest::Forest;
 use incumbent::simple_selection;
+use none::NONE;
 use nonempty::Nonempty;
 #[cfg(feature = "python")]
 pub(crate) use paths::wrong_parent;
@@ -199,7 +202,7 @@ impl Pruner {
     fn solve_free(&mut self, unit: f64) -> Answer {
         let Self { problem, forest, place, kept, keep, .. } = self;
         let answer = self.exact.solve_problem(problem, unit, place, forest, kept);
-        let is_kept = |v: u32| place[v as usize] != OUT && kept[place[v as usize] as usize];
+        let is_kept = |v: u32| place[v as usize] != NONE && kept[place[v as usize] as usize];
         keep.clear();
         keep.extend(problem.leaf.iter().map(|&v| is_kept(v)));
         answer
@@ -222,7 +225,7 @@ impl Pruner {
         problem.list_candidates();
         forest.load(problem, unit);
         self.candidate.clear();
-        self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
+        self.candidate.extend(problem.candidate_at.iter().map(|&at| at != NONE));
         let task = Task::new(problem.budget.unwrap_or(u64::MAX));
         let answer = self.nonempty.solve(forest, &self.candidate, task, exact, budgeted, kept);
         keep.clear();

@@ -2,7 +2,7 @@
 
 use super::forest::Forest;
 use super::groups::Groups;
-use super::problem::NONE;
+use super::none::NONE;
 use crate::clock::Clock;
 
 /// Pairs that are listed in full; a tree of tens of thousands of levels could have far more.

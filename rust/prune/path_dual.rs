@@ -2,8 +2,8 @@
 
 use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
+use super::none::NONE;
 use super::pairs::Pairs;
-use super::problem::NONE;
 use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.

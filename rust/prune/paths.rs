@@ -1,6 +1,6 @@
 //! The nodes on paths to candidates, found in the caller's tree.
 
-use super::problem::NONE;
+use super::none::NONE;
 use crate::error::{Error, Number, check_scalar};
 use crate::tree::NodeId;
 

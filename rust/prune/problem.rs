@@ -1,13 +1,11 @@
 //! The checked problem, restricted to the nodes on paths to candidate leaves.
 
-use super::Request;
 use super::gains::Gains;
 use super::labels::Labels;
+use super::none::NONE;
 use super::paths::{Paths, check_parents};
+use super::request::Request;
 use crate::error::{Error, check_entries, check_length, check_scalar};
-
-/// Stands for "no node" or "no candidate" in u32 arrays.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// Holds a checked problem over `p` local nodes (topological order, root first) and `n` candidates.
 ///

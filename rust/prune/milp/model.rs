@@ -2,7 +2,8 @@
 
 use good_lp::{Constraint, Expression, ProblemVariables, Variable, constraint, variable};
 
-use crate::prune::problem::{NONE, Problem};
+use crate::prune::none::NONE;
+use crate::prune::problem::Problem;
 
 /// The tight form: a node needs its parent, a parent needs a child or its own candidate, a
 /// cluster has as many gains as kept leaves at most, the root is kept.
