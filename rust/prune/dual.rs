@@ -5,9 +5,10 @@ use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
 use super::gains::Gains;
 use super::repair::Repair;
+use super::step_length::StepLength;
 use crate::clock::Clock;
 
-/// Subgradient steps without progress after which the step length is halved.
+/// Subgradient steps without progress after which their length shrinks.
 const PATIENCE: u32 = 4;
 /// Forests smaller than this have their selections repaired at every better bound.
 const OFTEN: usize = 64;
@@ -76,7 +77,7 @@ impl Dual {
         self.begin(forest, cutoff);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
+        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
             bounds += 1;
@@ -94,19 +95,7 @@ impl Dual {
             if self.bound <= self.floor + tolerance || expired || step == most_steps {
                 break;
             }
-            // Progress counts where it closes a visible part of the gap.
-            if progress > 0.02 * (self.bound - self.floor) {
-                waited = 0;
-            } else {
-                waited += 1;
-                if waited >= PATIENCE {
-                    waited = 0;
-                    scale *= 0.6;
-                    if scale < SHORTEST_STEP {
-                        break;
-                    }
-                }
-            }
+            let Some(scale) = length.next(progress, self.bound - self.floor) else { break };
             if !self.step(&forest.gains, scale * (bound - self.floor).max(tolerance)) {
                 break;
             }

@@ -29,6 +29,7 @@ mod problem;
 mod reduction;
 mod repair;
 mod request;
+mod step_length;
 mod subtree;
 mod sweep;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
 use super::none::NONE;
 use super::pairs::Pairs;
+use super::step_length::StepLength;
 use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.
@@ -63,7 +64,7 @@ impl PathDual {
         self.path.clone_from(&self.price);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
+        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
             bounds += 1;
@@ -76,15 +77,7 @@ impl PathDual {
             if self.bound <= target + tolerance || expired || step == most_steps {
                 break;
             }
-            // Progress counts where it closes a visible part of the gap.
-            waited = if progress > 0.02 * (self.bound - target) { 0 } else { waited + 1 };
-            if waited >= PATIENCE {
-                waited = 0;
-                scale *= 0.6;
-                if scale < SHORTEST_STEP {
-                    break;
-                }
-            }
+            let Some(scale) = length.next(progress, self.bound - target) else { break };
             if !self.step(scale * (bound - target)) {
                 break;
             }

@@ -57,7 +57,7 @@ pub(super) struct Presolve {
 
 impl Presolve {
     /// Decides, from the leaves up, what joins its parent and what drops out.
-    pub fn rise(&mut self, forest: &Forest, fix: &[Fix], tally: &mut Tally) {
+    pub fn bottom_up(&mut self, forest: &Forest, fix: &[Fix], tally: &mut Tally) {
         let gains = &forest.gains;
         let entry = |e: usize| (forest.owner[e], forest.cover[e]);
         self.fold.run(gains, forest.owner.len(), entry, tally);
@@ -125,7 +125,7 @@ impl Presolve {
     }
 
     /// Builds what is left, from the root down.
-    pub fn descend(&mut self, forest: &Forest, place: &mut Vec<u32>, left: &mut Forest) {
+    pub fn top_down(&mut self, forest: &Forest, place: &mut Vec<u32>, left: &mut Forest) {
         left.clear(forest.gains.same());
         left.parent.push(0);
         left.value.push(self.work[0].value);

@@ -96,8 +96,8 @@ impl Reduction {
         let folds = tally.folded;
         // `forest` is only missing after a first round.
         if let Some(forest) = forest.or(before.last().map(|round| &round.left)) {
-            presolve.rise(forest, fix, tally);
-            presolve.descend(forest, place, left);
+            presolve.bottom_up(forest, fix, tally);
+            presolve.top_down(forest, place, left);
         }
         tally.folded > folds
     }
