@@ -30,16 +30,16 @@ pub(super) struct Forest {
     pub tokens: Vec<u64>,
     /// What the members of each cluster add.
     pub gains: Gains,
-    /// Prices of pairs of node and cluster from which a bound may start; pairs may repeat.
+    /// Multipliers of pairs of node and cluster from which a bound may start; pairs may repeat.
     pub hints: Vec<Hint>,
 }
 
-/// A price that a cluster paid at a node.
+/// What a bound's multiplier of a cluster was at a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hint {
     pub node: u32,
     pub cluster: u32,
-    pub price: f64,
+    pub multiplier: f64,
 }
 
 impl Forest {

@@ -60,7 +60,7 @@ impl Reduction {
         &self.rounds[self.used - 1].left
     }
 
-    /// Hands on prices for what is left.
+    /// Hands on multipliers for what is left.
     pub fn set_hints(&mut self, hints: &[Hint]) {
         let left = &mut self.rounds[self.used - 1].left;
         left.hints.clear();
