@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) rust/README.md Cargo.toml Cargo.lock
+RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) rust/CRATE.md Cargo.toml Cargo.lock
 # Spinning OpenMP threads collapse where several engines share a few cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1

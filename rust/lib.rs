@@ -89,7 +89,7 @@ mod tree;
 mod unit;
 
 #[cfg(doctest)]
-#[doc = include_str!("README.md")]
+#[doc = include_str!("CRATE.md")]
 struct Readme;
 
 pub use allocate::{
