@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
-RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) Cargo.toml Cargo.lock
+RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) rust/CRATE.md Cargo.toml Cargo.lock
 # Spinning OpenMP threads collapse where several engines share a few cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
@@ -110,11 +110,13 @@ fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_
 soak: $(VENV)/.demo ## look for hangs, leaks and wrong results for an hour (SOAK_SECONDS=3600)
 	$(BIN)/python benches/soak.py --seconds $(SOAK_SECONDS)
 
-lint: $(VENV)/.dev ## check format, lints, types, the extension's stub and the workflows
+lint: $(VENV)/.dev ## check format, lints, types, the crate's docs, the extension's stub and the workflows
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --features python -- -D warnings
+	cargo clippy --quiet --lib --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features generators
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

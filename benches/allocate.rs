@@ -16,17 +16,16 @@ fn allocate(c: &mut Criterion) {
     group.sample_size(20).warm_up_time(Duration::from_millis(200));
     group.measurement_time(Duration::from_secs(1));
     for width in [16, 256, 4096, 65_536] {
-        let generator =
-            Generator { width, depth: 6, clusters: ClusterKind::One, pruned: None, seed: 1 };
+        let generator = Generator::new(width, 6).clusters(ClusterKind::One).seed(1);
         let rewards = generator.generate().expect("the settings are in range").rewards;
-        let w = width as i64;
+        let w = width as u64;
         group.bench_function(BenchmarkId::new("rebase", width), |b| {
             b.iter(|| rebase_weights(black_box(&rewards), w, 0.2));
         });
         group.bench_function(BenchmarkId::new("beam", width), |b| {
             b.iter(|| beam_weights(black_box(&rewards), w, None));
         });
-        let subtrees: Vec<i64> = (0..w).map(|i| i % 4).collect();
+        let subtrees: Vec<usize> = (0..width).map(|i| i % 4).collect();
         group.bench_function(BenchmarkId::new("dvts", width), |b| {
             b.iter(|| dvts_weights(black_box(&rewards), &subtrees, &[w / 4; 4]));
         });

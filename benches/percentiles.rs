@@ -23,8 +23,8 @@ const ROUNDS: usize = 15;
 /// A case that took this long in two rounds or more is not timed again.
 const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Seconds that a case with a KV budget may take.
-const TIME_LIMIT: f64 = 1.0;
+/// Time that a case with a KV budget may take.
+const TIME_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -91,13 +91,11 @@ fn budgeted(width: usize, fraction: f64, step: usize) {
     let chosen = pool.cases.iter().zip(pool.requests()).enumerate();
     let chosen = chosen.filter(|(at, _)| (at + at / 4) % step == 0).map(|(_, case)| case);
     for (case, request) in chosen {
-        let node_tokens = Some(pool.instances[case.instance].tokens.as_slice());
-        let free =
-            select_leaves(&Request { node_tokens, ..request }).expect("the request is valid");
+        let request = request.node_tokens(&pool.instances[case.instance].tokens);
+        let free = select_leaves(&request).expect("the request is valid");
         let tokens = free.tokens_kept.expect("tokens were given");
-        let kv_budget = Some((fraction * tokens as f64) as i64);
-        let request = Request { node_tokens, kv_budget, time_limit: Some(TIME_LIMIT), ..request };
-        let glance = Request { time_limit: Some(0.0), ..request };
+        let request = request.kv_budget((fraction * tokens as f64) as u64).time_limit(TIME_LIMIT);
+        let glance = request.time_limit(Duration::ZERO);
         if !matches!(select_leaves(&glance), Err(Error::BudgetTooSmall { .. })) {
             requests.push(request);
         }
@@ -110,26 +108,25 @@ fn overruns() {
     println!("{:<36}{:>17}{:>11}", "time limits of 0 to 100 ms, overrun", "no budget", "budget");
     for width in [1024, 4096, 16384, 65536] {
         let clusters = ClusterKind::Independent;
-        let lambdas = Some((1.0, 1.4));
-        let instance = Generator { width, depth: 6, clusters, pruned: lambdas, seed: 3 }.generate();
+        let instance =
+            Generator::new(width, 6).clusters(clusters).pruned(1.0, 1.4).seed(3).generate();
         let instance = instance.expect("the settings are in range");
         let mut pruner = Pruner::new();
         let mut worst = [Duration::ZERO; 2];
         for (lambda_b, lambda_d) in [(1.0, 1.4), (3.0, 3.0), (6.0, 2.0)] {
-            let node_tokens = Some(instance.tokens.as_slice());
-            let free = Request { node_tokens, ..instance.request(lambda_b, lambda_d) };
-            let first = pruner.select_leaves(&Request { time_limit: Some(0.1), ..free });
+            let free = instance.request(lambda_b, lambda_d).node_tokens(&instance.tokens);
+            let first = pruner.select_leaves(&free.time_limit(Duration::from_millis(100)));
             let held = first.expect("the request is valid").tokens_kept.unwrap_or(0);
-            let tight = Request { kv_budget: Some((0.6 * held as f64) as i64), ..free };
+            let tight = free.kv_budget((0.6 * held as f64) as u64);
             for (request, worst) in [free, tight].iter().zip(&mut worst) {
-                for limit in [0.0, 0.001, 0.01, 0.1] {
-                    let request = Request { time_limit: Some(limit), ..*request };
+                for limit in [0, 1, 10, 100].map(Duration::from_millis) {
+                    let request = request.time_limit(limit);
                     // The least of a few calls: what is left is not the machine's.
                     let overrun = (0..4).map(|_| {
                         let started = Instant::now();
                         let answer = pruner.select_leaves(black_box(&request));
                         black_box(answer.expect("the request is valid"));
-                        started.elapsed().saturating_sub(Duration::from_secs_f64(limit))
+                        started.elapsed().saturating_sub(limit)
                     });
                     *worst = overrun.min().map_or(*worst, |overrun| overrun.max(*worst));
                 }

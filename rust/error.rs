@@ -48,7 +48,7 @@ pub enum Error {
         /// Index of the entry.
         index: usize,
         /// The entry.
-        value: i64,
+        value: Number,
         /// The first value that is too large.
         below: usize,
         /// What that limit counts.
@@ -66,7 +66,7 @@ pub enum Error {
         /// Index of the first occurrence.
         first: usize,
         /// The repeated value.
-        value: i64,
+        value: Number,
     },
     /// A single number is not allowed.
     #[error("{argument} is {value}: it must be {expected}")]
@@ -93,7 +93,7 @@ pub enum Error {
     )]
     BudgetTooSmall {
         /// The budget, in tokens.
-        budget: i64,
+        budget: u64,
         /// Tokens that the cheapest leaf's path holds.
         needs: u64,
     },
@@ -108,7 +108,7 @@ pub enum Error {
         /// The memory that was asked for.
         bytes: u128,
     },
-    /// An array was written to while it was read.
+    /// An array was written to while it was read, by a caller that is not in Rust.
     #[error("{argument} was written to during the call: pass a copy")]
     Changed {
         /// Name of the argument.
@@ -126,9 +126,10 @@ pub enum Error {
 
 /// A number in a message: an integer or a float, printed as it was given.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Number {
-    /// An integer.
-    Int(i64),
+    /// An integer; all of 64 bits fit.
+    Int(i128),
     /// A float.
     Float(f64),
 }
@@ -143,9 +144,27 @@ impl fmt::Display for Number {
     }
 }
 
+impl From<u32> for Number {
+    fn from(value: u32) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<u64> for Number {
+    fn from(value: u64) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<usize> for Number {
+    fn from(value: usize) -> Self {
+        Self::Int(value as i128)
+    }
+}
+
 impl From<i64> for Number {
     fn from(value: i64) -> Self {
-        Self::Int(value)
+        Self::Int(value.into())
     }
 }
 

@@ -8,13 +8,14 @@ use crate::allocate::rebase_weights;
 use crate::error::{Error, check_scalar};
 use crate::prune::{Request, select_leaves};
 use crate::random::Random;
+use crate::tree::NodeId;
 
 /// Largest width and depth of a generated tree; together they bound its size.
 const MAX_WIDTH: usize = 1 << 16;
 const MAX_DEPTH: usize = 256;
 
 const TEMPERATURE: f64 = 0.2;
-const ROOT_TOKENS: i64 = 150;
+const ROOT_TOKENS: u64 = 150;
 
 /// Says how the steps of a layer share meanings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,7 @@ pub enum ClusterKind {
 /// width stays full: no trajectory ends. Without pruning, the tree, its rewards and its tokens do
 /// not depend on `clusters`.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Generator {
     /// Leaves of every layer, 1 to 65,536.
     pub width: usize,
@@ -57,35 +59,58 @@ pub struct Generator {
 
 /// Holds a search tree of `m` nodes whose newest layer of `n` leaves waits for a selection.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Instance {
-    /// Parent of each node, `[m]`; -1 for the root; the whole tree grown so far.
-    pub parents: Vec<i64>,
+    /// Parent of each node, `[m]`; the root is its own; the whole tree grown so far.
+    pub parents: Vec<NodeId>,
     /// Node of each candidate, `[n]`: the newest layer, in order.
-    pub leaves: Vec<i64>,
+    pub leaves: Vec<NodeId>,
     /// Reward of each candidate, `[n]`, in [0, 1].
     pub rewards: Vec<f64>,
     /// REBASE count of each candidate, `[n]`; they sum to the width.
     pub weights: Vec<f64>,
     /// Cluster label of each candidate, `[n]`.
-    pub clusters: Vec<i64>,
+    pub clusters: Vec<usize>,
     /// Tokens of each node, `[m]`; 150 for the root, 5 to 60 for a step.
-    pub tokens: Vec<i64>,
+    pub tokens: Vec<u64>,
 }
 
 impl Instance {
     /// Makes a request of it, without node costs, tokens or budget.
     #[must_use]
     pub fn request(&self, lambda_b: f64, lambda_d: f64) -> Request<'_> {
-        Request {
-            clusters: Some(&self.clusters),
-            lambda_b,
-            lambda_d,
-            ..Request::new(&self.parents, &self.leaves, &self.weights)
-        }
+        Request::new(&self.parents, &self.leaves, &self.weights)
+            .clusters(&self.clusters)
+            .lambda_b(lambda_b)
+            .lambda_d(lambda_d)
     }
 }
 
 impl Generator {
+    /// Makes a generator of searches that are not pruned, with inherited clusters and seed 0.
+    #[must_use]
+    pub fn new(width: usize, depth: usize) -> Self {
+        Self { width, depth, clusters: ClusterKind::default(), pruned: None, seed: 0 }
+    }
+
+    /// Sets how the steps of a layer share meanings.
+    #[must_use]
+    pub fn clusters(self, clusters: ClusterKind) -> Self {
+        Self { clusters, ..self }
+    }
+
+    /// Has every step before the last pruned, at `lambda_b` and `lambda_d`.
+    #[must_use]
+    pub fn pruned(self, lambda_b: f64, lambda_d: f64) -> Self {
+        Self { pruned: Some((lambda_b, lambda_d)), ..self }
+    }
+
+    /// Sets the seed.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
     /// Runs the search up to layer `depth`, before the selection there.
     ///
     /// Costs O(width * depth), with pruning a selection for each layer as well.
@@ -96,25 +121,25 @@ impl Generator {
     pub fn generate(&self) -> Result<Instance, Error> {
         let Self { width, depth, clusters, pruned, seed } = *self;
         let right = (1..=MAX_WIDTH).contains(&width);
-        check_scalar("width", width as i64, "between 1 and 65536", right)?;
+        check_scalar("width", width, "between 1 and 65536", right)?;
         let right = (1..=MAX_DEPTH).contains(&depth);
-        check_scalar("depth", depth as i64, "between 1 and 256", right)?;
+        check_scalar("depth", depth, "between 1 and 256", right)?;
 
         let mut rewarding = Random::stream(seed, 0);
         let mut meaning = Random::stream(seed, 1);
         let mut counting = Random::stream(seed, 2);
-        let mut parents = vec![-1];
+        let mut parents = vec![NodeId::ROOT];
         let mut tokens = vec![ROOT_TOKENS];
         // The leaves that go on, and how many children each gets.
-        let mut kept = Layer { nodes: vec![0], rewards: vec![0.5], labels: vec![0] };
-        let mut counts = vec![width as i64];
+        let mut kept = Layer { nodes: vec![NodeId::ROOT], rewards: vec![0.5], labels: vec![0] };
+        let mut counts = vec![width as u64];
         for step in 1..=depth {
             let mut layer = Layer::default();
             for (i, &count) in counts.iter().enumerate() {
                 for _ in 0..count {
-                    layer.nodes.push(parents.len() as i64);
+                    layer.nodes.push(NodeId(parents.len() as u32));
                     parents.push(kept.nodes[i]);
-                    tokens.push(5 + counting.below(56) as i64);
+                    tokens.push(5 + counting.below(56));
                     let reward = kept.rewards[i] + 0.15 * rewarding.normal();
                     layer.rewards.push(reward.clamp(0.0, 1.0));
                     let at = layer.labels.len();
@@ -122,17 +147,15 @@ impl Generator {
                     layer.labels.push(label);
                 }
             }
-            counts = rebase_weights(&layer.rewards, width as i64, TEMPERATURE)?;
+            counts = rebase_weights(&layer.rewards, width as u64, TEMPERATURE)?;
             if let Some((lambda_b, lambda_d)) = pruned.filter(|_| step < depth) {
                 let weights = as_weights(&counts);
-                let request = Request {
-                    clusters: Some(&layer.labels),
-                    lambda_b,
-                    lambda_d,
-                    ..Request::new(&parents, &layer.nodes, &weights)
-                };
+                let request = Request::new(&parents, &layer.nodes, &weights)
+                    .clusters(&layer.labels)
+                    .lambda_b(lambda_b)
+                    .lambda_d(lambda_d);
                 layer.retain(&select_leaves(&request)?.keep);
-                counts = rebase_weights(&layer.rewards, width as i64, TEMPERATURE)?;
+                counts = rebase_weights(&layer.rewards, width as u64, TEMPERATURE)?;
             }
             kept = layer;
         }
@@ -145,9 +168,9 @@ impl Generator {
 /// The leaves of one step, with what the next one needs of them.
 #[derive(Default)]
 struct Layer {
-    nodes: Vec<i64>,
+    nodes: Vec<NodeId>,
     rewards: Vec<f64>,
-    labels: Vec<i64>,
+    labels: Vec<usize>,
 }
 
 impl Layer {
@@ -165,21 +188,21 @@ impl Layer {
 fn draw_label(
     kind: ClusterKind,
     width: usize,
-    inherited: i64,
+    inherited: usize,
     at: usize,
     random: &mut Random,
-) -> i64 {
+) -> usize {
     let kinds = (width / 3).max(2);
     match kind {
         ClusterKind::Inherited if random.unit() < 0.7 => inherited,
-        ClusterKind::Inherited | ClusterKind::Independent => random.below(kinds as u64) as i64,
-        ClusterKind::Few => random.below(3) as i64,
-        ClusterKind::Distinct => at as i64,
+        ClusterKind::Inherited | ClusterKind::Independent => random.below(kinds as u64) as usize,
+        ClusterKind::Few => random.below(3) as usize,
+        ClusterKind::Distinct => at,
         ClusterKind::One => 0,
     }
 }
 
-fn as_weights(counts: &[i64]) -> Vec<f64> {
+fn as_weights(counts: &[u64]) -> Vec<f64> {
     counts.iter().map(|&count| count as f64).collect()
 }
 
@@ -197,7 +220,11 @@ mod tests {
     /// A checksum of every integer in an instance, and of its rewards' bits.
     fn checksum(instance: &Instance) -> u64 {
         let Instance { parents, leaves, rewards, weights, clusters, tokens } = instance;
-        let integers = [parents, leaves, clusters, tokens].into_iter().flatten().map(|&v| v as u64);
+        // The root's parent counts as -1: the sum is older than the ids.
+        let ids = parents[1..].iter().chain(leaves).map(|id| u64::from(id.0));
+        let labels = clusters.iter().map(|&label| label as u64);
+        let integers =
+            std::iter::once(u64::MAX).chain(ids).chain(labels).chain(tokens.iter().copied());
         let floats = rewards.iter().chain(weights).map(|v| v.to_bits());
         integers
             .chain(floats)
@@ -227,7 +254,7 @@ mod tests {
             let selection = select_leaves(&instance.request(1.0, 1.4)).unwrap();
             prop_assert_eq!(selection.keep.len(), width);
             // No node of the tree is younger than the layer that waits.
-            prop_assert_eq!(instance.leaves[width - 1] as usize, width * depth);
+            prop_assert_eq!(instance.leaves[width - 1].index(), width * depth);
         }
     }
 

@@ -12,61 +12,73 @@
 //!   many clusters.
 //!
 //! ```
-//! use ets_core::{Request, rebase_weights, select_leaves};
+//! use ets_core::{NodeId, Request, rebase_weights, select_leaves};
 //!
 //! // A root with two steps below it; the first has two leaves, the second has one.
-//! let parents = [-1, 0, 0, 1, 1, 2];
-//! let leaves = [3, 4, 5];
+//! let parents = [0, 0, 0, 1, 1, 2].map(NodeId);
+//! let leaves = [3, 4, 5].map(NodeId);
 //! let weights: Vec<f64> =
 //!     rebase_weights(&[0.9, 0.8, 0.2], 16, 0.2)?.into_iter().map(|n| n as f64).collect();
 //! let clusters = [0, 0, 1];
 //!
 //! // A price alone prunes the weak leaf ...
-//! let request = Request { lambda_b: 1.0, ..Request::new(&parents, &leaves, &weights) };
+//! let request = Request::new(&parents, &leaves, &weights).lambda_b(1.0);
 //! assert_eq!(select_leaves(&request)?.keep, [true, true, false]);
 //!
 //! // ... unless it is the only one of its kind.
-//! let request = Request { clusters: Some(&clusters), lambda_d: 1.0, ..request };
-//! let selection = select_leaves(&request)?;
+//! let selection = select_leaves(&request.clusters(&clusters).lambda_d(1.0))?;
 //! assert!(selection.keep[2] && selection.optimal);
 //! # Ok::<(), ets_core::Error>(())
 //! ```
 //!
 //! The optimum is proven, unless a time limit cuts the proof short, which the answer then says. A
-//! search loop keeps one [`Pruner`], which reuses its memory from call to call; [`Generator`] makes
-//! instances as a search meets them, to test and time a loop with:
+//! search loop keeps one [`Pruner`], which reuses its memory from call to call; `Generator`, behind the
+//! feature `generators`, makes instances as a search meets them, to test and time a loop with:
 //!
 //! ```
-//! use ets_core::{ClusterKind, Generator, Pruner, Request};
+//! # #[cfg(feature = "generators")] {
+//! use std::time::Duration;
+//!
+//! use ets_core::{Generator, Pruner};
 //!
 //! let mut pruner = Pruner::new();
 //! for seed in 0..3 {
-//!     let (width, depth, clusters) = (64, 8, ClusterKind::Inherited);
-//!     let instance = Generator { width, depth, clusters, pruned: None, seed }.generate()?;
+//!     let instance = Generator::new(64, 8).seed(seed).generate()?;
 //!     let request = instance.request(1.0, 1.4);
 //!     let free = pruner.select_leaves(&request)?;
 //!
 //!     // The same, in three quarters of the KV cache that the optimum needs.
-//!     let request = Request { node_tokens: Some(&instance.tokens), ..request };
+//!     let request = request.node_tokens(&instance.tokens);
 //!     let held = pruner.select_leaves(&request)?.tokens_kept.unwrap_or(0);
 //!     let budget = 3 * held / 4;
-//!     let request = Request { kv_budget: Some(budget as i64), time_limit: Some(0.05), ..request };
+//!     let request = request.kv_budget(budget).time_limit(Duration::from_millis(50));
 //!     let tight = pruner.select_leaves(&request)?;
 //!     assert!(tight.tokens_kept <= Some(budget) && tight.objective <= free.objective);
 //! }
+//! # }
 //! # Ok::<(), ets_core::Error>(())
 //! ```
 //!
 //! Nothing here knows about text or models, does I/O or starts a thread; equal input gives equal
-//! output on every run, but for a selection that a time limit cut short. The Python extension
-//! `ets._core` is the same code behind the cargo feature `python`. The feature `highs` puts the `HiGHS`
-//! solver in the place of the pure-Rust `microlp` behind [`Solver::Milp`], the independent second
-//! opinion; it is built from source, with cmake, a C++ compiler and libclang.
+//! output on every run, but for a selection that a time limit cut short.
+//!
+//! # Features
+//!
+//! Each adds something and takes nothing away.
+//!
+//! - `milp` (default): `Solver::Milp`, the selection as a mixed-integer program on the pure-Rust
+//!   `microlp`, as an independent second opinion.
+//! - `highs`: `Solver::Highs`, the same program on `HiGHS`, which is built from source with cmake, a C++
+//!   compiler and libclang.
+//! - `generators`: `Generator`, `embeddings` and `embedding_arc`, to test and time a loop with.
+//! - `python`: the Python extension `ets._core`.
 
 mod allocate;
 mod clock;
 mod cluster;
+mod disjoint_sets;
 mod error;
+#[cfg(feature = "generators")]
 mod generate;
 mod interrupt;
 mod prune;
@@ -76,12 +88,17 @@ mod random;
 mod tree;
 mod unit;
 
+#[cfg(doctest)]
+#[doc = include_str!("CRATE.md")]
+struct Readme;
+
 pub use allocate::{
     MAX_WIDTH, Resampling, beam_weights, dora_weights, dvts_weights, particle_weights,
     rebase_weights,
 };
 pub use cluster::{cluster_steps, cluster_steps_until};
 pub use error::{Error, Number};
+#[cfg(feature = "generators")]
 pub use generate::{ClusterKind, Generator, Instance, embedding_arc, embeddings};
 pub use interrupt::Interrupt;
 pub use prune::{Pruner, Request, Selection, Solver, Stats, select_leaves};

@@ -8,6 +8,7 @@
 
 mod allocate;
 mod args;
+mod convert;
 mod fork;
 mod generate;
 mod held;
@@ -55,6 +56,7 @@ mod _core {
         beam_weights, dora_weights, dvts_weights, particle_weights, rebase_weights,
     };
     use super::args::{Matrix, float, matrix};
+    use super::convert::signed;
     #[pymodule_export]
     use super::generate::generate_instance;
     #[pymodule_export]
@@ -130,6 +132,6 @@ mod _core {
             }
         }?;
         watch.check()?;
-        Ok(labels.into_pyarray(py))
+        Ok(signed(labels).into_pyarray(py))
     }
 }

@@ -9,12 +9,6 @@ impl Random {
         Self(seed)
     }
 
-    /// Starts the stream of one purpose: streams of one seed do not shift when another is read.
-    pub fn stream(seed: u64, purpose: u64) -> Self {
-        let purpose = purpose.wrapping_mul(0xd1b5_4a32_d192_ed03);
-        Self(Self::new(seed.wrapping_add(purpose)).bits())
-    }
-
     /// Draws 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -24,14 +18,23 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Draws uniformly from [0, 1).
-    pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     /// Draws uniformly from `0..below`, to within 2^-64; 0 where `below` is 0.
     pub fn below(&mut self, below: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(below)) >> 64) as u64
+    }
+}
+
+#[cfg(feature = "generators")]
+impl Random {
+    /// Starts the stream of one purpose: streams of one seed do not shift when another is read.
+    pub fn stream(seed: u64, purpose: u64) -> Self {
+        let purpose = purpose.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        Self(Self::new(seed.wrapping_add(purpose)).bits())
+    }
+
+    /// Draws uniformly from [0, 1).
+    pub fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Draws from about the normal distribution of mean 0 and variance 1.

@@ -38,7 +38,7 @@ where
 pub(crate) fn check_dim(entries: usize, dim: usize) -> Result<(), Error> {
     check_scalar(
         "the length of an embedding",
-        dim as i64,
+        dim,
         "at least 1 and a divisor of the number of entries",
         dim > 0 && entries % dim == 0,
     )

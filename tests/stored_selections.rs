@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ets_core::{ClusterKind, Generator, Pruner, Request};
+use ets_core::{ClusterKind, Generator, Pruner};
 
 /// Answers one line by the arguments on it, and compares.
 fn check(line: &str, pruner: &mut Pruner) {
@@ -26,28 +26,29 @@ fn check(line: &str, pruner: &mut Pruner) {
         panic!("twelve fields expected: {line}");
     };
     let float = |field: &str| field.parse::<f64>().unwrap();
-    let generator = Generator {
-        width: width.parse().unwrap(),
-        depth: depth.parse().unwrap(),
-        clusters: match kind {
-            "independent" => ClusterKind::Independent,
-            "inherited" => ClusterKind::Inherited,
-            "few" => ClusterKind::Few,
-            "distinct" => ClusterKind::Distinct,
-            "one" => ClusterKind::One,
-            _ => panic!("no kind of clusters: {line}"),
-        },
-        pruned: (pruned_b != "-").then(|| (float(pruned_b), float(pruned_d))),
-        seed: seed.parse().unwrap(),
+    let clusters = match kind {
+        "independent" => ClusterKind::Independent,
+        "inherited" => ClusterKind::Inherited,
+        "few" => ClusterKind::Few,
+        "distinct" => ClusterKind::Distinct,
+        "one" => ClusterKind::One,
+        _ => panic!("no kind of clusters: {line}"),
     };
+    let mut generator = Generator::new(width.parse().unwrap(), depth.parse().unwrap());
+    generator = generator.clusters(clusters).seed(seed.parse().unwrap());
+    if pruned_b != "-" {
+        generator = generator.pruned(float(pruned_b), float(pruned_d));
+    }
     let instance = generator.generate().unwrap();
     let token_costs: Vec<f64> = instance.tokens.iter().map(|&tokens| tokens as f64).collect();
-    let request = Request {
-        node_costs: (costs == "tokens").then_some(&token_costs[..]),
-        node_tokens: Some(&instance.tokens),
-        kv_budget: (budget != "-").then(|| budget.parse().unwrap()),
-        ..instance.request(float(lambda_b), float(lambda_d))
-    };
+    let mut request = instance.request(float(lambda_b), float(lambda_d));
+    request = request.node_tokens(&instance.tokens);
+    if costs == "tokens" {
+        request = request.node_costs(&token_costs);
+    }
+    if budget != "-" {
+        request = request.kv_budget(budget.parse().unwrap());
+    }
     let found = pruner.select_leaves(&request).unwrap();
     let digits: String = found.keep.iter().map(|&kept| if kept { '1' } else { '0' }).collect();
     assert_eq!(digits, keep, "{line}");

@@ -1,19 +1,21 @@
 //! Trees as mass-preserving tree search grows them, each cluster worth what its candidates weigh.
 
-use ets_core::{Request, rebase_weights, select_leaves};
+use std::time::Duration;
+
+use ets_core::{NodeId, Request, rebase_weights, select_leaves};
 
 const LAMBDA_B: f64 = 2.0;
 const TEMPERATURE: f64 = 0.2;
 
-/// Seconds that one selection may take, in a search and in the benches.
-pub const TIME_LIMIT: f64 = 1.0;
+/// Time that one selection may take, in a search and in the benches.
+pub const TIME_LIMIT: Duration = Duration::from_secs(1);
 
 /// A tree whose newest layer waits for a selection.
 pub struct Tree {
-    parents: Vec<i64>,
-    leaves: Vec<i64>,
+    parents: Vec<NodeId>,
+    leaves: Vec<NodeId>,
     weights: Vec<f64>,
-    clusters: Vec<i64>,
+    clusters: Vec<usize>,
     masses: Vec<f64>,
     rho: f64,
 }
@@ -26,16 +28,14 @@ pub fn pool(width: usize, rho: f64) -> Vec<Tree> {
 
 impl Tree {
     pub fn request(&self) -> Request<'_> {
-        Request {
-            clusters: Some(&self.clusters),
-            cluster_worth: Some(&self.masses),
-            lambda_r: 0.001,
-            lambda_b: LAMBDA_B,
-            lambda_d: 1.0,
-            rho: self.rho,
-            time_limit: Some(TIME_LIMIT),
-            ..Request::new(&self.parents, &self.leaves, &self.weights)
-        }
+        Request::new(&self.parents, &self.leaves, &self.weights)
+            .clusters(&self.clusters)
+            .cluster_worth(&self.masses)
+            .lambda_r(0.001)
+            .lambda_b(LAMBDA_B)
+            .lambda_d(1.0)
+            .rho(self.rho)
+            .time_limit(TIME_LIMIT)
     }
 }
 
@@ -47,22 +47,22 @@ impl Tree {
 fn grow(width: usize, depth: usize, texts: usize, rho: f64, seed: u64) -> Tree {
     let mut random = Random(seed);
     let mut tree = Tree {
-        parents: vec![-1],
-        leaves: vec![0],
+        parents: vec![NodeId::ROOT],
+        leaves: vec![NodeId::ROOT],
         weights: vec![1.0],
         clusters: vec![0],
         masses: vec![1.0],
         rho,
     };
     // Of the candidates that go on: node, state and continuations; and the reward of each state.
-    let mut kept = vec![(0, 0, width)];
+    let mut kept = vec![(NodeId::ROOT, 0, width)];
     let mut rewards = vec![0.5];
     for step in 1..=depth {
         let mut spelled = Vec::with_capacity(width);
         tree.leaves.clear();
         for &(node, state, count) in &kept {
             for _ in 0..count {
-                tree.leaves.push(tree.parents.len() as i64);
+                tree.leaves.push(NodeId(tree.parents.len() as u32));
                 tree.parents.push(node);
                 let text = random.next().trailing_zeros() as usize;
                 spelled.push((state, text.min(texts - 1)));
@@ -80,11 +80,11 @@ fn grow(width: usize, depth: usize, texts: usize, rho: f64, seed: u64) -> Tree {
         let label = |at: &(usize, usize)| states.binary_search(at).expect("listed above");
         let labels: Vec<usize> = spelled.iter().map(label).collect();
         let of_leaf: Vec<f64> = labels.iter().map(|&k| of_state[k]).collect();
-        let counts = rebase_weights(&of_leaf, width as i64, TEMPERATURE).expect("rewards are fine");
+        let counts = rebase_weights(&of_leaf, width as u64, TEMPERATURE).expect("rewards are fine");
         tree.weights = counts.iter().map(|&count| count as f64).collect();
         tree.masses = vec![0.0; states.len()];
         labels.iter().zip(&tree.weights).for_each(|(&k, weight)| tree.masses[k] += weight);
-        tree.clusters = labels.iter().map(|&k| k as i64).collect();
+        tree.clusters.clone_from(&labels);
         if step < depth {
             let keep = select_leaves(&tree.request()).expect("the request is valid").keep;
             let of_kept = (0..width).filter(|&i| keep[i]);
@@ -97,7 +97,7 @@ fn grow(width: usize, depth: usize, texts: usize, rho: f64, seed: u64) -> Tree {
 }
 
 /// Spreads the width over the clusters kept by mass, and evenly within each.
-fn hand_out(width: usize, masses: &[f64], kept: &mut [(i64, usize, usize)]) {
+fn hand_out(width: usize, masses: &[f64], kept: &mut [(NodeId, usize, usize)]) {
     let mut members = vec![0.0; masses.len()];
     kept.iter().for_each(|&(_, k, _)| members[k] += 1.0);
     let total: f64 = (0..masses.len()).filter(|&k| members[k] > 0.0).map(|k| masses[k]).sum();

@@ -42,14 +42,10 @@ impl Pool {
             _ => One,
         };
         let instances = (0..24)
-            .map(|i| Generator {
-                width,
-                depth: 3 + (7 * i) % 18,
-                clusters: kind(i),
-                pruned: ((i + i / 8) % 2 == 1).then_some((1.0, 1.4)),
-                seed: i as u64,
+            .map(|i| {
+                let of = Generator::new(width, 3 + (7 * i) % 18).clusters(kind(i)).seed(i as u64);
+                generate(if (i + i / 8) % 2 == 1 { of.pruned(1.0, 1.4) } else { of })
             })
-            .map(generate)
             .collect();
         let cases = (0..24)
             .flat_map(|instance| {
@@ -68,12 +64,14 @@ impl Pool {
                 for repeat in 0..repeats {
                     let instance = pool.instances.len();
                     pool.cases.push(Case { instance, lambda_b, lambda_d });
-                    pool.instances.push(generate(Generator {
-                        width,
-                        depth: 3 + (7 * instance) % 18,
-                        clusters: ClusterKind::Independent,
-                        pruned: (repeat % 2 == 1).then_some((lambda_b, lambda_d)),
-                        seed: 1000 + instance as u64,
+                    let of = Generator::new(width, 3 + (7 * instance) % 18)
+                        .clusters(ClusterKind::Independent)
+                        .seed(1000 + instance as u64);
+                    let pruned = repeat % 2 == 1;
+                    pool.instances.push(generate(if pruned {
+                        of.pruned(lambda_b, lambda_d)
+                    } else {
+                        of
                     }));
                 }
             }

@@ -13,12 +13,12 @@ use crate::error::{Error, check_scalar};
 /// # Errors
 ///
 /// `rewards` empty or not finite, `width` or `keep` outside `1..=MAX_WIDTH`.
-pub fn beam_weights(rewards: &[f64], width: i64, keep: Option<i64>) -> Result<Vec<i64>, Error> {
+pub fn beam_weights(rewards: &[f64], width: u64, keep: Option<u64>) -> Result<Vec<u64>, Error> {
     check_rewards(rewards)?;
     check_width(width)?;
     let keep = keep.unwrap_or_else(|| ceil_sqrt(width));
     check_scalar("keep", keep, "between 1 and 2**32", (1..=MAX_WIDTH).contains(&keep))?;
-    let each = (width + keep - 1) / keep;
+    let each = width.div_ceil(keep);
     let mut counts = vec![0; rewards.len()];
     let kept = usize::try_from(keep).unwrap_or(usize::MAX);
     for leaf in best_first(rewards).into_iter().take(kept) {
@@ -28,8 +28,8 @@ pub fn beam_weights(rewards: &[f64], width: i64, keep: Option<i64>) -> Result<Ve
 }
 
 /// Computes `ceil(sqrt(width))` exactly.
-fn ceil_sqrt(width: i64) -> i64 {
-    let mut root = (width as f64).sqrt() as i64;
+fn ceil_sqrt(width: u64) -> u64 {
+    let mut root = (width as f64).sqrt() as u64;
     while root * root < width {
         root += 1;
     }
@@ -47,7 +47,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ceil_sqrt_is_exact(width in 1_i64..=MAX_WIDTH) {
+        fn ceil_sqrt_is_exact(width in 1_u64..=MAX_WIDTH) {
             let root = ceil_sqrt(width);
             prop_assert!(root * root >= width && (root - 1) * (root - 1) < width);
         }
@@ -58,7 +58,7 @@ mod tests {
         let rewards: Vec<f64> = (0..20).map(f64::from).collect();
         let counts = beam_weights(&rewards, 16, None).unwrap();
         assert_eq!(counts[16..], [4; 4]);
-        assert_eq!(counts.iter().sum::<i64>(), 16);
+        assert_eq!(counts.iter().sum::<u64>(), 16);
         assert_eq!(beam_weights(&[1.0], 1 << 31, None).unwrap(), [46341]);
         assert_eq!(beam_weights(&[0.5, 0.9, 0.5, 0.9], 5, Some(3)).unwrap(), [2, 2, 0, 2]);
     }

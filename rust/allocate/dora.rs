@@ -46,10 +46,10 @@ pub fn dora_weights<T>(
     rewards: &[f64],
     embeddings: &[T],
     dim: usize,
-    width: i64,
+    width: u64,
     temperature: f64,
     similarity_temperature: f64,
-) -> Result<Vec<i64>, Error>
+) -> Result<Vec<u64>, Error>
 where
     T: Copy + Into<f64>,
 {
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn dora_is_its_definition((rewards, rows, t_s) in cases(), width in 1_i64..300) {
+        fn dora_is_its_definition((rewards, rows, t_s) in cases(), width in 1_u64..300) {
             let (dim, flat) = (rows[0].len(), rows.concat());
             let naive = uniqueness_naive(&rows, t_s);
             let unit = unit_rows(&flat, dim).unwrap();
@@ -164,7 +164,7 @@ mod tests {
                 prop_assert!((unique - naive).abs() <= 1e-9 * naive);
             }
             let counts = dora_weights(&rewards, &flat, dim, width, 0.1, t_s).unwrap();
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
 
             let share: Vec<f64> = rewards
                 .iter()
@@ -192,7 +192,7 @@ mod tests {
                 if (exact - exact.round()).abs() < 1e-6 {
                     prop_assert!((counts[leaf] as f64 - exact).abs() < 1.0 + 1e-6);
                 } else {
-                    prop_assert_eq!(counts[leaf], (exact.ceil() as i64).min(left));
+                    prop_assert_eq!(counts[leaf], (exact.ceil() as u64).min(left));
                 }
                 left -= counts[leaf];
             }
@@ -201,13 +201,12 @@ mod tests {
         #[test]
         fn dora_hands_out_any_width_in_full(
             (rewards, rows, _) in cases(),
-            width in 1_i64..=1 << 32,
+            width in 1_u64..=1 << 32,
             t in prop_oneof![Just(1e-300), Just(0.1), Just(1e300)],
             t_s in prop_oneof![Just(5e-324), Just(1e-16), Just(0.01), Just(f64::MAX)],
         ) {
             let counts = dora_weights(&rewards, &rows.concat(), rows[0].len(), width, t, t_s).unwrap();
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
-            prop_assert!(counts.iter().all(|&count| count >= 0));
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
         }
     }
 

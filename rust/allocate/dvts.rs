@@ -12,27 +12,29 @@ use crate::error::{Error, check_length};
 ///
 /// # Errors
 ///
-/// `rewards` empty or not finite, `subtrees` of another length or outside `shares`, a negative
-/// share.
-pub fn dvts_weights(rewards: &[f64], subtrees: &[i64], shares: &[i64]) -> Result<Vec<i64>, Error> {
+/// `rewards` empty or not finite, `subtrees` of another length or outside `shares`, a share above
+/// [`MAX_WIDTH`].
+pub fn dvts_weights(
+    rewards: &[f64],
+    subtrees: &[usize],
+    shares: &[u64],
+) -> Result<Vec<u64>, Error> {
     check_rewards(rewards)?;
     check_length("subtrees", subtrees.len(), rewards.len(), "rewards")?;
-    if let Some(index) = shares.iter().position(|share| !(0..=MAX_WIDTH).contains(share)) {
+    if let Some(index) = shares.iter().position(|&share| share > MAX_WIDTH) {
         let value = shares[index].into();
         let expected = "between 0 and 2**32";
         return Err(Error::Entry { argument: "shares", index, value, expected });
     }
     let mut best: Vec<Option<usize>> = vec![None; shares.len()];
     for (leaf, &subtree) in subtrees.iter().enumerate() {
-        let slot = usize::try_from(subtree).ok().and_then(|s| best.get_mut(s)).ok_or(
-            Error::OutOfRange {
-                argument: "subtrees",
-                index: leaf,
-                value: subtree,
-                below: shares.len(),
-                what: "the number of shares",
-            },
-        )?;
+        let slot = best.get_mut(subtree).ok_or(Error::OutOfRange {
+            argument: "subtrees",
+            index: leaf,
+            value: subtree.into(),
+            below: shares.len(),
+            what: "the number of shares",
+        })?;
         if slot.is_none_or(|other| rewards[leaf] > rewards[other]) {
             *slot = Some(leaf);
         }
@@ -65,8 +67,7 @@ mod tests {
             message,
             "subtrees[0] is 1: it must be at least 0 and below 1 (the number of shares)"
         );
-        assert!(dvts_weights(&[0.1], &[-1], &[1]).is_err());
-        assert!(dvts_weights(&[0.1], &[0], &[-1]).is_err());
+        assert!(dvts_weights(&[0.1], &[0], &[MAX_WIDTH + 1]).is_err());
         assert!(dvts_weights(&[0.1], &[], &[1]).is_err());
     }
 }

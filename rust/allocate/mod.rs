@@ -14,8 +14,8 @@ pub use rebase::rebase_weights;
 
 use crate::error::{Error, check_entries, check_scalar};
 
-/// Largest accepted width: counts stay exact in an `f64` and fit an `i64` with room to spare.
-pub const MAX_WIDTH: i64 = 1 << 32;
+/// Largest accepted width: counts stay exact in an `f64`, and sums of them far from overflow.
+pub const MAX_WIDTH: u64 = 1 << 32;
 
 /// Orders leaves by reward, best first, equal ones in the order given.
 fn best_first(rewards: &[f64]) -> Vec<usize> {
@@ -38,7 +38,7 @@ fn check_rewards(rewards: &[f64]) -> Result<(), Error> {
     check_entries("rewards", rewards, "finite", f64::is_finite)
 }
 
-fn check_width(width: i64) -> Result<(), Error> {
+fn check_width(width: u64) -> Result<(), Error> {
     check_scalar("width", width, "between 1 and 2**32", (1..=MAX_WIDTH).contains(&width))
 }
 

@@ -14,6 +14,7 @@ const TICKS: f64 = (1_u64 << 62) as f64;
 
 /// Chooses how [`particle_weights`] draws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Resampling {
     /// One independent draw for each continuation, as in the paper.
     #[default]
@@ -49,11 +50,11 @@ pub enum Resampling {
 /// and positive.
 pub fn particle_weights(
     rewards: &[f64],
-    width: i64,
+    width: u64,
     temperature: f64,
     seed: u64,
     method: Resampling,
-) -> Result<Vec<i64>, Error> {
+) -> Result<Vec<u64>, Error> {
     check_rewards(rewards)?;
     check_entries("rewards", rewards, "between 0 and 1", |reward| (0.0..=1.0).contains(&reward))?;
     check_width(width)?;
@@ -107,7 +108,7 @@ impl Reach {
 }
 
 /// Draws `width` leaves one by one.
-fn multinomial(reach: &Reach, width: i64, random: &mut Random) -> Vec<i64> {
+fn multinomial(reach: &Reach, width: u64, random: &mut Random) -> Vec<u64> {
     // A guide to the first leaf that reaches into each of about n equal stretches of ticks: the
     // walk from there takes less than two steps on average, whatever the shares.
     let stretch = (reach.all / reach.to.len() as u64).ilog2();
@@ -133,15 +134,15 @@ fn multinomial(reach: &Reach, width: i64, random: &mut Random) -> Vec<i64> {
 }
 
 /// Lays `width` equally spaced points over the shares, the first one at random.
-fn systematic(reach: &Reach, width: i64, random: &mut Random) -> Vec<i64> {
+fn systematic(reach: &Reach, width: u64, random: &mut Random) -> Vec<u64> {
     // In units of 1 / width of a tick the points are whole numbers: `first + k all`.
     let (all, first) = (u128::from(reach.all), u128::from(random.below(reach.all)));
     let mut before = 0;
     let count = |&to: &u64| {
-        let points = (u128::from(to) * width as u128 + (all - 1 - first)) / all;
+        let points = (u128::from(to) * u128::from(width) + (all - 1 - first)) / all;
         let own = points - before;
         before = points;
-        own as i64
+        own as u64
     };
     reach.to.iter().map(count).collect()
 }
@@ -178,7 +179,7 @@ mod tests {
         #[test]
         fn multinomial_draws_are_a_search_of_the_running_sums(
             rewards in any_rewards(), temperature in any_temperature(),
-            width in 1_i64..200, seed: u64,
+            width in 1_u64..200, seed: u64,
         ) {
             let reach = Reach::of(&shares(&rewards, temperature));
             let mut random = Random::new(seed);
@@ -188,25 +189,25 @@ mod tests {
                 naive[reach.to.iter().position(|&to| tick < to).unwrap()] += 1;
             }
             let counts = particle_weights(&rewards, width, temperature, seed, Multinomial).unwrap();
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
             prop_assert_eq!(counts, naive);
         }
 
         #[test]
         fn systematic_counts_are_expectations_rounded_down_or_up(
             rewards in any_rewards(), temperature in prop_oneof![Just(1.0), 0.1..4.0],
-            width in prop_oneof![1_i64..200, Just(1_i64 << 32)], seed: u64,
+            width in prop_oneof![1_u64..200, Just(1_u64 << 32)], seed: u64,
         ) {
             let counts = particle_weights(&rewards, width, temperature, seed, Systematic).unwrap();
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
             let reach = Reach::of(&shares(&rewards, temperature));
             let mut from = 0;
             for ((&count, &to), p) in
                 counts.iter().zip(&reach.to).zip(softmax_of_logits(&rewards, temperature))
             {
                 // Exactly so in the ticks of the leaf ...
-                let (all, scaled) = (u128::from(reach.all), u128::from(to - from) * width as u128);
-                prop_assert!(count as u128 == scaled / all || count as u128 == scaled.div_ceil(all));
+                let (all, scaled) = (u128::from(reach.all), u128::from(to - from) * u128::from(width));
+                prop_assert!(u128::from(count) == scaled / all || u128::from(count) == scaled.div_ceil(all));
                 // ... which are its probability.
                 let ticks = (to - from) as f64 / reach.all as f64;
                 prop_assert!((ticks - p).abs() < 1e-12);
@@ -217,10 +218,10 @@ mod tests {
         #[test]
         fn every_width_is_handed_out_in_full(
             rewards in any_rewards(), temperature in any_temperature(),
-            width in 1_i64..=1 << 32, seed: u64,
+            width in 1_u64..=1 << 32, seed: u64,
         ) {
             let counts = particle_weights(&rewards, width, temperature, seed, Systematic).unwrap();
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
         }
     }
 
@@ -260,7 +261,7 @@ mod tests {
             let one_right = particle_weights(&[0.0, 1.0, 0.5], 65_536, 1.0, 7, method).unwrap();
             assert_eq!(one_right, [0, 65_536, 0]);
             let even = particle_weights(&vec![1.0; 65_536], 65_536, 1.0, 7, method).unwrap();
-            assert_eq!(even.iter().sum::<i64>(), 65_536);
+            assert_eq!(even.iter().sum::<u64>(), 65_536);
         }
         assert_eq!(particle_weights(&[0.3; 7], 21, 1.0, 9, Systematic).unwrap(), [3; 7]);
     }

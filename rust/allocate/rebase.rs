@@ -26,7 +26,7 @@ const ROUNDING_NOISE: f64 = 1e-9;
 ///
 /// `rewards` empty or not finite, `width` outside `1..=MAX_WIDTH`, `temperature` not finite and
 /// positive.
-pub fn rebase_weights(rewards: &[f64], width: i64, temperature: f64) -> Result<Vec<i64>, Error> {
+pub fn rebase_weights(rewards: &[f64], width: u64, temperature: f64) -> Result<Vec<u64>, Error> {
     check_rewards(rewards)?;
     check_width(width)?;
     check_temperature("temperature", temperature)?;
@@ -42,19 +42,20 @@ pub fn rebase_weights(rewards: &[f64], width: i64, temperature: f64) -> Result<V
 ///
 /// `shares[at]` belongs to leaf `order[at]`; they are at least 0, the first is above 0, and larger
 /// ones come first. The counts, one for each leaf, sum to `width` exactly.
-pub(super) fn hand_out(order: &[usize], shares: &[f64], width: i64) -> Vec<i64> {
+pub(super) fn hand_out(order: &[usize], shares: &[f64], width: u64) -> Vec<u64> {
     let mut suffix = shares.to_vec();
     for i in (1..suffix.len()).rev() {
         suffix[i - 1] += suffix[i];
     }
     let mut counts = vec![0; order.len()];
-    let mut left = width;
+    // Signed while it is computed with: floats become such, and such floats, in one instruction.
+    let mut left = width as i64;
     for (i, &leaf) in order.iter().enumerate() {
         if left == 0 {
             break;
         }
         let count = ceil_but_noise(left as f64 * (shares[i] / suffix[i])).min(left);
-        counts[leaf] = count;
+        counts[leaf] = count as u64;
         left -= count;
     }
     debug_assert_eq!(left, 0, "the last leaf with a share takes what is left");
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     /// REBASE as its definition reads: every sum taken afresh, in quadratic time.
-    fn rebase_naive(rewards: &[f64], width: i64, temperature: f64) -> Vec<i64> {
+    fn rebase_naive(rewards: &[f64], width: u64, temperature: f64) -> Vec<u64> {
         let order = best_first(rewards);
         let mut counts = vec![0; rewards.len()];
         let mut left = width;
@@ -92,7 +93,7 @@ mod tests {
                 .sum();
             let exact = left as f64 / sum;
             let near = exact.round();
-            let count = if (exact - near).abs() < 1e-8 { near } else { exact.ceil() } as i64;
+            let count = if (exact - near).abs() < 1e-8 { near } else { exact.ceil() } as u64;
             counts[leaf] = count.min(left);
             left -= counts[leaf];
         }
@@ -103,25 +104,24 @@ mod tests {
         #[test]
         fn rebase_is_its_definition(
             tenths in proptest::collection::vec(0_u8..=10, 1..40),
-            width in 1_i64..300,
+            width in 1_u64..300,
             temperature in prop_oneof![Just(0.2), Just(0.1), Just(1.0), 0.05..2.0],
         ) {
             let rewards: Vec<f64> = tenths.iter().map(|&t| f64::from(t) / 10.0).collect();
             let counts = rebase_weights(&rewards, width, temperature).unwrap();
             prop_assert_eq!(&counts, &rebase_naive(&rewards, width, temperature));
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
         }
 
         #[test]
         fn rebase_sums_to_the_width_for_any_finite_reward(
             rewards in proptest::collection::vec(
                 prop_oneof![-1.0..1.0, -1e300..1e300, Just(0.0), Just(-0.0)], 1..30),
-            width in 1_i64..=MAX_WIDTH,
+            width in 1_u64..=MAX_WIDTH,
             temperature in prop_oneof![Just(0.2), Just(1e-300), Just(1e300)],
         ) {
             let counts = rebase_weights(&rewards, width, temperature).unwrap();
-            prop_assert_eq!(counts.iter().sum::<i64>(), width);
-            prop_assert!(counts.iter().all(|&count| count >= 0));
+            prop_assert_eq!(counts.iter().sum::<u64>(), width);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::rows::Rows;
 use super::screen::{BLOCK, STRIP, Screen, tiles};
 use crate::clock::Clock;
+use crate::disjoint_sets::DisjointSets;
 
 /// Joins the rows that a chain of pairs within `threshold` connects.
 ///
@@ -49,58 +50,4 @@ where
         }
     }
     sets
-}
-
-/// Union-find with path halving.
-pub(super) struct DisjointSets {
-    parent: Vec<usize>,
-}
-
-impl DisjointSets {
-    pub(super) fn new(n: usize) -> Self {
-        Self { parent: (0..n).collect() }
-    }
-
-    pub(super) fn root(&mut self, mut i: usize) -> usize {
-        while self.parent[i] != i {
-            self.parent[i] = self.parent[self.parent[i]];
-            i = self.parent[i];
-        }
-        i
-    }
-
-    pub(super) fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.parent[a.max(b)] = a.min(b);
-    }
-
-    /// Numbers the sets in order of first appearance.
-    pub(super) fn labels(&mut self) -> Vec<i64> {
-        let mut label_of = vec![-1; self.parent.len()];
-        let mut next = 0;
-        (0..self.parent.len())
-            .map(|i| {
-                let root = self.root(i);
-                if label_of[root] < 0 {
-                    label_of[root] = next;
-                    next += 1;
-                }
-                label_of[root]
-            })
-            .collect()
-    }
-
-    /// Lists the sets of two or more in order of first appearance, members in ascending order.
-    pub(super) fn members(&mut self) -> Vec<Vec<usize>> {
-        let mut sets: Vec<Vec<usize>> = Vec::new();
-        for (i, label) in self.labels().into_iter().enumerate() {
-            let label = label as usize;
-            if label == sets.len() {
-                sets.push(Vec::new());
-            }
-            sets[label].push(i);
-        }
-        sets.retain(|members| members.len() > 1);
-        sets
-    }
 }

@@ -2,10 +2,10 @@
 
 use super::bounds::{Bounds, GROUP};
 use super::clusters::Clusters;
-use super::components::DisjointSets;
 use super::rows::Rows;
 use super::screen::Screen;
 use crate::clock::Clock;
+use crate::disjoint_sets::DisjointSets;
 use crate::error::Error;
 
 /// Runs average linkage inside one component and joins what merges at or below the threshold.

@@ -14,10 +14,11 @@ mod tests;
 use std::time::Instant;
 
 use crate::clock::Clock;
+use crate::disjoint_sets::DisjointSets;
 use crate::error::{Error, check_scalar};
 use crate::interrupt::Interrupt;
 use crate::unit::{check_dim, unit_rows};
-use components::{DisjointSets, connect};
+use components::connect;
 use linkage::link;
 use rows::Rows;
 use screen::Screen;
@@ -46,7 +47,7 @@ use screen::Screen;
 ///
 /// `dim` 0 or not a divisor of the length, a row with a NaN, an infinity or no nonzero entry, a
 /// threshold that is negative or not finite; a component too large for the memory.
-pub fn cluster_steps<T>(embeddings: &[T], dim: usize, threshold: f64) -> Result<Vec<i64>, Error>
+pub fn cluster_steps<T>(embeddings: &[T], dim: usize, threshold: f64) -> Result<Vec<usize>, Error>
 where
     T: Copy + Into<f64>,
 {
@@ -66,7 +67,7 @@ pub fn cluster_steps_until<T>(
     dim: usize,
     threshold: f64,
     interrupt: Option<&Interrupt>,
-) -> Result<Vec<i64>, Error>
+) -> Result<Vec<usize>, Error>
 where
     T: Copy + Into<f64>,
 {
@@ -78,7 +79,7 @@ fn cluster_by<T>(
     dim: usize,
     threshold: f64,
     clock: &mut Clock,
-) -> Result<Vec<i64>, Error>
+) -> Result<Vec<usize>, Error>
 where
     T: Copy + Into<f64>,
 {
@@ -100,7 +101,7 @@ fn cluster<T: Copy + Into<f64>>(
     rows: &Rows<T>,
     threshold: f64,
     clock: &mut Clock,
-) -> Result<Vec<i64>, Error> {
+) -> Result<Vec<usize>, Error> {
     let all: Vec<usize> = (0..rows.len()).collect();
     let screen = Screen::new(rows, &all);
     let mut merged = DisjointSets::new(rows.len());

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::bounds::Bounds;
 use super::clusters::Clusters;
-use super::components::DisjointSets;
 use super::rows::{Rows, dot};
 use super::screen::{BLOCK, STRIP, Screen, tiles};
 use super::{cluster_by, cluster_steps};
 use crate::clock::Clock;
+use crate::disjoint_sets::DisjointSets;
 
 fn product(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
@@ -21,7 +21,7 @@ fn cosine_distance(u: &[f64], v: &[f64]) -> f64 {
 /// Merges the closest pair of clusters, by sums over all their pairs, until the cut.
 ///
 /// `None` where rounding decides: two merges at one height, or one at the cut.
-fn naive(rows: &[Vec<f64>], threshold: f64) -> Option<Vec<i64>> {
+fn naive(rows: &[Vec<f64>], threshold: f64) -> Option<Vec<usize>> {
     let n = rows.len();
     let mut sums: Vec<Vec<f64>> =
         rows.iter().map(|u| rows.iter().map(|v| cosine_distance(u, v)).collect()).collect();
@@ -214,7 +214,7 @@ fn equal_directions_share_a_label_whatever_their_length() {
     assert_eq!(cluster_steps(&rows, 2, 0.05).unwrap(), [0, 1, 0, 1, 2]);
     assert_eq!(cluster_steps(&[1e300, 1e300, 1e-300, 1e-300], 2, 1e-12).unwrap(), [0, 0]);
     assert_eq!(cluster_steps(&[5e-324, 0.0, 1e308, 0.0], 2, 0.0).unwrap(), [0, 0]);
-    assert_eq!(cluster_steps::<f64>(&[], 3, 0.05).unwrap(), [0_i64; 0]);
+    assert_eq!(cluster_steps::<f64>(&[], 3, 0.05).unwrap(), [0_usize; 0]);
 }
 
 #[test]
@@ -269,15 +269,15 @@ fn stopped_early_the_groups_are_parts_of_the_whole_ones() {
     let entry = |i: usize, k: usize| (i as f64 * 0.009 * (k % 3 + 1) as f64 + k as f64).sin();
     let rows: Vec<f64> = (0..n).flat_map(|i| (0..dim).map(move |k| entry(i, k))).collect();
     let whole = cluster_steps(&rows, dim, 0.05).unwrap();
-    let clusters = |labels: &[i64]| *labels.iter().max().unwrap() + 1;
+    let clusters = |labels: &[usize]| *labels.iter().max().unwrap() + 1;
     let (mut looks, mut between) = (0, 0);
     loop {
         let mut clock = Clock::stopping_after(Some(looks));
         let labels = cluster_by(&rows, dim, 0.05, &mut clock).unwrap();
-        let mut of = vec![-1; n];
+        let mut of = vec![usize::MAX; n];
         for (&label, &group) in labels.iter().zip(&whole) {
-            let of = &mut of[label as usize];
-            assert!(*of == -1 || *of == group, "after {looks} looks");
+            let of = &mut of[label];
+            assert!(*of == usize::MAX || *of == group, "after {looks} looks");
             *of = group;
         }
         assert!(clock.test.late <= 2 * n, "{} too late after {looks} looks", clock.test.late);
@@ -285,10 +285,10 @@ fn stopped_early_the_groups_are_parts_of_the_whole_ones() {
             assert_eq!(labels, whole);
             break;
         }
-        between += usize::from(clusters(&labels) < n as i64);
+        between += usize::from(clusters(&labels) < n);
         looks += 1;
     }
-    assert!(clusters(&whole) > 1 && clusters(&whole) < n as i64 / 4);
+    assert!(clusters(&whole) > 1 && clusters(&whole) < n / 4);
     assert!(looks > 20 && between > 0, "{looks} looks, {between} of them amid the merges");
 }
 

@@ -25,7 +25,7 @@ pub fn embeddings(
 ) -> Result<Vec<f32>, Error> {
     check_size(width, dim, spread)?;
     let right = (1..=MAX_ENTRIES / dim).contains(&kinds);
-    check_scalar("kinds", kinds as i64, "at least 1, and kinds * dim at most 2**28", right)?;
+    check_scalar("kinds", kinds, "at least 1, and kinds * dim at most 2**28", right)?;
     let mut random = Random::stream(seed, 0);
     let centres: Vec<f64> = (0..dim * kinds).map(|_| random.normal()).collect();
     let mut rows = Vec::with_capacity(width * dim);
@@ -68,9 +68,9 @@ pub fn embedding_arc(width: usize, dim: usize, spread: f64, seed: u64) -> Result
 }
 
 fn check_size(width: usize, dim: usize, spread: f64) -> Result<(), Error> {
-    check_scalar("dim", dim as i64, "between 1 and 2**28", (1..=MAX_ENTRIES).contains(&dim))?;
+    check_scalar("dim", dim, "between 1 and 2**28", (1..=MAX_ENTRIES).contains(&dim))?;
     let right = (1..=MAX_ENTRIES / dim).contains(&width);
-    check_scalar("width", width as i64, "at least 1, and width * dim at most 2**28", right)?;
+    check_scalar("width", width, "at least 1, and width * dim at most 2**28", right)?;
     check_scalar("spread", spread, "finite and at least 0", spread.is_finite() && spread >= 0.0)
 }
 

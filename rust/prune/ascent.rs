@@ -1,12 +1,12 @@
-//! The first prices of a bound, raised one after the other.
+//! The first multipliers of a bound, raised one after the other.
 
 use super::dual::Dual;
 use super::forest::Forest;
 use crate::clock::Clock;
 
 impl Dual {
-    /// Raises each price in turn to where the bound falls no further: until as many members are
-    /// kept as gains are above it.
+    /// Raises each multiplier in turn to where the bound falls no further: until as many members
+    /// are kept as gains are above it.
     pub(super) fn ascend(&mut self, forest: &Forest, clock: &mut Clock) {
         self.evaluate(forest);
         if forest.gains.same().is_none() {
@@ -15,7 +15,7 @@ impl Dual {
         }
         for k in 0..forest.clusters() as u32 {
             for second in [false, true] {
-                let mut least = forest.gains.next(k, 0) - self.price[k as usize];
+                let mut least = forest.gains.next(k, 0) - self.multiplier[k as usize];
                 for &e in self.blocks.entries(k as usize) {
                     let (need, steps) = self.need(forest, forest.owner[e as usize], least);
                     // The second time for the carrier after the first: the bound is level up to
@@ -35,16 +35,19 @@ impl Dual {
         }
     }
 
-    /// Raises the price of a block of gains to where what its carriers lack, in order, meets them;
-    /// true where the time is up.
+    /// Raises the multiplier of a block of gains to where what its carriers lack, in order, meets
+    /// them; true where the time is up.
     fn level(&mut self, forest: &Forest, block: u32, clock: &mut Clock) -> bool {
-        let (gains, price) = (self.blocks.gains(&forest.gains, block), self.price[block as usize]);
+        let (gains, multiplier) =
+            (self.blocks.gains(&forest.gains, block), self.multiplier[block as usize]);
         if gains.is_empty() {
             return false;
         }
-        let most =
-            self.blocks.before(block).map_or(gains[0], |b| self.price[b as usize].min(gains[0]));
-        let enough = gains[0] - price;
+        let most = self
+            .blocks
+            .before(block)
+            .map_or(gains[0], |b| self.multiplier[b as usize].min(gains[0]));
+        let enough = gains[0] - multiplier;
         let mut needs = std::mem::take(&mut self.needs);
         needs.clear();
         for &e in self.blocks.entries(block as usize) {
@@ -56,24 +59,25 @@ impl Dual {
             }
         }
         needs.sort_unstable_by(f64::total_cmp);
-        // With `m` kept the bound is level between the price that keeps them, or that the next gain
-        // is not above, and the one that would keep another, or that the last gain is not above.
-        let meets = needs.iter().zip(gains).take_while(|&(need, gain)| price + need < *gain);
+        // With `m` kept the bound is level between the multiplier that keeps them, or that the next
+        // gain is not above, and the one that would keep another, or that the last gain is not
+        // above.
+        let meets = needs.iter().zip(gains).take_while(|&(need, gain)| multiplier + need < *gain);
         let kept = meets.count();
-        let low = needs[..kept].last().map_or(0.0, |need| price + need);
+        let low = needs[..kept].last().map_or(0.0, |need| multiplier + need);
         let low = low.max(gains.get(kept).copied().unwrap_or(0.0));
-        let high = needs.get(kept).map_or(f64::INFINITY, |need| price + need);
+        let high = needs.get(kept).map_or(f64::INFINITY, |need| multiplier + need);
         let high = if kept > 0 { high.min(gains[kept - 1]) } else { high };
         self.needs = needs;
-        let by = (0.5 * (low + high.min(gains[0]).max(low))).min(most) - price;
+        let by = (0.5 * (low + high.min(gains[0]).max(low))).min(most) - multiplier;
         if by > 0.0 {
             self.raise(forest, block as usize, by, clock);
         }
         clock.expired()
     }
 
-    /// What must be added to a node's value for it to be kept at the current prices, or `enough`
-    /// and more; also returns how many nodes were looked at.
+    /// What must be added to a node's value for it to be kept at the current multipliers, or
+    /// `enough` and more; also returns how many nodes were looked at.
     fn need(&self, forest: &Forest, v: u32, enough: f64) -> (f64, usize) {
         let (mut need, mut at, mut steps) = (0.0, v as usize, 1);
         while at != 0 {
@@ -87,9 +91,10 @@ impl Dual {
         (need, steps)
     }
 
-    /// Raises one price; out of time, the sums may stay behind, for the next bound makes them anew.
+    /// Raises one multiplier; out of time, the sums may stay behind, for the next bound makes them
+    /// anew.
     fn raise(&mut self, forest: &Forest, k: usize, by: f64, clock: &mut Clock) {
-        self.price[k] += by;
+        self.multiplier[k] += by;
         for &e in self.blocks.entries(k) {
             let (mut v, mut more, mut steps) = (forest.owner[e as usize] as usize, by, 0);
             loop {

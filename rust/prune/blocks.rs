@@ -1,12 +1,12 @@
-//! The gains of clusters in blocks, each of which has a price in a bound.
+//! The gains of clusters in blocks, each of which has a multiplier in a bound.
 
 use super::forest::Forest;
 use super::gains::Gains;
 use super::groups::Groups;
-use super::problem::NONE;
+use super::none::NONE;
 
-/// Splits the gains of each cluster where the rank of an entry says so: a block holds those from one
-/// rank that occurs up to the next. Where all clusters have the one gain, each is a block.
+/// Splits the gains of each cluster where the rank of an entry says so: a block holds those from
+/// one rank that occurs up to the next. Where all clusters have the one gain, each is a block.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     /// The blocks, cluster by cluster; empty where each cluster is one.
@@ -20,7 +20,7 @@ pub(super) struct Blocks {
     split: bool,
     /// Block that starts at each gain of the cluster in work.
     starts: Vec<u32>,
-    /// Means of adjacent prices, each with how many there are.
+    /// Means of adjacent multipliers, each with how many there are.
     means: Vec<(f64, usize)>,
 }
 
@@ -91,7 +91,7 @@ impl Blocks {
         &self.gains[start as usize..end as usize]
     }
 
-    /// The largest of them, above which no price need be.
+    /// The largest of them, above which no multiplier need be.
     pub fn most(&self, gains: &Gains, block: u32) -> f64 {
         if self.split {
             self.gains(gains, block).first().copied().unwrap_or(0.0)
@@ -115,17 +115,17 @@ impl Blocks {
         (!self.list.get(block as usize)?.opens).then(|| block - 1)
     }
 
-    /// Moves prices to the nearest ones of which none is above that of the block before it.
-    pub fn level(&mut self, price: &mut [f64]) {
+    /// Moves multipliers to the nearest ones of which none is above that of the block before it.
+    pub fn level(&mut self, multiplier: &mut [f64]) {
         let mut first = 0;
         for of_one in self.list.chunk_by(|_, next| !next.opens) {
-            let price = &mut price[first..first + of_one.len()];
+            let multiplier = &mut multiplier[first..first + of_one.len()];
             first += of_one.len();
-            if price.len() == 1 || price.is_sorted_by(|a, b| a >= b) {
+            if multiplier.len() == 1 || multiplier.is_sorted_by(|a, b| a >= b) {
                 continue;
             }
             self.means.clear();
-            for &next in &*price {
+            for &next in &*multiplier {
                 let mut last = (next, 1);
                 while let Some(&(mean, count)) =
                     self.means.last().filter(|(mean, _)| *mean < last.0)
@@ -139,7 +139,7 @@ impl Blocks {
             }
             let level =
                 self.means.iter().flat_map(|&(mean, count)| std::iter::repeat_n(mean, count));
-            price.iter_mut().zip(level).for_each(|(price, mean)| *price = mean);
+            multiplier.iter_mut().zip(level).for_each(|(multiplier, mean)| *multiplier = mean);
         }
     }
 }
@@ -188,12 +188,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn levelled_prices_are_the_nearest_that_fall(prices in vec(0.0..4.0, 6)) {
+        fn levelled_multipliers_are_the_nearest_that_fall(multipliers in vec(0.0..4.0, 6)) {
             let mut blocks = Blocks::default();
             blocks.list(&of_three(2));
-            let mut level = prices.clone();
+            let mut level = multipliers.clone();
             blocks.level(&mut level);
-            for (before, after) in prices.chunks(3).zip(level.chunks(3)) {
+            for (before, after) in multipliers.chunks(3).zip(level.chunks(3)) {
                 // The largest of the least means: what the nearest falling sequence is known to be.
                 let mean = |a: usize, b: usize| {
                     before[a..=b].iter().sum::<f64>() / (b - a + 1) as f64
@@ -201,7 +201,7 @@ mod tests {
                 for (i, &got) in after.iter().enumerate() {
                     let most = |a: usize| (i..3).map(|b| mean(a, b)).fold(f64::MIN, f64::max);
                     let nearest = (0..=i).map(most).fold(f64::MAX, f64::min);
-                    prop_assert!((got - nearest).abs() < 1e-12, "{prices:?} became {level:?}");
+                    prop_assert!((got - nearest).abs() < 1e-12, "{multipliers:?} became {level:?}");
                 }
             }
         }

@@ -142,10 +142,10 @@ impl Budgeted {
             } else {
                 over = Some(point);
                 level.over.clone_from(&level.trial);
-                shed(left, Task { price, ..task }, &mut level.trial);
+                shed(left, task.budget, price, &mut level.trial);
                 exact.clock.after(left.len() + left.owner.len());
             }
-            fill(left, task, &mut level.trial, &mut self.held, &mut exact.clock);
+            fill(left, task.budget, &mut level.trial, &mut self.held, &mut exact.clock);
             held.worth = left.worth(&level.trial, &mut self.held);
             held.tokens = left.tokens_of(&level.trial);
             if held.tokens <= task.budget && held.worth > floor {
@@ -176,9 +176,9 @@ impl Budgeted {
         exact: &mut Exact,
         level: &mut Level,
         task: Task,
-        mut answer: Answer,
+        answer: Answer,
     ) -> Answer {
-        let Task { price, cutoff: mut floor, .. } = task;
+        let Task { price, cutoff: floor, .. } = task;
         level.priced.load_priced(level.reduction.left(), price);
         // A selection that fits and is worth more than `floor` exceeds this at the price.
         let cutoff = floor - price * task.budget as f64;
@@ -210,27 +210,19 @@ impl Budgeted {
             exact.counts.branches += 1;
             &[Some(true), Some(false)]
         };
-        let mut bound = f64::NEG_INFINITY;
-        for &branch in branches {
-            let mut fix = std::mem::take(&mut level.branch_fix);
-            fix.clone_from(&level.fix);
+        answer.over(branches, floor, |branch, floor| {
+            let Level { reduction, best, trial, fix, branch_fix, .. } = level;
+            let left = reduction.left();
+            branch_fix.clone_from(fix);
             if let Some(kept) = branch {
-                decide(&mut fix, &level.reduction.left().parent, v, kept);
+                decide(branch_fix, &left.parent, v, kept);
             }
-            let mut keep = std::mem::take(&mut level.trial);
-            let left = level.reduction.left();
             let inner = Task { cutoff: floor, nested: task.nested + 1, ..task };
-            let found = self.solve(exact, left, &fix, inner, &mut keep);
-            if let Some(worth) = found.worth {
-                floor = worth;
-                answer.worth = Some(worth);
-                level.best.clone_from(&keep);
+            let found = self.solve(exact, left, branch_fix, inner, trial);
+            if found.worth.is_some() {
+                best.clone_from(trial);
             }
-            bound = bound.max(found.bound);
-            level.trial = keep;
-            level.branch_fix = fix;
-        }
-        answer.bound = answer.bound.min(bound.max(floor));
-        answer.closed()
+            found
+        })
     }
 }

@@ -2,12 +2,14 @@
 
 use super::forest::{Forest, Hint};
 use super::groups::Groups;
+use super::none::NONE;
+use crate::disjoint_sets::DisjointSets;
 
 /// The parts, each as the list of its nodes; the buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Components {
-    /// Union-find over nodes, `[r]`.
-    root: Vec<u32>,
+    /// Nodes that are in one part, so far; items `[r]`.
+    sets: DisjointSets,
     /// Part of each node, `[r]`; the forest's root has none.
     part: Vec<u32>,
     /// Nodes, entries and hints by part.
@@ -25,28 +27,27 @@ pub(super) struct Components {
 impl Components {
     /// Splits a forest and returns the number of parts.
     pub fn split(&mut self, forest: &Forest) -> usize {
-        let (r, none) = (forest.len(), u32::MAX);
-        self.root.clear();
-        self.root.extend(0..r as u32);
-        for v in 1..r as u32 {
-            let above = forest.parent[v as usize];
+        let r = forest.len();
+        self.sets.reset(r);
+        for v in 1..r {
+            let above = forest.parent[v];
             if above != 0 {
-                self.join(above, v);
+                self.sets.join(above as usize, v);
             }
         }
         self.carrier.clear();
-        self.carrier.resize(forest.clusters(), none);
+        self.carrier.resize(forest.clusters(), NONE);
         for (&v, &k) in forest.owner.iter().zip(&forest.cover) {
             match self.carrier[k as usize] {
-                first if first == none => self.carrier[k as usize] = v,
-                first => self.join(first, v),
+                NONE => self.carrier[k as usize] = v,
+                first => self.sets.join(first as usize, v as usize),
             }
         }
         self.part.clear();
-        self.part.resize(r, none);
+        self.part.resize(r, NONE);
         let mut parts = 0;
         for v in 1..r {
-            let root = self.find(v as u32) as usize;
+            let root = self.sets.root(v);
             // Roots are the smallest of their part, so they come first.
             if root == v {
                 self.part[v] = parts;
@@ -63,12 +64,12 @@ impl Components {
         self.hints.list(count, forest.hints.len(), |at| {
             let Hint { node, cluster, .. } = forest.hints[at];
             let (own, of_cluster) = (part[node as usize], part[carrier[cluster as usize] as usize]);
-            if own == of_cluster { own } else { none }
+            if own == of_cluster { own } else { NONE }
         });
         self.place.clear();
         self.place.resize(r, 0);
         self.cluster.clear();
-        self.cluster.resize(forest.clusters(), none);
+        self.cluster.resize(forest.clusters(), NONE);
         parts as usize
     }
 
@@ -90,7 +91,7 @@ impl Components {
         }
         for &e in self.entries.of(part) {
             let number = &mut self.cluster[forest.cover[e as usize] as usize];
-            if *number == u32::MAX {
+            if *number == NONE {
                 *number = out.clusters() as u32;
                 out.gains.push_of(&forest.gains, forest.cover[e as usize]);
             }
@@ -106,18 +107,5 @@ impl Components {
                 ..hint
             }
         }));
-    }
-
-    fn find(&mut self, mut v: u32) -> u32 {
-        while self.root[v as usize] != v {
-            self.root[v as usize] = self.root[self.root[v as usize] as usize];
-            v = self.root[v as usize];
-        }
-        v
-    }
-
-    fn join(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.find(a), self.find(b));
-        self.root[a.max(b) as usize] = a.min(b);
     }
 }

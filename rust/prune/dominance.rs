@@ -1,10 +1,11 @@
 //! Nodes that another one makes needless.
 
+use super::counts::Tally;
 use super::fix::Fix;
-use super::forest::{Forest, OUT};
+use super::forest::Forest;
 use super::groups::Groups;
+use super::none::NONE;
 use super::preorder::Preorder;
-use super::presolve::Tally;
 
 /// Finds dominated nodes; owns the scratch memory.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ pub(super) struct Dominance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Visit {
     at: u32,
-    /// `OUT` for a node that carriers hang at.
+    /// `NONE` for a node that carriers hang at.
     entry: u32,
 }
 
@@ -85,9 +86,9 @@ impl Dominance {
                 }
                 let above = self.path.last().copied();
                 let Above { held, best, up, .. } =
-                    above.unwrap_or(Above { end: 0, held: 0, best: OUT, up: OUT });
+                    above.unwrap_or(Above { end: 0, held: 0, best: NONE, up: NONE });
                 let end = self.preorder.end(v);
-                if entry == OUT {
+                if entry == NONE {
                     // One that carries the cluster itself is on the path already.
                     if self.carries[v as usize] != k as u32 {
                         let here = forest.better(best, self.best_at[v as usize]);
@@ -96,7 +97,7 @@ impl Dominance {
                     continue;
                 }
                 let is_leaf = leaf(v, &self.covers, &self.preorder);
-                let yields = |to: u32| to != OUT && to != v && forest.better(to, v) == to;
+                let yields = |to: u32| to != NONE && to != v && forest.better(to, v) == to;
                 let loses = if gains.same().is_some() {
                     yields(best)
                 } else {
@@ -113,10 +114,10 @@ impl Dominance {
                     self.idle[entry as usize] = true;
                     any_idle = true;
                 }
-                self.path.push(Above { end, held: held + 1, best: OUT, up: OUT });
+                self.path.push(Above { end, held: held + 1, best: NONE, up: NONE });
             }
             for &e in self.carriers.of(k) {
-                self.best_at[forest.parent[forest.owner[e as usize] as usize] as usize] = OUT;
+                self.best_at[forest.parent[forest.owner[e as usize] as usize] as usize] = NONE;
             }
         }
         if forest.gains.same().is_none() {
@@ -140,7 +141,7 @@ impl Dominance {
         forest.owner.iter().for_each(|&v| self.covers[v as usize] += 1);
         for list in [&mut self.best_at, &mut self.carries] {
             list.clear();
-            list.resize(r, OUT);
+            list.resize(r, NONE);
         }
         self.idle.clear();
         self.idle.resize(forest.owner.len(), false);
@@ -162,8 +163,8 @@ impl Dominance {
             self.carries[v as usize] = k as u32;
             self.visits.push(Visit { at: self.preorder.at[v as usize], entry });
             let best = &mut self.best_at[above];
-            if *best == OUT {
-                self.visits.push(Visit { at: self.preorder.at[above], entry: OUT });
+            if *best == NONE {
+                self.visits.push(Visit { at: self.preorder.at[above], entry: NONE });
             }
             *best = forest.better(*best, v);
         }
@@ -184,7 +185,7 @@ impl Dominance {
             let ((above_a, value_a), (above_b, value_b)) = (place(a), place(b));
             above_a.cmp(&above_b).then(value_b.total_cmp(&value_a)).then(a.cmp(&b))
         });
-        let (mut parent, mut rank) = (OUT, 0);
+        let (mut parent, mut rank) = (NONE, 0);
         for &entry in &self.order {
             let above = place(entry).0;
             rank = if above == parent { rank + 1 } else { 0 };

@@ -5,9 +5,10 @@ use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
 use super::gains::Gains;
 use super::repair::Repair;
+use super::step_length::StepLength;
 use crate::clock::Clock;
 
-/// Subgradient steps without progress after which the step length is halved.
+/// Subgradient steps without progress after which their length shrinks.
 const PATIENCE: u32 = 4;
 /// Forests smaller than this have their selections repaired at every better bound.
 const OFTEN: usize = 64;
@@ -16,8 +17,8 @@ const SHORTEST_STEP: f64 = 0.02;
 /// Weight of the newest selection in the running mean.
 const MEAN_WEIGHT: f64 = 0.15;
 
-/// Relaxes "a member adds its gain only where its carrier is kept", with a price `u_k` for a member
-/// of each cluster, at least 0 and at most the first gain:
+/// Relaxes "a member adds its gain only where its carrier is kept", with a multiplier `u_k` for a
+/// member of each cluster, at least 0 and at most the first gain:
 ///
 /// ```text
 /// L(u) = sum_k sum_j max(0, gain_kj - u_k)
@@ -27,24 +28,25 @@ const MEAN_WEIGHT: f64 = 0.15;
 /// bounds every selection from above, since `m` members are worth at most `m u_k` and the excess of
 /// each gain over `u_k`. One pass over the tree computes it.
 ///
-/// Where entries have ranks, a cluster has a price for each rank that occurs, none above the one
-/// before it; it stands for the gains from that rank up to the next. Some best selection has, in order
-/// of rank, its `i`-th member of each cluster at a rank of `i` at most (both from 0), so that the
-/// prices it collects come to no less than those of its first `m` gains, and the bound holds for it.
-/// Equal members at one place then share no more of their path's cost than the first of them.
+/// Where entries have ranks, a cluster has a multiplier for each rank that occurs, none above the
+/// one before it; it stands for the gains from that rank up to the next. Some best selection has,
+/// in order of rank, its `i`-th member of each cluster at a rank of `i` at most (both from 0), so
+/// that the multipliers it collects come to no less than those of its first `m` gains, and the
+/// bound holds for it. Equal members at one place then share no more of their path's cost than the
+/// first of them.
 #[derive(Debug, Default)]
 pub(super) struct Dual {
-    /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
+    /// Worth of each subtree at the current multipliers, given that its top is kept, `[r]`.
     pub(super) sum: Vec<f64>,
-    /// Best selection at the current prices, `[r]`.
+    /// Best selection at the current multipliers, `[r]`.
     keep: Vec<bool>,
-    /// What has a price: a cluster, or the gains of one from a rank up to the next.
+    /// What has a multiplier: a cluster, or the gains of one from a rank up to the next.
     pub(super) blocks: Blocks,
     /// Kept members of each block, `[blocks]`.
     count: Vec<u32>,
-    pub(super) price: Vec<f64>,
+    pub(super) multiplier: Vec<f64>,
     pull: Vec<f64>,
-    best_price: Vec<f64>,
+    best_multiplier: Vec<f64>,
     /// Running mean of `keep`, `[r]`: near the fractions that the linear relaxation has.
     mean: Vec<f64>,
     repair: Repair,
@@ -63,8 +65,8 @@ pub(super) struct Dual {
 impl Dual {
     /// Bounds a forest, until the bound meets `cutoff` or the best selection found, or converges.
     ///
-    /// Leaves the prices of the best bound in the forest, as hints for what is made of it. Returns how
-    /// many bounds it took.
+    /// Leaves the multipliers of the best bound in the forest, as hints for what is made of it.
+    /// Returns how many bounds it took.
     pub fn run(
         &mut self,
         forest: &mut Forest,
@@ -76,16 +78,17 @@ impl Dual {
         self.begin(forest, cutoff);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
+        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
             bounds += 1;
             let progress = self.bound - bound;
             if bound < self.bound {
                 self.bound = bound;
-                self.best_price.clone_from(&self.price);
+                self.best_multiplier.clone_from(&self.multiplier);
             }
-            // A selection of bad prices is not worth its repair, which costs more than the bound.
+            // A selection of bad multipliers is not worth its repair, which costs more than the
+            // bound.
             let often = step < 4 || step % 4 == 0 || forest.len() < OFTEN;
             if progress > 0.0 && often || step == most_steps {
                 self.try_selection(forest, clock);
@@ -94,19 +97,7 @@ impl Dual {
             if self.bound <= self.floor + tolerance || expired || step == most_steps {
                 break;
             }
-            // Progress counts where it closes a visible part of the gap.
-            if progress > 0.02 * (self.bound - self.floor) {
-                waited = 0;
-            } else {
-                waited += 1;
-                if waited >= PATIENCE {
-                    waited = 0;
-                    scale *= 0.6;
-                    if scale < SHORTEST_STEP {
-                        break;
-                    }
-                }
-            }
+            let Some(scale) = length.next(progress, self.bound - self.floor) else { break };
             if !self.step(&forest.gains, scale * (bound - self.floor).max(tolerance)) {
                 break;
             }
@@ -117,7 +108,7 @@ impl Dual {
         hints.extend(entries.map(|((&node, &cluster), &block)| Hint {
             node,
             cluster,
-            price: self.best_price[block as usize],
+            multiplier: self.best_multiplier[block as usize],
         }));
         forest.hints = hints;
 
@@ -130,10 +121,10 @@ impl Dual {
         let blocks = self.blocks.count(forest);
         self.count.clear();
         self.count.resize(blocks, 0);
-        self.price.clear();
-        self.price.resize(blocks, 0.0);
+        self.multiplier.clear();
+        self.multiplier.resize(blocks, 0.0);
         self.take_hints(forest);
-        self.best_price.clone_from(&self.price);
+        self.best_multiplier.clone_from(&self.multiplier);
         self.mean.clear();
         self.mean.resize(r, 0.0);
         self.floor = cutoff;
@@ -148,12 +139,12 @@ impl Dual {
         }
     }
 
-    /// Starts from the prices that the forest hints at.
+    /// Starts from the multipliers that the forest hints at.
     fn take_hints(&mut self, forest: &Forest) {
         if forest.gains.same().is_some() {
             for hint in &forest.hints {
-                let price = &mut self.price[hint.cluster as usize];
-                *price = price.max(hint.price);
+                let multiplier = &mut self.multiplier[hint.cluster as usize];
+                *multiplier = multiplier.max(hint.multiplier);
             }
             return;
         }
@@ -162,18 +153,18 @@ impl Dual {
             if let Some(e) = own.into_iter().find(|&e| forest.cover[e] == hint.cluster) {
                 let block = self.blocks.of(forest)[e];
                 let most = self.blocks.most(&forest.gains, block);
-                let price = &mut self.price[block as usize];
-                *price = price.max(hint.price).min(most);
+                let multiplier = &mut self.multiplier[block as usize];
+                *multiplier = multiplier.max(hint.multiplier).min(most);
             }
         }
-        self.blocks.level(&mut self.price);
+        self.blocks.level(&mut self.multiplier);
     }
 
-    /// Computes the bound at the current prices, with the selection that attains it.
+    /// Computes the bound at the current multipliers, with the selection that attains it.
     pub(super) fn evaluate(&mut self, forest: &Forest) -> f64 {
         self.sum.clone_from(&forest.value);
         for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
-            self.sum[v as usize] += self.price[block as usize];
+            self.sum[v as usize] += self.multiplier[block as usize];
         }
         forest.choose(0.0, &mut self.sum, &mut self.keep);
         self.count.fill(0);
@@ -184,45 +175,53 @@ impl Dual {
             *mean += MEAN_WEIGHT * (f64::from(u8::from(kept)) - *mean);
         }
         let spared: f64 = match forest.gains.same() {
-            Some(gain) => self.price.iter().map(|price| gain - price).sum(),
+            Some(gain) => self.multiplier.iter().map(|multiplier| gain - multiplier).sum(),
             None => (0_u32..)
-                .zip(&self.price)
-                .map(|(block, price)| {
+                .zip(&self.multiplier)
+                .map(|(block, multiplier)| {
                     let gains = self.blocks.gains(&forest.gains, block);
-                    let above = gains.iter().take_while(|&gain| gain > price);
-                    above.map(|gain| gain - price).sum::<f64>()
+                    let above = gains.iter().take_while(|&gain| gain > multiplier);
+                    above.map(|gain| gain - multiplier).sum::<f64>()
                 })
                 .sum(),
         };
         self.sum[0] + spared
     }
 
-    /// Moves the prices against the subgradient; false where that is zero.
+    /// Moves the multipliers against the subgradient; false where that is zero.
     fn step(&mut self, gains: &Gains, gap: f64) -> bool {
-        let Self { price, pull, count, blocks, .. } = self;
-        // The kept members should be as many as the gains above the price.
-        let miss = |block: u32, price: f64, count: u32| {
+        let Self { multiplier, pull, count, blocks, .. } = self;
+        // The kept members should be as many as the gains above the multiplier.
+        let miss = |block: u32, multiplier: f64, count: u32| {
             let of = blocks.gains(gains, block);
-            let above = of.iter().take_while(|&&gain| gain > price).count() as u32;
+            let above = of.iter().take_while(|&&gain| gain > multiplier).count() as u32;
             if count < above {
                 return f64::from(above - count);
             }
-            // At a price of 0 further members are as good as none.
-            let level = of[above as usize..].iter().take_while(|&&gain| gain >= price).count();
+            // At a multiplier of 0 further members are as good as none.
+            let level = of[above as usize..].iter().take_while(|&&gain| gain >= multiplier).count();
             let most = above + level as u32;
-            if count > most && price > 0.0 { -f64::from(count - most) } else { 0.0 }
+            if count > most && multiplier > 0.0 { -f64::from(count - most) } else { 0.0 }
         };
         pull.clear();
-        pull.extend((0..).zip(&*price).zip(&*count).map(|((b, &price), &c)| miss(b, price, c)));
+        pull.extend(
+            (0..)
+                .zip(&*multiplier)
+                .zip(&*count)
+                .map(|((b, &multiplier), &c)| miss(b, multiplier, c)),
+        );
         let norm: f64 = pull.iter().map(|pull| pull * pull).sum();
         if norm == 0.0 {
             return false;
         }
         let length = gap / norm;
-        price.iter_mut().zip(&*pull).for_each(|(price, pull)| *price += length * pull);
-        blocks.level(price);
-        for (block, price) in (0..).zip(price) {
-            *price = price.clamp(0.0, blocks.most(gains, block));
+        multiplier
+            .iter_mut()
+            .zip(&*pull)
+            .for_each(|(multiplier, pull)| *multiplier += length * pull);
+        blocks.level(multiplier);
+        for (block, multiplier) in (0..).zip(multiplier) {
+            *multiplier = multiplier.clamp(0.0, blocks.most(gains, block));
         }
         true
     }
@@ -239,7 +238,8 @@ impl Dual {
         }
     }
 
-    /// Fixes what every selection worth more than `floor` by the tolerance has in common, by reduced cost.
+    /// Fixes what every selection worth more than `floor` by the tolerance has in common, by
+    /// reduced cost.
     ///
     /// Returns how many nodes are fixed.
     pub fn fix(
@@ -249,7 +249,7 @@ impl Dual {
         tolerance: f64,
         fix: &mut Vec<Fix>,
     ) -> usize {
-        self.price.clone_from(&self.best_price);
+        self.multiplier.clone_from(&self.best_multiplier);
         let bound = self.evaluate(forest);
         let spare = bound - floor - tolerance;
         fix_by_cost(forest, &self.sum, &self.keep, spare, &mut self.margin, fix)

@@ -1,10 +1,11 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
 use super::components::Components;
+use super::counts::Counts;
 use super::dual::Dual;
 use super::fix::{Fix, decide, follow};
 use super::forest::Forest;
-use super::presolve::{Presolve, Tally};
+use super::presolve::Presolve;
 use super::problem::Problem;
 use super::reduction::Reduction;
 use crate::clock::Clock;
@@ -35,6 +36,29 @@ impl Answer {
         let worth = self.worth.filter(|worth| self.bound <= worth + TOLERANCE);
         Self { bound: worth.unwrap_or(self.bound), ..self }
     }
+
+    /// Goes on through branches that hold, together, all selections worth more than `floor`.
+    ///
+    /// `solve` finds the best selection worth more than the floor that it is given, of one branch.
+    pub fn over(
+        mut self,
+        branches: &[Option<bool>],
+        mut floor: f64,
+        mut solve: impl FnMut(Option<bool>, f64) -> Self,
+    ) -> Self {
+        let mut bound = f64::NEG_INFINITY;
+        for &branch in branches {
+            let found = solve(branch, floor);
+            if let Some(worth) = found.worth {
+                floor = worth;
+                self.worth = found.worth;
+            }
+            bound = bound.max(found.bound);
+        }
+        // The selections that reduced costs excluded are worth `floor` at most.
+        self.bound = self.bound.min(bound.max(floor));
+        self.closed()
+    }
 }
 
 /// Solves forests; owns the scratch memory, reused from one to the next.
@@ -46,17 +70,6 @@ pub(super) struct Exact {
     spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
-}
-
-/// Counts what solving took.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub tally: Tally,
-    pub residual_nodes: usize,
-    pub residual_clusters: usize,
-    pub components: usize,
-    pub bounds: u64,
-    pub branches: u64,
 }
 
 /// One level of the search: a forest reduced and split, and the part in work.
@@ -105,11 +118,11 @@ impl Exact {
 
     /// Finds the best selection of a forest.
     pub fn solve(&mut self, forest: &Forest, keep: &mut Vec<bool>) -> Answer {
-        self.forest(forest, &[], f64::NEG_INFINITY, 0, keep)
+        self.solve_fixed(forest, &[], f64::NEG_INFINITY, 0, keep)
     }
 
     /// Finds the best selection worth more than `cutoff`, some nodes fixed (`fix` empty: none).
-    fn forest(
+    fn solve_fixed(
         &mut self,
         forest: &Forest,
         fix: &[Fix],
@@ -121,7 +134,7 @@ impl Exact {
         let tally = &mut self.counts.tally;
         let (presolve, clock) = (&mut self.presolve, &mut self.clock);
         level.reduction.run(forest, fix, presolve, tally, clock);
-        let answer = self.left(&mut level, cutoff, nested);
+        let answer = self.solve_components(&mut level, cutoff, nested);
         if answer.worth.is_some() {
             level.reduction.expand(&level.chosen, keep, &mut level.scratch);
         }
@@ -130,7 +143,7 @@ impl Exact {
     }
 
     /// Solves what the reductions left, one component after the other, into `chosen`.
-    fn left(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
+    fn solve_components(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         let left = level.reduction.left();
         level.chosen.clear();
         level.chosen.resize(left.len(), false);
@@ -150,7 +163,7 @@ impl Exact {
             level.components.load(at, level.reduction.left(), &mut level.part);
             hope -= level.part.gains.total();
             let floor = cutoff - worth - hope;
-            let answer = self.component(level, floor, nested);
+            let answer = self.solve_component(level, floor, nested);
             bound += answer.bound.max(answer.worth.unwrap_or(0.0));
             let Some(found) = answer.worth else {
                 // Together with the best of all others this stays below the cutoff.
@@ -165,12 +178,12 @@ impl Exact {
     }
 
     /// Solves `level.part` into `level.part_keep`.
-    fn component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
+    fn solve_component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         let part = &mut level.part;
         self.counts.bounds += self.dual.run(part, cutoff, steps, TOLERANCE, &mut self.clock);
         let mut answer = Answer { worth: None, bound: self.dual.bound };
-        let mut floor = self.dual.floor;
+        let floor = self.dual.floor;
         if self.dual.found {
             answer.worth = Some(floor);
             level.part_keep.clone_from(&self.dual.incumbent);
@@ -190,30 +203,20 @@ impl Exact {
             self.counts.branches += 1;
             if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
         };
-        let mut bound = f64::NEG_INFINITY;
-        for &branch in branches {
-            let mut fix = std::mem::take(&mut level.branch_fix);
-            fix.clone_from(&level.fix);
+        answer.over(branches, floor, |branch, floor| {
+            let Level { part, part_keep, fix, branch_fix, scratch, .. } = level;
+            branch_fix.clone_from(fix);
             if let Some(kept) = branch {
-                decide(&mut fix, &level.part.parent, v, kept);
-                if level.part.gains.same().is_none() {
-                    follow(&level.part, &mut fix, v, kept);
+                decide(branch_fix, &part.parent, v, kept);
+                if part.gains.same().is_none() {
+                    follow(part, branch_fix, v, kept);
                 }
             }
-            let mut keep = std::mem::take(&mut level.scratch);
-            let found = self.forest(&level.part, &fix, floor, nested + 1, &mut keep);
-            if let Some(worth) = found.worth {
-                floor = worth;
-                answer.worth = Some(worth);
-                level.part_keep.clone_from(&keep);
+            let found = self.solve_fixed(part, branch_fix, floor, nested + 1, scratch);
+            if found.worth.is_some() {
+                part_keep.clone_from(scratch);
             }
-            bound = bound.max(found.bound);
-            level.scratch = keep;
-            level.branch_fix = fix;
-        }
-        // Either branch also holds the selections that reduced costs excluded: worth `floor` at
-        // most.
-        answer.bound = answer.bound.min(bound.max(floor));
-        answer.closed()
+            found
+        })
     }
 }

@@ -3,16 +3,15 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::budget::Task;
 use super::forest::Forest;
 use crate::clock::Clock;
 
-/// Adds what pays and fits, in order.
+/// Adds what pays and fits a budget of tokens, in order.
 ///
 /// Out of time, it does no more than a pass over the forest costs.
 pub(super) fn fill(
     forest: &Forest,
-    task: Task,
+    budget: u64,
     keep: &mut [bool],
     members: &mut Vec<u32>,
     clock: &mut Clock,
@@ -38,7 +37,7 @@ pub(super) fn fill(
             steps += 1;
         }
         walked += steps;
-        if worth > 0.0 && held + tokens <= task.budget {
+        if worth > 0.0 && held + tokens <= budget {
             held += tokens;
             up = v;
             while !keep[up] {
@@ -53,10 +52,11 @@ pub(super) fn fill(
     }
 }
 
-/// Drops leaves of a selection that holds too much, the least worth for its tokens first.
+/// Drops leaves of a selection that holds more tokens than the budget, the least worth at their price
+/// first.
 ///
 /// Costs O((r + e) log r): what a leaf alone covers, and so its loss, only grows as others drop.
-pub(super) fn shed(forest: &Forest, task: Task, keep: &mut [bool]) {
+pub(super) fn shed(forest: &Forest, budget: u64, price: f64, keep: &mut [bool]) {
     let mut members = Vec::new();
     forest.count_held(keep, &mut members);
     let mut below = vec![0_u32; forest.len()];
@@ -66,13 +66,13 @@ pub(super) fn shed(forest: &Forest, task: Task, keep: &mut [bool]) {
     // What a leaf loses, less what its tokens cost at the price.
     let loss = |v: usize, members: &mut [u32]| {
         let lost = forest.gains.lost(forest.members_of(v), members);
-        forest.value[v] + lost - task.price * forest.tokens[v] as f64
+        forest.value[v] + lost - price * forest.tokens[v] as f64
     };
     let mut held = forest.tokens_of(keep);
     let leaves = (1..forest.len()).filter(|&v| keep[v] && below[v] == 0);
     let mut heap: BinaryHeap<Leaf> =
         leaves.map(|node| Leaf { loss: loss(node, &mut members), node }).collect();
-    while held > task.budget {
+    while held > budget {
         let Some(Leaf { loss: listed, node }) = heap.pop() else { break };
         let now = loss(node, &mut members);
         if now > listed {

@@ -26,8 +26,9 @@ pub(super) fn decide(fix: &mut [Fix], parent: &[u32], node: usize, kept: bool) {
     }
 }
 
-/// Fixes what follows from a node that is kept, or not, for a best selection in which every leaf that
-/// yields to a carrier is only kept with it: here for the leaves and carriers at the node's parent.
+/// Fixes what follows from a node that is kept, or not, for a best selection in which every leaf
+/// that yields to a carrier is only kept with it: here for the leaves and carriers at the node's
+/// parent.
 pub(super) fn follow(forest: &Forest, fix: &mut [Fix], node: usize, kept: bool) {
     let mut inner = vec![false; forest.len()];
     forest.parent[1..].iter().for_each(|&above| inner[above as usize] = true);
@@ -53,8 +54,8 @@ pub(super) fn follow(forest: &Forest, fix: &mut [Fix], node: usize, kept: bool) 
 
 /// Fixes the nodes whose other choice lowers a bound by `spare` or more; returns how many.
 ///
-/// `sum` is the worth of each subtree at the bound's prices given that its top is kept, `keep` the
-/// selection that attains the bound, and `loss` scratch.
+/// `sum` is the worth of each subtree at the bound's multipliers given that its top is kept, `keep`
+/// the selection that attains the bound, and `loss` scratch.
 pub(super) fn fix_by_cost(
     forest: &Forest,
     sum: &[f64],

@@ -1,8 +1,8 @@
 //! The part of a cluster's gains that each of its members adds, whatever else is kept.
 
-use super::forest::OUT;
+use super::counts::Tally;
 use super::gains::Gains;
-use super::presolve::Tally;
+use super::none::NONE;
 
 /// Splits the gains of each cluster: a base that is folded into its carriers' values, and what is
 /// left open above it.
@@ -52,11 +52,11 @@ impl Fold {
             return;
         }
         self.carrier.clear();
-        self.carrier.resize(clusters, (OUT, false));
+        self.carrier.resize(clusters, (NONE, false));
         for (v, k) in (0..entries).map(entry) {
             let (first, other) = &mut self.carrier[k as usize];
-            *other |= *first != OUT && *first != v;
-            *first = if *first == OUT { v } else { *first };
+            *other |= *first != NONE && *first != v;
+            *first = if *first == NONE { v } else { *first };
         }
         for (k, &members) in (0_u32..).zip(&self.members) {
             let of = &gains.of(k)[..gains.of(k).len().min(members as usize)];

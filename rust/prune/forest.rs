@@ -3,10 +3,8 @@
 use std::ops::Range;
 
 use super::gains::Gains;
+use super::none::NONE;
 use super::problem::Problem;
-
-/// Stands for "not kept" in a map from the nodes of one forest to those of the next.
-pub(super) const OUT: u32 = u32::MAX;
 
 /// A problem in its bare form: keep nodes, each with its parent, and cover clusters.
 ///
@@ -32,16 +30,16 @@ pub(super) struct Forest {
     pub tokens: Vec<u64>,
     /// What the members of each cluster add.
     pub gains: Gains,
-    /// Prices of pairs of node and cluster from which a bound may start; pairs may repeat.
+    /// Multipliers of pairs of node and cluster from which a bound may start; pairs may repeat.
     pub hints: Vec<Hint>,
 }
 
-/// A price that a cluster paid at a node.
+/// What a bound's multiplier of a cluster was at a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Hint {
     pub node: u32,
     pub cluster: u32,
-    pub price: f64,
+    pub multiplier: f64,
 }
 
 impl Forest {
@@ -71,9 +69,9 @@ impl Forest {
         !self.tokens.is_empty()
     }
 
-    /// The one worth more of two nodes, either of which may be `OUT`; of equal ones the first.
+    /// The one worth more of two nodes, either of which may be `NONE`; of equal ones the first.
     pub fn better(&self, a: u32, b: u32) -> u32 {
-        if a == OUT || b == OUT {
+        if a == NONE || b == NONE {
             return a.min(b);
         }
         let value = |v: u32| self.value[v as usize];

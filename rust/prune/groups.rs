@@ -1,6 +1,6 @@
 //! Items listed by group.
 
-use super::problem::NONE;
+use super::none::NONE;
 
 /// Lists items by group, by counting; the buffers are reused.
 #[derive(Debug, Default)]

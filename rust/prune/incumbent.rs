@@ -1,6 +1,7 @@
 //! A fair selection and a valid bound without a solver, for when time runs out.
 
-use super::problem::{NONE, Problem};
+use super::none::NONE;
+use super::problem::Problem;
 
 /// Passes over the tree that leaves may cost in `filled_up` which are not kept in the end.
 const MOST_PASSES: usize = 16;
@@ -26,6 +27,7 @@ pub(super) fn simple_selection(problem: &Problem) -> Vec<bool> {
 ///
 /// Two relaxations, each solved by one pass, both without the budget: every gain counted whatever is
 /// kept, or a cluster's first gain for each of its leaves.
+#[cfg(any(feature = "milp", feature = "highs"))]
 pub(super) fn simple_bound(problem: &Problem) -> f64 {
     let best = |profit: &[f64]| {
         let keep = best_subset(problem, profit);

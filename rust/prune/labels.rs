@@ -1,53 +1,53 @@
 //! Cluster labels as the caller has them, renumbered.
 
-use super::problem::NONE;
+use super::none::NONE;
 use crate::error::Error;
 
 /// Numbers labels from 0 in order of first appearance; the buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
-    /// The labels, for the caller's array may be shared and change.
-    copy: Vec<i64>,
     /// Number of each label between the smallest and the largest, where those lie close.
     table: Vec<u32>,
     /// Label and index of each entry, sorted, where they do not.
-    sorted: Vec<(i64, u32)>,
+    sorted: Vec<(usize, u32)>,
 }
 
 impl Labels {
     /// Writes each label's number and returns how many there are.
     ///
     /// O(n) where the labels span no more than a few times their count, else O(n log n).
-    pub fn number(&mut self, labels: &[i64], numbers: &mut Vec<u32>) -> usize {
+    pub fn number(&mut self, labels: &[usize], numbers: &mut Vec<u32>) -> usize {
         numbers.clear();
-        let mut copy = std::mem::take(&mut self.copy);
-        copy.clear();
-        copy.extend_from_slice(labels);
-        let count = self.number_copy(&copy, numbers);
-        self.copy = copy;
-        count
+        let (Some(&low), Some(&high)) = (labels.iter().min(), labels.iter().max()) else {
+            return 0;
+        };
+        let span = high - low;
+        if span <= 4 * labels.len() + 64 {
+            self.by_table(labels, low, span, numbers)
+        } else {
+            self.by_sorting(labels, numbers)
+        }
     }
 
-    /// Looks up each number's entry, `[K]`, in a list of which the labels last numbered are indices.
+    /// Looks up each number's entry, `[K]`, in a list of which the labels are indices.
     ///
     /// # Errors
     ///
     /// `clusters` with a label that is none.
     pub fn look_up(
-        &self,
+        labels: &[usize],
         numbers: &[u32],
         list: &[f64],
         entries: &mut Vec<f64>,
     ) -> Result<(), Error> {
         entries.clear();
-        for (index, (&value, &number)) in self.copy.iter().zip(numbers).enumerate() {
-            let entry = usize::try_from(value).ok().and_then(|label| list.get(label));
-            match entry {
+        for (index, (&value, &number)) in labels.iter().zip(numbers).enumerate() {
+            match list.get(value) {
                 Some(&entry) if number as usize == entries.len() => entries.push(entry),
                 Some(_) => {}
                 None => {
                     let (argument, what) = ("clusters", "the length of cluster_worth");
-                    let below = list.len();
+                    let (value, below) = (value.into(), list.len());
                     return Err(Error::OutOfRange { argument, index, value, below, what });
                 }
             }
@@ -55,23 +55,12 @@ impl Labels {
         Ok(())
     }
 
-    fn number_copy(&mut self, labels: &[i64], numbers: &mut Vec<u32>) -> usize {
-        let (Some(&low), Some(&high)) = (labels.iter().min(), labels.iter().max()) else {
-            return 0;
-        };
-        let span = high.checked_sub(low).and_then(|span| usize::try_from(span).ok());
-        match span.filter(|&span| span <= 4 * labels.len() + 64) {
-            Some(span) => self.by_table(labels, low, span, numbers),
-            None => self.by_sorting(labels, numbers),
-        }
-    }
-
-    fn by_table(&mut self, labels: &[i64], low: i64, span: usize, out: &mut Vec<u32>) -> usize {
+    fn by_table(&mut self, labels: &[usize], low: usize, span: usize, out: &mut Vec<u32>) -> usize {
         self.table.clear();
         self.table.resize(span + 1, NONE);
         let mut count = 0;
         for &label in labels {
-            let number = &mut self.table[(label - low) as usize];
+            let number = &mut self.table[label - low];
             if *number == NONE {
                 *number = count;
                 count += 1;
@@ -81,7 +70,7 @@ impl Labels {
         count as usize
     }
 
-    fn by_sorting(&mut self, labels: &[i64], out: &mut Vec<u32>) -> usize {
+    fn by_sorting(&mut self, labels: &[usize], out: &mut Vec<u32>) -> usize {
         self.sorted.clear();
         self.sorted.extend(labels.iter().copied().zip(0..));
         self.sorted.sort_unstable();
@@ -114,9 +103,9 @@ mod tests {
         #[test]
         fn numbers_follow_the_first_appearance(
             labels in proptest::collection::vec(
-                prop_oneof![0_i64..8, Just(i64::MIN), Just(i64::MAX), -3_i64..1000], 0..40),
+                prop_oneof![0_usize..8, Just(usize::MAX), 0_usize..1000], 0..40),
         ) {
-            let mut first: Vec<i64> = Vec::new();
+            let mut first: Vec<usize> = Vec::new();
             let naive: Vec<u32> = labels
                 .iter()
                 .map(|label| {

@@ -4,6 +4,7 @@ mod ascent;
 mod blocks;
 mod budget;
 mod components;
+mod counts;
 mod dominance;
 mod dual;
 mod exact;
@@ -15,7 +16,9 @@ mod gains;
 mod groups;
 mod incumbent;
 mod labels;
+#[cfg(any(feature = "milp", feature = "highs"))]
 mod milp;
+mod none;
 mod nonempty;
 mod pairs;
 mod path_dual;
@@ -26,20 +29,24 @@ mod problem;
 mod reduction;
 mod repair;
 mod request;
+mod step_length;
 mod subtree;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::clock::Clock;
-use crate::error::{Error, check_scalar};
+use crate::error::Error;
 use budget::{Budgeted, Task};
 use exact::{Answer, Exact, TOLERANCE};
-use forest::{Forest, OUT};
+use forest::Forest;
 use incumbent::simple_selection;
+use none::NONE;
 use nonempty::Nonempty;
+#[cfg(feature = "python")]
+pub(crate) use paths::wrong_parent;
 use problem::{Problem, Scratch};
 pub use request::{Request, Selection, Solver, Stats};
 
@@ -105,15 +112,15 @@ impl Pruner {
     /// As there.
     pub fn select_leaves(&mut self, request: &Request<'_>) -> Result<Selection, Error> {
         let started = Instant::now();
-        let time_limit = request.time_limit.map(to_duration).transpose()?;
         self.problem.read(request)?;
-        if request.solver == Solver::Milp {
-            self.problem.list_candidates();
-        }
         let found = match request.solver {
-            Solver::Milp => milp::solve(&self.problem, time_limit, started, request.interrupt)?,
+            #[cfg(feature = "milp")]
+            Solver::Milp => self.solve_milp(milp::MICROLP, request, started)?,
+            #[cfg(feature = "highs")]
+            Solver::Highs => self.solve_milp(milp::HIGHS, request, started)?,
             Solver::Auto | Solver::Exact => {
-                let deadline = time_limit.map(|limit| started + limit);
+                // What does not fit an instant is no limit.
+                let deadline = request.time_limit.and_then(|limit| started.checked_add(limit));
                 self.solve(Clock::new(started, deadline, request.interrupt))
             }
         };
@@ -128,11 +135,23 @@ impl Pruner {
             stats: Stats {
                 nodes: self.problem.node_count,
                 clusters: self.problem.cluster_count,
-                microseconds: started.elapsed().as_secs_f64() * 1e6,
+                elapsed: started.elapsed(),
                 ..found.stats
             },
             keep: found.keep,
         })
+    }
+
+    /// Solves the problem at hand as a mixed-integer program.
+    #[cfg(any(feature = "milp", feature = "highs"))]
+    fn solve_milp(
+        &mut self,
+        backend: milp::Backend,
+        request: &Request<'_>,
+        started: Instant,
+    ) -> Result<Found, Error> {
+        self.problem.list_candidates();
+        milp::solve(backend, &self.problem, request.time_limit, started, request.interrupt)
     }
 
     /// Solves the problem at hand by the exact method.
@@ -184,7 +203,7 @@ impl Pruner {
     fn solve_free(&mut self, unit: f64) -> Answer {
         let Self { problem, forest, place, kept, keep, .. } = self;
         let answer = self.exact.solve_problem(problem, unit, place, forest, kept);
-        let is_kept = |v: u32| place[v as usize] != OUT && kept[place[v as usize] as usize];
+        let is_kept = |v: u32| place[v as usize] != NONE && kept[place[v as usize] as usize];
         keep.clear();
         keep.extend(problem.leaf.iter().map(|&v| is_kept(v)));
         answer
@@ -207,7 +226,7 @@ impl Pruner {
         problem.list_candidates();
         forest.load(problem, unit);
         self.candidate.clear();
-        self.candidate.extend(problem.candidate_at.iter().map(|&at| at != problem::NONE));
+        self.candidate.extend(problem.candidate_at.iter().map(|&at| at != NONE));
         let task = Task::new(problem.budget.unwrap_or(u64::MAX));
         let answer = self.nonempty.solve(forest, &self.candidate, task, exact, budgeted, kept);
         keep.clear();
@@ -231,11 +250,4 @@ struct Found {
     /// The proven bound where the proof was cut short; `None` where `keep` is proven best.
     bound: Option<f64>,
     stats: Stats,
-}
-
-fn to_duration(seconds: f64) -> Result<Duration, Error> {
-    let right = seconds.is_finite() && seconds >= 0.0;
-    check_scalar("time_limit", seconds, "finite seconds, at least 0", right)?;
-    // A century is no limit, and larger values do not fit a duration.
-    Ok(Duration::from_secs_f64(seconds.min(3.2e9)))
 }

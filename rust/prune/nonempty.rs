@@ -6,8 +6,8 @@ use super::budget::{Budgeted, Task};
 use super::exact::{Answer, Exact, TOLERANCE};
 use super::forest::Forest;
 use super::groups::Groups;
+use super::none::NONE;
 use super::preorder::Preorder;
-use super::problem::NONE;
 use super::subtree::Subtree;
 
 /// Scratch memory, reused from call to call.

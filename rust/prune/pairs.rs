@@ -2,7 +2,7 @@
 
 use super::forest::Forest;
 use super::groups::Groups;
-use super::problem::NONE;
+use super::none::NONE;
 use crate::clock::Clock;
 
 /// Pairs that are listed in full; a tree of tens of thousands of levels could have far more.
@@ -27,13 +27,13 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// Lists the pairs of a forest, with the prices that it hints at.
+    /// Lists the pairs of a forest, with the multipliers that it hints at.
     ///
     /// Out of time, it lists what it would past the limit.
-    pub fn list(&mut self, forest: &Forest, price: &mut Vec<f64>, clock: &mut Clock) {
+    pub fn list(&mut self, forest: &Forest, multiplier: &mut Vec<f64>, clock: &mut Clock) {
         self.carriers.list(forest.clusters(), forest.owner.len(), |e| forest.cover[e]);
         self.hints.list(forest.clusters(), forest.hints.len(), |at| forest.hints[at].cluster);
-        price.clear();
+        multiplier.clear();
         self.start.clear();
         self.node.clear();
         self.up.clear();
@@ -49,7 +49,7 @@ impl Pairs {
                 while v != 0 && !listed(self.pair_of[v as usize]) {
                     self.pair_of[v as usize] = self.node.len() as u32;
                     self.node.push(v);
-                    // Past the limit only carriers are listed: what is not listed has no price.
+                    // Past the limit only carriers are listed: what is not listed has no multiplier.
                     let full = self.node.len() >= MOST_PAIRS || clock.expired();
                     v = if full { 0 } else { forest.parent[v as usize] };
                 }
@@ -66,11 +66,11 @@ impl Pairs {
             for carrier in carriers() {
                 self.carries[self.pair_of[carrier as usize] as usize] = true;
             }
-            price.resize(self.node.len(), 0.0);
+            multiplier.resize(self.node.len(), 0.0);
             for &at in self.hints.of(k) {
                 let hint = forest.hints[at as usize];
                 if listed(self.pair_of[hint.node as usize]) {
-                    price[self.pair_of[hint.node as usize] as usize] += hint.price;
+                    multiplier[self.pair_of[hint.node as usize] as usize] += hint.multiplier;
                 }
             }
             self.start.push(self.node.len() as u32);

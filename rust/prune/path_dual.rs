@@ -2,8 +2,9 @@
 
 use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
+use super::none::NONE;
 use super::pairs::Pairs;
-use super::problem::NONE;
+use super::step_length::StepLength;
 use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.
@@ -13,9 +14,10 @@ const SHORTEST_STEP: f64 = 0.01;
 /// A subtree worth less than nothing by this little is level, but for rounding.
 const LEVEL: f64 = 1e-14;
 
-/// Relaxes "a cluster is covered through the path to one kept carrier", where all have the one gain.
+/// Relaxes "a cluster is covered through the path to one kept carrier", where all have the one
+/// gain.
 ///
-/// Each pair of a cluster `k` and a node `v` on a path to one of its carriers has a price
+/// Each pair of a cluster `k` and a node `v` on a path to one of its carriers has a multiplier
 /// `p_vk >= 0`. What a cluster pays is the cheapest path, `u_k = min(gain, min over its carriers of
 /// the sum of p_vk on the path)`, and
 ///
@@ -24,24 +26,24 @@ const LEVEL: f64 = 1e-14;
 /// ```
 ///
 /// bounds every selection from above: one that covers `k` collects at least `u_k` on the path that
-/// covers it. Carriers that share part of their path share its prices, which makes the bound
+/// covers it. Carriers that share part of their path share its multipliers, which makes the bound
 /// tighter than that of the linear relaxation with one constraint for each cluster. One pass over
 /// the tree and the pairs computes it.
 #[derive(Debug, Default)]
 pub(super) struct PathDual {
     pairs: Pairs,
-    /// Price of each pair, and the prices of the best bound.
-    price: Vec<f64>,
-    best_price: Vec<f64>,
-    /// Sum of the prices on the path down to each pair.
+    /// Multiplier of each pair, and the multipliers of the best bound.
+    multiplier: Vec<f64>,
+    best_multiplier: Vec<f64>,
+    /// Sum of the multipliers on the path down to each pair.
     path: Vec<f64>,
     /// The carrier's pair with the smallest such sum; `NONE` where that is the gain or more, `[K]`.
     cheapest: Vec<u32>,
     /// Direction of the next step for each pair.
     pull: Vec<f64>,
-    /// Worth of each subtree at the current prices, given that its top is kept, `[r]`.
+    /// Worth of each subtree at the current multipliers, given that its top is kept, `[r]`.
     sum: Vec<f64>,
-    /// Best selection at the current prices, `[r]`.
+    /// Best selection at the current multipliers, `[r]`.
     keep: Vec<bool>,
     /// Smallest bound found.
     pub bound: f64,
@@ -58,33 +60,25 @@ impl PathDual {
         most_steps: u32,
         clock: &mut Clock,
     ) -> u64 {
-        self.pairs.list(forest, &mut self.price, clock);
-        self.best_price.clone_from(&self.price);
-        self.path.clone_from(&self.price);
+        self.pairs.list(forest, &mut self.multiplier, clock);
+        self.best_multiplier.clone_from(&self.multiplier);
+        self.path.clone_from(&self.multiplier);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut scale, mut waited, mut bounds) = (1.0, 0, 0);
+        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
             bounds += 1;
             let progress = self.bound - bound;
             if bound < self.bound {
                 self.bound = bound;
-                self.best_price.clone_from(&self.price);
+                self.best_multiplier.clone_from(&self.multiplier);
             }
             let expired = clock.after(forest.len() + self.pairs.node.len());
             if self.bound <= target + tolerance || expired || step == most_steps {
                 break;
             }
-            // Progress counts where it closes a visible part of the gap.
-            waited = if progress > 0.02 * (self.bound - target) { 0 } else { waited + 1 };
-            if waited >= PATIENCE {
-                waited = 0;
-                scale *= 0.6;
-                if scale < SHORTEST_STEP {
-                    break;
-                }
-            }
+            let Some(scale) = length.next(progress, self.bound - target) else { break };
             if !self.step(scale * (bound - target)) {
                 break;
             }
@@ -92,26 +86,26 @@ impl PathDual {
         bounds
     }
 
-    /// Hands on the prices of the best bound.
+    /// Hands on the multipliers of the best bound.
     pub fn hints(&self, hints: &mut Vec<Hint>) {
         hints.clear();
         for (cluster, span) in self.pairs.start.windows(2).enumerate() {
             for pair in span[0] as usize..span[1] as usize {
-                let (node, price) = (self.pairs.node[pair], self.best_price[pair]);
-                if price > 0.0 {
-                    hints.push(Hint { node, cluster: cluster as u32, price });
+                let (node, multiplier) = (self.pairs.node[pair], self.best_multiplier[pair]);
+                if multiplier > 0.0 {
+                    hints.push(Hint { node, cluster: cluster as u32, multiplier });
                 }
             }
         }
     }
 
-    /// Computes the bound at the current prices, with the selection that attains it.
+    /// Computes the bound at the current multipliers, with the selection that attains it.
     fn evaluate(&mut self, forest: &Forest) -> f64 {
         let gain = forest.gains.same().unwrap_or(0.0);
         let Pairs { start, node, up, carries, .. } = &self.pairs;
         self.sum.clone_from(&forest.value);
-        for (&v, price) in node.iter().zip(&self.price) {
-            self.sum[v as usize] += price;
+        for (&v, multiplier) in node.iter().zip(&self.multiplier) {
+            self.sum[v as usize] += multiplier;
         }
         forest.choose(-LEVEL, &mut self.sum, &mut self.keep);
         let mut bound = self.sum[0];
@@ -120,7 +114,7 @@ impl PathDual {
             let (mut least, mut cheapest) = (gain, NONE);
             for pair in span[0] as usize..span[1] as usize {
                 let above = if up[pair] == NONE { 0.0 } else { self.path[up[pair] as usize] };
-                self.path[pair] = above + self.price[pair];
+                self.path[pair] = above + self.multiplier[pair];
                 if carries[pair] && self.path[pair] < least {
                     (least, cheapest) = (self.path[pair], pair as u32);
                 }
@@ -131,10 +125,10 @@ impl PathDual {
         bound
     }
 
-    /// Moves the prices against the subgradient; false where that is zero.
+    /// Moves the multipliers against the subgradient; false where that is zero.
     ///
-    /// A kept node collects its prices, which the bound would rather not pay; a cluster's cheapest
-    /// path limits what it pays.
+    /// A kept node collects its multipliers, which the bound would rather not pay; a cluster's
+    /// cheapest path limits what it pays.
     fn step(&mut self, gap: f64) -> bool {
         self.pull.clear();
         self.pull.extend(
@@ -148,8 +142,8 @@ impl PathDual {
             }
         }
         let mut norm = 0.0;
-        for (pull, &price) in self.pull.iter_mut().zip(&self.price) {
-            if price <= 0.0 && *pull < 0.0 {
+        for (pull, &multiplier) in self.pull.iter_mut().zip(&self.multiplier) {
+            if multiplier <= 0.0 && *pull < 0.0 {
                 *pull = 0.0;
             }
             norm += *pull * *pull;
@@ -158,8 +152,8 @@ impl PathDual {
             return false;
         }
         let length = gap / norm;
-        for (price, pull) in self.price.iter_mut().zip(&self.pull) {
-            *price = (*price + length * pull).max(0.0);
+        for (multiplier, pull) in self.multiplier.iter_mut().zip(&self.pull) {
+            *multiplier = (*multiplier + length * pull).max(0.0);
         }
         true
     }
@@ -193,7 +187,7 @@ impl PathDual {
                 let open = if carries[pair] { least } else { self.path[pair] };
                 let sum = &mut self.sum[node[pair] as usize];
                 let paid = open.min(-*sum).max(0.0);
-                self.price[pair] += paid;
+                self.multiplier[pair] += paid;
                 *sum += paid;
                 if up[pair] != NONE {
                     let above = &mut self.path[up[pair] as usize];
@@ -207,7 +201,7 @@ impl PathDual {
     ///
     /// Returns how many nodes are fixed.
     pub fn fix(&mut self, forest: &Forest, floor: f64, fix: &mut Vec<Fix>) -> usize {
-        self.price.clone_from(&self.best_price);
+        self.multiplier.clone_from(&self.best_multiplier);
         let bound = self.evaluate(forest);
         fix_by_cost(forest, &self.sum, &self.keep, bound - floor, &mut self.path, fix)
     }

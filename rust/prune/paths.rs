@@ -1,7 +1,8 @@
 //! The nodes on paths to candidates, found in the caller's tree.
 
-use super::problem::NONE;
-use crate::error::{Error, check_scalar};
+use super::none::NONE;
+use crate::error::{Error, Number, check_scalar};
+use crate::tree::NodeId;
 
 /// The caller's tree while it is read, `[m]`; only the entries of nodes on paths mean anything.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ impl Paths {
     /// Copies and marks the candidates while checking that they are distinct nodes.
     pub fn read_leaves(
         &mut self,
-        leaves: &[i64],
+        leaves: &[NodeId],
         m: usize,
         checked: &mut Vec<u32>,
     ) -> Result<(), Error> {
@@ -42,34 +43,29 @@ impl Paths {
         checked.clear();
         self.count = leaves.len();
         for (index, &value) in leaves.iter().enumerate() {
-            let Some(kind) = usize::try_from(value).ok().and_then(|v| self.kind.get_mut(v)) else {
-                let what = "the number of nodes";
+            let Some(kind) = self.kind.get_mut(value.index()) else {
+                let (value, what) = (value.0.into(), "the number of nodes");
                 return Err(Error::OutOfRange { argument, index, value, below: m, what });
             };
             if *kind == CANDIDATE {
-                let first = self.candidate[value as usize] as usize;
-                return Err(Error::Duplicate { argument, index, first, value });
+                let first = self.candidate[value.index()] as usize;
+                return Err(Error::Duplicate { argument, index, first, value: value.0.into() });
             }
             *kind = CANDIDATE;
-            self.candidate[value as usize] = index as u32;
-            checked.push(value as u32);
+            self.candidate[value.index()] = index as u32;
+            checked.push(value.0);
         }
         Ok(())
     }
 
     /// Marks the nodes on paths to candidates and copies their parents.
-    ///
-    /// Each parent is checked again as it is read: the caller's array may be shared.
-    pub fn walk(&mut self, parents: &[i64], leaves: &[u32]) -> Result<(), Error> {
+    pub fn walk(&mut self, parents: &[NodeId], leaves: &[u32]) {
         for &leaf in leaves {
             let mut v = leaf as usize;
             while v != 0 {
                 let parent = parents[v];
-                if !(0..v as i64).contains(&parent) {
-                    return Err(wrong_parent(v, parent));
-                }
-                self.parent[v] = parent as u32;
-                v = parent as usize;
+                self.parent[v] = parent.0;
+                v = parent.index();
                 if self.kind[v] != OFF {
                     // Walked already, or a candidate, whose walk is its own.
                     break;
@@ -78,7 +74,6 @@ impl Paths {
                 self.count += 1;
             }
         }
-        Ok(())
     }
 
     /// Numbers the nodes on paths from 0, in order, and copies their parents.
@@ -113,28 +108,30 @@ impl Paths {
     }
 }
 
-pub(super) fn check_parents(parents: &[i64]) -> Result<(), Error> {
+/// Checks that each node but the root, its own parent, hangs below an earlier one.
+pub(super) fn check_parents(parents: &[NodeId]) -> Result<(), Error> {
     let argument = "parents";
-    let Some(&root) = parents.first() else { return Err(Error::Empty { argument }) };
-    let count = i64::try_from(parents.len()).unwrap_or(i64::MAX);
-    check_scalar("the number of nodes", count, "below 2**32 - 1", count < i64::from(NONE))?;
-    if root != -1 {
-        let expected = "-1, for node 0 is the root";
-        return Err(Error::Entry { argument, index: 0, value: root.into(), expected });
+    let (count, Some(&root)) = (parents.len(), parents.first()) else {
+        return Err(Error::Empty { argument });
+    };
+    check_scalar("the number of nodes", count, "below 2**32 - 1", count < NONE as usize)?;
+    if root != NodeId::ROOT {
+        let expected = "0, for node 0 is the root, its own parent";
+        return Err(Error::Entry { argument, index: 0, value: root.0.into(), expected });
     }
-    // Negative where a parent is, or is not below its child; all are looked at, right or wrong:
-    // that is the loop that the compiler vectorises.
-    let sign = |parent: i64, index: i64| parent | (index - 1).wrapping_sub(parent);
-    let all = parents.iter().zip(0..).skip(1);
-    if all.clone().fold(0, |any, (&parent, index)| any | sign(parent, index)) < 0 {
-        let wrong = all.enumerate().find(|&(_, (&parent, index))| sign(parent, index) < 0);
-        let index = wrong.map_or(0, |(at, _)| at + 1);
-        return Err(wrong_parent(index, parents[index]));
+    let all = || parents.iter().zip(0_u32..).skip(1);
+    // All are looked at, right or wrong: that is the loop that the compiler vectorises.
+    if all().fold(0, |any, (parent, index)| any | u32::from(parent.0 >= index)) > 0 {
+        let wrong = all().find(|&(parent, index)| parent.0 >= index);
+        if let Some((parent, index)) = wrong {
+            return Err(wrong_parent(index as usize, parent.0));
+        }
     }
     Ok(())
 }
 
-fn wrong_parent(index: usize, parent: i64) -> Error {
+/// Says that a node's parent is none.
+pub(crate) fn wrong_parent(index: usize, parent: impl Into<Number>) -> Error {
     let expected =
         "the id of an earlier node (parents come before children; only node 0 is a root)";
     Error::Entry { argument: "parents", index, value: parent.into(), expected }

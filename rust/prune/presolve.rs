@@ -1,25 +1,13 @@
 //! One round of lossless reductions of a forest.
 
+use super::counts::Tally;
 use super::dominance::Dominance;
 use super::fix::Fix;
 use super::fold::Fold;
-use super::forest::{Forest, Hint, OUT};
+use super::forest::{Forest, Hint};
 use super::gains::Gains;
 use super::groups::Groups;
-
-/// Counts what the reductions did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Tally {
-    /// Nodes joined to their parent: kept exactly where that is.
-    pub joined: u64,
-    /// Nodes dropped because they pay in no selection.
-    pub dropped: u64,
-    /// Nodes dropped because another covers the same for no more.
-    pub dominated: u64,
-    /// Clusters of which a gain that each member adds, whatever else is kept, was folded into the
-    /// values of their carriers.
-    pub folded: u64,
-}
+use super::none::NONE;
 
 /// A node on the way up: its own numbers and those of the nodes joined to it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,7 +42,7 @@ pub(super) struct Presolve {
     /// Tokens of each node and what was joined to it, `[r]`; empty without a budget.
     tokens: Vec<u64>,
     pub(super) fold: Fold,
-    /// New number of each cluster, `[K]`; `OUT` until it has one.
+    /// New number of each cluster, `[K]`; `NONE` until it has one.
     number: Vec<u32>,
     /// Members of each cluster that the root carries, `[K]`.
     settled: Vec<u32>,
@@ -69,14 +57,14 @@ pub(super) struct Presolve {
 
 impl Presolve {
     /// Decides, from the leaves up, what joins its parent and what drops out.
-    pub fn rise(&mut self, forest: &Forest, fix: &[Fix], tally: &mut Tally) {
+    pub fn bottom_up(&mut self, forest: &Forest, fix: &[Fix], tally: &mut Tally) {
         let gains = &forest.gains;
         let entry = |e: usize| (forest.owner[e], forest.cover[e]);
         self.fold.run(gains, forest.owner.len(), entry, tally);
         self.work.clear();
         self.work.extend(forest.value.iter().map(|&value| Work { value, ..Work::default() }));
         self.stamp.clear();
-        self.stamp.resize(gains.clusters(), (OUT, 0));
+        self.stamp.resize(gains.clusters(), (NONE, 0));
         for (e, (&v, &k)) in forest.owner.iter().zip(&forest.cover).enumerate() {
             let work = &mut self.work[v as usize];
             work.value += self.fold.base(k);
@@ -137,7 +125,7 @@ impl Presolve {
     }
 
     /// Builds what is left, from the root down.
-    pub fn descend(&mut self, forest: &Forest, place: &mut Vec<u32>, left: &mut Forest) {
+    pub fn top_down(&mut self, forest: &Forest, place: &mut Vec<u32>, left: &mut Forest) {
         left.clear(forest.gains.same());
         left.parent.push(0);
         left.value.push(self.work[0].value);
@@ -147,8 +135,8 @@ impl Presolve {
         for v in 1..forest.len() {
             let above = place[forest.parent[v] as usize];
             let at = match self.state[v] {
-                _ if above == OUT => OUT,
-                State::Out => OUT,
+                _ if above == NONE => NONE,
+                State::Out => NONE,
                 State::Joined => above,
                 State::Live => {
                     left.parent.push(above);
@@ -168,14 +156,14 @@ impl Presolve {
                 cluster: self.number[hint.cluster as usize],
                 ..*hint
             });
-            let stays = |hint: &Hint| hint.node != OUT && hint.node != 0 && hint.cluster != OUT;
+            let stays = |hint: &Hint| hint.node != NONE && hint.node != 0 && hint.cluster != NONE;
             left.hints.extend(moved.filter(stays));
         }
     }
 
     /// Counts the gains of the members that the root now carries.
     ///
-    /// An entry is a node of `left`, or [`OUT`], and a cluster that it carries. The first gains are
+    /// An entry is a node of `left`, or [`NONE`], and a cluster that it carries. The first gains are
     /// spent on those members whatever else is kept, and the next member adds what comes after.
     pub(super) fn settle(
         &mut self,
@@ -215,18 +203,18 @@ impl Presolve {
         let open = |k: u32| fold.open(k).saturating_sub(settled[k as usize]);
         self.entries.list(left.len(), entries, |e| {
             let (at, k) = entry(e);
-            if open(k) > 0 && at != 0 { at } else { OUT }
+            if open(k) > 0 && at != 0 { at } else { NONE }
         });
         self.number.clear();
-        self.number.resize(gains.clusters(), OUT);
+        self.number.resize(gains.clusters(), NONE);
         self.stamp.clear();
         for at in 0..left.len() {
             for &e in self.entries.of(at) {
                 let (at, k) = entry(e as usize);
                 let number = &mut self.number[k as usize];
-                if *number == OUT {
+                if *number == NONE {
                     *number = left.clusters() as u32;
-                    self.stamp.push((OUT, 0));
+                    self.stamp.push((NONE, 0));
                     if gains.same().is_some() {
                         left.gains.push_same(1);
                     } else {

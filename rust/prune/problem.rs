@@ -1,13 +1,11 @@
 //! The checked problem, restricted to the nodes on paths to candidate leaves.
 
-use super::Request;
 use super::gains::Gains;
 use super::labels::Labels;
+use super::none::NONE;
 use super::paths::{Paths, check_parents};
+use super::request::Request;
 use crate::error::{Error, check_entries, check_length, check_scalar};
-
-/// Stands for "no node" or "no candidate" in u32 arrays.
-pub(super) const NONE: u32 = u32::MAX;
 
 /// Holds a checked problem over `p` local nodes (topological order, root first) and `n` candidates.
 ///
@@ -103,7 +101,7 @@ impl Problem {
             });
         }
         self.profit.iter_mut().for_each(|profit| *profit *= request.lambda_r);
-        self.paths.walk(request.parents, &self.leaf)?;
+        self.paths.walk(request.parents, &self.leaf);
         self.paths.number(&mut self.parent);
         self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
         self.read_counts(request.node_counts, m)?;
@@ -114,10 +112,10 @@ impl Problem {
         self.budget = None;
         if let Some(budget) = request.kv_budget {
             let needs = self.path_sums().into_iter().min().unwrap_or(0);
-            match u64::try_from(budget) {
-                Ok(fits) if fits >= needs => self.budget = Some(fits),
-                _ => return Err(Error::BudgetTooSmall { budget, needs }),
+            if budget < needs {
+                return Err(Error::BudgetTooSmall { budget, needs });
             }
+            self.budget = Some(budget);
         }
         Ok(())
     }
@@ -155,7 +153,7 @@ impl Problem {
         self.cluster.iter().for_each(|&k| self.members[k as usize] += 1);
         if let Some(worth) = request.cluster_worth {
             check_entries("cluster_worth", worth, "finite and at least 0", is_amount)?;
-            self.labels.look_up(&self.cluster, worth, &mut self.worth)?;
+            Labels::look_up(labels, &self.cluster, worth, &mut self.worth)?;
             // The caller's array may be shared: what was checked may not be what was copied.
             if !self.worth.iter().all(|&worth| is_amount(worth)) {
                 return Err(Error::Changed { argument: "cluster_worth" });
@@ -189,7 +187,7 @@ impl Problem {
         Ok(())
     }
 
-    fn read_counts(&mut self, counts: Option<&[i64]>, m: usize) -> Result<(), Error> {
+    fn read_counts(&mut self, counts: Option<&[u64]>, m: usize) -> Result<(), Error> {
         self.counts.clear();
         self.node_count = self.parent.len();
         if let Some(counts) = counts {
@@ -225,7 +223,7 @@ impl Problem {
         Ok(())
     }
 
-    fn read_tokens(&mut self, tokens: Option<&[i64]>, m: usize) -> Result<(), Error> {
+    fn read_tokens(&mut self, tokens: Option<&[u64]>, m: usize) -> Result<(), Error> {
         self.tokens.clear();
         let Some(tokens) = tokens else {
             self.tokens.resize(self.parent.len(), 0);
@@ -302,11 +300,8 @@ fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
             return Err(Error::Missing { argument, missing: "clusters" });
         }
     }
-    if let Some(budget) = request.kv_budget {
-        check_scalar("kv_budget", budget, "at least 0", budget >= 0)?;
-        if request.node_tokens.is_none() {
-            return Err(Error::Missing { argument: "kv_budget", missing: "node_tokens" });
-        }
+    if request.kv_budget.is_some() && request.node_tokens.is_none() {
+        return Err(Error::Missing { argument: "kv_budget", missing: "node_tokens" });
     }
     Ok(())
 }
@@ -314,8 +309,8 @@ fn check_numbers(request: &Request<'_>) -> Result<(), Error> {
 /// Checks integers that a caller gave for each node, and copies those of nodes on paths.
 fn read_integers(
     argument: &'static str,
-    values: &[i64],
-    least: i64,
+    values: &[u64],
+    least: u64,
     m: usize,
     paths: &Paths,
     kept: &mut Vec<u64>,
@@ -324,8 +319,8 @@ fn read_integers(
     let mut total = 0_i64;
     for (index, &value) in values.iter().enumerate() {
         let expected = if value < least {
-            if least == 0 { "at least 0" } else { "at least 1" }
-        } else if let Some(sum) = total.checked_add(value) {
+            "at least 1"
+        } else if let Some(sum) = total.checked_add_unsigned(value) {
             total = sum;
             continue;
         } else {
@@ -333,12 +328,7 @@ fn read_integers(
         };
         return Err(Error::Entry { argument, index, value: value.into(), expected });
     }
-    kept.extend(paths.kept(values).map(i64::unsigned_abs));
-    let sum = kept.iter().try_fold(0_u64, |sum, &value| sum.checked_add(value));
-    // The caller's array may be shared: what was checked may not be what was copied.
-    if sum.is_none_or(|sum| sum > total.unsigned_abs()) {
-        return Err(Error::Changed { argument });
-    }
+    kept.extend(paths.kept(values));
     Ok(())
 }
 

@@ -1,8 +1,10 @@
 //! Rounds of reductions, repeated until none applies, and the way back.
 
+use super::counts::Tally;
 use super::fix::Fix;
-use super::forest::{Forest, Hint, OUT};
-use super::presolve::{Presolve, Tally};
+use super::forest::{Forest, Hint};
+use super::none::NONE;
+use super::presolve::Presolve;
 use crate::clock::Clock;
 
 /// A forest after the reductions, and the way back to the one it came from.
@@ -16,7 +18,7 @@ pub(super) struct Reduction {
 /// One round: each node's place in what is left, and that.
 #[derive(Debug, Default)]
 struct Round {
-    /// Node of `left` that each node became part of, or [`OUT`].
+    /// Node of `left` that each node became part of, or [`NONE`].
     place: Vec<u32>,
     left: Forest,
 }
@@ -58,7 +60,7 @@ impl Reduction {
         &self.rounds[self.used - 1].left
     }
 
-    /// Hands on prices for what is left.
+    /// Hands on multipliers for what is left.
     pub fn set_hints(&mut self, hints: &[Hint]) {
         let left = &mut self.rounds[self.used - 1].left;
         left.hints.clear();
@@ -71,7 +73,7 @@ impl Reduction {
         scratch.extend_from_slice(left);
         for round in self.rounds[..self.used].iter().rev() {
             keep.clear();
-            keep.extend(round.place.iter().map(|&at| at != OUT && scratch[at as usize]));
+            keep.extend(round.place.iter().map(|&at| at != NONE && scratch[at as usize]));
             std::mem::swap(keep, scratch);
         }
         std::mem::swap(keep, scratch);
@@ -94,8 +96,8 @@ impl Reduction {
         let folds = tally.folded;
         // `forest` is only missing after a first round.
         if let Some(forest) = forest.or(before.last().map(|round| &round.left)) {
-            presolve.rise(forest, fix, tally);
-            presolve.descend(forest, place, left);
+            presolve.bottom_up(forest, fix, tally);
+            presolve.top_down(forest, place, left);
         }
         tally.folded > folds
     }

@@ -1,6 +1,9 @@
 //! What is asked of leaf selection, and what it answers.
 
+use std::time::Duration;
+
 use crate::interrupt::Interrupt;
+use crate::tree::{NodeId, Part};
 
 /// Says which method answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,23 +15,29 @@ pub enum Solver {
     /// Reductions, components and Lagrangian branch and bound; one pass over the tree where no
     /// coverage term couples its subtrees.
     Exact,
-    /// The MILP, through `good_lp`: the independent second opinion.
+    /// The mixed-integer program on `microlp`: the independent second opinion.
+    #[cfg(feature = "milp")]
     Milp,
+    /// The same program on `HiGHS`.
+    #[cfg(feature = "highs")]
+    Highs,
 }
 
 /// Holds one selection problem; borrowed arrays, nothing copied.
 ///
-/// Make one with [`Request::new`] and struct update syntax.
+/// Make one with [`Request::new`] or [`Request::of_part`], and set the rest by the methods of the
+/// fields' names.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Request<'a> {
-    /// Parent of each node, `[m]`; -1 for node 0, the root; parents before children.
-    pub parents: &'a [i64],
+    /// Parent of each node, `[m]`; node 0 is the root, its own parent; parents before children.
+    pub parents: &'a [NodeId],
     /// Node of each candidate leaf, `[n]`; distinct; may be inner nodes of the tree.
-    pub leaves: &'a [i64],
+    pub leaves: &'a [NodeId],
     /// Weight of each leaf, `[n]`; at least 0, not all 0; divided by their sum.
     pub weights: &'a [f64],
-    /// Cluster label of each leaf, `[n]`; any integers. `None` drops the coverage term.
-    pub clusters: Option<&'a [i64]>,
+    /// Cluster label of each leaf, `[n]`; any numbers. `None` drops the coverage term.
+    pub clusters: Option<&'a [usize]>,
     /// Worth of all that the leaves promise together; at least 0.
     pub lambda_r: f64,
     /// Price of holding the whole tree; at least 0.
@@ -45,17 +54,17 @@ pub struct Request<'a> {
     /// Cost of each node, `[m]`; at least 0; divided by the sum over nodes on paths to leaves.
     /// `None` means the same for every such node (`node_counts` times that, where given).
     pub node_costs: Option<&'a [f64]>,
-    /// Tokens of each node, `[m]`; at least 0.
-    pub node_tokens: Option<&'a [i64]>,
-    /// How many nodes each one stands for, `[m]`; at least 1. It costs as much as so many nodes where
+    /// Tokens of each node, `[m]`; their sum below 2^63.
+    pub node_tokens: Option<&'a [u64]>,
+    /// How many nodes each one stands for, `[m]`; at least 1, their sum below 2^63. It costs as much as so many nodes where
     /// `node_costs` is `None`, and counts as so many in the answer. `None`: one each.
-    pub node_counts: Option<&'a [i64]>,
+    pub node_counts: Option<&'a [u64]>,
     /// The most tokens that the kept nodes may hold; needs `node_tokens`.
-    pub kv_budget: Option<i64>,
+    pub kv_budget: Option<u64>,
     /// Which method answers.
     pub solver: Solver,
-    /// Seconds after which the best selection so far is returned; `None` for no limit.
-    pub time_limit: Option<f64>,
+    /// Time after which the best selection so far is returned; `None` for no limit.
+    pub time_limit: Option<Duration>,
     /// What ends the selection early, with the best one so far.
     pub interrupt: Option<&'a Interrupt>,
 }
@@ -87,13 +96,100 @@ impl Default for Request<'_> {
 impl<'a> Request<'a> {
     /// Makes a request with no price, no coverage term and no budget.
     #[must_use]
-    pub fn new(parents: &'a [i64], leaves: &'a [i64], weights: &'a [f64]) -> Self {
+    pub fn new(parents: &'a [NodeId], leaves: &'a [NodeId], weights: &'a [f64]) -> Self {
         Self { parents, leaves, weights, ..Self::default() }
+    }
+
+    /// Makes a request of the part of a tree above its leaves, with its tokens and counts.
+    #[must_use]
+    pub fn of_part(part: &'a Part, weights: &'a [f64]) -> Self {
+        let node_counts = (!part.counts.is_empty()).then_some(part.counts.as_slice());
+        let node_tokens = Some(part.tokens.as_slice());
+        Self { node_tokens, node_counts, ..Self::new(&part.parents, &part.leaves, weights) }
+    }
+
+    /// Sets the cluster label of each leaf, `[n]`.
+    #[must_use]
+    pub fn clusters(self, clusters: &'a [usize]) -> Self {
+        Self { clusters: Some(clusters), ..self }
+    }
+
+    /// Sets the worth of all that the leaves promise together.
+    #[must_use]
+    pub fn lambda_r(self, lambda_r: f64) -> Self {
+        Self { lambda_r, ..self }
+    }
+
+    /// Sets the price of holding the whole tree.
+    #[must_use]
+    pub fn lambda_b(self, lambda_b: f64) -> Self {
+        Self { lambda_b, ..self }
+    }
+
+    /// Sets the worth of all clusters.
+    #[must_use]
+    pub fn lambda_d(self, lambda_d: f64) -> Self {
+        Self { lambda_d, ..self }
+    }
+
+    /// Sets the worth of each cluster, `[K]`.
+    #[must_use]
+    pub fn cluster_worth(self, cluster_worth: &'a [f64]) -> Self {
+        Self { cluster_worth: Some(cluster_worth), ..self }
+    }
+
+    /// Sets what a cluster's next member adds of what the one before it added.
+    #[must_use]
+    pub fn rho(self, rho: f64) -> Self {
+        Self { rho, ..self }
+    }
+
+    /// Sets the cost of each node, `[m]`.
+    #[must_use]
+    pub fn node_costs(self, node_costs: &'a [f64]) -> Self {
+        Self { node_costs: Some(node_costs), ..self }
+    }
+
+    /// Sets the tokens of each node, `[m]`.
+    #[must_use]
+    pub fn node_tokens(self, node_tokens: &'a [u64]) -> Self {
+        Self { node_tokens: Some(node_tokens), ..self }
+    }
+
+    /// Sets how many nodes each one stands for, `[m]`.
+    #[must_use]
+    pub fn node_counts(self, node_counts: &'a [u64]) -> Self {
+        Self { node_counts: Some(node_counts), ..self }
+    }
+
+    /// Sets the most tokens that the kept nodes may hold.
+    #[must_use]
+    pub fn kv_budget(self, kv_budget: u64) -> Self {
+        Self { kv_budget: Some(kv_budget), ..self }
+    }
+
+    /// Sets the method that answers.
+    #[must_use]
+    pub fn solver(self, solver: Solver) -> Self {
+        Self { solver, ..self }
+    }
+
+    /// Sets the time after which the best selection so far is returned.
+    #[must_use]
+    pub fn time_limit(self, time_limit: Duration) -> Self {
+        Self { time_limit: Some(time_limit), ..self }
+    }
+
+    /// Sets what ends the selection early.
+    #[must_use]
+    pub fn interrupt(self, interrupt: &'a Interrupt) -> Self {
+        Self { interrupt: Some(interrupt), ..self }
     }
 }
 
 /// Holds the answer to a [`Request`].
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Selection {
     /// Whether each candidate leaf is kept, `[n]`.
     pub keep: Vec<bool>,
@@ -113,7 +209,7 @@ pub struct Selection {
 }
 
 /// Says how a selection was found.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// The method that answered: `onepass` (no coverage term, no budget), `exact`, `microlp` or
@@ -146,6 +242,6 @@ pub struct Stats {
     pub variables: usize,
     /// Constraints of the MILP; 0 for the other methods.
     pub constraints: usize,
-    /// Microseconds from the request to the answer.
-    pub microseconds: f64,
+    /// Time from the request to the answer.
+    pub elapsed: Duration,
 }

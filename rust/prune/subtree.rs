@@ -1,6 +1,7 @@
 //! The part of a forest at and below one of its nodes.
 
-use super::forest::{Forest, OUT};
+use super::forest::Forest;
+use super::none::NONE;
 use super::preorder::Preorder;
 
 /// One such part after the other; the buffers are reused.
@@ -21,9 +22,9 @@ impl Subtree {
     /// Prepares for the parts of a forest. O(r + e + K).
     pub fn begin(&mut self, whole: &Forest) {
         self.place.clear();
-        self.place.resize(whole.len(), OUT);
+        self.place.resize(whole.len(), NONE);
         self.cluster.clear();
-        self.cluster.resize(whole.clusters(), OUT);
+        self.cluster.resize(whole.clusters(), NONE);
         self.entries.clear();
         self.entries.resize(whole.len() + 1, 0);
         whole.owner.iter().for_each(|&v| self.entries[v as usize + 1] += 1);
@@ -46,7 +47,7 @@ impl Subtree {
             let own = entries[v as usize] as usize..entries[v as usize + 1] as usize;
             for &k in &whole.cover[own] {
                 let number_of_k = &mut cluster[k as usize];
-                if *number_of_k == OUT {
+                if *number_of_k == NONE {
                     *number_of_k = forest.clusters() as u32;
                     forest.gains.push_of(&whole.gains, k);
                 }
@@ -56,7 +57,7 @@ impl Subtree {
         }
         for &v in &*nodes {
             let own = entries[v as usize] as usize..entries[v as usize + 1] as usize;
-            whole.cover[own].iter().for_each(|&k| cluster[k as usize] = OUT);
+            whole.cover[own].iter().for_each(|&k| cluster[k as usize] = NONE);
         }
     }
 }

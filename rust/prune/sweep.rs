@@ -1,7 +1,9 @@
 //! The first reductions, over the whole tree at once.
 
-use super::forest::{Forest, OUT};
-use super::presolve::{Presolve, State, Tally};
+use super::counts::Tally;
+use super::forest::Forest;
+use super::none::NONE;
+use super::presolve::{Presolve, State};
 use super::problem::Problem;
 
 impl Presolve {
@@ -63,8 +65,8 @@ impl Presolve {
         place.resize(p, 0);
         for (v, &state) in self.state.iter().enumerate().skip(1) {
             let mut at = place[parent[v] as usize];
-            at = if state == State::Out { OUT } else { at };
-            if state == State::Live && at != OUT {
+            at = if state == State::Out { NONE } else { at };
+            if state == State::Live && at != NONE {
                 left.parent.push(at);
                 left.value.push(sums[v].0);
                 at = left.len() as u32 - 1;

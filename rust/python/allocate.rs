@@ -3,10 +3,13 @@
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 
-use super::args::{Matrix, choice, float, int, matrix, unsigned, vector};
+use super::args::{Matrix, choice, float, matrix, unsigned, vector};
+use super::convert::{copy_counts, copy_labels, count, signed};
 use crate::allocate::{self, Resampling};
 
 type Counts<'py> = PyResult<Bound<'py, PyArray1<i64>>>;
+
+const WIDTH: &str = "between 1 and 2**32";
 
 /// Allocate a width in proportion to exp(reward / temperature), rounding up, best leaf first.
 ///
@@ -46,10 +49,10 @@ pub(super) fn rebase_weights<'py>(
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
     let rewards = rewards.copied(py)?;
-    let width = int("width", width)?;
+    let width = count("width", width, WIDTH)?;
     let temperature = temperature.map_or(Ok(0.2), |object| float("temperature", object))?;
     let counts = py.detach(|| allocate::rebase_weights(&rewards, width, temperature))?;
-    Ok(counts.into_pyarray(py))
+    Ok(signed(counts).into_pyarray(py))
 }
 
 /// Give each of the keep best leaves ceil(width / keep) continuations, all others none.
@@ -85,10 +88,10 @@ pub(super) fn beam_weights<'py>(
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
     let rewards = rewards.copied(py)?;
-    let width = int("width", width)?;
-    let keep = keep.map(|object| int("keep", object)).transpose()?;
+    let width = count("width", width, WIDTH)?;
+    let keep = keep.map(|object| count("keep", object, WIDTH)).transpose()?;
     let counts = py.detach(|| allocate::beam_weights(&rewards, width, keep))?;
-    Ok(counts.into_pyarray(py))
+    Ok(signed(counts).into_pyarray(py))
 }
 
 /// Give the best leaf of each subtree that subtree's share of the width, all others none.
@@ -121,12 +124,15 @@ pub(super) fn dvts_weights<'py>(
     subtrees: &Bound<'py, PyAny>,
     shares: &Bound<'py, PyAny>,
 ) -> Counts<'py> {
-    let (rewards, subtrees, shares) =
+    let (rewards, given, given_shares) =
         (vector("rewards", rewards)?, vector("subtrees", subtrees)?, vector("shares", shares)?);
-    let (rewards, subtrees, shares) =
-        (rewards.copied(py)?, subtrees.copied(py)?, shares.copied(py)?);
+    let rewards = rewards.copied(py)?;
+    let (mut subtrees, mut shares) = (vec![], vec![]);
+    copy_counts("shares", given_shares.entries()?, "between 0 and 2**32", &mut shares)?;
+    let of = Some((shares.len(), "the number of shares"));
+    copy_labels("subtrees", given.entries()?, of, &mut subtrees)?;
     let counts = py.detach(|| allocate::dvts_weights(&rewards, &subtrees, &shares))?;
-    Ok(counts.into_pyarray(py))
+    Ok(signed(counts).into_pyarray(py))
 }
 
 /// Resample leaves in proportion to softmax(logit(reward) / temperature).
@@ -177,7 +183,7 @@ pub(super) fn particle_weights<'py>(
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
     let rewards = rewards.copied(py)?;
-    let (width, seed) = (int("width", width)?, unsigned("seed", seed)?);
+    let (width, seed) = (count("width", width, WIDTH)?, unsigned("seed", seed)?);
     let temperature = temperature.map_or(Ok(1.0), |object| float("temperature", object))?;
     let options =
         [("multinomial", Resampling::Multinomial), ("systematic", Resampling::Systematic)];
@@ -185,7 +191,7 @@ pub(super) fn particle_weights<'py>(
         method.map_or(Ok(Resampling::default()), |object| choice("method", object, &options))?;
     let counts =
         py.detach(|| allocate::particle_weights(&rewards, width, temperature, seed, method))?;
-    Ok(counts.into_pyarray(py))
+    Ok(signed(counts).into_pyarray(py))
 }
 
 /// Allocate a width in proportion to reward and uniqueness, rounding up, largest share first.
@@ -238,7 +244,7 @@ pub(super) fn dora_weights<'py>(
 ) -> Counts<'py> {
     let rewards = vector("rewards", rewards)?;
     let rewards = rewards.copied(py)?;
-    let width = int("width", width)?;
+    let width = count("width", width, WIDTH)?;
     let t = temperature.map_or(Ok(0.1), |object| float("temperature", object))?;
     let t_s = similarity_temperature
         .map_or(Ok(0.01), |object| float("similarity_temperature", object))?;
@@ -252,5 +258,5 @@ pub(super) fn dora_weights<'py>(
             py.detach(|| allocate::dora_weights(&rewards, &entries, dim, width, t, t_s))
         }
     }?;
-    Ok(counts.into_pyarray(py))
+    Ok(signed(counts).into_pyarray(py))
 }

@@ -191,8 +191,3 @@ pub(super) fn shown(object: &Bound<'_, PyAny>) -> String {
         text.chars().take(57).collect::<String>() + "..."
     }
 }
-
-/// Copies a vector, so that what is checked is what is used, whoever writes to the array meanwhile.
-pub(super) fn copied(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
-    Ok(vector(name, object)?.entries()?.to_vec())
-}

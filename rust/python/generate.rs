@@ -6,6 +6,7 @@ use pyo3::types::PyDict;
 
 use super::InputError;
 use super::args::{choice, int};
+use super::convert::{signed, signed_ids, signed_parents};
 use crate::generate::{ClusterKind, Generator};
 
 /// Generate the state of a simulated search at its newest layer.
@@ -72,12 +73,12 @@ pub(super) fn generate_instance<'py>(
     };
     let instance = py.detach(|| generator.generate())?;
     let arrays = PyDict::new(py);
-    arrays.set_item("parents", instance.parents.into_pyarray(py))?;
-    arrays.set_item("leaves", instance.leaves.into_pyarray(py))?;
+    arrays.set_item("parents", signed_parents(&instance.parents).into_pyarray(py))?;
+    arrays.set_item("leaves", signed_ids(&instance.leaves).into_pyarray(py))?;
     arrays.set_item("rewards", instance.rewards.into_pyarray(py))?;
     arrays.set_item("weights", instance.weights.into_pyarray(py))?;
-    arrays.set_item("clusters", instance.clusters.into_pyarray(py))?;
-    arrays.set_item("tokens", instance.tokens.into_pyarray(py))?;
+    arrays.set_item("clusters", signed(instance.clusters).into_pyarray(py))?;
+    arrays.set_item("tokens", signed(instance.tokens).into_pyarray(py))?;
     Ok(arrays)
 }
 

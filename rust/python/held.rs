@@ -6,7 +6,7 @@ use numpy::IntoPyArray;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::args::copied;
+use super::convert::{Ids, signed_ids};
 use super::tree::Tree;
 use super::{InputError, fork, pickling};
 use crate::tree;
@@ -29,9 +29,12 @@ impl Held {
     /// leaves is int64[n], node ids. Linear in the nodes that were not held before. Raises
     /// InputError, and holds nothing more, where a leaf is not a node.
     fn add(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let leaves = copied("leaves", leaves)?;
+        let leaves = Ids::read("leaves", leaves)?;
         // The tree's lock comes first, everywhere.
-        let new = self.tree.get().with(py, |tree, _| self.lock().hold_all(tree, &leaves))?;
+        let new = self.tree.get().with(py, |tree, _| {
+            let leaves = leaves.of(tree.len())?;
+            self.lock().hold_all(tree, leaves)
+        })?;
         Ok(new)
     }
 
@@ -51,7 +54,7 @@ impl Held {
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let leaves = self.leaves(py).into_pyarray(py);
+        let leaves = signed_ids(&self.leaves(py)).into_pyarray(py);
         pickling::reduced(py, "_restore_held", (pickling::VERSION, &self.tree, leaves))
     }
 
@@ -69,7 +72,7 @@ impl Held {
     }
 
     /// Lists the least nodes that hold what is held.
-    fn leaves(&self, py: Python<'_>) -> Vec<i64> {
+    fn leaves(&self, py: Python<'_>) -> Vec<tree::NodeId> {
         self.tree.get().with(py, |tree, _| self.lock().leaves(tree))
     }
 

@@ -1,17 +1,19 @@
 //! `select_leaves` and its answer.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::InputError;
-use super::args::{choice, float, int, maybe_vector, unsigned, vector};
+use super::args::{choice, float, maybe_vector, unsigned, vector};
+use super::convert::{copy_counts, copy_labels, copy_leaves, copy_parents, count, seconds};
 use super::interrupt::Watch;
 use super::pickling;
-use crate::error::Error;
 use crate::prune::{self, Pruner, Request, Solver};
+use crate::tree::NodeId;
 
 /// The answer of leaf selection.
 ///
@@ -31,7 +33,7 @@ use crate::prune::{self, Pruner, Request, Solver};
 /// tokens_kept : int or None
 ///     Tokens on those nodes; None without node_tokens.
 /// stats : dict
-///     How the answer was found: solver ("onepass", "exact", "microlp" or "highs"); the size of the
+///     How the answer was found: solver ("onepass", "exact" or "microlp"); the size of the
 ///     problem (nodes on paths to candidates, clusters); what the reductions did (joined, dropped,
 ///     dominated, folded) and left (residual_nodes, residual_clusters, components); what the rest
 ///     took (bounds, branch_nodes); the size of the MILP (variables, constraints); microseconds.
@@ -94,7 +96,7 @@ impl Selection {
         stats.set_item("branch_nodes", counts.branch_nodes)?;
         stats.set_item("variables", counts.variables)?;
         stats.set_item("constraints", counts.constraints)?;
-        stats.set_item("microseconds", counts.microseconds)?;
+        stats.set_item("microseconds", counts.elapsed.as_secs_f64() * 1e6)?;
         Ok(stats)
     }
 
@@ -164,7 +166,7 @@ fn read_stats(stats: &Bound<'_, PyAny>) -> PyResult<prune::Stats> {
     };
     let count = |name: &str| unsigned(name, &get(name)?);
     let size = |name: &str| count(name).map(|count| count as usize);
-    let solvers = ["onepass", "exact", "microlp", "highs"].map(|name| (name, name));
+    let solvers = ["onepass", "exact", "microlp"].map(|name| (name, name));
     Ok(prune::Stats {
         solver: choice("solver", &get("solver")?, &solvers)?,
         nodes: size("nodes")?,
@@ -180,21 +182,55 @@ fn read_stats(stats: &Bound<'_, PyAny>) -> PyResult<prune::Stats> {
         branch_nodes: count("branch_nodes")?,
         variables: size("variables")?,
         constraints: size("constraints")?,
-        microseconds: float("microseconds", &get("microseconds")?)?,
+        elapsed: Duration::try_from_secs_f64(float("microseconds", &get("microseconds")?)? * 1e-6)
+            .map_err(|_| InputError::new_err("microseconds is no time"))?,
     })
 }
 
 thread_local! {
     // Scratch memory only: fresh pages for every call would cost more than the selection.
-    static PRUNER: RefCell<Pruner> = RefCell::new(Pruner::new());
+    static MEMORY: RefCell<Memory> = RefCell::new(Memory::default());
+}
+
+/// Scratch memory of selections.
+#[derive(Default)]
+struct Memory {
+    pruner: Pruner,
+    copies: Copies,
+}
+
+/// The caller's arrays as the core has them.
+#[derive(Default)]
+pub(super) struct Copies {
+    parents: Vec<NodeId>,
+    leaves: Vec<NodeId>,
+    pub labels: Vec<usize>,
+    tokens: Vec<u64>,
+}
+
+/// Copies the labels of clusters, for a request in which their worths are.
+pub(super) fn labels_of<'a>(
+    request: &Request<'_>,
+    given: Option<&[i64]>,
+    labels: &'a mut Vec<usize>,
+) -> PyResult<Option<&'a [usize]>> {
+    let Some(given) = given else { return Ok(None) };
+    let list = request.cluster_worth.map(|worth| (worth.len(), "the length of cluster_worth"));
+    copy_labels("clusters", given, list, labels)?;
+    Ok(Some(labels))
 }
 
 /// Selects leaves with this thread's scratch memory; call it detached.
-pub(super) fn select(request: &Request<'_>) -> Result<prune::Selection, Error> {
-    PRUNER.with(|pruner| match pruner.try_borrow_mut() {
-        Ok(mut pruner) => pruner.select_leaves(request),
+pub(super) fn select(
+    work: impl FnOnce(&mut Pruner, &mut Copies) -> PyResult<prune::Selection>,
+) -> PyResult<prune::Selection> {
+    MEMORY.with(|memory| match memory.try_borrow_mut() {
+        Ok(mut memory) => {
+            let Memory { pruner, copies } = &mut *memory;
+            work(pruner, copies)
+        }
         // A signal's handler selects in the midst of a selection.
-        Err(_) => Pruner::new().select_leaves(request),
+        Err(_) => work(&mut Pruner::new(), &mut Copies::default()),
     })
 }
 
@@ -306,21 +342,37 @@ pub(super) fn select_leaves<'py>(
     let node_tokens = maybe_vector("node_tokens", node_tokens)?;
     let watch = Watch::new(interrupt)?;
     let request = Request {
-        clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
         lambda_b: float("lambda_b", lambda_b)?,
         lambda_d: lambda_d.map_or(Ok(0.0), |object| float("lambda_d", object))?,
         lambda_r: lambda_r.map_or(Ok(1.0), |object| float("lambda_r", object))?,
         cluster_worth: cluster_worth.as_ref().map(|array| array.entries()).transpose()?,
         rho: rho.map_or(Ok(0.0), |object| float("rho", object))?,
         node_costs: node_costs.as_ref().map(|array| array.entries()).transpose()?,
-        node_tokens: node_tokens.as_ref().map(|array| array.entries()).transpose()?,
-        kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,
+        kv_budget: kv_budget.map(|object| count("kv_budget", object, "at least 0")).transpose()?,
         solver: self::solver(solver)?,
-        time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,
+        time_limit: time_limit.map(|object| seconds("time_limit", object)).transpose()?,
         interrupt: Some(&watch.interrupt),
-        ..Request::new(parents.entries()?, leaves.entries()?, weights.entries()?)
+        ..Request::new(&[], &[], weights.entries()?)
     };
-    let selection = py.detach(|| select(&request))?;
+    let (parents, leaves) = (parents.entries()?, leaves.entries()?);
+    let labels = clusters.as_ref().map(|array| array.entries()).transpose()?;
+    let tokens = node_tokens.as_ref().map(|array| array.entries()).transpose()?;
+    let selection = py.detach(|| {
+        select(|pruner, copies| {
+            copy_parents(parents, &mut copies.parents)?;
+            copy_leaves(leaves, parents.len(), &mut copies.leaves)?;
+            if let Some(tokens) = tokens {
+                copy_counts("node_tokens", tokens, "at least 0", &mut copies.tokens)?;
+            }
+            Ok(pruner.select_leaves(&Request {
+                parents: &copies.parents,
+                leaves: &copies.leaves,
+                clusters: labels_of(&request, labels, &mut copies.labels)?,
+                node_tokens: tokens.is_some().then_some(&copies.tokens),
+                ..request
+            })?)
+        })
+    })?;
     watch.check()?;
     Ok(Selection::wrap(py, selection))
 }

@@ -6,14 +6,15 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use super::args::{choice, copied, float, int, maybe_vector, vector};
+use super::args::{choice, float, maybe_vector, vector};
+use super::convert::{self, Ids, count, signed_ids, signed_parents};
 use super::held::Held;
 use super::interrupt::Watch;
-use super::selection::{Selection, select, solver};
+use super::selection::{Selection, labels_of, select, solver};
 use super::{fork, pickling};
 use crate::error::Error;
 use crate::prune::Request;
-use crate::tree::{self, Marks, NodeId, Part};
+use crate::tree::{self, Marks, Part};
 
 /// The search tree of one problem, with KV accounting.
 ///
@@ -68,8 +69,7 @@ impl Tree {
 impl Tree {
     #[new]
     fn new(prompt_tokens: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let tree = tree::Tree::new(int("prompt_tokens", prompt_tokens)?)?;
-        Ok(Self::wrap(tree))
+        Ok(Self::wrap(tree::Tree::new(convert::tokens("prompt_tokens", prompt_tokens)?)))
     }
 
     /// Add a node below parent that holds tokens (0 to 2**32 - 1), and return its id.
@@ -81,7 +81,8 @@ impl Tree {
         parent: &Bound<'_, PyAny>,
         tokens: &Bound<'_, PyAny>,
     ) -> PyResult<u32> {
-        let (parent, tokens) = (int("parent", parent)?, int("tokens", tokens)?);
+        let (parent, tokens) =
+            (convert::node("parent", parent)?, convert::tokens("tokens", tokens)?);
         Ok(self.with(py, |tree, _| tree.add(parent, tokens))?.0)
     }
 
@@ -96,10 +97,11 @@ impl Tree {
         parents: &Bound<'py, PyAny>,
         tokens: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let (parents, tokens) = (copied("parents", parents)?, copied("tokens", tokens)?);
+        let parents = Ids::read("parents", parents)?;
+        let tokens = convert::each_tokens("tokens", tokens)?;
         let ids = self.with(py, |tree, _| {
-            let ids = tree.extend(&parents, &tokens)?;
-            Ok::<_, Error>(ids.map(i64::from).collect::<Vec<_>>())
+            let ids = tree.extend(parents.above_added(tree.len())?, &tokens)?;
+            Ok::<_, Error>(signed_ids(&ids))
         })?;
         Ok(ids.into_pyarray(py))
     }
@@ -111,11 +113,7 @@ impl Tree {
     /// Parent of each node, int64[m], a copy; -1 for the root.
     #[getter]
     fn parents<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        let parents = self.with(py, |tree, _| {
-            let nodes = (0..).map(NodeId).take(tree.len());
-            nodes.map(|node| tree.parent(node).map_or(-1, |p| i64::from(p.0))).collect::<Vec<_>>()
-        });
-        parents.into_pyarray(py)
+        self.with(py, |tree, _| signed_parents(tree.parents())).into_pyarray(py)
     }
 
     /// Tokens that each node itself holds, int64[m], a copy; the prompt's for the root.
@@ -137,7 +135,7 @@ impl Tree {
     ///
     /// Raises InputError where node is not a node.
     fn path(&self, py: Python<'_>, node: &Bound<'_, PyAny>) -> PyResult<Vec<u32>> {
-        let node = int("node", node)?;
+        let node = convert::node("node", node)?;
         let path = self.with(py, |tree, _| tree.path(node))?;
         Ok(path.into_iter().map(|node| node.0).collect())
     }
@@ -147,8 +145,8 @@ impl Tree {
     /// leaves is int64[n], node ids; shared prefixes count once, the prompt once. Linear in the
     /// nodes touched. Raises InputError where a leaf is not a node.
     fn kv_tokens(&self, py: Python<'_>, leaves: &Bound<'_, PyAny>) -> PyResult<u64> {
-        let leaves = copied("leaves", leaves)?;
-        Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, &leaves))?)
+        let leaves = Ids::read("leaves", leaves)?;
+        Ok(self.with(py, |tree, marks| tree.kv_tokens_with(marks, leaves.of(tree.len())?))?)
     }
 
     /// Start a running sum of the tokens on the leaves' root paths, to which leaves can be added.
@@ -172,9 +170,10 @@ impl Tree {
         py: Python<'py>,
         leaves: &Bound<'py, PyAny>,
     ) -> PyResult<(Self, Bound<'py, PyArray1<i64>>)> {
-        let leaves = copied("leaves", leaves)?;
-        let (tree, places) = self.with(py, |tree, marks| tree.contracted_with(marks, &leaves))?;
-        Ok((Self::wrap(tree), places.into_pyarray(py)))
+        let leaves = Ids::read("leaves", leaves)?;
+        let (tree, places) =
+            self.with(py, |tree, marks| tree.contracted_with(marks, leaves.of(tree.len())?))?;
+        Ok((Self::wrap(tree), signed_ids(&places).into_pyarray(py)))
     }
 
     /// Choose the leaves of this tree that are worth their KV cache.
@@ -208,7 +207,7 @@ impl Tree {
         time_limit: Option<&Bound<'py, PyAny>>,
         interrupt: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Selection> {
-        let (leaves, weights) = (copied("leaves", leaves)?, vector("weights", weights)?);
+        let (leaves, weights) = (Ids::read("leaves", leaves)?, vector("weights", weights)?);
         let clusters = maybe_vector("clusters", clusters)?;
         let cluster_worth = maybe_vector("cluster_worth", cluster_worth)?;
         let options = [("uniform", false), ("tokens", true)];
@@ -216,33 +215,42 @@ impl Tree {
             node_cost.map_or(Ok(false), |object| choice("node_cost", object, &options))?;
         let watch = Watch::new(interrupt)?;
         let request = Request {
-            clusters: clusters.as_ref().map(|array| array.entries()).transpose()?,
             lambda_b: float("lambda_b", lambda_b)?,
             lambda_d: lambda_d.map_or(Ok(0.0), |object| float("lambda_d", object))?,
             lambda_r: lambda_r.map_or(Ok(1.0), |object| float("lambda_r", object))?,
             cluster_worth: cluster_worth.as_ref().map(|array| array.entries()).transpose()?,
             rho: rho.map_or(Ok(0.0), |object| float("rho", object))?,
-            kv_budget: kv_budget.map(|object| int("kv_budget", object)).transpose()?,
+            kv_budget: kv_budget
+                .map(|object| count("kv_budget", object, "at least 0"))
+                .transpose()?,
             solver: self::solver(solver)?,
-            time_limit: time_limit.map(|object| float("time_limit", object)).transpose()?,
+            time_limit: time_limit
+                .map(|object| convert::seconds("time_limit", object))
+                .transpose()?,
             interrupt: Some(&watch.interrupt),
             ..Request::new(&[], &[], weights.entries()?)
         };
         // The lock covers only the copying; other threads may grow the tree during the solve.
         let mut part = self.with(py, |tree, marks| {
             let mut part = Part::default();
-            tree.part_above_with(marks, &mut part, &leaves).map(|()| part)
+            tree.part_above_with(marks, &mut part, leaves.of(tree.len())?)?;
+            Ok::<_, Error>(part)
         })?;
+        let labels = clusters.as_ref().map(|array| array.entries()).transpose()?;
         let selection = py.detach(|| {
             part.shorten();
             let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
-            select(&Request {
-                parents: &part.parents,
-                leaves: &part.leaves,
-                node_tokens: Some(&part.tokens),
-                node_counts: (!part.counts.is_empty()).then_some(&part.counts),
-                node_costs: by_tokens.then_some(&costs),
-                ..request
+            let of_part = Request::of_part(&part, request.weights);
+            select(|pruner, copies| {
+                Ok(pruner.select_leaves(&Request {
+                    clusters: labels_of(&request, labels, &mut copies.labels)?,
+                    parents: of_part.parents,
+                    leaves: of_part.leaves,
+                    node_tokens: of_part.node_tokens,
+                    node_counts: of_part.node_counts,
+                    node_costs: by_tokens.then_some(&costs),
+                    ..request
+                })?)
             })
         })?;
         watch.check()?;
@@ -257,7 +265,7 @@ impl Tree {
         let (parents, tokens, depths) = self.with(py, |tree, _| {
             // Those of a tree that was grown follow from its parents.
             let depths = tree.is_contracted().then(|| depths_of(tree));
-            (parents_below(tree), tree.tokens().to_vec(), depths)
+            (signed_ids(&tree.parents()[1..]), tree.tokens().to_vec(), depths)
         });
         let below: Vec<i64> = tokens[1..].iter().map(|&held| i64::from(held)).collect();
         let (parents, below) = (parents.into_pyarray(py), below.into_pyarray(py));
@@ -281,9 +289,7 @@ impl Tree {
 #[pyo3(name = "_restore_tree", signature = (*state))]
 pub(super) fn restore_tree(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
     pickling::read("Tree", state, |[prompt, parents, tokens]| {
-        let mut tree = tree::Tree::new(int("prompt_tokens", &prompt)?)?;
-        tree.extend(&copied("parents", &parents)?, &copied("tokens", &tokens)?)?;
-        Ok(Tree::wrap(tree))
+        Ok(Tree::wrap(grown(&prompt, &parents, &tokens)?))
     })
 }
 
@@ -292,9 +298,8 @@ pub(super) fn restore_tree(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
 #[pyo3(name = "_restore_contracted", signature = (*state))]
 pub(super) fn restore_contracted(state: &Bound<'_, PyTuple>) -> PyResult<Tree> {
     pickling::read("Tree", state, |[prompt, parents, tokens, depths]| {
-        let mut tree = tree::Tree::new(int("prompt_tokens", &prompt)?)?;
-        tree.extend(&copied("parents", &parents)?, &copied("tokens", &tokens)?)?;
-        tree.set_depths(&copied("depths", &depths)?)?;
+        let mut tree = grown(&prompt, &parents, &tokens)?;
+        tree.set_depths(&convert::depths("depths", &depths)?)?;
         Ok(Tree::wrap(tree))
     })
 }
@@ -303,7 +308,15 @@ fn depths_of(tree: &tree::Tree) -> Vec<i64> {
     tree.depths().iter().map(|&depth| i64::from(depth)).collect()
 }
 
-/// Lists the parents of all nodes but the root.
-fn parents_below(tree: &tree::Tree) -> Vec<i64> {
-    (1..tree.len() as u32).filter_map(|id| tree.parent(NodeId(id))).map(|p| p.0.into()).collect()
+/// Makes a tree of its prompt's tokens, and parents and tokens of the nodes below the root.
+fn grown(
+    prompt: &Bound<'_, PyAny>,
+    parents: &Bound<'_, PyAny>,
+    tokens: &Bound<'_, PyAny>,
+) -> PyResult<tree::Tree> {
+    let mut tree = tree::Tree::new(convert::tokens("prompt_tokens", prompt)?);
+    let parents = Ids::read("parents", parents)?;
+    let tokens = convert::each_tokens("tokens", tokens)?;
+    tree.extend(parents.above_added(tree.len())?, &tokens)?;
+    Ok(tree)
 }

@@ -1,7 +1,7 @@
 //! The tree above some leaves with its long runs cut short, so that a step in a deep tree costs no
 //! more than one in a shallow tree.
 
-use super::{Marks, Part, Tree};
+use super::{Marks, NodeId, Part, Tree};
 use crate::error::{Error, check_length};
 
 /// The longest run of nodes that stays as it is.
@@ -11,7 +11,7 @@ use crate::error::{Error, check_length};
 pub(super) const LONGEST_RUN: u32 = 64;
 
 impl Part {
-    /// Makes one node of each run of more than [`LONGEST_RUN`] nodes.
+    /// Makes one node of each run of more than 64 nodes.
     ///
     /// A run is a leaf, or a node below which paths part, and all above it on which neither is the
     /// case. Its node stands where its last one stood and holds what all of it held. What is made
@@ -22,11 +22,11 @@ impl Part {
             return;
         }
         let p = self.parents.len();
-        let parent = |v: usize| self.parents[v] as usize;
+        let parent = |v: usize| self.parents[v].index();
         // A run goes on below a node that is no leaf and has one node below it.
         let mut below = vec![0_u32; p];
         (1..p).for_each(|v| below[parent(v)] += 1);
-        self.leaves.iter().for_each(|&leaf| below[leaf as usize] = u32::MAX);
+        self.leaves.iter().for_each(|&leaf| below[leaf.index()] = u32::MAX);
         let goes_on = |v: usize| below[v] == 1;
         // The nodes of each run down to here, then, from its end up, of all of it.
         let mut run = self.counts.clone();
@@ -37,21 +37,22 @@ impl Part {
             run[parent(v)] = run[v];
         }
         // For each node: the new node that it became or hangs below, and what hangs on to that.
-        let mut places: Vec<(i64, i64, i64)> = Vec::with_capacity(p);
+        let mut places: Vec<(NodeId, u64, u64)> = Vec::with_capacity(p);
         let mut short = Self::default();
         for v in 0..p {
-            let (above, held, count) = if v == 0 { (-1, 0, 0) } else { places[parent(v)] };
+            let (above, held, count) =
+                if v == 0 { (NodeId::ROOT, 0, 0) } else { places[parent(v)] };
             let (held, count) = (held + self.tokens[v], count + self.counts[v]);
-            if goes_on(v) && run[v] > i64::from(LONGEST_RUN) {
+            if goes_on(v) && run[v] > u64::from(LONGEST_RUN) {
                 places.push((above, held, count));
                 continue;
             }
-            places.push((short.parents.len() as i64, 0, 0));
+            places.push((NodeId(short.parents.len() as u32), 0, 0));
             short.parents.push(above);
             short.tokens.push(held);
             short.counts.push(count);
         }
-        short.leaves.extend(self.leaves.iter().map(|&leaf| places[leaf as usize].0));
+        short.leaves.extend(self.leaves.iter().map(|&leaf| places[leaf.index()].0));
         *self = short;
     }
 }
@@ -75,27 +76,27 @@ impl Tree {
     pub fn contracted_with(
         &self,
         marks: &mut Marks,
-        leaves: &[i64],
-    ) -> Result<(Self, Vec<i64>), Error> {
+        leaves: &[NodeId],
+    ) -> Result<(Self, Vec<NodeId>), Error> {
         let mut part = Part::default();
         self.part_above_with(marks, &mut part, leaves)?;
         part.shorten();
         if part.parents.is_empty() {
-            return Ok((Self { parents: vec![0], tokens: vec![0], depths: vec![0] }, vec![]));
+            return Ok((Self::new(0), vec![]));
         }
         let mut tree = Self { parents: vec![], tokens: vec![], depths: vec![] };
-        let mut places: Vec<u32> = Vec::with_capacity(part.parents.len());
+        let mut places: Vec<NodeId> = Vec::with_capacity(part.parents.len());
         for (v, (&parent, &tokens)) in part.parents.iter().zip(&part.tokens).enumerate() {
             let count = part.counts.get(v).map_or(1, |&count| count as u32);
-            let (mut above, mut depth) = (0, count - 1);
+            let (mut above, mut depth) = (NodeId::ROOT, count - 1);
             if v > 0 {
-                above = places[parent as usize];
-                depth = tree.depths[above as usize] + count;
+                above = places[parent.index()];
+                depth = tree.depths[above.index()] + count;
             }
-            let mut left = tokens as u64;
+            let mut left = tokens;
             loop {
                 let held = u32::try_from(left).unwrap_or(u32::MAX);
-                let id = tree.parents.len() as u32;
+                let id = NodeId(tree.parents.len() as u32);
                 tree.parents.push(above);
                 tree.tokens.push(held);
                 tree.depths.push(depth);
@@ -107,41 +108,41 @@ impl Tree {
             }
             places.push(above);
         }
-        let leaves = part.leaves.iter().map(|&leaf| i64::from(places[leaf as usize])).collect();
+        let leaves = part.leaves.iter().map(|&leaf| places[leaf.index()]).collect();
         Ok((tree, leaves))
     }
 
     /// Says whether any node stands for more than itself.
     #[must_use]
     pub fn is_contracted(&self) -> bool {
-        (0..self.parents.len() as u32).any(|node| self.count(node) != 1)
+        (0..self.parents.len() as u32).any(|node| self.count(NodeId(node)) != 1)
     }
 
     /// Sets the steps from the root of the tree that was contracted, for a copy of what came of it.
     ///
     /// # Errors
     ///
-    /// Not one for each node, one outside `0..2**32`, or one that is less than its parent's.
-    pub fn set_depths(&mut self, depths: &[i64]) -> Result<(), Error> {
+    /// Not one for each node, or one that is less than its parent's.
+    pub fn set_depths(&mut self, depths: &[u32]) -> Result<(), Error> {
         check_length("depths", depths.len(), self.parents.len(), "the nodes")?;
         for (index, (&depth, &parent)) in depths.iter().zip(&self.parents).enumerate() {
-            let least = if index == 0 { 0 } else { depths[parent as usize] };
-            if depth < least || u32::try_from(depth).is_err() {
+            let least = if index == 0 { 0 } else { depths[parent.index()] };
+            if depth < least {
                 let expected = "below 2**32, and at least its parent's";
                 let value = depth.into();
                 return Err(Error::Entry { argument: "depths", index, value, expected });
             }
         }
-        self.depths = depths.iter().map(|&depth| depth as u32).collect();
+        self.depths = depths.to_vec();
         Ok(())
     }
 
     /// Counts the nodes that a node stands for: itself, and in a contracted tree the run above it.
-    pub(super) fn count(&self, node: u32) -> u32 {
-        let depth = self.depths[node as usize];
+    pub(super) fn count(&self, node: NodeId) -> u32 {
+        let depth = self.depths[node.index()];
         match node {
-            0 => depth + 1,
-            _ => depth - self.depths[self.parents[node as usize] as usize],
+            NodeId::ROOT => depth + 1,
+            _ => depth - self.depths[self.parents[node.index()].index()],
         }
     }
 }

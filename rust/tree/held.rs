@@ -1,6 +1,6 @@
 //! A set of nodes in the KV cache that grows leaf by leaf.
 
-use super::Tree;
+use super::{NodeId, Tree};
 use crate::error::Error;
 
 /// Remembers the nodes on the root paths of some leaves, and sums their tokens as leaves are added.
@@ -29,9 +29,9 @@ impl Held {
     /// # Errors
     ///
     /// `leaf` is not a node of the tree.
-    pub fn hold(&mut self, tree: &Tree, leaf: i64) -> Result<u64, Error> {
-        let leaf = tree.node("leaf", leaf)?;
-        Ok(self.hold_path(tree, leaf.0))
+    pub fn hold(&mut self, tree: &Tree, leaf: NodeId) -> Result<u64, Error> {
+        tree.check_node("leaf", leaf)?;
+        Ok(self.hold_path(tree, leaf))
     }
 
     /// Holds leaves and their ancestors; returns the tokens that were not held before.
@@ -42,11 +42,11 @@ impl Held {
     /// # Errors
     ///
     /// A leaf that is not a node of the tree.
-    pub fn hold_all(&mut self, tree: &Tree, leaves: &[i64]) -> Result<u64, Error> {
+    pub fn hold_all(&mut self, tree: &Tree, leaves: &[NodeId]) -> Result<u64, Error> {
         for (index, &leaf) in leaves.iter().enumerate() {
-            tree.leaf(index, leaf)?;
+            tree.check_leaf(index, leaf)?;
         }
-        Ok(leaves.iter().map(|&leaf| self.hold_path(tree, leaf as u32)).sum())
+        Ok(leaves.iter().map(|&leaf| self.hold_path(tree, leaf)).sum())
     }
 
     /// Returns the tokens of the distinct nodes held.
@@ -59,28 +59,28 @@ impl Held {
     ///
     /// Costs time linear in the nodes up to the last that is held.
     #[must_use]
-    pub fn leaves(&self, tree: &Tree) -> Vec<i64> {
+    pub fn leaves(&self, tree: &Tree) -> Vec<NodeId> {
         let mut inner = vec![false; self.held.len()];
         let mut leaves = vec![];
         for (node, _) in self.held.iter().enumerate().rev().filter(|&(_, &held)| held) {
             if !inner[node] {
-                leaves.push(node as i64);
+                leaves.push(NodeId(node as u32));
             }
-            inner[tree.parents[node] as usize] = true;
+            inner[tree.parents[node].index()] = true;
         }
         leaves.reverse();
         leaves
     }
 
-    fn hold_path(&mut self, tree: &Tree, leaf: u32) -> u64 {
+    fn hold_path(&mut self, tree: &Tree, leaf: NodeId) -> u64 {
         if self.held.len() < tree.len() {
             self.held.resize(tree.len(), false);
         }
         let (mut node, mut new) = (leaf, 0);
-        while !std::mem::replace(&mut self.held[node as usize], true) {
-            new += u64::from(tree.tokens[node as usize]);
-            // The root is its own parent in the arrays, and by then it is held.
-            node = tree.parents[node as usize];
+        while !std::mem::replace(&mut self.held[node.index()], true) {
+            new += u64::from(tree.tokens[node.index()]);
+            // The root is its own parent, and by then it is held.
+            node = tree.parents[node.index()];
         }
         self.tokens += new;
         new
@@ -100,12 +100,12 @@ mod tests {
             (whole, leaves) in tree_and_nodes(), one_by_one: bool,
         ) {
             // The tree grows just far enough for each leaf.
-            let mut tree = Tree::new(i64::from(whole.tokens[0])).unwrap();
+            let mut tree = Tree::new(whole.tokens[0]);
             let mut held = Held::new();
             let mut before = 0;
             for at in 0..leaves.len() {
-                for node in tree.len()..=leaves[at] as usize {
-                    tree.add(i64::from(whole.parents[node]), i64::from(whole.tokens[node])).unwrap();
+                for node in tree.len()..=leaves[at].index() {
+                    tree.add(whole.parents[node], whole.tokens[node]).unwrap();
                 }
                 let new = if one_by_one {
                     held.hold(&tree, leaves[at]).unwrap()
@@ -124,18 +124,18 @@ mod tests {
 
     #[test]
     fn a_refused_leaf_leaves_it_as_it_was() {
-        let mut tree = Tree::new(3).unwrap();
-        tree.add(0, 4).unwrap();
+        let mut tree = Tree::new(3);
+        let leaf = tree.add(NodeId::ROOT, 4).unwrap();
         let mut held = Held::new();
-        let message = held.hold_all(&tree, &[1, 2]).unwrap_err().to_string();
+        let message = held.hold_all(&tree, &[leaf, NodeId(2)]).unwrap_err().to_string();
         assert_eq!(
             message,
             "leaves[1] is 2: it must be at least 0 and below 2 (the number of nodes)"
         );
         assert_eq!(held.tokens(), 0);
-        let message = held.hold(&tree, -1).unwrap_err().to_string();
-        assert_eq!(message, "leaf is -1: it must be the id of a node of this tree");
+        let message = held.hold(&tree, NodeId(2)).unwrap_err().to_string();
+        assert_eq!(message, "leaf is 2: it must be the id of a node of this tree");
         assert_eq!(held.hold_all(&tree, &[]).unwrap(), 0);
-        assert_eq!(held.hold(&tree, 1).unwrap(), 7);
+        assert_eq!(held.hold(&tree, leaf).unwrap(), 7);
     }
 }

@@ -1,6 +1,6 @@
 //! How many tokens a set of leaves holds in the KV cache.
 
-use super::{Marks, Tree};
+use super::{Marks, NodeId, Tree};
 use crate::error::Error;
 
 impl Tree {
@@ -12,7 +12,7 @@ impl Tree {
     /// # Errors
     ///
     /// A leaf that is not a node.
-    pub fn kv_tokens(&self, leaves: &[i64]) -> Result<u64, Error> {
+    pub fn kv_tokens(&self, leaves: &[NodeId]) -> Result<u64, Error> {
         self.kv_tokens_with(&mut Marks::default(), leaves)
     }
 
@@ -23,10 +23,10 @@ impl Tree {
     /// # Errors
     ///
     /// A leaf that is not a node.
-    pub fn kv_tokens_with(&self, marks: &mut Marks, leaves: &[i64]) -> Result<u64, Error> {
+    pub fn kv_tokens_with(&self, marks: &mut Marks, leaves: &[NodeId]) -> Result<u64, Error> {
         marks.walk(self, leaves)?;
         // At most 2^32 nodes of at most 2^32 tokens: the sum fits.
-        Ok(marks.nodes.iter().map(|&node| u64::from(self.tokens[node as usize])).sum())
+        Ok(marks.nodes.iter().map(|&node| u64::from(self.tokens[node.index()])).sum())
     }
 }
 
@@ -36,7 +36,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::NodeId;
     use super::super::tests::tree_and_nodes;
     use super::*;
 
@@ -51,11 +50,12 @@ mod tests {
                 let union: HashSet<NodeId> =
                     leaves.iter().flat_map(|&leaf| tree.path(leaf).unwrap()).collect();
                 let naive: u64 =
-                    union.iter().map(|node| u64::from(tree.tokens()[node.0 as usize])).sum();
+                    union.iter().map(|node| u64::from(tree.tokens()[node.index()])).sum();
                 for _ in 0..2 {
                     prop_assert_eq!(tree.kv_tokens_with(&mut marks, &leaves).unwrap(), naive);
                 }
-                prop_assert!(tree.kv_tokens_with(&mut marks, &[0, tree.len() as i64]).is_err());
+                let wrong = [NodeId::ROOT, NodeId(tree.len() as u32)];
+                prop_assert!(tree.kv_tokens_with(&mut marks, &wrong).is_err());
                 prop_assert_eq!(tree.kv_tokens_with(&mut marks, &leaves).unwrap(), naive);
             }
         }
@@ -63,11 +63,11 @@ mod tests {
 
     #[test]
     fn a_leaf_that_is_no_node_is_named() {
-        let message = Tree::new(3).unwrap().kv_tokens(&[0, i64::MAX]).unwrap_err().to_string();
+        let leaves = [NodeId::ROOT, NodeId(7)];
+        let message = Tree::new(3).kv_tokens(&leaves).unwrap_err().to_string();
         assert_eq!(
             message,
-            "leaves[1] is 9223372036854775807: it must be at least 0 and below 1 (the number of \
-             nodes)"
+            "leaves[1] is 7: it must be at least 0 and below 1 (the number of nodes)"
         );
     }
 }

@@ -6,8 +6,6 @@ mod kv;
 mod marks;
 mod part;
 
-use std::ops::Range;
-
 pub use held::Held;
 pub use marks::Marks;
 pub use part::Part;
@@ -21,14 +19,25 @@ const MAX_NODES: usize = u32::MAX as usize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
+impl NodeId {
+    /// The root of every tree.
+    pub const ROOT: Self = Self(0);
+
+    /// Returns the id as an index of arrays with an entry for each node.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Holds the nodes of one search as parallel arrays.
 ///
 /// Node 0 is the root and holds the prompt's tokens. A node's parent always has a smaller id, so
 /// the arrays read front to back are a topological order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    /// Parent of each node, `[m]`; the root's entry is 0 and is never followed.
-    parents: Vec<u32>,
+    /// Parent of each node, `[m]`; the root is its own.
+    parents: Vec<NodeId>,
     /// Tokens that each node itself holds in the KV cache, `[m]`.
     tokens: Vec<u32>,
     /// Steps from the root, `[m]`; 0 for the root. In a contracted tree those of the whole one.
@@ -37,29 +46,24 @@ pub struct Tree {
 
 impl Tree {
     /// Makes a tree that holds only the root with the prompt's tokens.
-    ///
-    /// # Errors
-    ///
-    /// `prompt_tokens` outside `0..2**32`.
-    pub fn new(prompt_tokens: i64) -> Result<Self, Error> {
-        let tokens = to_tokens("prompt_tokens", prompt_tokens)?;
-        Ok(Self { parents: vec![0], tokens: vec![tokens], depths: vec![0] })
+    #[must_use]
+    pub fn new(prompt_tokens: u32) -> Self {
+        Self { parents: vec![NodeId::ROOT], tokens: vec![prompt_tokens], depths: vec![0] }
     }
 
     /// Adds a node below `parent` and returns its id.
     ///
     /// # Errors
     ///
-    /// `parent` not a node, `tokens` outside `0..2**32`, or the tree full at `2**32 - 1` nodes.
-    pub fn add(&mut self, parent: i64, tokens: i64) -> Result<NodeId, Error> {
-        let parent = self.node("parent", parent)?;
-        let tokens = to_tokens("tokens", tokens)?;
+    /// `parent` not a node, or the tree full at `2**32 - 1` nodes.
+    pub fn add(&mut self, parent: NodeId, tokens: u32) -> Result<NodeId, Error> {
+        self.check_node("parent", parent)?;
         self.check_room(1)?;
-        let id = self.len() as u32;
-        self.parents.push(parent.0);
+        let id = NodeId(self.len() as u32);
+        self.parents.push(parent);
         self.tokens.push(tokens);
-        self.depths.push(self.depths[parent.0 as usize] + 1);
-        Ok(NodeId(id))
+        self.depths.push(self.depths[parent.index()] + 1);
+        Ok(id)
     }
 
     /// Adds nodes and returns their ids, which follow each other.
@@ -71,60 +75,50 @@ impl Tree {
     ///
     /// # Errors
     ///
-    /// `parents` and `tokens` of different lengths, an entry that is not a node by then, tokens
-    /// outside `0..2**32`, or no room below `2**32 - 1` nodes.
-    pub fn extend(&mut self, parents: &[i64], tokens: &[i64]) -> Result<Range<u32>, Error> {
+    /// `parents` and `tokens` of different lengths, a parent that is not a node by then, or no room
+    /// below `2**32 - 1` nodes.
+    pub fn extend(&mut self, parents: &[NodeId], tokens: &[u32]) -> Result<Vec<NodeId>, Error> {
         check_length("tokens", tokens.len(), parents.len(), "parents")?;
         self.check_room(parents.len())?;
         let first = self.len();
-        for (index, (&parent, &held)) in parents.iter().zip(tokens).enumerate() {
-            if !usize::try_from(parent).is_ok_and(|parent| parent < first + index) {
+        for (index, &parent) in parents.iter().enumerate() {
+            if parent.index() >= first + index {
                 return Err(Error::OutOfRange {
                     argument: "parents",
                     index,
-                    value: parent,
+                    value: parent.0.into(),
                     below: first + index,
                     what: "the number of nodes by then",
                 });
             }
-            if u32::try_from(held).is_err() {
-                let value = held.into();
-                let expected = "between 0 and 2**32 - 1";
-                return Err(Error::Entry { argument: "tokens", index, value, expected });
-            }
         }
-        self.parents.extend(parents.iter().map(|&parent| parent as u32));
-        self.tokens.extend(tokens.iter().map(|&held| held as u32));
+        self.parents.extend_from_slice(parents);
+        self.tokens.extend_from_slice(tokens);
         for &parent in parents {
-            self.depths.push(self.depths[parent as usize] + 1);
+            self.depths.push(self.depths[parent.index()] + 1);
         }
-        Ok(first as u32..self.len() as u32)
+        Ok((first as u32..self.len() as u32).map(NodeId).collect())
     }
 
     /// Refuses to grow by more nodes than there are ids left.
     fn check_room(&self, more: usize) -> Result<(), Error> {
         check_scalar(
             "the number of nodes",
-            self.len().saturating_add(more) as i64,
+            self.len().saturating_add(more),
             "at most 2**32 - 1, with those to be added",
             more <= MAX_NODES - self.len(),
         )
     }
 
-    /// Checks that an integer names a node.
-    ///
-    /// # Errors
-    ///
-    /// It does not.
-    pub fn node(&self, argument: &'static str, id: i64) -> Result<NodeId, Error> {
-        match u32::try_from(id) {
-            Ok(node) if (node as usize) < self.len() => Ok(NodeId(node)),
-            _ => Err(Error::Scalar {
-                argument,
-                value: id.into(),
-                expected: "the id of a node of this tree",
-            }),
-        }
+    /// Refuses an id that is not a node.
+    fn check_node(&self, argument: &'static str, node: NodeId) -> Result<(), Error> {
+        check_scalar(argument, node.0, "the id of a node of this tree", self.contains(node))
+    }
+
+    /// Says whether an id names a node of this tree.
+    #[must_use]
+    pub fn contains(&self, node: NodeId) -> bool {
+        node.index() < self.len()
     }
 
     /// Counts the nodes, root included.
@@ -143,10 +137,16 @@ impl Tree {
     ///
     /// # Panics
     ///
-    /// If `node` is not a node of this tree; ids from [`Tree::add`] and [`Tree::node`] are.
+    /// If `node` is not a node of this tree; what [`Tree::add`] and [`Tree::extend`] return are.
     #[must_use]
     pub fn parent(&self, node: NodeId) -> Option<NodeId> {
-        (node.0 != 0).then(|| NodeId(self.parents[node.0 as usize]))
+        (node != NodeId::ROOT).then(|| self.parents[node.index()])
+    }
+
+    /// Returns the parent of each node, `[m]`; the root is its own.
+    #[must_use]
+    pub fn parents(&self) -> &[NodeId] {
+        &self.parents
     }
 
     /// Returns the tokens that each node itself holds, `[m]`.
@@ -166,29 +166,27 @@ impl Tree {
     /// # Errors
     ///
     /// `node` is not a node.
-    pub fn path(&self, node: i64) -> Result<Vec<NodeId>, Error> {
-        let node = self.node("node", node)?;
+    pub fn path(&self, node: NodeId) -> Result<Vec<NodeId>, Error> {
+        self.check_node("node", node)?;
         let mut path: Vec<NodeId> =
             std::iter::successors(Some(node), |&node| self.parent(node)).collect();
         path.reverse();
         Ok(path)
     }
 
-    fn leaf(&self, index: usize, leaf: i64) -> Result<NodeId, Error> {
-        self.node("leaves", leaf).map_err(|_| Error::OutOfRange {
+    /// Refuses one of some leaves that is not a node.
+    fn check_leaf(&self, index: usize, leaf: NodeId) -> Result<(), Error> {
+        if self.contains(leaf) {
+            return Ok(());
+        }
+        Err(Error::OutOfRange {
             argument: "leaves",
             index,
-            value: leaf,
+            value: leaf.0.into(),
             below: self.len(),
             what: "the number of nodes",
         })
     }
-}
-
-fn to_tokens(argument: &'static str, tokens: i64) -> Result<u32, Error> {
-    let fits = u32::try_from(tokens);
-    check_scalar(argument, tokens, "between 0 and 2**32 - 1", fits.is_ok())?;
-    Ok(fits.unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -198,16 +196,16 @@ mod tests {
     use super::*;
 
     /// A tree of up to 60 nodes below the root, and nodes of it, repeats and all.
-    pub(super) fn tree_and_nodes() -> impl Strategy<Value = (Tree, Vec<i64>)> {
-        (proptest::collection::vec((0.0..1.0, 0_i64..50), 0..60), 0_i64..1000).prop_flat_map(
+    pub(super) fn tree_and_nodes() -> impl Strategy<Value = (Tree, Vec<NodeId>)> {
+        (proptest::collection::vec((0.0..1.0, 0_u32..50), 0..60), 0_u32..1000).prop_flat_map(
             |(steps, prompt)| {
-                let mut tree = Tree::new(prompt).unwrap();
+                let mut tree = Tree::new(prompt);
                 for (at, tokens) in steps {
-                    let parent = (at * tree.len() as f64) as i64;
-                    tree.add(parent, tokens).unwrap();
+                    let parent = (at * tree.len() as f64) as u32;
+                    tree.add(NodeId(parent), tokens).unwrap();
                 }
-                let size = tree.len() as i64;
-                (Just(tree), proptest::collection::vec(0..size, 0..20))
+                let nodes = (0..tree.len() as u32).prop_map(NodeId);
+                (Just(tree), proptest::collection::vec(nodes, 0..20))
             },
         )
     }
@@ -215,13 +213,13 @@ mod tests {
     proptest! {
         #[test]
         fn extend_is_add_after_add((tree, _) in tree_and_nodes(), cut in 0.0..1.0) {
-            let parents: Vec<i64> = tree.parents.iter().map(|&parent| i64::from(parent)).collect();
-            let tokens: Vec<i64> = tree.tokens.iter().map(|&tokens| i64::from(tokens)).collect();
-            let mut grown = Tree::new(tokens[0]).unwrap();
+            let Tree { parents, tokens, .. } = &tree;
+            let mut grown = Tree::new(tokens[0]);
             let cut = 1 + (cut * (tree.len() - 1) as f64) as usize;
             for stretch in [1..cut, cut..tree.len()] {
                 let ids = grown.extend(&parents[stretch.clone()], &tokens[stretch.clone()]);
-                prop_assert_eq!(ids.unwrap(), stretch.start as u32..stretch.end as u32);
+                let ids = ids.unwrap();
+                prop_assert!(ids.iter().map(|id| id.index()).eq(stretch));
             }
             prop_assert_eq!(&grown.parents, &tree.parents);
             prop_assert_eq!(&grown.tokens, &tree.tokens);
@@ -230,20 +228,20 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_tokens_are_checked() {
-        let mut tree = Tree::new(3).unwrap();
-        assert!(Tree::new(-1).is_err());
-        assert!(Tree::new(1 << 32).is_err());
-        assert!(tree.add(1, 0).is_err());
-        assert!(tree.add(-1, 0).is_err());
-        assert!(tree.add(0, -1).is_err());
-        assert!(!tree.is_empty());
+    fn ids_are_checked() {
+        let mut tree = Tree::new(3);
+        let message = tree.add(NodeId(1), 0).unwrap_err().to_string();
+        assert_eq!(message, "parent is 1: it must be the id of a node of this tree");
+        assert!(tree.path(NodeId(1)).is_err());
+        assert!(!tree.is_empty() && tree.parent(NodeId::ROOT).is_none());
     }
 
     #[test]
     fn a_refused_extension_changes_nothing() {
-        let mut tree = Tree::new(3).unwrap();
-        let mut refused = |parents: &[i64], tokens: &[i64]| {
+        let ids = |ids: &[u32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let mut tree = Tree::new(3);
+        let mut refused = |parents: &[u32], tokens: &[u32]| {
+            let parents = &ids(parents);
             let message = tree.extend(parents, tokens).unwrap_err().to_string();
             assert_eq!(tree.len(), 1);
             message
@@ -252,14 +250,10 @@ mod tests {
             refused(&[0, 1, 3], &[1, 1, 1]),
             "parents[2] is 3: it must be at least 0 and below 3 (the number of nodes by then)"
         );
-        assert_eq!(
-            refused(&[0, 0], &[1, 1 << 32]),
-            "tokens[1] is 4294967296: it must be between 0 and 2**32 - 1"
-        );
         assert_eq!(refused(&[0], &[]), "tokens has length 0: it must have length 1, like parents");
-        refused(&[-1], &[1]);
-        assert_eq!(tree.extend(&[], &[]).unwrap(), 1..1);
-        assert_eq!(tree.extend(&[0, 1, 2], &[1, 2, 3]).unwrap(), 1..4);
+        refused(&[u32::MAX], &[1]);
+        assert_eq!(tree.extend(&[], &[]).unwrap(), []);
+        assert_eq!(tree.extend(&ids(&[0, 1, 2]), &[1, 2, 3]).unwrap(), ids(&[1, 2, 3]));
         assert_eq!(tree.depths(), [0, 1, 2, 3]);
     }
 }

@@ -1,21 +1,22 @@
 //! The part of a tree above some leaves, cut out for leaf selection.
 
 use super::contract::LONGEST_RUN;
-use super::{Marks, Tree};
+use super::{Marks, NodeId, Tree};
 use crate::error::Error;
 
 /// Holds the part of a tree on paths to some leaves, renumbered from 0 in the same order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Part {
-    /// Parent of each node, `[p]`; -1 for the root.
-    pub parents: Vec<i64>,
+    /// Parent of each node, `[p]`; the root is its own.
+    pub parents: Vec<NodeId>,
     /// Tokens of each node, `[p]`.
-    pub tokens: Vec<i64>,
+    pub tokens: Vec<u64>,
     /// New id of each leaf, in the order the leaves were given.
-    pub leaves: Vec<i64>,
+    pub leaves: Vec<NodeId>,
     /// How many nodes of the tree that was grown each one stands for, `[p]`; empty where each
     /// stands for itself alone.
-    pub counts: Vec<i64>,
+    pub counts: Vec<u64>,
 }
 
 impl Tree {
@@ -26,7 +27,7 @@ impl Tree {
     /// # Errors
     ///
     /// A leaf that is not a node, or twice the same leaf.
-    pub fn part_above(&self, leaves: &[i64]) -> Result<Part, Error> {
+    pub fn part_above(&self, leaves: &[NodeId]) -> Result<Part, Error> {
         let mut part = Part::default();
         self.part_above_with(&mut Marks::default(), &mut part, leaves)?;
         Ok(part)
@@ -45,7 +46,7 @@ impl Tree {
         &self,
         marks: &mut Marks,
         part: &mut Part,
-        leaves: &[i64],
+        leaves: &[NodeId],
     ) -> Result<(), Error> {
         marks.walk(self, leaves)?;
         marks.sort();
@@ -57,30 +58,28 @@ impl Tree {
         part.tokens.clear();
         part.leaves.clear();
         part.counts.clear();
-        part.tokens.extend(nodes.iter().map(|&node| i64::from(self.tokens[node as usize])));
+        part.tokens.extend(nodes.iter().map(|&node| u64::from(self.tokens[node.index()])));
         part.parents.extend(nodes.iter().zip(0..).map(|(&node, at)| {
-            place[node as usize] = at;
+            place[node.index()] = at;
             // The parent has a smaller id, so its place is known by now.
-            i64::from(place[self.parents[node as usize] as usize])
+            NodeId(place[self.parents[node.index()].index()])
         }));
-        if let Some(root) = part.parents.first_mut() {
-            *root = -1;
-        }
         // Repeats are refused here, where the caller's ids are still known.
         leaf_at.clear();
         leaf_at.resize(nodes.len(), u32::MAX);
         for (&value, index) in leaves.iter().zip(0..) {
-            let at = place[value as usize];
+            let at = place[value.index()];
             let first = std::mem::replace(&mut leaf_at[at as usize], index);
             if first != u32::MAX {
                 let (index, first) = (index as usize, first as usize);
+                let value = value.0.into();
                 return Err(Error::Duplicate { argument: "leaves", index, first, value });
             }
-            part.leaves.push(i64::from(at));
+            part.leaves.push(NodeId(at));
         }
         // Where a node stands for more than one, a leaf at or below it is that deep.
-        if leaves.iter().any(|&leaf| self.depths[leaf as usize] >= LONGEST_RUN) {
-            part.counts.extend(nodes.iter().map(|&node| i64::from(self.count(node))));
+        if leaves.iter().any(|&leaf| self.depths[leaf.index()] >= LONGEST_RUN) {
+            part.counts.extend(nodes.iter().map(|&node| u64::from(self.count(node))));
         }
         Ok(())
     }
@@ -94,21 +93,16 @@ mod tests {
     use super::*;
 
     /// The part by sets and searches.
-    fn part_naive(tree: &Tree, leaves: &[i64]) -> Part {
-        let mut nodes: Vec<u32> = leaves
-            .iter()
-            .flat_map(|&leaf| tree.path(leaf).unwrap().into_iter().map(|node| node.0))
-            .collect();
+    fn part_naive(tree: &Tree, leaves: &[NodeId]) -> Part {
+        let mut nodes: Vec<NodeId> =
+            leaves.iter().flat_map(|&leaf| tree.path(leaf).unwrap()).collect();
         nodes.sort_unstable();
         nodes.dedup();
-        let place = |node: u32| nodes.binary_search(&node).unwrap() as i64;
+        let place = |node: NodeId| NodeId(nodes.binary_search(&node).unwrap() as u32);
         Part {
-            parents: nodes
-                .iter()
-                .map(|&node| if node == 0 { -1 } else { place(tree.parents[node as usize]) })
-                .collect(),
-            tokens: nodes.iter().map(|&node| i64::from(tree.tokens[node as usize])).collect(),
-            leaves: leaves.iter().map(|&leaf| place(leaf as u32)).collect(),
+            parents: nodes.iter().map(|&node| place(tree.parents[node.index()])).collect(),
+            tokens: nodes.iter().map(|&node| u64::from(tree.tokens[node.index()])).collect(),
+            leaves: leaves.iter().map(|&leaf| place(leaf)).collect(),
             counts: match leaves.iter().map(|&leaf| tree.path(leaf).unwrap().len()).max() {
                 Some(longest) if longest > LONGEST_RUN as usize => vec![1; nodes.len()],
                 _ => vec![],
@@ -122,7 +116,7 @@ mod tests {
             // One set of marks and one part for trees of different sizes.
             let (mut marks, mut part) = (Marks::default(), Part::default());
             for (tree, leaves) in cases {
-                let mut distinct: Vec<i64> = Vec::new();
+                let mut distinct: Vec<NodeId> = Vec::new();
                 for &leaf in &leaves {
                     if !distinct.contains(&leaf) {
                         distinct.push(leaf);
@@ -145,13 +139,13 @@ mod tests {
             leaves in proptest::collection::vec(0.0..1.0, 1..40),
         ) {
             // Parents among the last `bushy` nodes: from a chain to a bush, within a word or not.
-            let mut tree = Tree::new(9).unwrap();
+            let mut tree = Tree::new(9);
             for draw in draws {
-                let back = 1 + (draw * bushy.min(tree.len()) as f64) as i64;
-                tree.add(tree.len() as i64 - back, back).unwrap();
+                let back = 1 + (draw * bushy.min(tree.len()) as f64) as u32;
+                tree.add(NodeId(tree.len() as u32 - back), back).unwrap();
             }
-            let mut leaves: Vec<i64> =
-                leaves.into_iter().map(|at| (at * tree.len() as f64) as i64).collect();
+            let mut leaves: Vec<NodeId> =
+                leaves.into_iter().map(|at| NodeId((at * tree.len() as f64) as u32)).collect();
             leaves.sort_unstable();
             leaves.dedup();
             leaves.reverse();
@@ -159,29 +153,30 @@ mod tests {
             prop_assert_eq!(&tree.part_above(&leaves).unwrap(), &part);
             prop_assert_eq!(
                 tree.kv_tokens(&leaves).unwrap(),
-                part.tokens.iter().sum::<i64>() as u64
+                part.tokens.iter().sum::<u64>()
             );
         }
     }
 
     #[test]
     fn few_nodes_of_a_large_tree_are_sorted() {
-        let mut tree = Tree::new(1).unwrap();
-        tree.extend(&vec![0; 100_000], &vec![2; 100_000]).unwrap();
-        tree.extend(&[70_000, 500, 100_001], &[3, 4, 5]).unwrap();
+        let mut tree = Tree::new(1);
+        tree.extend(&vec![NodeId::ROOT; 100_000], &vec![2; 100_000]).unwrap();
+        tree.extend(&[70_000, 500, 100_001].map(NodeId), &[3, 4, 5]).unwrap();
         let (mut marks, mut part) = (Marks::default(), Part::default());
         for leaves in [&[100_003, 9, 100_002][..], &[8, 7], &[0], &[]] {
-            tree.part_above_with(&mut marks, &mut part, leaves).unwrap();
-            assert_eq!(part, part_naive(&tree, leaves));
+            let leaves: Vec<NodeId> = leaves.iter().copied().map(NodeId).collect();
+            tree.part_above_with(&mut marks, &mut part, &leaves).unwrap();
+            assert_eq!(part, part_naive(&tree, &leaves));
         }
     }
 
     #[test]
     fn a_repeated_leaf_is_named() {
-        let mut tree = Tree::new(1).unwrap();
-        tree.extend(&[0, 0], &[1, 1]).unwrap();
-        let message = tree.part_above(&[2, 0, 2]).unwrap_err().to_string();
+        let mut tree = Tree::new(1);
+        tree.extend(&[NodeId::ROOT; 2], &[1, 1]).unwrap();
+        let message = tree.part_above(&[2, 0, 2].map(NodeId)).unwrap_err().to_string();
         assert_eq!(message, "leaves[2] is 2, as leaves[0] already is: entries must be distinct");
-        assert!(tree.part_above(&[3]).is_err());
+        assert!(tree.part_above(&[NodeId(3)]).is_err());
     }
 }

@@ -9,7 +9,7 @@ use super::model::Model;
 use super::{Backend, Outcome, PRUNED};
 use crate::prune::problem::Problem;
 
-pub(super) const BACKEND: Backend = Backend { name: "highs", run };
+pub(in crate::prune) const BACKEND: Backend = Backend { name: "highs", run };
 
 /// Runs without the first selection: `HiGHS` 1.16 takes one to be feasible after presolve, even where
 /// presolve has fixed a kept leaf at 0 because another one dominates it, and then reports that

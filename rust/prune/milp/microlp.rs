@@ -9,7 +9,7 @@ use super::model::Model;
 use super::{Backend, Outcome};
 use crate::prune::problem::Problem;
 
-pub(super) const BACKEND: Backend = Backend { name: "microlp", run };
+pub(in crate::prune) const BACKEND: Backend = Backend { name: "microlp", run };
 
 fn run(
     model: Model,

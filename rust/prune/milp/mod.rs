@@ -2,7 +2,7 @@
 
 #[cfg(feature = "highs")]
 mod highs;
-#[cfg(any(test, not(feature = "highs")))]
+#[cfg(feature = "milp")]
 mod microlp;
 mod model;
 #[cfg(test)]
@@ -18,11 +18,10 @@ use crate::error::Error;
 use crate::interrupt::Interrupt;
 use model::Model;
 
-/// The solver behind `Solver::Milp` in this build.
 #[cfg(feature = "highs")]
-pub(super) const DEFAULT: Backend = highs::BACKEND;
-#[cfg(not(feature = "highs"))]
-pub(super) const DEFAULT: Backend = microlp::BACKEND;
+pub(super) use highs::BACKEND as HIGHS;
+#[cfg(feature = "milp")]
+pub(super) use microlp::BACKEND as MICROLP;
 
 /// How far a recomputed objective may fall below the one reported, in units of the largest
 /// coefficient, before the solver's answer is called wrong.
@@ -67,6 +66,7 @@ struct Outcome {
 /// a simple one. An interrupt that is set before the solver starts is a limit of no time; later ones
 /// are not seen.
 pub(super) fn solve(
+    backend: Backend,
     problem: &Problem,
     time_limit: Option<Duration>,
     started: Instant,
@@ -75,15 +75,6 @@ pub(super) fn solve(
     // A solver cannot be stopped once it runs.
     let time_limit =
         if interrupt.is_some_and(Interrupt::is_set) { Some(Duration::ZERO) } else { time_limit };
-    solve_by(DEFAULT, problem, time_limit, started)
-}
-
-fn solve_by(
-    backend: Backend,
-    problem: &Problem,
-    time_limit: Option<Duration>,
-    started: Instant,
-) -> Result<Found, Error> {
     let failed = |message: String| Error::Solver { solver: backend.name, message };
     let fallback = simple_selection(problem);
     let model = Model::build(problem);

@@ -2,7 +2,8 @@
 
 use good_lp::{Constraint, Expression, ProblemVariables, Variable, constraint, variable};
 
-use crate::prune::problem::{NONE, Problem};
+use crate::prune::none::NONE;
+use crate::prune::problem::Problem;
 
 /// The tight form: a node needs its parent, a parent needs a child or its own candidate, a
 /// cluster has as many gains as kept leaves at most, the root is kept.
@@ -139,7 +140,7 @@ impl Model {
 
     /// Gives every variable its value in a selection, in the order in which they were added; solvers
     /// take missing ones for 0.
-    #[cfg(any(test, not(feature = "highs")))]
+    #[cfg(feature = "milp")]
     pub fn complete(&self, problem: &Problem, keep: &[bool]) -> Vec<(Variable, f64)> {
         let mut on_path = vec![false; self.node.len()];
         let mut held = vec![0_u32; problem.cluster_count];

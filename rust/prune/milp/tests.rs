@@ -7,26 +7,27 @@ use good_lp::Variable;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Backend, Found, Model, Problem, solve_by};
+use super::{Backend, Found, Model, Problem, solve};
 use crate::prune::Request;
+use crate::tree::NodeId;
 
 #[cfg(not(feature = "highs"))]
-const BACKENDS: [Backend; 1] = [super::microlp::BACKEND];
+const BACKENDS: [Backend; 1] = [super::MICROLP];
 #[cfg(feature = "highs")]
-const BACKENDS: [Backend; 2] = [super::microlp::BACKEND, super::highs::BACKEND];
+const BACKENDS: [Backend; 2] = [super::MICROLP, super::HIGHS];
 
 /// Arrays of one request.
 #[derive(Debug, Clone)]
 struct Owned {
-    parents: Vec<i64>,
-    leaves: Vec<i64>,
+    parents: Vec<NodeId>,
+    leaves: Vec<NodeId>,
     weights: Vec<f64>,
-    clusters: Vec<i64>,
+    clusters: Vec<usize>,
     node_costs: Option<Vec<f64>>,
-    node_tokens: Vec<i64>,
+    node_tokens: Vec<u64>,
     lambda_b: f64,
     lambda_d: f64,
-    kv_budget: Option<i64>,
+    kv_budget: Option<u64>,
 }
 
 impl Owned {
@@ -42,7 +43,7 @@ impl Owned {
         };
         let mut problem = Problem::new(&request).unwrap();
         let needs = problem.path_sums().into_iter().min().unwrap();
-        problem.budget = self.kv_budget.map(|budget| budget.unsigned_abs().max(needs));
+        problem.budget = self.kv_budget.map(|budget| budget.max(needs));
         problem
     }
 }
@@ -53,19 +54,19 @@ fn problems(m: usize, n: usize) -> impl Strategy<Value = Owned> {
     let lambda = || prop_oneof![Just(0.0), Just(1.0), 0.2..6.0, Just(1e-9), Just(1e6)];
     let weight = prop_oneof![Just(0.0), Just(1.0), 0.0..3.0];
     let costs = proptest::option::of(vec(prop_oneof![Just(0.0), Just(1.0), 0.0..3.0], m));
-    let budget = proptest::option::of(0..15 * m as i64);
-    (2..=m, 1..=n, prop_oneof![Just(1), Just(3), Just(m)], 1..=n as i64)
+    let budget = proptest::option::of(0..15 * m as u64);
+    (2..=m, 1..=n, prop_oneof![Just(1), Just(3), Just(m)], 1..=n)
         .prop_flat_map(move |(m, n, reach, kinds)| {
             let parents: Vec<_> =
-                (0..m).map(|v| v.saturating_sub(reach) as i64..(v as i64).max(1)).collect();
-            let order = Just((0..m as i64).collect::<Vec<_>>()).prop_shuffle();
+                (0..m).map(|v| v.saturating_sub(reach) as u32..(v as u32).max(1)).collect();
+            let order = Just((0..m as u32).map(NodeId).collect::<Vec<_>>()).prop_shuffle();
             (
                 (parents, order, vec(weight.clone(), n), vec(0..kinds, n)),
-                (costs.clone(), vec(0_i64..30, m), lambda(), lambda(), budget.clone()),
+                (costs.clone(), vec(0_u64..30, m), lambda(), lambda(), budget.clone()),
             )
         })
-        .prop_map(|((mut parents, mut leaves, mut weights, clusters), rest)| {
-            parents[0] = -1;
+        .prop_map(|((parents, mut leaves, mut weights, clusters), rest)| {
+            let parents: Vec<NodeId> = parents.into_iter().map(NodeId).collect();
             leaves.truncate(weights.len());
             let n = leaves.len();
             weights.truncate(n);
@@ -99,7 +100,7 @@ fn brute_force(problem: &Problem) -> f64 {
 
 /// Solves and asserts that the answer is feasible; returns it with its objective.
 fn answer(backend: Backend, problem: &Problem, limit: Option<Duration>) -> (Found, f64) {
-    let found = solve_by(backend, problem, limit, Instant::now()).unwrap();
+    let found = solve(backend, problem, limit, Instant::now(), None).unwrap();
     assert_eq!(found.stats.solver, backend.name);
     assert!(found.keep.contains(&true));
     let value = problem.evaluate(&found.keep);
@@ -116,8 +117,8 @@ fn assert_close(problem: &Problem, a: f64, b: f64) {
 #[test]
 fn a_price_near_the_tolerance_does_not_decide() {
     let owned = Owned {
-        parents: vec![-1, 0, 0, 1, 3, 3, 3, 6, 5, 6],
-        leaves: vec![4, 5, 7, 3, 2, 1],
+        parents: [0, 0, 0, 1, 3, 3, 3, 6, 5, 6].map(NodeId).to_vec(),
+        leaves: [4, 5, 7, 3, 2, 1].map(NodeId).to_vec(),
         weights: vec![0.5, 0.0, 0.0, 1.0, 0.0, 0.0],
         clusters: vec![2, 0, 0, 1, 1, 0],
         node_costs: None,

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{assert_close, objective};
+use std::time::Duration;
+
+use super::{MILP, assert_close, objective};
 use crate::generate::{ClusterKind, Generator, Instance};
-use crate::prune::{Request, Solver, select_leaves};
+use crate::prune::{Request, select_leaves};
 
 /// The state of a search of medium width, most of them pruned at every step: there the reductions
 /// have already had what is easy.
@@ -41,11 +43,11 @@ proptest! {
             ..instance.request(lambda_b, lambda_d)
         };
         let found = select_leaves(&request).unwrap();
-        let milp = select_leaves(&Request { solver: Solver::Milp, ..request }).unwrap();
+        let milp = select_leaves(&Request { solver: MILP.0, ..request }).unwrap();
         assert_close(found.objective, milp.objective);
         let (value, tokens) = objective(&request, &found.keep);
         assert_close(value, found.objective);
-        assert_eq!(found.tokens_kept, Some(tokens as u64));
+        assert_eq!(found.tokens_kept, Some(tokens));
         assert!(found.optimal && found.bound.to_bits() == found.objective.to_bits());
     }
 }
@@ -65,12 +67,12 @@ proptest! {
         let free =
             Request { node_tokens: Some(&instance.tokens), ..instance.request(lambda_b, lambda_d) };
         let held = select_leaves(&free).unwrap().tokens_kept.unwrap();
-        let request = Request { kv_budget: Some(held as i64 * share / 10), ..free };
+        let request = Request { kv_budget: Some(held * share / 10), ..free };
         // Refused where not even the cheapest leaf fits.
         if let Ok(found) = select_leaves(&request) {
-            let milp = select_leaves(&Request { solver: Solver::Milp, ..request }).unwrap();
+            let milp = select_leaves(&Request { solver: MILP.0, ..request }).unwrap();
             assert_close(found.objective, milp.objective);
-            assert!(found.optimal && found.tokens_kept.unwrap() <= held * share as u64 / 10);
+            assert!(found.optimal && found.tokens_kept.unwrap() <= held * share / 10);
         }
     }
 }
@@ -89,8 +91,9 @@ fn a_limit_never_gives_a_wrong_bound() {
         let request = instance.request(4.0, 2.0);
         let best = select_leaves(&request).unwrap();
         assert!(best.optimal);
-        for limit in [0.0, 1e-5, 1e-4, 1e-3] {
-            let hasty = select_leaves(&Request { time_limit: Some(limit), ..request }).unwrap();
+        for micros in [0, 10, 100, 1000] {
+            let time_limit = Some(Duration::from_micros(micros));
+            let hasty = select_leaves(&Request { time_limit, ..request }).unwrap();
             assert!(hasty.objective <= best.objective + 1e-12);
             assert!(hasty.bound >= best.objective - 1e-12);
             assert!(!hasty.optimal || hasty.objective >= best.objective - 1e-12);

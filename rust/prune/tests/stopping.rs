@@ -2,35 +2,36 @@
 //!
 //! Work is counted, in nodes and entries passed over, not time: the tests say the same everywhere.
 
-use super::{Owned, assert_close, objective};
+use super::{MILP, Owned, assert_close, objective};
 use crate::clock::{Clock, STRIDE};
 use crate::generate::{ClusterKind, Generator};
 use crate::interrupt::Interrupt;
 use crate::prune::{Pruner, Request, Solver, select_leaves};
+use crate::tree::NodeId;
 
 /// A spine of `spine` nodes, each with a leaf; all leaves but the deepest cost more the higher they
 /// hang, so that none makes another one needless.
 fn caterpillar(spine: usize, clusters: usize, lambda_b: f64, lambda_d: f64) -> Owned {
-    let mut parents = vec![-1];
-    let (mut leaves, mut top) = (Vec::new(), 0);
+    let mut parents = vec![NodeId::ROOT];
+    let (mut leaves, mut top) = (Vec::new(), NodeId::ROOT);
     for i in 0..spine {
-        leaves.push(parents.len() as i64);
+        leaves.push(NodeId(parents.len() as u32));
         parents.push(top);
         if i + 1 < spine {
             top = {
                 parents.push(top);
-                parents.len() as i64 - 1
+                NodeId(parents.len() as u32 - 1)
             };
         }
     }
     let mut costs = vec![1e-3; parents.len()];
     for (i, &leaf) in leaves.iter().enumerate() {
-        costs[leaf as usize] = 2.0 - i as f64 / spine as f64;
+        costs[leaf.index()] = 2.0 - i as f64 / spine as f64;
     }
     Owned {
         node_tokens: vec![1; parents.len()],
         weights: vec![1.0; spine],
-        clusters: (0..spine).map(|i| (i % clusters) as i64).collect(),
+        clusters: (0..spine).map(|i| i % clusters).collect(),
         node_costs: Some(costs),
         parents,
         leaves,
@@ -57,10 +58,10 @@ fn generated(width: usize, depth: usize, lambda_b: f64, lambda_d: f64) -> Owned 
 /// A chain on which every node is a candidate.
 fn chain(n: usize, clusters: usize, lambda_b: f64, lambda_d: f64) -> Owned {
     Owned {
-        parents: (-1..n as i64 - 1).collect(),
-        leaves: (0..n as i64).collect(),
+        parents: (0..n as u32).map(|v| NodeId(v.saturating_sub(1))).collect(),
+        leaves: (0..n as u32).map(NodeId).collect(),
         weights: (0..n).map(|i| (i * 7919 % 101) as f64).collect(),
-        clusters: (0..n).map(|i| (i * 7 % clusters) as i64).collect(),
+        clusters: (0..n).map(|i| i * 7 % clusters).collect(),
         lambda_b,
         lambda_d,
         node_costs: None,
@@ -160,7 +161,7 @@ fn chains_of_candidates_are_proven_by_reductions() {
         let whole: f64 = owned.weights.iter().sum();
         let (mut value, mut seen, mut best) = (0.0, vec![false; clusters], f64::NEG_INFINITY);
         for (weight, &k) in owned.weights.iter().zip(&owned.clusters) {
-            let new = !std::mem::replace(&mut seen[k as usize], true);
+            let new = !std::mem::replace(&mut seen[k], true);
             value += weight / whole - owned.lambda_b / n as f64;
             value += if new { owned.lambda_d / clusters as f64 } else { 0.0 };
             best = best.max(value);
@@ -178,7 +179,7 @@ fn an_interrupt_ends_a_selection() {
     assert_eq!(whole.keep, select_leaves(&owned.request()).unwrap().keep);
     assert!(!interrupt.is_set() && whole.optimal && whole.stats.bounds > 0);
     interrupt.clone().set();
-    for solver in [Solver::Exact, Solver::Milp] {
+    for solver in [Solver::Exact, MILP.0] {
         let found = select_leaves(&Request { solver, ..request }).unwrap();
         assert!(!found.optimal && found.keep.contains(&true));
         assert!(found.objective <= whole.objective && whole.objective <= found.bound + 1e-9);

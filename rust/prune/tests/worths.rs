@@ -1,13 +1,15 @@
 //! Clusters worth differently, and further members that still pay: brute force, the MILP, bounds.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Owned, assert_close, small_problem};
+use super::{MILP, Owned, assert_close, small_problem};
 use crate::generate::{ClusterKind, Generator, Instance};
 use crate::prune::{Request, Solver, select_leaves};
+use crate::tree::NodeId;
 
 /// What makes a rule other than the published one.
 #[derive(Debug, Clone)]
@@ -18,18 +20,18 @@ struct Rule {
     rho: f64,
 }
 
-const LABELS: i64 = 12;
+const LABELS: usize = 12;
 
 fn rule() -> impl Strategy<Value = Rule> {
     let lambda_r = prop_oneof![Just(0.001), Just(1.0), Just(0.0), 0.0..3.0];
     let one = prop_oneof![Just(1.0), Just(0.0), 0.0..5.0, Just(0.25)];
-    let worth = proptest::option::weighted(0.8, vec(one, LABELS as usize));
+    let worth = proptest::option::weighted(0.8, vec(one, LABELS));
     let rho = prop_oneof![Just(0.0), Just(0.5), Just(0.9), 0.0..0.999, Just(0.01)];
     (lambda_r, worth, rho).prop_map(|(lambda_r, worth, rho)| Rule { lambda_r, worth, rho })
 }
 
 /// The request, or none where no cluster that occurs is worth anything.
-fn request_of<'a>(owned: &'a Owned, labels: &'a [i64], rule: &'a Rule) -> Option<Request<'a>> {
+fn request_of<'a>(owned: &'a Owned, labels: &'a [usize], rule: &'a Rule) -> Option<Request<'a>> {
     let request = Request { clusters: Some(labels), ..owned.request() };
     with_rule(request, rule)
 }
@@ -37,7 +39,7 @@ fn request_of<'a>(owned: &'a Owned, labels: &'a [i64], rule: &'a Rule) -> Option
 fn with_rule<'a>(request: Request<'a>, rule: &'a Rule) -> Option<Request<'a>> {
     let worth = rule.worth.as_deref();
     let labels = request.clusters.unwrap();
-    let paid = worth.is_none_or(|worth| labels.iter().any(|&k| worth[k as usize] > 0.0));
+    let paid = worth.is_none_or(|worth| labels.iter().any(|&k| worth[k] > 0.0));
     paid.then_some(Request {
         lambda_r: rule.lambda_r,
         rho: rule.rho,
@@ -46,22 +48,22 @@ fn with_rule<'a>(request: Request<'a>, rule: &'a Rule) -> Option<Request<'a>> {
     })
 }
 
-fn labels(owned: &Owned) -> Vec<i64> {
-    owned.clusters.iter().map(|label| label.rem_euclid(LABELS)).collect()
+fn labels(owned: &Owned) -> Vec<usize> {
+    owned.clusters.iter().map(|label| label % LABELS).collect()
 }
 
 /// The objective and tokens of a set of leaves, read off the definition.
-fn objective(request: &Request<'_>, keep: &[bool]) -> (f64, i64) {
+fn objective(request: &Request<'_>, keep: &[bool]) -> (f64, u64) {
     let plain = Request { lambda_d: 0.0, cluster_worth: None, rho: 0.0, ..*request };
     // The published objective with the profit scaled.
     let (free, tokens) = super::objective(&Request { lambda_b: 0.0, ..plain }, keep);
     let (paid, _) = super::objective(&plain, keep);
     let labels = request.clusters.unwrap();
-    let mut members: HashMap<i64, i32> = labels.iter().map(|&k| (k, 0)).collect();
+    let mut members: HashMap<usize, i32> = labels.iter().map(|&k| (k, 0)).collect();
     for (k, _) in labels.iter().zip(keep).filter(|(_, kept)| **kept) {
         *members.get_mut(k).unwrap() += 1;
     }
-    let worth = |k: i64| request.cluster_worth.map_or(1.0, |worth| worth[k as usize]);
+    let worth = |k: usize| request.cluster_worth.map_or(1.0, |worth| worth[k]);
     let total: f64 = members.keys().map(|&k| worth(k)).sum();
     let clusters: f64 = members
         .iter()
@@ -84,13 +86,13 @@ proptest! {
 
     #[test]
     fn every_rule_finds_the_brute_force_optimum(
-        owned in small_problem(), rule in rule(), budget in proptest::option::of(0_i64..200),
+        owned in small_problem(), rule in rule(), budget in proptest::option::of(0_u64..200),
     ) {
         let labels = labels(&owned);
         let Some(request) = request_of(&owned, &labels, &rule) else { return Ok(()) };
         let request = Request { kv_budget: budget, ..request };
         let Some(best) = brute_force(&request) else { return Ok(()) };
-        for solver in [Solver::Exact, Solver::Milp] {
+        for solver in [Solver::Exact, MILP.0] {
             let found = select_leaves(&Request { solver, ..request }).unwrap();
             assert_close(found.objective, best);
             let (value, _) = objective(&request, &found.keep);
@@ -104,8 +106,8 @@ proptest! {
         let labels = labels(&owned);
         let Some(request) = request_of(&owned, &labels, &rule) else { return Ok(()) };
         let best = brute_force(&request).unwrap();
-        for solver in [Solver::Exact, Solver::Milp] {
-            let hasty = Request { solver, time_limit: Some(0.0), ..request };
+        for solver in [Solver::Exact, MILP.0] {
+            let hasty = Request { solver, time_limit: Some(Duration::ZERO), ..request };
             let found = select_leaves(&hasty).unwrap();
             assert!(found.objective <= best + 1e-9 && found.bound >= best - 1e-9);
         }
@@ -115,7 +117,7 @@ proptest! {
     fn equal_worths_and_no_further_gain_are_the_published_rule(owned in small_problem()) {
         let labels = labels(&owned);
         let published = Request { clusters: Some(&labels), ..owned.request() };
-        let worth = vec![3.0; LABELS as usize];
+        let worth = vec![3.0; LABELS];
         let found = select_leaves(&Request { cluster_worth: Some(&worth), ..published }).unwrap();
         assert_close(found.objective, select_leaves(&published).unwrap().objective);
     }
@@ -134,9 +136,9 @@ fn medium_instance() -> impl Strategy<Value = Instance> {
 
 /// What each cluster's candidates promise together.
 fn masses(instance: &Instance) -> Vec<f64> {
-    let mut masses = vec![0.0; 1 + *instance.clusters.iter().max().unwrap() as usize];
+    let mut masses = vec![0.0; 1 + instance.clusters.iter().max().unwrap()];
     for (&k, weight) in instance.clusters.iter().zip(&instance.weights) {
-        masses[k as usize] += weight;
+        masses[k] += weight;
     }
     masses
 }
@@ -164,7 +166,7 @@ proptest! {
             ..instance.request(lambda_b, lambda_d)
         };
         let found = select_leaves(&request).unwrap();
-        let milp = select_leaves(&Request { solver: Solver::Milp, ..request }).unwrap();
+        let milp = select_leaves(&Request { solver: MILP.0, ..request }).unwrap();
         assert_close(found.objective, milp.objective);
         assert_close(objective(&request, &found.keep).0, found.objective);
         assert!(found.optimal && found.bound.to_bits() == found.objective.to_bits());
@@ -193,19 +195,19 @@ proptest! {
             ..instance.request(lambda_b, 1.0)
         };
         let held = select_leaves(&free).unwrap().tokens_kept.unwrap();
-        let request = Request { kv_budget: Some(held as i64 * share / 10), ..free };
+        let request = Request { kv_budget: Some(held * share / 10), ..free };
         // Refused where not even the cheapest leaf fits.
         if let Ok(found) = select_leaves(&request) {
-            let milp = select_leaves(&Request { solver: Solver::Milp, ..request }).unwrap();
+            let milp = select_leaves(&Request { solver: MILP.0, ..request }).unwrap();
             assert_close(found.objective, milp.objective);
-            assert!(found.optimal && found.tokens_kept.unwrap() <= held * share as u64 / 10);
+            assert!(found.optimal && found.tokens_kept.unwrap() <= held * share / 10);
         }
     }
 }
 
 #[test]
 fn what_makes_no_rule_is_named() {
-    let (parents, leaves, weights) = ([-1, 0, 0], [1, 2], [1.0, 1.0]);
+    let (parents, leaves, weights) = ([0, 0, 0].map(NodeId), [1, 2].map(NodeId), [1.0, 1.0]);
     let request = Request {
         clusters: Some(&[0, 2]),
         lambda_d: 1.0,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ets_core::{Request, Selection};
+use ets_core::{NodeId, Request, Selection};
 use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 
 /// The most nodes of a tree, and the most candidates: enough for several levels of branching, few
@@ -13,19 +13,19 @@ const MOST_LEAVES: usize = 24;
 /// Owns the arrays of one request.
 #[derive(Debug)]
 pub struct Instance {
-    parents: Vec<i64>,
-    leaves: Vec<i64>,
+    parents: Vec<NodeId>,
+    leaves: Vec<NodeId>,
     weights: Vec<f64>,
-    clusters: Option<Vec<i64>>,
+    clusters: Option<Vec<usize>>,
     lambda_r: f64,
-    /// By label; where it is, labels are mostly 0 and up.
+    /// By label.
     cluster_worth: Option<Vec<f64>>,
     rho: f64,
     lambda_b: f64,
     lambda_d: f64,
     node_costs: Option<Vec<f64>>,
-    node_tokens: Option<Vec<i64>>,
-    kv_budget: Option<i64>,
+    node_tokens: Option<Vec<u64>>,
+    kv_budget: Option<u64>,
 }
 
 impl<'a> Arbitrary<'a> for Instance {
@@ -33,12 +33,12 @@ impl<'a> Arbitrary<'a> for Instance {
         let m = u.int_in_range(1..=MOST_NODES)?;
         // 1 makes a chain, m a bush.
         let reach = *u.choose(&[1, 2, 4, m])?;
-        let mut parents = vec![-1];
+        let mut parents = vec![NodeId::ROOT];
         for v in 1..m {
-            parents.push((v - u.int_in_range(1..=v.min(reach))?) as i64);
+            parents.push(NodeId((v - u.int_in_range(1..=v.min(reach))?) as u32));
         }
         let n = u.int_in_range(1..=m.min(MOST_LEAVES))?;
-        let mut free: Vec<i64> = (0..m as i64).collect();
+        let mut free: Vec<NodeId> = (0..m as u32).map(NodeId).collect();
         let mut leaves = Vec::with_capacity(n);
         for _ in 0..n {
             leaves.push(free.swap_remove(u.choose_index(free.len())?));
@@ -48,21 +48,20 @@ impl<'a> Arbitrary<'a> for Instance {
         let clusters = if u.ratio(1, 8)? {
             None
         } else {
-            let kinds = *u.choose(&[1, 2, 4, n as i64, i64::MAX])?;
-            let least = if u.ratio(1, 4)? { -1 } else { 0 };
-            Some((0..n).map(|_| u.int_in_range(least..=kinds - 1)).collect::<Result<_>>()?)
+            let kinds = *u.choose(&[1, 2, 4, n, usize::MAX])?;
+            Some((0..n).map(|_| u.int_in_range(0..=kinds - 1)).collect::<Result<_>>()?)
         };
         let published: bool = u.arbitrary()?;
         let cluster_worth =
             if published || u.ratio(1, 4)? { None } else { Some(numbers(u, n, wild)?) };
         let node_costs = if u.arbitrary()? { Some(numbers(u, m, wild)?) } else { None };
         let has_tokens: bool = u.arbitrary()?;
-        let most = if wild { *u.choose(&[0, 1 << 20, 1 << 53, i64::MAX])? } else { 60 };
+        let most = if wild { *u.choose(&[0, 1 << 20, 1 << 53, u64::MAX])? } else { 60 };
         let node_tokens = (0..m).map(|_| u.int_in_range(0..=most));
         let node_tokens =
             has_tokens.then(|| node_tokens.collect::<Result<Vec<_>>>()).transpose()?;
-        // About what the tree holds, so that it binds; seldom one without tokens or below 0.
-        let total = node_tokens.iter().flatten().fold(0_i64, |sum, &t| sum.saturating_add(t));
+        // About what the tree holds, so that it binds; seldom one without tokens.
+        let total = node_tokens.iter().flatten().fold(0_u64, |sum, &t| sum.saturating_add(t));
         let kv_budget = match u.int_in_range(0..=31)? {
             0 => Some(u.arbitrary()?),
             share @ 1..=16 if has_tokens => Some(total / 16 * share + total % 16 * share / 16),
@@ -127,18 +126,17 @@ fn rho(u: &mut Unstructured<'_>) -> Result<f64> {
 impl Instance {
     /// Borrows the problem as a request for the default method.
     pub fn request(&self) -> Request<'_> {
-        Request {
-            clusters: self.clusters.as_deref(),
-            lambda_r: self.lambda_r,
-            cluster_worth: self.cluster_worth.as_deref(),
-            rho: self.rho,
-            lambda_b: self.lambda_b,
-            lambda_d: self.lambda_d,
-            node_costs: self.node_costs.as_deref(),
-            node_tokens: self.node_tokens.as_deref(),
-            kv_budget: self.kv_budget,
-            ..Request::new(&self.parents, &self.leaves, &self.weights)
-        }
+        let mut request = Request::new(&self.parents, &self.leaves, &self.weights)
+            .lambda_r(self.lambda_r)
+            .rho(self.rho)
+            .lambda_b(self.lambda_b)
+            .lambda_d(self.lambda_d);
+        request.clusters = self.clusters.as_deref();
+        request.cluster_worth = self.cluster_worth.as_deref();
+        request.node_costs = self.node_costs.as_deref();
+        request.node_tokens = self.node_tokens.as_deref();
+        request.kv_budget = self.kv_budget;
+        request
     }
 
     /// How far two optima may be apart. The MILP solvers drop what is within 1e-9 of their best, in
@@ -156,10 +154,10 @@ impl Instance {
         let kept = self.on_paths(|i| keep[i]);
         assert_eq!(selection.nodes_kept, kept.iter().filter(|&&is| is).count());
         let tokens = self.node_tokens.as_ref().map(|tokens| {
-            tokens.iter().zip(&kept).filter(|(_, is)| **is).map(|(t, _)| t.unsigned_abs()).sum()
+            tokens.iter().zip(&kept).filter(|(_, is)| **is).map(|(tokens, _)| tokens).sum()
         });
         assert_eq!(selection.tokens_kept, tokens);
-        assert!(self.kv_budget.is_none_or(|budget| tokens <= u64::try_from(budget).ok()));
+        assert!(self.kv_budget.is_none_or(|budget| tokens <= Some(budget)));
         let objective = self.lambda_r * self.profit(keep) - self.lambda_b * self.cost(&kept, &all)
             + self.lambda_d * self.coverage(keep);
         let (got, tolerance) = (selection.objective, self.tolerance());
@@ -182,11 +180,11 @@ impl Instance {
     /// Sum over the clusters of their share of the worth, times what of it the kept leaves have.
     fn coverage(&self, keep: &[bool]) -> f64 {
         let Some(clusters) = &self.clusters else { return 0.0 };
-        let mut members = BTreeMap::<i64, i32>::new();
+        let mut members = BTreeMap::<usize, i32>::new();
         for (&k, &kept) in clusters.iter().zip(keep) {
             *members.entry(k).or_default() += i32::from(kept);
         }
-        let worth = |k: &i64| self.cluster_worth.as_ref().map_or(1.0, |worth| worth[*k as usize]);
+        let worth = |k: &usize| self.cluster_worth.as_ref().map_or(1.0, |worth| worth[*k]);
         let worths: Vec<f64> = members.keys().map(worth).collect();
         let largest = worths.iter().copied().fold(0.0_f64, f64::max);
         if largest == 0.0 {
@@ -203,9 +201,8 @@ impl Instance {
         let mut on = vec![false; self.parents.len()];
         for (_, &leaf) in self.leaves.iter().enumerate().filter(|(i, _)| chosen(*i)) {
             let mut v = leaf;
-            while let Ok(node) = usize::try_from(v) {
-                on[node] = true;
-                v = self.parents[node];
+            while !std::mem::replace(&mut on[v.index()], true) {
+                v = self.parents[v.index()];
             }
         }
         on
