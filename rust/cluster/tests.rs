@@ -188,7 +188,12 @@ proptest! {
                 let moved = std::mem::take(&mut parts[from]);
                 parts[into].extend(moved);
             }
+            // Not all rows every time: some are left to take in several merges at once.
+            (0..n).filter(|a| (a + from) % 3 > 0).for_each(|a| bounds.update(a));
             for (a, b) in (0..n).flat_map(|a| (0..n).map(move |b| (a, b))) {
+                if (a + from) % 3 == 0 {
+                    continue;
+                }
                 if a == b || !bounds.is_open(a) || !bounds.is_open(b) {
                     continue;
                 }
