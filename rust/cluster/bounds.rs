@@ -1,7 +1,7 @@
 //! Lower bounds on the average distances between the clusters of one component.
 
 use super::rows::Rows;
-use super::screen::{BLOCK, STRIP, Screen, tiles};
+use super::screen::{BLOCK, Screen, squares};
 use crate::clock::Clock;
 use crate::error::{Error, filled};
 
@@ -106,28 +106,27 @@ impl Bounds {
         let mut bounds = Self::new(m)?;
         let (cut, inner) = (screen.cut(threshold), screen.inner(threshold));
         let mut all_within = true;
-        for (strip, block) in tiles(m) {
-            if clock.after(screen.dim()) {
+        for (rows, columns) in squares(m) {
+            if clock.after(screen.work()) {
                 return Ok(Some(bounds));
             }
-            let (mut tile, reach) = screen.tile(strip, block, cut, 0);
-            tile.iter_mut().flatten().for_each(|bound| *bound = screen.distance(*bound));
+            let (mut square, _) = screen.square(rows, columns, cut, 0);
+            square.iter_mut().flatten().for_each(|bound| *bound = screen.distance(*bound));
+            let (row, column) = (rows * BLOCK, columns * BLOCK);
             all_within = all_within
-                && reach > 0
-                && (strip * STRIP..m)
-                    .zip(&tile)
-                    .all(|(a, row)| (block * BLOCK..a).zip(row).all(|(_, &bound)| bound <= inner));
-            let (row, column) = (strip * STRIP, block * BLOCK);
-            for (row, bounds_of_row) in (row..m).zip(&tile) {
-                let at = bounds.place(row, column);
-                bounds.lower[at..at + BLOCK].copy_from_slice(bounds_of_row);
+                && (row..m)
+                    .zip(&square)
+                    .all(|(a, of_row)| (column..a).zip(of_row).all(|(_, &bound)| bound <= inner));
+            for (a, of_row) in (row..m).zip(&square) {
+                let at = bounds.place(a, column);
+                bounds.lower[at..at + BLOCK].copy_from_slice(of_row);
             }
-            // The mirror image; in a block on the diagonal it is there already.
-            if column < row / BLOCK * BLOCK {
+            // The mirror image; in a square on the diagonal it is there already.
+            if column < row {
                 for lane in 0..BLOCK {
                     let at = bounds.place(column + lane, row);
-                    let image = &mut bounds.lower[at..at + STRIP];
-                    image.iter_mut().zip(&tile).for_each(|(to, from)| *to = from[lane]);
+                    let image = &mut bounds.lower[at..at + BLOCK];
+                    image.iter_mut().zip(&square).for_each(|(to, from)| *to = from[lane]);
                 }
             }
         }
