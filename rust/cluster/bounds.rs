@@ -1,7 +1,7 @@
 //! Lower bounds on the average distances between the clusters of one component.
 
 use super::rows::Rows;
-use super::screen::{BLOCK, STRIP, Screen, tiles};
+use super::screen::{BLOCK, Screen, squares};
 use crate::clock::Clock;
 use crate::error::{Error, filled};
 
@@ -14,13 +14,32 @@ const SMALL: usize = BLOCK;
 ///
 /// A merged cluster's distances are weighted averages of its parts' distances, so the same average
 /// of lower bounds bounds them; what a decision needs more closely is computed in f64 then.
+///
+/// A merge changes one row and the same column. The entries of a column lie a row apart, each in a
+/// cache line of its own, so merges are written down, and a row takes in those that it has missed
+/// when it is next looked at: all of its entries are in the cache then.
 pub(super) struct Bounds {
     /// Row-major, `[m, stride]`; infinite between a cluster and itself.
     lower: Vec<f32>,
+    /// The merges so far, in order.
+    merges: Vec<Merge>,
+    /// How many of the merges each row has taken in, `[m]`.
+    taken: Vec<u32>,
+    /// How many merges there were when a cluster last took another in, `[m]`.
+    changed: Vec<u32>,
     /// 0, and infinite once a cluster is done with and in the padding, `[stride]`.
     closed: Vec<f32>,
     m: usize,
     stride: usize,
+}
+
+/// One cluster that went into another, and what share of a bound comes from each.
+#[derive(Clone, Copy)]
+struct Merge {
+    from: u32,
+    into: u32,
+    of_from: f32,
+    of_into: f32,
 }
 
 impl Bounds {
@@ -30,7 +49,9 @@ impl Bounds {
         let mut closed = vec![0.0; stride];
         closed[m..].fill(f32::INFINITY);
         let lower = filled(m, stride, f32::INFINITY)?;
-        Ok(Self { lower, closed, m, stride })
+        let merges = Vec::with_capacity(m);
+        let (taken, changed) = (vec![0; m], vec![0; m]);
+        Ok(Self { lower, merges, taken, changed, closed, m, stride })
     }
 
     /// Bounds the pairs of a component; `None` if all were found to be within the threshold.
@@ -85,28 +106,27 @@ impl Bounds {
         let mut bounds = Self::new(m)?;
         let (cut, inner) = (screen.cut(threshold), screen.inner(threshold));
         let mut all_within = true;
-        for (strip, block) in tiles(m) {
-            if clock.after(screen.dim()) {
+        for (rows, columns) in squares(m) {
+            if clock.after(screen.work()) {
                 return Ok(Some(bounds));
             }
-            let (mut tile, reach) = screen.tile(strip, block, cut, 0);
-            tile.iter_mut().flatten().for_each(|bound| *bound = screen.distance(*bound));
+            let (mut square, _) = screen.square(rows, columns, cut, 0);
+            square.iter_mut().flatten().for_each(|bound| *bound = screen.distance(*bound));
+            let (row, column) = (rows * BLOCK, columns * BLOCK);
             all_within = all_within
-                && reach > 0
-                && (strip * STRIP..m)
-                    .zip(&tile)
-                    .all(|(a, row)| (block * BLOCK..a).zip(row).all(|(_, &bound)| bound <= inner));
-            let (row, column) = (strip * STRIP, block * BLOCK);
-            for (row, bounds_of_row) in (row..m).zip(&tile) {
-                let at = bounds.place(row, column);
-                bounds.lower[at..at + BLOCK].copy_from_slice(bounds_of_row);
+                && (row..m)
+                    .zip(&square)
+                    .all(|(a, of_row)| (column..a).zip(of_row).all(|(_, &bound)| bound <= inner));
+            for (a, of_row) in (row..m).zip(&square) {
+                let at = bounds.place(a, column);
+                bounds.lower[at..at + BLOCK].copy_from_slice(of_row);
             }
-            // The mirror image; in a block on the diagonal it is there already.
-            if column < row / BLOCK * BLOCK {
+            // The mirror image; in a square on the diagonal it is there already.
+            if column < row {
                 for lane in 0..BLOCK {
                     let at = bounds.place(column + lane, row);
-                    let image = &mut bounds.lower[at..at + STRIP];
-                    image.iter_mut().zip(&tile).for_each(|(to, from)| *to = from[lane]);
+                    let image = &mut bounds.lower[at..at + BLOCK];
+                    image.iter_mut().zip(&square).for_each(|(to, from)| *to = from[lane]);
                 }
             }
         }
@@ -122,15 +142,22 @@ impl Bounds {
     }
 
     /// The bound on the distance between two clusters; infinite if the second is done with.
+    ///
+    /// The first one's row must be up to date.
     pub(super) fn at(&self, a: usize, b: usize) -> f32 {
         self.lower[self.place(a, b)] + self.closed[b]
     }
 
     /// Sets a bound to a distance, less what computing it in another way may give.
+    ///
+    /// The first one's row must be up to date.
     pub(super) fn tighten(&mut self, a: usize, b: usize, distance: f64, noise: f64) {
         let bound = ((distance - noise) as f32 * (1.0 - f32::EPSILON)).max(0.0);
-        for at in [self.place(a, b), self.place(b, a)] {
-            self.lower[at] = bound;
+        let (at, image) = (self.place(a, b), self.place(b, a));
+        self.lower[at] = bound;
+        // A row that has yet to take in a merge of `a` would average this bound with an older one.
+        if self.changed[a] <= self.taken[b] {
+            self.lower[image] = bound;
         }
     }
 
@@ -143,8 +170,19 @@ impl Bounds {
         self.closed[a] = f32::INFINITY;
     }
 
-    /// Takes the smallest bound in each group of a row.
-    pub(super) fn smallest(&self, a: usize, smallest: &mut Vec<f32>) {
+    /// Brings a row up to date.
+    pub(super) fn update(&mut self, a: usize) {
+        let row = &mut self.lower[a * self.stride..(a + 1) * self.stride];
+        for merge in &self.merges[self.taken[a] as usize..] {
+            let (from, into) = (merge.from as usize, merge.into as usize);
+            row[into] = merge.of_into * row[into] + merge.of_from * row[from];
+        }
+        self.taken[a] = self.merges.len() as u32;
+    }
+
+    /// Brings a row up to date and takes the smallest bound in each group of it.
+    pub(super) fn smallest(&mut self, a: usize, smallest: &mut Vec<f32>) {
+        self.update(a);
         let row = self.lower[a * self.stride..(a + 1) * self.stride].chunks_exact(GROUP);
         smallest.clear();
         smallest.extend(row.zip(self.closed.chunks_exact(GROUP)).map(|(bounds, closed)| {
@@ -159,17 +197,16 @@ impl Bounds {
         const DOWN: f32 = 1.0 - 4.0 * f32::EPSILON;
         let (of_from, of_into) = (weight as f32 * DOWN, (1.0 - weight) as f32 * DOWN);
         self.close(from);
+        self.update(from);
+        self.update(into);
         let (before, after) = self.lower.split_at_mut(into * self.stride);
         let moved = &before[from * self.stride..(from + 1) * self.stride];
         for (bound, &other) in after.iter_mut().zip(moved) {
             *bound = of_into * *bound + of_from * other;
         }
-        for k in 0..self.m {
-            if self.is_open(k) {
-                let at = self.place(k, into);
-                self.lower[at] = self.lower[self.place(into, k)];
-            }
-        }
+        self.merges.push(Merge { from: from as u32, into: into as u32, of_from, of_into });
+        self.taken[into] = self.merges.len() as u32;
+        self.changed[into] = self.merges.len() as u32;
     }
 
     fn place(&self, a: usize, b: usize) -> usize {

@@ -1,7 +1,7 @@
 //! Connected components of the pairs within a distance.
 
 use super::rows::Rows;
-use super::screen::{BLOCK, STRIP, Screen, tiles};
+use super::screen::{BLOCK, Screen, squares};
 use crate::clock::Clock;
 use crate::disjoint_sets::DisjointSets;
 
@@ -18,26 +18,26 @@ pub(super) fn connect<T>(
 where
     T: Copy + Into<f64>,
 {
-    // Multiplying a tile to its end costs about as much as this many distances in f64.
+    // Multiplying a strip of a square to its end costs about as much as this many distances in f64.
     const FEW: u32 = 8;
     let n = rows.len();
     let cut = screen.cut(threshold);
     let mut sets = DisjointSets::new(n);
-    for (strip, block) in tiles(n) {
-        if clock.after(rows.dim()) {
+    for (rows_block, columns_block) in squares(n) {
+        if clock.after(screen.work()) {
             break;
         }
-        let strip_rows = strip * STRIP..n.min((strip + 1) * STRIP);
-        let columns = block * BLOCK..n.min((block + 1) * BLOCK);
-        let root = sets.root(strip_rows.start);
-        if columns.clone().chain(strip_rows.clone()).all(|i| sets.root(i) == root) {
+        let of_rows = rows_block * BLOCK..n.min((rows_block + 1) * BLOCK);
+        let columns = columns_block * BLOCK..n.min((columns_block + 1) * BLOCK);
+        let root = sets.root(of_rows.start);
+        if columns.clone().chain(of_rows.clone()).all(|i| sets.root(i) == root) {
             continue;
         }
-        let (upper, reach) = screen.tile(strip, block, cut, FEW);
+        let (upper, reach) = screen.square(rows_block, columns_block, cut, FEW);
         if reach == 0 {
             continue;
         }
-        for (i, bounds) in strip_rows.zip(&upper) {
+        for (i, bounds) in of_rows.zip(&upper) {
             for (j, &bound) in columns.clone().zip(bounds) {
                 if bound >= cut
                     && j < i

@@ -1,4 +1,4 @@
-//! Upper bounds on the cosines of all pairs of rows, in f32, a tile of pairs at a time.
+//! Upper bounds on the cosines of all pairs of rows, in f32, a square of pairs at a time.
 
 use std::cell::OnceCell;
 
@@ -6,26 +6,28 @@ use pulp::{Simd, WithSimd};
 
 use super::rows::{Rows, dot};
 
-/// Rows that are packed side by side: the columns of a tile.
+/// Rows that are packed side by side: the rows and the columns of a square.
 pub(super) const BLOCK: usize = 16;
-/// Rows of a tile.
-pub(super) const STRIP: usize = 4;
-/// Dimensions of a panel: how many are multiplied between two looks at a tile.
+/// Rows of a square that are multiplied together: their sums are what the registers hold.
+const STRIP: usize = 4;
+const STRIPS: usize = BLOCK / STRIP;
+/// Dimensions of a panel: how many are multiplied between two looks at a square. Of two blocks that
+/// much fits the cache nearest to the processor.
 const DEPTH: usize = 64;
 
-/// Numbers for each pair of `STRIP` rows and `BLOCK` columns.
-pub(super) type Tile = [[f32; BLOCK]; STRIP];
+/// Numbers for each pair of two blocks.
+pub(super) type Square = [[f32; BLOCK]; BLOCK];
 
 /// Bounds the cosines of pairs of unit rows from above, as closely as the question needs.
 ///
 /// After the first `k` dimensions of a row `u = (u', u")`, Cauchy and Schwarz give
 /// `u.v <= u'.v' + |u"| |v"|`. Pairs that are far apart mostly show it early, so the dimensions come
-/// in panels, and a tile is left as soon as it is settled. Everything here only screens: what
+/// in panels, and a strip of a square is left as soon as it is settled. Everything here only screens: what
 /// decides is computed in f64.
 pub(super) struct Screen<'a, T> {
     rows: &'a Rows<'a, T>,
     members: &'a [usize],
-    /// Packed when first used: most tiles are settled by the first panel.
+    /// Packed when first used: most squares are settled by the first panel.
     panels: Vec<OnceCell<Panel>>,
     /// What rounding can take from a bound.
     margin: f64,
@@ -52,8 +54,9 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
         }
     }
 
-    pub(super) fn dim(&self) -> usize {
-        self.rows.dim()
+    /// What looking at a square counts for on a clock.
+    pub(super) fn work(&self) -> usize {
+        STRIPS * self.rows.dim()
     }
 
     /// The bound that pairs within `threshold` reach for certain.
@@ -61,8 +64,9 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
         (1.0 - threshold - self.margin) as f32
     }
 
-    /// The bound on a distance up to which pairs are within `threshold` for certain, in a tile that
-    /// was looked at to its end.
+    /// The bound on a distance up to which pairs are within `threshold` for certain.
+    ///
+    /// Where a strip was left before its end no bound is as low: all were above the threshold.
     pub(super) fn inner(&self, threshold: f64) -> f32 {
         (threshold - 3.0 * self.margin) as f32
     }
@@ -73,20 +77,24 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
         if distance > 0.0 { distance } else { 0.0 }
     }
 
-    /// Bounds the cosines of `STRIP` rows with the `BLOCK` rows of a block.
+    /// Bounds the cosines of the rows of one block with those of another.
     ///
-    /// Looks at more dimensions until at most `few` of the bounds reach `cut`; also says how many do.
-    pub(super) fn tile(&self, strip: usize, block: usize, cut: f32, few: u32) -> (Tile, u32) {
-        let mut tile = Tiles { cosines: [[0.0; BLOCK]; STRIP], upper: [[0.0; BLOCK]; STRIP] };
-        let mut reach = 0;
+    /// Looks at more dimensions of a strip until at most `few` of its bounds reach `cut`; also says
+    /// how many of the square do.
+    pub(super) fn square(&self, rows: usize, columns: usize, cut: f32, few: u32) -> (Square, u32) {
+        let mut seen = Seen {
+            cosines: [[0.0; BLOCK]; BLOCK],
+            upper: [[0.0; BLOCK]; BLOCK],
+            reach: [u32::MAX; STRIPS],
+        };
         for at in 0..self.panels.len() {
-            let look = Look { panel: self.panel(at), strip, block, cut };
-            reach = self.rows.machine().dispatch(LookAt { look, tile: &mut tile });
-            if reach <= few {
+            let look = Look { panel: self.panel(at), rows, columns, cut };
+            self.rows.machine().dispatch(LookAt { look, few, seen: &mut seen });
+            if seen.reach.iter().all(|&reach| reach <= few) {
                 break;
             }
         }
-        (tile.upper, reach)
+        (seen.upper, seen.reach.iter().sum())
     }
 
     fn panel(&self, at: usize) -> &Panel {
@@ -94,17 +102,15 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
     }
 }
 
-/// Lists the tiles that cover all pairs `j <= i` of `n` rows, as strips of `i` and blocks of `j`.
+/// Lists the squares that cover all pairs `j <= i` of `n` rows, as blocks of `i` and of `j`.
 ///
-/// Strips that share a block follow each other, while it is in the cache.
-pub(super) fn tiles(n: usize) -> impl Iterator<Item = (usize, usize)> {
-    const STRIPS: usize = 16;
-    let strips = n.div_ceil(STRIP);
-    (0..strips).step_by(STRIPS).flat_map(move |start| {
-        let end = strips.min(start + STRIPS);
-        (0..(end * STRIP).div_ceil(BLOCK)).flat_map(move |block| {
-            (start.max(block * BLOCK / STRIP)..end).map(move |strip| (strip, block))
-        })
+/// Blocks of `i` that share one of `j` follow each other, while it is in the cache.
+pub(super) fn squares(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    const TOGETHER: usize = 4;
+    let blocks = n.div_ceil(BLOCK);
+    (0..blocks).step_by(TOGETHER).flat_map(move |start| {
+        let end = blocks.min(start + TOGETHER);
+        (0..end).flat_map(move |columns| (start.max(columns)..end).map(move |rows| (rows, columns)))
     })
 }
 
@@ -147,57 +153,72 @@ impl Panel {
     fn block(&self, at: usize) -> &[f32] {
         &self.packed[at * self.depth * BLOCK..(at + 1) * self.depth * BLOCK]
     }
+
+    fn rest(&self, block: usize) -> &[f32] {
+        &self.rest[block * BLOCK..(block + 1) * BLOCK]
+    }
 }
 
-/// One panel's part in a tile.
+/// One panel's part in a square.
 struct Look<'a> {
     panel: &'a Panel,
-    strip: usize,
-    block: usize,
+    rows: usize,
+    columns: usize,
     cut: f32,
 }
 
-/// The dot products so far and the bounds that follow.
-struct Tiles {
-    cosines: Tile,
-    upper: Tile,
+/// What was seen of a square.
+struct Seen {
+    /// The dot products so far.
+    cosines: Square,
+    /// The bounds that follow.
+    upper: Square,
+    /// How many bounds of each strip reach the cut.
+    reach: [u32; STRIPS],
 }
 
-/// A look at a tile, as code that is compiled for several kinds of machine.
+/// A look at a square, as code that is compiled for several kinds of machine.
 struct LookAt<'a> {
     look: Look<'a>,
-    tile: &'a mut Tiles,
+    few: u32,
+    seen: &'a mut Seen,
 }
 
 impl WithSimd for LookAt<'_> {
-    /// How many of the bounds reach the cut.
-    type Output = u32;
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
-        let Self { look, tile } = self;
-        if S::F32_LANES < 8 {
-            // Eight columns at a time: with `STRIP` rows, what 16 registers of 128 bits hold.
-            look.multiply::<8>(&mut tile.cosines, |x, y, sum| x * y + sum);
-        } else {
-            // Registers of 256 bits come with fused instructions.
-            look.multiply::<16>(&mut tile.cosines, f32::mul_add);
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { look, few, seen } = self;
+        for strip in 0..STRIPS {
+            if seen.reach[strip] <= few {
+                continue;
+            }
+            let cosines = &mut seen.cosines[strip * STRIP..(strip + 1) * STRIP];
+            if S::F32_LANES < 8 {
+                // Eight columns at a time: with `STRIP` rows, what 16 registers of 128 bits hold.
+                look.multiply::<8>(strip, cosines, |x, y, sum| x * y + sum);
+            } else {
+                // Registers of 256 bits come with fused instructions.
+                look.multiply::<16>(strip, cosines, f32::mul_add);
+            }
+            seen.reach[strip] = look.bound(strip, seen);
         }
-        look.bound(tile)
     }
 }
 
 impl Look<'_> {
-    /// Adds this panel's part of the dot products, `COLUMNS` columns at a time.
+    /// Adds this panel's part of a strip's dot products, `COLUMNS` columns at a time.
     #[inline(always)]
     fn multiply<const COLUMNS: usize>(
         &self,
-        cosines: &mut Tile,
+        strip: usize,
+        cosines: &mut [[f32; BLOCK]],
         multiply_add: impl Fn(f32, f32, f32) -> f32,
     ) {
-        let rows = self.panel.block(self.strip * STRIP / BLOCK);
-        let columns = self.panel.block(self.block);
-        let at = self.strip * STRIP % BLOCK;
+        let rows = self.panel.block(self.rows);
+        let columns = self.panel.block(self.columns);
+        let at = strip * STRIP;
         for start in (0..BLOCK).step_by(COLUMNS) {
             let mut sums = [[0.0_f32; COLUMNS]; STRIP];
             for (row, column) in rows.chunks_exact(BLOCK).zip(columns.chunks_exact(BLOCK)) {
@@ -215,21 +236,22 @@ impl Look<'_> {
         }
     }
 
-    /// Adds to each dot product the most that the dimensions behind this panel can add.
+    /// Adds to each dot product of a strip the most that the dimensions behind this panel can add;
+    /// counts the bounds that reach the cut.
     #[inline(always)]
-    fn bound(&self, tile: &mut Tiles) -> u32 {
+    fn bound(&self, strip: usize, seen: &mut Seen) -> u32 {
         let mut columns = [0.0; BLOCK];
-        columns.copy_from_slice(&self.panel.rest[self.block * BLOCK..(self.block + 1) * BLOCK]);
-        let rows = &self.panel.rest[self.strip * STRIP..];
+        columns.copy_from_slice(self.panel.rest(self.columns));
         let mut reach = [0_u32; BLOCK];
-        let mut upper = tile.cosines;
-        for (bounds, &x) in upper.iter_mut().zip(rows) {
-            for ((bound, &y), reach) in bounds.iter_mut().zip(&columns).zip(&mut reach) {
-                *bound += x * y;
-                *reach += u32::from(*bound >= self.cut);
+        for row in strip * STRIP..(strip + 1) * STRIP {
+            let x = self.panel.rest(self.rows)[row];
+            let bounds = &mut seen.upper[row];
+            let cosines = seen.cosines[row];
+            for lane in 0..BLOCK {
+                bounds[lane] = cosines[lane] + x * columns[lane];
+                reach[lane] += u32::from(bounds[lane] >= self.cut);
             }
         }
-        tile.upper = upper;
         reach.iter().sum()
     }
 }
@@ -246,15 +268,18 @@ mod tests {
         let rows = Rows::of(&rows, dim);
         let all: Vec<usize> = (0..n).collect();
         let screen = Screen::new(&rows, &all);
-        for (strip, block) in tiles(n) {
-            let mut cosines = [[[0.0; BLOCK]; STRIP]; 2];
+        for (block, other) in squares(n) {
+            let mut cosines = [[[0.0; BLOCK]; BLOCK]; 2];
             for at in 0..screen.panels.len() {
-                let look = Look { panel: screen.panel(at), strip, block, cut: 0.0 };
-                look.multiply::<8>(&mut cosines[0], |x, y, sum| x * y + sum);
-                look.multiply::<16>(&mut cosines[1], f32::mul_add);
+                let look = Look { panel: screen.panel(at), rows: block, columns: other, cut: 0.0 };
+                for strip in 0..STRIPS {
+                    let rows = strip * STRIP..(strip + 1) * STRIP;
+                    look.multiply::<8>(strip, &mut cosines[0][rows.clone()], |x, y, s| x * y + s);
+                    look.multiply::<16>(strip, &mut cosines[1][rows], f32::mul_add);
+                }
             }
-            for (a, row) in (strip * STRIP..n).zip(0..STRIP) {
-                for (b, lane) in (block * BLOCK..n).zip(0..BLOCK) {
+            for (a, row) in (block * BLOCK..n).zip(0..BLOCK) {
+                for (b, lane) in (other * BLOCK..n).zip(0..BLOCK) {
                     let exact = 1.0 - rows.distance(a, b);
                     for cosine in [cosines[0][row][lane], cosines[1][row][lane]] {
                         assert!((f64::from(cosine) - exact).abs() <= screen.margin);
