@@ -14,6 +14,7 @@ mod forest;
 mod gains;
 mod groups;
 mod incumbent;
+mod inner;
 mod labels;
 mod milp;
 mod nonempty;
@@ -26,6 +27,7 @@ mod problem;
 mod reduction;
 mod repair;
 mod request;
+mod submodular;
 mod subtree;
 mod sweep;
 #[cfg(test)]
