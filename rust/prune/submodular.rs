@@ -7,7 +7,7 @@ use crate::clock::Clock;
 
 /// Runs and members read before the rest is left to the Lagrangian bound, for each node and entry: less
 /// than that bound mostly takes, and several times what trees of clusters by state need.
-const WORK: usize = 40;
+const WORK: usize = 60;
 
 /// Solves forests in which few nodes are more than the carrier of one member.
 ///
@@ -39,7 +39,10 @@ pub(super) struct Submodular {
     /// `W_k` of the nodes kept, `[K]`, and what it was before the last of them.
     worth: Vec<f64>,
     undo: Vec<(u32, f64)>,
-    /// What each undecided node adds with the best of what is below it, `[q]`.
+    /// What each undecided node adds to those kept, `[q]`, and what it added before the last of them; and
+    /// what it adds with the best of what is below it, `[q]`.
+    own: Vec<f64>,
+    undo_own: Vec<(u32, f64)>,
     adds: Vec<f64>,
     parts: Vec<(u128, f64)>,
     work: usize,
@@ -73,6 +76,12 @@ impl Submodular {
         self.worth.clear();
         let clusters = 0..forest.clusters() as u32;
         self.worth.extend(clusters.map(|k| self.inner.cluster(forest, k, ROOT)));
+        self.undo_own.clear();
+        self.own.clear();
+        for i in 0..q {
+            let own = self.adds(forest, i, ROOT);
+            self.own.push(own);
+        }
         self.work = WORK * (forest.len() + forest.owner.len());
         let all = (1 << q) - 1;
         let Ok(Some(best)) = self.search(forest, ROOT, all, f64::NEG_INFINITY, clock) else {
@@ -83,16 +92,29 @@ impl Submodular {
     }
 
     /// Keeps a node whose parent is kept; returns what it adds.
-    fn include(&mut self, forest: &Forest, i: usize, kept: u128) -> f64 {
-        let mut adds = self.inner.value[i];
+    fn include(&mut self, forest: &Forest, i: usize, kept: u128, open: u128) -> f64 {
+        let kept = kept | 1 << i;
         for at in self.inner.clusters_of(i) {
             let k = self.inner.touched[at];
-            let worth = self.inner.cluster(forest, k, kept | 1 << i);
-            let before = std::mem::replace(&mut self.worth[k as usize], worth);
-            adds += worth - before;
-            self.undo.push((k, before));
+            let worth = self.inner.cluster(forest, k, kept);
+            self.undo.push((k, std::mem::replace(&mut self.worth[k as usize], worth)));
         }
-        adds
+        for j in bits(self.inner.beside[i] & open & !(1 << i)) {
+            self.work = self.work.saturating_sub(self.inner.reads[j] as usize);
+            let own = self.adds(forest, j, kept);
+            self.undo_own.push((j as u32, std::mem::replace(&mut self.own[j], own)));
+        }
+        self.own[i]
+    }
+
+    /// Takes back what was kept since then, given by the lengths of what was noted.
+    fn take_back(&mut self, undo: (usize, usize)) {
+        for (k, before) in self.undo.drain(undo.0..).rev() {
+            self.worth[k as usize] = before;
+        }
+        for (i, before) in self.undo_own.drain(undo.1..).rev() {
+            self.own[i as usize] = before;
+        }
     }
 
     /// What a node adds to those kept.
@@ -121,11 +143,9 @@ impl Submodular {
         floor: f64,
         clock: &mut Clock,
     ) -> Result<Option<Best>, GivenUp> {
-        let undo = self.undo.len();
+        let undo = (self.undo.len(), self.undo_own.len());
         let found = self.reduce(forest, kept, open, floor, clock);
-        for (k, before) in self.undo.drain(undo..).rev() {
-            self.worth[k as usize] = before;
-        }
+        self.take_back(undo);
         found
     }
 
@@ -139,7 +159,7 @@ impl Submodular {
     ) -> Result<Option<Best>, GivenUp> {
         let (start, mut more) = (kept, 0.0);
         let bound = loop {
-            let work = bits(open).map(|i| self.inner.reads[i] as usize).sum();
+            let work = open.count_ones() as usize;
             if self.work < work || clock.after(work) {
                 return Err(GivenUp);
             }
@@ -148,7 +168,7 @@ impl Submodular {
             let mut certain = 0;
             bits(open).for_each(|i| self.adds[i] = 0.0);
             for i in bits_down(open) {
-                let own = self.adds(forest, i, kept);
+                let own = self.own[i];
                 let all = own + self.adds[i];
                 self.adds[i] = all;
                 if all <= 0.0 {
@@ -162,8 +182,9 @@ impl Submodular {
             }
             let mut changed = false;
             for i in bits(certain) {
+                self.work = self.work.saturating_sub(2 * self.inner.reads[i] as usize);
                 if self.adds_last(forest, i, kept | open) > 0.0 {
-                    more += self.include(forest, i, kept);
+                    more += self.include(forest, i, kept, open);
                     kept |= 1 << i;
                     open &= !(1 << i);
                     changed = true;
@@ -241,12 +262,10 @@ impl Submodular {
         let better = |best: usize, i: usize| if self.adds[i] > self.adds[best] { i } else { best };
         let Some(i) = candidates.reduce(better) else { return Ok(None) };
         self.branches += 1;
-        let undo = self.undo.len();
-        let adds = self.include(forest, i, kept);
+        let undo = (self.undo.len(), self.undo_own.len());
+        let adds = self.include(forest, i, kept, open);
         let with = self.search(forest, kept | 1 << i, open & !(1 << i), floor - adds, clock)?;
-        for (k, before) in self.undo.drain(undo..).rev() {
-            self.worth[k as usize] = before;
-        }
+        self.take_back(undo);
         let with = with.map(|best| Best { more: best.more + adds, kept: best.kept | 1 << i });
         if let Some(best) = with {
             floor = best.more;
