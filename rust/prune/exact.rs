@@ -8,6 +8,7 @@ use super::forest::Forest;
 use super::presolve::Presolve;
 use super::problem::Problem;
 use super::reduction::Reduction;
+use super::submodular::Submodular;
 use crate::clock::Clock;
 
 /// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
@@ -66,10 +67,15 @@ impl Answer {
 pub(super) struct Exact {
     presolve: Presolve,
     dual: Dual,
+    submodular: Submodular,
+    held: Vec<u32>,
     /// Spare memory for the levels of the search.
     spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
+    /// Leaves all to the Lagrangian bound.
+    #[cfg(test)]
+    pub only_by_bounds: bool,
 }
 
 /// One level of the search: a forest reduced and split, and the part in work.
@@ -116,8 +122,32 @@ impl Exact {
         self.solve(left, kept)
     }
 
+    /// Finds the best selection where further members of a cluster add to it and few nodes are inner.
+    fn by_inner_nodes(&mut self, forest: &Forest, keep: &mut Vec<bool>) -> Option<Answer> {
+        #[cfg(test)]
+        if self.only_by_bounds {
+            return None;
+        }
+        // The one gain of the published rule has its own reductions, which mostly settle it sooner.
+        if forest.gains.same().is_some() {
+            return None;
+        }
+        let found = self.submodular.run(forest, keep, &mut self.clock);
+        self.counts.branches += self.submodular.branches;
+        let worth = found.then(|| forest.worth(keep, &mut self.held))?;
+        Some(Answer { worth: Some(worth), bound: worth })
+    }
+
     /// Finds the best selection of a forest.
     pub fn solve(&mut self, forest: &Forest, keep: &mut Vec<bool>) -> Answer {
+        if let Some(answer) = self.by_inner_nodes(forest, keep) {
+            if self.counts.components == 0 {
+                self.counts.residual_nodes = forest.len() - 1;
+                self.counts.residual_clusters = forest.clusters();
+                self.counts.components = 1;
+            }
+            return answer;
+        }
         self.solve_fixed(forest, &[], f64::NEG_INFINITY, 0, keep)
     }
 
@@ -180,6 +210,9 @@ impl Exact {
     /// Solves `level.part` into `level.part_keep`.
     fn solve_component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+        if let Some(answer) = self.by_inner_nodes(&level.part, &mut level.part_keep) {
+            return Answer { worth: answer.worth.filter(|&worth| worth > cutoff), ..answer };
+        }
         let part = &mut level.part;
         self.counts.bounds += self.dual.run(part, cutoff, steps, TOLERANCE, &mut self.clock);
         let mut answer = Answer { worth: None, bound: self.dual.bound };

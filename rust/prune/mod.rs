@@ -15,6 +15,7 @@ mod forest;
 mod gains;
 mod groups;
 mod incumbent;
+mod inner;
 mod labels;
 #[cfg(any(feature = "milp", feature = "highs"))]
 mod milp;
@@ -30,6 +31,7 @@ mod reduction;
 mod repair;
 mod request;
 mod step_length;
+mod submodular;
 mod subtree;
 mod sweep;
 #[cfg(test)]

@@ -22,8 +22,11 @@ pub(super) struct Paths {
 }
 
 const OFF: u8 = 0;
+/// Also beside `CANDIDATE`, for one above another.
 const ON: u8 = 1;
 const CANDIDATE: u8 = 2;
+/// Nodes for each candidate up to which all are looked at rather than the paths walked.
+const MOST_BESIDE: usize = 8;
 
 impl Paths {
     /// Copies and marks the candidates while checking that they are distinct nodes.
@@ -60,6 +63,10 @@ impl Paths {
 
     /// Marks the nodes on paths to candidates and copies their parents.
     pub fn walk(&mut self, parents: &[NodeId], leaves: &[u32]) {
+        if parents.len() <= MOST_BESIDE * leaves.len() {
+            self.sweep(parents);
+            return;
+        }
         for &leaf in leaves {
             let mut v = leaf as usize;
             while v != 0 {
@@ -76,8 +83,32 @@ impl Paths {
         }
     }
 
+    /// Does so for all nodes, children first: no branch depends on where paths meet.
+    fn sweep(&mut self, parents: &[NodeId]) {
+        let mut on_paths = 1;
+        for (v, &parent) in parents.iter().enumerate().skip(1).rev() {
+            let parent = parent.index();
+            let on = u8::from(self.kind[v] != OFF);
+            self.kind[parent] |= on;
+            self.parent[v] = parent as u32;
+            on_paths += usize::from(on);
+        }
+        self.count = on_paths;
+    }
+
     /// Numbers the nodes on paths from 0, in order, and copies their parents.
     pub fn number(&mut self, parent: &mut Vec<u32>) {
+        let m = self.kind.len();
+        if self.count == m {
+            // What a tree hands over is cut down to this already.
+            self.nodes.clear();
+            self.nodes.extend(0..m as u32);
+            self.local.clone_from(&self.nodes);
+            parent.clear();
+            parent.extend_from_slice(&self.parent[..m]);
+            parent[0] = NONE;
+            return;
+        }
         // Each node is written where the next one on a path goes, so one slot more than there are.
         self.nodes.clear();
         self.nodes.resize(self.count + 1, 0);

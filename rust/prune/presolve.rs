@@ -42,6 +42,8 @@ pub(super) struct Presolve {
     /// Tokens of each node and what was joined to it, `[r]`; empty without a budget.
     tokens: Vec<u64>,
     pub(super) fold: Fold,
+    /// The base and the first open gain of each cluster, `[K]`.
+    pub(super) firsts: Vec<(f64, f64)>,
     /// New number of each cluster, `[K]`; `NONE` until it has one.
     number: Vec<u32>,
     /// Members of each cluster that the root carries, `[K]`.

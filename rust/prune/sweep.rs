@@ -26,17 +26,20 @@ impl Presolve {
         // Worth without gains, and what gains may add to it.
         self.sums.clear();
         self.sums.extend(problem.cost.iter().map(|cost| (-cost * unit, 0.0)));
-        for (&v, profit) in problem.leaf.iter().zip(&problem.profit) {
-            self.sums[v as usize].0 += profit * unit;
-        }
+        let leaves = problem.leaf.iter().zip(&problem.profit);
         if coupled {
             let entry = |i: usize| (problem.leaf[i], problem.cluster[i]);
             self.fold.run(&gains, problem.leaf.len(), entry, tally);
-            for (&v, &k) in problem.leaf.iter().zip(&problem.cluster) {
-                let (value, hope) = &mut self.sums[v as usize];
-                *value += self.fold.base(k);
-                *hope += self.fold.gain(&gains, k, 0);
+            self.firsts.clear();
+            let clusters = 0..gains.clusters() as u32;
+            let fold = &self.fold;
+            self.firsts.extend(clusters.map(|k| (fold.base(k), fold.gain(&gains, k, 0))));
+            for ((&v, profit), &k) in leaves.zip(&problem.cluster) {
+                let ((base, first), sum) = (self.firsts[k as usize], &mut self.sums[v as usize]);
+                *sum = (sum.0 + profit * unit + base, first);
             }
+        } else {
+            leaves.for_each(|(&v, profit)| self.sums[v as usize].0 += profit * unit);
         }
         self.state.clear();
         self.state.resize(p, State::Live);
@@ -59,20 +62,25 @@ impl Presolve {
         tally.joined += u64::from(joined);
         tally.dropped += u64::from(dropped);
         left.clear(gains.same());
-        left.parent.push(0);
-        left.value.push(sums[0].0);
+        // Each node is written where the next live one goes, so one slot more than there are.
+        let live = p - (joined + dropped) as usize;
+        left.parent.resize(live + 1, 0);
+        left.value.resize(live + 1, 0.0);
+        left.value[0] = sums[0].0;
+        let mut next = 1;
         place.clear();
         place.resize(p, 0);
         for (v, &state) in self.state.iter().enumerate().skip(1) {
             let mut at = place[parent[v] as usize];
             at = if state == State::Out { NONE } else { at };
-            if state == State::Live && at != NONE {
-                left.parent.push(at);
-                left.value.push(sums[v].0);
-                at = left.len() as u32 - 1;
-            }
-            place[v] = at;
+            left.parent[next] = at;
+            left.value[next] = sums[v].0;
+            let stays = state == State::Live && at != NONE;
+            place[v] = if stays { next as u32 } else { at };
+            next += usize::from(stays);
         }
+        left.parent.truncate(next);
+        left.value.truncate(next);
         if coupled {
             let entry = |i: usize| (place[problem.leaf[i] as usize], problem.cluster[i]);
             self.settle(problem.leaf.len(), entry, &gains, left);

@@ -8,8 +8,15 @@ use proptest::prelude::*;
 
 use super::{MILP, Owned, assert_close, small_problem};
 use crate::generate::{ClusterKind, Generator, Instance};
-use crate::prune::{Request, Solver, select_leaves};
+use crate::prune::{Pruner, Request, Selection, Solver, select_leaves};
 use crate::tree::NodeId;
+
+/// What is found without the search over inner nodes.
+fn select_by_bounds(request: &Request<'_>) -> Selection {
+    let mut pruner = Pruner::new();
+    pruner.exact.only_by_bounds = true;
+    pruner.select_leaves(request).unwrap()
+}
 
 /// What makes a rule other than the published one.
 #[derive(Debug, Clone)]
@@ -99,6 +106,7 @@ proptest! {
             assert_close(value, found.objective);
             assert!(found.optimal && found.bound.to_bits() == found.objective.to_bits());
         }
+        assert_close(select_by_bounds(&request).objective, best);
     }
 
     #[test]
@@ -168,6 +176,7 @@ proptest! {
         let found = select_leaves(&request).unwrap();
         let milp = select_leaves(&Request { solver: MILP.0, ..request }).unwrap();
         assert_close(found.objective, milp.objective);
+        assert_close(select_by_bounds(&request).objective, milp.objective);
         assert_close(objective(&request, &found.keep).0, found.objective);
         assert!(found.optimal && found.bound.to_bits() == found.objective.to_bits());
     }
@@ -203,6 +212,28 @@ proptest! {
             assert!(found.optimal && found.tokens_kept.unwrap() <= held * share / 10);
         }
     }
+}
+
+#[test]
+fn where_few_nodes_branch_hardly_a_bound_is_needed() {
+    let mut settled = 0;
+    for seed in 0..20 {
+        let clusters = ClusterKind::Inherited;
+        let instance = Generator { width: 64, depth: 6, clusters, pruned: Some((2.0, 1.0)), seed };
+        let instance = instance.generate().unwrap();
+        let masses = masses(&instance);
+        let request = Request {
+            lambda_r: 0.001,
+            rho: 0.5,
+            cluster_worth: Some(&masses),
+            ..instance.request(2.0, 1.0)
+        };
+        let (found, other) = (select_leaves(&request).unwrap(), select_by_bounds(&request));
+        assert_close(found.objective, other.objective);
+        settled += usize::from(found.stats.bounds == 0 && other.stats.bounds > 0);
+    }
+    // The others are given up on the way.
+    assert!(settled >= 15, "{settled} of 20");
 }
 
 #[test]
