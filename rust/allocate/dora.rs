@@ -2,17 +2,16 @@
 
 use super::rebase::hand_out;
 use super::{best_first, check_rewards, check_temperature, check_width};
+use crate::cluster::{BLOCK, Products, Rows, Screen, squares};
 use crate::error::{Error, check_length};
-use crate::unit::{dot, unit_rows};
+use crate::unit::{check_dim, unit_rows};
 
-/// Exponent from which on `exp` is lost beside a sum of at least 1, even 2^32 times.
-const LOST: f64 = -60.0;
+/// How far, in temperatures, what `n` leaves add to a sum of at least 1 lies below its last bit:
+/// this and `ln n`.
+const LOST: f64 = 36.0;
 
 /// How far below another share a share may be and still be equal to it.
 const NOISE: f64 = 1e-9;
-
-/// Rows whose products are taken while they are in the cache.
-const BLOCK: usize = 32;
 
 /// Allocates a width in proportion to reward and uniqueness, rounding up, largest share first.
 ///
@@ -35,7 +34,8 @@ const BLOCK: usize = 32;
 /// order given: the last bits of an exponential or a cosine decide nothing.
 ///
 /// `embeddings` holds one row of `dim` numbers for each leaf, one after the other. Costs
-/// O(n^2 dim) time and O(n dim) memory.
+/// O(n^2 dim) time at worst, and O(n dim) memory: an f32 screen rules out the pairs that are so far
+/// apart that all of them together would not change a sum; for the others cosines are taken in f64.
 ///
 /// # Errors
 ///
@@ -60,8 +60,13 @@ where
     if dim > 0 && embeddings.len() % dim == 0 {
         check_length("embeddings", embeddings.len() / dim, rewards.len(), "rewards")?;
     }
-    let unit = unit_rows(embeddings, dim)?;
-    let unique = uniqueness(&unit, dim, similarity_temperature);
+    check_dim(embeddings.len(), dim)?;
+    let rows = Rows::of(embeddings, dim);
+    let unique = if rows.are_in_range() {
+        uniqueness(&rows, similarity_temperature)
+    } else {
+        uniqueness(&Rows::of(&unit_rows(embeddings, dim)?, dim), similarity_temperature)
+    };
     let best = rewards.iter().fold(f64::NEG_INFINITY, |best, &reward| best.max(reward));
     // The best leaf's share is its uniqueness, so at least 1 / n: they never all underflow.
     let share: Vec<f64> = rewards
@@ -75,26 +80,37 @@ where
 }
 
 /// Computes the diagonal of the row-wise softmax of all cosines, `[n]`.
-fn uniqueness(unit: &[f64], dim: usize, temperature: f64) -> Vec<f64> {
-    let n = unit.len() / dim;
-    let row = |i: usize| &unit[i * dim..(i + 1) * dim];
-    let own: Vec<f64> = (0..n).map(|i| dot(row(i), row(i))).collect();
-    // Relative to the row's own term, which is its largest: no exponential overflows.
+///
+/// Relative to a row's own term, which is its largest: no exponential overflows, and both rows of a
+/// pair have the same one.
+fn uniqueness<T: Copy + Into<f64>>(rows: &Rows<T>, temperature: f64) -> Vec<f64> {
+    // Multiplying a strip to its end costs about as much as this many distances in f64.
+    const FEW: u32 = 8;
+    // And a square in f64 as much as these.
+    const MANY: u32 = 64;
+    let n = rows.len();
+    let all: Vec<usize> = (0..n).collect();
+    let (screen, products) = (Screen::new(rows, &all), Products::new(rows, &all));
+    let cut = screen.cut(temperature * ((n as f64).ln() + LOST));
     let mut sums = vec![1.0_f64; n];
-    let mut meet = |i: usize, cosine: f64| {
-        // Two rows of one direction can come out a rounding error above the diagonal.
-        let exponent = ((cosine - own[i]) / temperature).min(0.0);
-        if exponent > LOST {
-            sums[i] += exponent.exp();
+    for (of_rows, of_columns) in squares(n) {
+        let (upper, reach) = screen.square(of_rows, of_columns, cut, FEW);
+        if reach == 0 {
+            continue;
         }
-    };
-    for block in (0..n).step_by(BLOCK) {
-        let end = (block + BLOCK).min(n);
-        for i in 0..end {
-            for j in block.max(i + 1)..end {
-                let cosine = dot(row(i), row(j));
-                meet(i, cosine);
-                meet(j, cosine);
+        let cosines = (reach > MANY).then(|| products.square(of_rows, of_columns));
+        for (i, row) in (of_rows * BLOCK..n).zip(0..BLOCK) {
+            for (j, lane) in (of_columns * BLOCK..i).zip(0..BLOCK) {
+                if upper[row][lane] < cut {
+                    continue;
+                }
+                let distance = match &cosines {
+                    Some(cosines) => rows.without_noise(1.0 - cosines[row][lane]),
+                    None => rows.distance(i, j),
+                };
+                let part = (-distance / temperature).exp();
+                sums[i] += part;
+                sums[j] += part;
             }
         }
     }
@@ -138,7 +154,8 @@ mod tests {
     }
 
     fn cases() -> impl Strategy<Value = (Vec<f64>, Vec<Vec<f64>>, f64)> {
-        (1_usize..80, 1_usize..20, prop_oneof![Just(0.01), Just(1.0), 0.02..3.0]).prop_flat_map(
+        let dim = prop_oneof![1_usize..20, 60_usize..140];
+        (1_usize..80, dim, prop_oneof![Just(0.01), Just(1.0), 0.02..3.0]).prop_flat_map(
             |(n, dim, temperature)| {
                 let entry = prop_oneof![Just(0.0), Just(1.0), -1.0..1.0];
                 let row = proptest::collection::vec(entry, dim)
@@ -159,8 +176,8 @@ mod tests {
         fn dora_is_its_definition((rewards, rows, t_s) in cases(), width in 1_u64..300) {
             let (dim, flat) = (rows[0].len(), rows.concat());
             let naive = uniqueness_naive(&rows, t_s);
-            let unit = unit_rows(&flat, dim).unwrap();
-            for (unique, naive) in uniqueness(&unit, dim, t_s).into_iter().zip(&naive) {
+            let measured = Rows::of(&flat, dim);
+            for (unique, naive) in uniqueness(&measured, t_s).into_iter().zip(&naive) {
                 prop_assert!((unique - naive).abs() <= 1e-9 * naive);
             }
             let counts = dora_weights(&rewards, &flat, dim, width, 0.1, t_s).unwrap();

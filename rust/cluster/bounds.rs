@@ -1,7 +1,8 @@
 //! Lower bounds on the average distances between the clusters of one component.
 
+use super::multiply::BLOCK;
 use super::rows::Rows;
-use super::screen::{BLOCK, Screen, squares};
+use super::screen::{Screen, squares};
 use crate::clock::Clock;
 use crate::error::{Error, filled};
 

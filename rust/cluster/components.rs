@@ -1,7 +1,8 @@
 //! Connected components of the pairs within a distance.
 
+use super::multiply::BLOCK;
 use super::rows::Rows;
-use super::screen::{BLOCK, Screen, squares};
+use super::screen::{Screen, squares};
 use crate::clock::Clock;
 use crate::disjoint_sets::DisjointSets;
 

@@ -6,6 +6,8 @@ mod bounds;
 mod clusters;
 mod components;
 mod linkage;
+mod multiply;
+mod products;
 mod rows;
 mod screen;
 #[cfg(test)]
@@ -20,8 +22,10 @@ use crate::interrupt::Interrupt;
 use crate::unit::{check_dim, unit_rows};
 use components::connect;
 use linkage::link;
-use rows::Rows;
-use screen::Screen;
+pub(crate) use multiply::BLOCK;
+pub(crate) use products::Products;
+pub(crate) use rows::Rows;
+pub(crate) use screen::{Screen, squares};
 
 /// Groups rows whose directions are close: labels `0..K-1` in order of first appearance.
 ///

@@ -9,7 +9,7 @@ const SAFE: std::ops::Range<f64> = 1e-200..1e200;
 ///
 /// The entries stay where the caller holds them: a copy in f64 would not fit the caches that f32
 /// input does, and most rows are looked at only once.
-pub(super) struct Rows<'a, T> {
+pub(crate) struct Rows<'a, T> {
     /// Row-major, `[n, dim]`.
     entries: &'a [T],
     /// What makes each row's length 1, `[n]`.
@@ -23,7 +23,7 @@ pub(super) struct Rows<'a, T> {
 
 impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
     /// Measures every row.
-    pub(super) fn of(entries: &'a [T], dim: usize) -> Self {
+    pub(crate) fn of(entries: &'a [T], dim: usize) -> Self {
         let machine = Arch::new();
         let mut in_range = true;
         let scales = entries.chunks_exact(dim).map(|row| {
@@ -35,36 +35,40 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
     }
 
     /// Says whether every row has a direction that its entries as they are can tell.
-    pub(super) fn are_in_range(&self) -> bool {
+    pub(crate) fn are_in_range(&self) -> bool {
         self.in_range
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.scales.len()
     }
 
-    pub(super) fn dim(&self) -> usize {
+    pub(crate) fn dim(&self) -> usize {
         self.dim
     }
 
-    pub(super) fn machine(&self) -> Arch {
+    pub(crate) fn machine(&self) -> Arch {
         self.machine
     }
 
     /// Bounds what rounding alone can make of a distance of 0, also between sums of rows.
-    pub(super) fn noise(&self) -> f64 {
+    pub(crate) fn noise(&self) -> f64 {
         (self.dim + self.len() + 16) as f64 * f64::EPSILON
     }
 
     /// The entries of a row and what makes its length 1.
-    pub(super) fn row(&self, i: usize) -> (&[T], f64) {
+    pub(crate) fn row(&self, i: usize) -> (&[T], f64) {
         (&self.entries[i * self.dim..(i + 1) * self.dim], self.scales[i])
     }
 
     /// Computes the cosine distance of two rows; what may be rounding of 0 is 0.
-    pub(super) fn distance(&self, i: usize, j: usize) -> f64 {
+    pub(crate) fn distance(&self, i: usize, j: usize) -> f64 {
         let ((a, to_a), (b, to_b)) = (self.row(i), self.row(j));
-        let distance = 1.0 - dot(self.machine, a, b) * to_a * to_b;
+        self.without_noise(1.0 - dot(self.machine, a, b) * to_a * to_b)
+    }
+
+    /// Returns a distance, or 0 if that is what it may be.
+    pub(crate) fn without_noise(&self, distance: f64) -> f64 {
         if distance <= self.noise() { 0.0 } else { distance }
     }
 
@@ -72,7 +76,7 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
     ///
     /// For unit rows `|u - v|^2 = 2 d(u, v)`, so by the triangle inequality two rows at a distance
     /// of at most `r` from a third are at most `4 r` apart.
-    pub(super) fn lie_close(&self, members: &[usize], threshold: f64) -> bool {
+    pub(crate) fn lie_close(&self, members: &[usize], threshold: f64) -> bool {
         let mut mean = vec![0.0; self.dim];
         for &i in members {
             let (row, scale) = self.row(i);
@@ -92,7 +96,7 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
 
 /// Multiplies two rows with what the machine's vector registers hold.
 #[inline]
-pub(super) fn dot<A, B>(machine: Arch, a: &[A], b: &[B]) -> f64
+pub(crate) fn dot<A, B>(machine: Arch, a: &[A], b: &[B]) -> f64
 where
     A: Copy + Into<f64>,
     B: Copy + Into<f64>,

@@ -4,19 +4,13 @@ use std::cell::OnceCell;
 
 use pulp::{Simd, WithSimd};
 
+use super::multiply::{BLOCK, DEPTH, STRIP, multiply, pack};
 use super::rows::{Rows, dot};
 
-/// Rows that are packed side by side: the rows and the columns of a square.
-pub(super) const BLOCK: usize = 16;
-/// Rows of a square that are multiplied together: their sums are what the registers hold.
-const STRIP: usize = 4;
 const STRIPS: usize = BLOCK / STRIP;
-/// Dimensions of a panel: how many are multiplied between two looks at a square. Of two blocks that
-/// much fits the cache nearest to the processor.
-const DEPTH: usize = 64;
 
 /// Numbers for each pair of two blocks.
-pub(super) type Square = [[f32; BLOCK]; BLOCK];
+pub(crate) type Square = [[f32; BLOCK]; BLOCK];
 
 /// Bounds the cosines of pairs of unit rows from above, as closely as the question needs.
 ///
@@ -24,7 +18,7 @@ pub(super) type Square = [[f32; BLOCK]; BLOCK];
 /// `u.v <= u'.v' + |u"| |v"|`. Pairs that are far apart mostly show it early, so the dimensions come
 /// in panels, and a strip of a square is left as soon as it is settled. Everything here only screens: what
 /// decides is computed in f64.
-pub(super) struct Screen<'a, T> {
+pub(crate) struct Screen<'a, T> {
     rows: &'a Rows<'a, T>,
     members: &'a [usize],
     /// Packed when first used: most squares are settled by the first panel.
@@ -44,7 +38,7 @@ struct Panel {
 
 impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
     /// Prepares for the pairs of some rows, given by their indices; pairs go by place in `members`.
-    pub(super) fn new(rows: &'a Rows<'a, T>, members: &'a [usize]) -> Self {
+    pub(crate) fn new(rows: &'a Rows<'a, T>, members: &'a [usize]) -> Self {
         let panels = rows.dim().div_ceil(DEPTH);
         Self {
             rows,
@@ -55,24 +49,24 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
     }
 
     /// What looking at a square counts for on a clock.
-    pub(super) fn work(&self) -> usize {
+    pub(crate) fn work(&self) -> usize {
         STRIPS * self.rows.dim()
     }
 
     /// The bound that pairs within `threshold` reach for certain.
-    pub(super) fn cut(&self, threshold: f64) -> f32 {
+    pub(crate) fn cut(&self, threshold: f64) -> f32 {
         (1.0 - threshold - self.margin) as f32
     }
 
     /// The bound on a distance up to which pairs are within `threshold` for certain.
     ///
     /// Where a strip was left before its end no bound is as low: all were above the threshold.
-    pub(super) fn inner(&self, threshold: f64) -> f32 {
+    pub(crate) fn inner(&self, threshold: f64) -> f32 {
         (threshold - 3.0 * self.margin) as f32
     }
 
     /// Turns a bound on a cosine into a lower bound on the distance.
-    pub(super) fn distance(&self, upper: f32) -> f32 {
+    pub(crate) fn distance(&self, upper: f32) -> f32 {
         let distance = (1.0 - self.margin) as f32 - upper;
         if distance > 0.0 { distance } else { 0.0 }
     }
@@ -81,7 +75,7 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
     ///
     /// Looks at more dimensions of a strip until at most `few` of its bounds reach `cut`; also says
     /// how many of the square do.
-    pub(super) fn square(&self, rows: usize, columns: usize, cut: f32, few: u32) -> (Square, u32) {
+    pub(crate) fn square(&self, rows: usize, columns: usize, cut: f32, few: u32) -> (Square, u32) {
         let mut seen = Seen {
             cosines: [[0.0; BLOCK]; BLOCK],
             upper: [[0.0; BLOCK]; BLOCK],
@@ -105,7 +99,7 @@ impl<'a, T: Copy + Into<f64>> Screen<'a, T> {
 /// Lists the squares that cover all pairs `j <= i` of `n` rows, as blocks of `i` and of `j`.
 ///
 /// Blocks of `i` that share one of `j` follow each other, while it is in the cache.
-pub(super) fn squares(n: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn squares(n: usize) -> impl Iterator<Item = (usize, usize)> {
     const TOGETHER: usize = 4;
     let blocks = n.div_ceil(BLOCK);
     (0..blocks).step_by(TOGETHER).flat_map(move |start| {
@@ -132,20 +126,14 @@ fn margin(panels: usize) -> f64 {
 impl Panel {
     fn pack<T: Copy + Into<f64>>(rows: &Rows<T>, members: &[usize], start: usize) -> Self {
         let depth = DEPTH.min(rows.dim() - start);
-        let mut packed = vec![0.0; members.len().div_ceil(BLOCK) * depth * BLOCK];
-        let mut rest = vec![0.0; members.len().div_ceil(BLOCK) * BLOCK];
-        for (block, of_block) in members.chunks(BLOCK).enumerate() {
-            let packed = &mut packed[block * depth * BLOCK..(block + 1) * depth * BLOCK];
-            for (lane, &i) in of_block.iter().enumerate() {
-                let (row, scale) = rows.row(i);
-                let (row, part) = (&row[..start + depth], &row[start..start + depth]);
-                for (to, &value) in packed.chunks_exact_mut(BLOCK).zip(part) {
-                    to[lane] = (value.into() * scale) as f32;
-                }
-                let ahead = dot(rows.machine(), row, row) * scale * scale;
-                let behind = (1.0 - ahead).max(0.0) + rows.noise();
-                rest[block * BLOCK + lane] = behind.sqrt() as f32 * (1.0 + 2.0 * f32::EPSILON);
-            }
+        let packed = pack(rows, members, start..start + depth, |value| value as f32);
+        let mut rest = vec![0.0; members.len().next_multiple_of(BLOCK)];
+        for (rest, &i) in rest.iter_mut().zip(members) {
+            let (row, scale) = rows.row(i);
+            let row = &row[..start + depth];
+            let ahead = dot(rows.machine(), row, row) * scale * scale;
+            let behind = (1.0 - ahead).max(0.0) + rows.noise();
+            *rest = behind.sqrt() as f32 * (1.0 + 2.0 * f32::EPSILON);
         }
         Self { packed, rest, depth }
     }
@@ -190,6 +178,7 @@ impl WithSimd for LookAt<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let Self { look, few, seen } = self;
+        let [rows, columns] = [look.rows, look.columns].map(|block| look.panel.block(block));
         for strip in 0..STRIPS {
             if seen.reach[strip] <= few {
                 continue;
@@ -197,10 +186,10 @@ impl WithSimd for LookAt<'_> {
             let cosines = &mut seen.cosines[strip * STRIP..(strip + 1) * STRIP];
             if S::F32_LANES < 8 {
                 // Eight columns at a time: with `STRIP` rows, what 16 registers of 128 bits hold.
-                look.multiply::<8>(strip, cosines, |x, y, sum| x * y + sum);
+                multiply::<8, f32>(rows, columns, strip, cosines, |x, y, sum| x * y + sum);
             } else {
                 // Registers of 256 bits come with fused instructions.
-                look.multiply::<16>(strip, cosines, f32::mul_add);
+                multiply::<16, f32>(rows, columns, strip, cosines, f32::mul_add);
             }
             seen.reach[strip] = look.bound(strip, seen);
         }
@@ -208,34 +197,6 @@ impl WithSimd for LookAt<'_> {
 }
 
 impl Look<'_> {
-    /// Adds this panel's part of a strip's dot products, `COLUMNS` columns at a time.
-    #[inline(always)]
-    fn multiply<const COLUMNS: usize>(
-        &self,
-        strip: usize,
-        cosines: &mut [[f32; BLOCK]],
-        multiply_add: impl Fn(f32, f32, f32) -> f32,
-    ) {
-        let rows = self.panel.block(self.rows);
-        let columns = self.panel.block(self.columns);
-        let at = strip * STRIP;
-        for start in (0..BLOCK).step_by(COLUMNS) {
-            let mut sums = [[0.0_f32; COLUMNS]; STRIP];
-            for (row, column) in rows.chunks_exact(BLOCK).zip(columns.chunks_exact(BLOCK)) {
-                let (row, column) = (&row[at..at + STRIP], &column[start..start + COLUMNS]);
-                for (sums, &x) in sums.iter_mut().zip(row) {
-                    sums.iter_mut()
-                        .zip(column)
-                        .for_each(|(sum, &y)| *sum = multiply_add(x, y, *sum));
-                }
-            }
-            for (cosines, sums) in cosines.iter_mut().zip(sums) {
-                let part = &mut cosines[start..start + COLUMNS];
-                part.iter_mut().zip(sums).for_each(|(cosine, sum)| *cosine += sum);
-            }
-        }
-    }
-
     /// Adds to each dot product of a strip the most that the dimensions behind this panel can add;
     /// counts the bounds that reach the cut.
     #[inline(always)]
@@ -271,11 +232,13 @@ mod tests {
         for (block, other) in squares(n) {
             let mut cosines = [[[0.0; BLOCK]; BLOCK]; 2];
             for at in 0..screen.panels.len() {
-                let look = Look { panel: screen.panel(at), rows: block, columns: other, cut: 0.0 };
-                for strip in 0..STRIPS {
-                    let rows = strip * STRIP..(strip + 1) * STRIP;
-                    look.multiply::<8>(strip, &mut cosines[0][rows.clone()], |x, y, s| x * y + s);
-                    look.multiply::<16>(strip, &mut cosines[1][rows], f32::mul_add);
+                let [a, b] = [block, other].map(|block| screen.panel(at).block(block));
+                let [two, fused] = &mut cosines;
+                for (strip, rows) in two.chunks_exact_mut(STRIP).enumerate() {
+                    multiply::<8, f32>(a, b, strip, rows, |x, y, sum| x * y + sum);
+                }
+                for (strip, rows) in fused.chunks_exact_mut(STRIP).enumerate() {
+                    multiply::<16, f32>(a, b, strip, rows, f32::mul_add);
                 }
             }
             for (a, row) in (block * BLOCK..n).zip(0..BLOCK) {

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::bounds::Bounds;
 use super::clusters::Clusters;
+use super::multiply::BLOCK;
+use super::products::Products;
 use super::rows::{Rows, dot};
-use super::screen::{BLOCK, Screen, squares};
+use super::screen::{Screen, squares};
 use super::{cluster_by, cluster_steps};
 use crate::clock::Clock;
 use crate::disjoint_sets::DisjointSets;
@@ -206,6 +208,23 @@ proptest! {
                 let average = sum / (parts[a].len() * parts[b].len()) as f64;
                 prop_assert!((clusters.distance(a, b) - average).abs() < 1e-12);
                 prop_assert!(f64::from(bounds.at(a, b)) <= clusters.distance(a, b));
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_blocks_are_those_of_the_pairs(rows in rows(40, &[1, 3, 64, 65, 200])) {
+        prop_assume!(have_directions(&rows));
+        let (n, flat) = (rows.len(), rows.concat());
+        let measured = Rows::of(&flat, rows[0].len());
+        let all: Vec<usize> = (0..n).collect();
+        let products = Products::new(&measured, &all);
+        for (of_rows, of_columns) in squares(n) {
+            let cosines = products.square(of_rows, of_columns);
+            for (i, cosines) in (of_rows * BLOCK..n).zip(cosines) {
+                for (j, cosine) in (of_columns * BLOCK..n).zip(cosines) {
+                    prop_assert!((1.0 - cosine - cosine_distance(&rows[i], &rows[j])).abs() < 1e-13);
+                }
             }
         }
     }
