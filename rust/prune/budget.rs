@@ -14,6 +14,12 @@ use super::reduction::Reduction;
 /// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
 /// is usual.
 const MOST_PRICES: u32 = 60;
+/// After the first branch: a price that is nearly best bounds nearly as well, and the branches below try
+/// more.
+const MOST_LATER_PRICES: u32 = 5;
+/// Branches at one price: a proof that takes more is left to the branches on the budget, which make both
+/// problems smaller.
+const MOST_INNER_BRANCHES: u64 = 3;
 /// Steps towards the prices that reduced costs are taken from, before the first branch and after.
 const FIRST_STEPS: u32 = 300;
 const LATER_STEPS: u32 = 60;
@@ -124,7 +130,9 @@ impl Budgeted {
             }
             level.priced.load_priced(left, price);
             level.priced.hints.clear();
+            exact.branches_left = MOST_INNER_BRANCHES;
             let found = exact.solve(&level.priced, &mut level.trial);
+            exact.branches_left = u64::MAX;
             answer.bound = answer.bound.min(found.bound + price * task.budget as f64);
             let point = Point {
                 worth: left.worth(&level.trial, &mut self.held),
@@ -156,16 +164,20 @@ impl Budgeted {
             let closed = answer.bound <= floor + TOLERANCE;
             // At price 0 a selection that fits is the best of all.
             let expired = exact.clock.after(left.len() + left.owner.len());
-            if closed || settled || expired || (fits && price == 0.0) {
+            let enough = task.nested > 0 && round >= MOST_LATER_PRICES && over.is_some();
+            if closed || settled || expired || enough || (fits && price == 0.0) {
                 break;
             }
         }
         if answer.bound <= floor + TOLERANCE || exact.clock.expired() {
             return answer.closed();
         }
-        // Without a selection over the budget the gap is one that the inner search gave up on.
-        if task.nested == MOST_NESTED || over.is_none() {
+        if task.nested == MOST_NESTED {
             return answer;
+        }
+        if over.is_none() {
+            // The inner search left its proof open.
+            level.over.clone_from(&level.under);
         }
         self.branch(exact, level, Task { price, cutoff: floor, ..task }, answer)
     }

@@ -67,6 +67,10 @@ impl Dominance {
     /// every leaf keeps to this, the smallest has no such leaf. A member behind so many on the path
     /// to it that a cluster has no further gain adds nothing.
     ///
+    /// Under a budget the other carrier must hold no more tokens, so that the swap fits. A leaf may then be
+    /// worth something by itself and be kept beside that one: it stays, but its member adds nothing, for
+    /// whenever it is kept the other one is.
+    ///
     /// True where a node was fixed; `fix` then says which. Costs O(r + e log e), however deep the
     /// forest.
     pub fn find(&mut self, forest: &mut Forest, tally: &mut Tally) -> bool {
@@ -97,7 +101,10 @@ impl Dominance {
                     continue;
                 }
                 let is_leaf = leaf(v, &self.covers, &self.preorder);
-                let yields = |to: u32| to != NONE && to != v && forest.better(to, v) == to;
+                let tokens = |v: u32| forest.tokens.get(v as usize).copied().unwrap_or(0);
+                let yields = |to: u32| {
+                    to != NONE && to != v && forest.better(to, v) == to && tokens(to) <= tokens(v)
+                };
                 let loses = if gains.same().is_some() {
                     yields(best)
                 } else {
@@ -106,11 +113,12 @@ impl Dominance {
                     *rank = held + beside;
                     forest.value[v as usize] + gains.next(k as u32, *rank) <= 0.0
                 };
-                if is_leaf && loses {
+                let pays = forest.budgeted() && forest.value[v as usize] > 0.0;
+                if is_leaf && loses && !pays {
                     self.fix[v as usize] = Fix::Out;
                     tally.dominated += 1;
                     any_fixed = true;
-                } else if held as usize >= gains.of(k as u32).len() {
+                } else if is_leaf && loses || held as usize >= gains.of(k as u32).len() {
                     self.idle[entry as usize] = true;
                     any_idle = true;
                 }

@@ -73,6 +73,8 @@ pub(super) struct Exact {
     spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
+    /// Branches after which a proof is left open.
+    pub branches_left: u64,
     /// Leaves all to the Lagrangian bound.
     #[cfg(test)]
     pub only_by_bounds: bool,
@@ -98,6 +100,7 @@ impl Exact {
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.counts = Counts::default();
+        self.branches_left = u64::MAX;
     }
 
     /// Finds the best selection of a whole problem, every value times `unit`.
@@ -224,7 +227,7 @@ impl Exact {
         if answer.bound <= floor + TOLERANCE || self.clock.expired() {
             return answer.closed();
         }
-        if nested == MOST_NESTED {
+        if nested == MOST_NESTED || self.branches_left == 0 {
             return answer;
         }
         let fixed = self.dual.fix(part, self.dual.floor, TOLERANCE, &mut level.fix);
@@ -234,6 +237,7 @@ impl Exact {
             &[None]
         } else {
             self.counts.branches += 1;
+            self.branches_left -= 1;
             if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
         };
         answer.over(branches, floor, |branch, floor| {

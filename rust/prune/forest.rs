@@ -69,14 +69,17 @@ impl Forest {
         !self.tokens.is_empty()
     }
 
-    /// The one worth more of two nodes, either of which may be `NONE`; of equal ones the first.
+    /// The one worth more of two nodes, either of which may be `NONE`; of equal ones that with fewer
+    /// tokens, then the first.
     pub fn better(&self, a: u32, b: u32) -> u32 {
         if a == NONE || b == NONE {
             return a.min(b);
         }
         let value = |v: u32| self.value[v as usize];
+        let tokens = |v: u32| self.tokens.get(v as usize);
         // Values are finite.
-        if value(b).total_cmp(&value(a)).then(a.cmp(&b)).is_lt() { a } else { b }
+        let order = value(b).total_cmp(&value(a)).then(tokens(a).cmp(&tokens(b)));
+        if order.then(a.cmp(&b)).is_lt() { a } else { b }
     }
 
     /// Takes over a whole problem, every value times `unit`.

@@ -41,8 +41,9 @@ impl Reduction {
             let (nodes, entries) = (self.left().len(), self.left().owner.len());
             work = nodes + entries;
             let left = &mut self.rounds[self.used - 1].left;
-            // One that covers the same for no more may still need more tokens.
-            let found = !left.budgeted() && presolve.dominance.find(left, tally);
+            // Ranks say nothing where the members before one may not fit.
+            let found = !(left.budgeted() && left.gains.same().is_none())
+                && presolve.dominance.find(left, tally);
             let fix = std::mem::take(&mut presolve.dominance.fix);
             let folded = self.round(None, if found { &fix } else { &[] }, presolve, tally);
             presolve.dominance.fix = fix;
