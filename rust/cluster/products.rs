@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 use super::multiply::{BLOCK, DEPTH, STRIP, multiply, pack};
 use super::rows::Rows;
 
-/// Multiplies whole blocks of unit rows: a third of what the pairs cost one by one.
+/// Multiplies whole blocks of unit rows, each entry read and widened once for many pairs.
 pub(crate) struct Products<'a, T> {
     rows: &'a Rows<'a, T>,
     members: &'a [usize],
