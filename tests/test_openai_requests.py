@@ -201,3 +201,18 @@ def test_a_problems_requests_go_to_one_rank_of_a_server() -> None:
     sent = [head["x-data-parallel-rank"] for head in headers_sent(running(0, 1, 2), problems)]
     assert sent[::2] == sent[1::2]
     assert set(sent) == {"0", "1", "2"}
+
+
+def test_metrics_that_are_not_to_be_had_are_not_waited_for() -> None:
+    """As behind a proxy that serves the API alone; the patience is for the API."""
+    asked = 0
+
+    async def unavailable(body: dict[str, Any]) -> Reply:
+        nonlocal asked
+        asked += 1
+        return Reply("no such service", status=503)
+
+    scripts = {"/v1/models": always(Reply({"data": [card()]})), "/metrics": unavailable}
+    with scripted_server(scripts) as server:
+        assert OpenAIPolicy("m", server.url, max_retries=0).server.ranks == 1
+    assert asked == 1

@@ -69,18 +69,12 @@ class Engines:
         )
         name, options = given.pop("policy", "demo"), given.pop("policy_options", {})
         policies = self._loaded(name, load_policy, of_policy, stack)
-        if bank is not None:
-            whose = identity(name, options)
-            given["policy"] = [BankedPolicy(policy, bank, whose) for policy in policies]
-        else:
-            given["policy"] = policies
+        model = identity(name, options)
+        given["policy"] = [p if bank is None else BankedPolicy(p, bank, model) for p in policies]
         name, options = given.pop("prm", "demo"), given.pop("prm_options", {})
         prms = self._loaded(name, load_prm, of_prm, stack)
-        if bank is not None:
-            whose = identity(name, options)
-            given["prm"] = [BankedPRM(prm, bank, whose) for prm in prms]
-        else:
-            given["prm"] = prms
+        model = identity(name, options)
+        given["prm"] = [p if bank is None else BankedPRM(p, bank, model) for p in prms]
         if max(len(policies), len(prms)) > 1:
             leave_waiting_to_search([*policies, *prms])
         self._parts = _named("policy", policies) | _named("PRM", prms)

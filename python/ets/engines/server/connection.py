@@ -106,11 +106,12 @@ class Connection:
         """Lower the patience, from now on."""
         self._outage.wait_at_most(seconds)
 
-    def get(self, path: str, *, beside: bool = False) -> str:
+    def get(self, path: str, *, beside: bool = False, waits: bool = True) -> str:
         """The body of a path below the URL, or beside it; blocks.
 
-        A server that loads its model is waited for. One that cannot be reached is not, beyond a few
-        seconds: at the start it is more likely a wrong address than a server that restarts.
+        A server that loads its model is waited for, unless `waits` is false. One that cannot be
+        reached is not, beyond a few seconds: at the start it is more likely a wrong address than a
+        server that restarts.
 
         # Errors
         `EngineError` of one line that names the URL.
@@ -129,7 +130,7 @@ class Connection:
                     answer = str(client.get(self._target(path, beside), cast_to=str))
                 except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
                     failure = self._failures.of(error, path, timeout)
-                    loads = self._failures.loads(error)
+                    loads = waits and self._failures.loads(error)
                     if not loads or not self._outage.goes_on(failure, waiting):
                         raise failure from error
                     time.sleep(waiting.pause())

@@ -89,7 +89,7 @@ class ModelCard:
 def _ranks(connection: Connection) -> int:
     """As its metrics name them; 1 where they are not to be had, as behind a proxy."""
     try:
-        metrics = connection.get("/metrics", beside=True)
+        metrics = connection.get("/metrics", beside=True, waits=False)
     except EngineError:
         return 1
     return max(1, len(set(_RANK.findall(metrics))))
