@@ -17,7 +17,7 @@ import subprocess
 import sys
 from typing import Any
 
-import ets.search.engines
+import ets.rollout.engines
 from ets.cli.main import main
 from ets.errors import EngineError, EngineLostError
 from ets.step import Prefix, Step
@@ -77,7 +77,7 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    module: Any = ets.search.engines
+    module: Any = ets.rollout.engines
     module.load_policy = load_policy
     module.load_prm = lambda prm, **options: ScriptedPRM()
     module.load_embedder = lambda embedder, **options: ScriptedEmbedder()

@@ -8,7 +8,7 @@ import numpy as np
 
 import ets
 from ets import _core
-from ets.search.usage import StepUsage, Usage
+from ets.rollout.usage import StepUsage, Usage
 from ets.tree_search.search import TreeSearch
 from scripted import World, play
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import ets
-from ets.search.arrivals import Arrivals
+from ets.rollout.arrivals import Arrivals
 from ets.step import Prefix, Score, Step
 from ets.tree.events import Expanded
 from scripted_engines import ScriptedPolicy, ScriptedPRM

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ets
 from ets import demo
 from ets.errors import ContextError, InputError
-from ets.search.shortfall import most_cut, shortfall
+from ets.rollout.shortfall import most_cut, shortfall
 from ets.tree_search.search import Child, TreeSearch
 
 PROBLEM = str(demo.problems()[0]["problem"])

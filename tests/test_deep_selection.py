@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import ets
 from ets import _core
 from ets._core import Tree, select_leaves
-from ets.search.rollout import Rollout
+from ets.rollout.rollout import Rollout
 from ets.strategy import ETS, BeamSearch, Decision, Strategy, View
 from ets.tree.nodes import Nodes
 from ets.tree_search.search import Child, TreeSearch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from ets.search.kv_admission import KVAdmission
+from ets.rollout.kv_admission import KVAdmission
 
 
 def test_one_may_always_run() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 import ets
 from ets.engines.kv_space import HasKVSpace, KVSpace
-from ets.search.kv_ledger import KVLedger
-from ets.search.kv_shares import KVShares
+from ets.rollout.kv_ledger import KVLedger
+from ets.rollout.kv_shares import KVShares
+from ets.rollout.site import LocalSite
 from ets.step import Prefix, Step
 from ets.tree_search.search import Child, TreeSearch
 from scripted_engines import ScriptedPolicy
@@ -265,7 +266,9 @@ def test_a_cancelled_problem_gives_its_share_back() -> None:
         waiting = threading.Thread(target=wait_for_its_end, daemon=True)
         waiting.start()
         assert started.wait(20)
-        shares = s._loop.run(s._solver.replicas[0].kv.shares())
+        site = s.replicas[0].site
+        assert isinstance(site, LocalSite)
+        shares = s._loop.run(site.kv.shares())
         assert shares.tokens == 1000
         s._loop.run(_cancel_others())
         waiting.join(20)

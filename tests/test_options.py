@@ -31,7 +31,7 @@ from ets.prm.formats import FORMATS
 from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
-from ets.search.options import OPTIONS, TABLES, SearchOptions, default_text
+from ets.rollout.options import OPTIONS, TABLES, SearchOptions, default_text
 from ets.search.toml import read_config, search_arguments
 from ets.strategy.registry import STRATEGIES, strategy_by_name
 

@@ -16,7 +16,7 @@ from ets.bench.run_folder import RunFolder
 from ets.engines.name import EngineName
 from ets.engines.server.connection import Connection
 from ets.errors import EngineError, InputError
-from ets.search.options import SearchOptions
+from ets.rollout.options import SearchOptions
 from ets.shown.redaction import (
     names_a_secret,
     redacted,

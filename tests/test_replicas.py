@@ -19,7 +19,9 @@ from ets.cli.replica_lines import ReplicaLines
 from ets.engines.kv_space import KVSpace
 from ets.engines.name import each_server
 from ets.errors import EngineError, EngineLostError, InputError
-from ets.search.result import SearchResult
+from ets.rollout.result import SearchResult
+from ets.rollout.site import LocalSite
+from ets.search.replica import Replica
 from ets.step import Prefix, Step
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 
@@ -47,6 +49,19 @@ class Spacious(Watched):
 
     async def kv_space(self) -> KVSpace:
         return KVSpace(tokens=4000, block_size=1)
+
+
+@dataclass
+class Kept:
+    """A problem whose tree keeps so many KV tokens."""
+
+    kv_tokens: int
+
+
+def local(replica: Replica) -> LocalSite:
+    """Where its problems are searched: with engines of this process."""
+    assert isinstance(replica.site, LocalSite)
+    return replica.site
 
 
 def search(policies: Sequence[Any], **more: Any) -> ets.Search:
@@ -101,8 +116,8 @@ def test_the_bundled_pair_in_several_copies() -> None:
     for count in (1, 2, 4):
         with ets.Search(["demo"] * count, "demo", ets.REBASE(width=4), seed=3) as several:
             assert len(several.replicas) == count
-            assert len({id(replica.engines.policy) for replica in several.replicas}) == count
-            assert len({id(replica.engines.prm) for replica in several.replicas}) == 1
+            assert len({id(local(replica).engines.policy) for replica in several.replicas}) == count
+            assert len({id(local(replica).engines.prm) for replica in several.replicas}) == 1
             trees.append(found(list(several.map(texts, concurrency=4))))
     assert trees[0] == trees[1] == trees[2]
 
@@ -223,11 +238,9 @@ def test_a_problem_goes_where_fewest_are_and_then_where_space_is() -> None:
     policies = [Watched() for _ in range(3)]
     with search(policies) as several:
         first, second, third = several.replicas
-        tree = ets.TreeSearch(STRATEGY, 900)
-        small = ets.TreeSearch(STRATEGY, 9)
         keys = [(replica, replica.enter()) for replica in (first, first, second, third)]
-        second.holds(keys[2][1], tree)
-        third.holds(keys[3][1], small)
+        second.holds(keys[2][1], Kept(900))
+        third.holds(keys[3][1], Kept(9))
         assert [replica.kv_tokens for replica in several.replicas] == [0, 900, 9]
         assert several.solve("p").usage.replicas == ["replica 3"]
         third.enter()
@@ -304,10 +317,13 @@ def test_policies_and_prms_in_pairs() -> None:
     prms = [ScriptedPRM(), ScriptedPRM()]
     policies = [Watched(), Watched()]
     with search(policies, prm=prms) as several:
-        pairs = [(replica.engines.policy, replica.engines.prm) for replica in several.replicas]
+        pairs = [
+            (local(replica).engines.policy, local(replica).engines.prm)
+            for replica in several.replicas
+        ]
         assert pairs == list(zip(policies, prms, strict=True))
     with search(policies[:1], prm=prms) as several:
-        assert [replica.engines.policy for replica in several.replicas] == policies[:1] * 2
+        assert [local(replica).engines.policy for replica in several.replicas] == policies[:1] * 2
     assert [policy.closed for policy in policies] == [0, 0], "they are their owner's"
     with pytest.raises(InputError, match="policy must be one, or one for each of the 3 replicas"):
         search(policies, prm=[*prms, ScriptedPRM()])

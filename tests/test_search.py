@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import ets
-from ets.search.result import Answered
+from ets.rollout.result import Answered
 from ets.step import Prefix, Score, Step
 from ets.tree.events import Ended, Expanded, Finished, Pruned, Scored
 from scripted_engines import ScriptedPolicy, ScriptedPRM

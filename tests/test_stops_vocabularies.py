@@ -11,7 +11,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.step_reader import read_step
 from ets.policy.stops import EngineStops, delimiter_ids
-from ets.search.usage import StepUsage
+from ets.rollout.usage import StepUsage
 from ets.step import Step
 from smollm2 import UnavailableError
 from vocabularies import llama3_tokenizer_path, qwen_tokenizer_path

@@ -10,8 +10,8 @@ import time
 import pytest
 
 import ets
-from ets.search.busy_time import BusyTime
-from ets.search.usage import TOTALS, StepUsage, Usage
+from ets.rollout.busy_time import BusyTime
+from ets.rollout.usage import TOTALS, StepUsage, Usage
 from ets.step import Prefix, Score, Step
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 

@@ -53,7 +53,7 @@ def test_a_problem_stays_on_its_rank() -> None:
     with ets.Search(policy, "demo", strategy, kv_budget="auto") as search:
         assert [replica.name for replica in search.replicas] == ["replica 1", "replica 2"]
         results = list(search.map(problems, concurrency=2))
-        spaces = [replica.kv.space_tokens for replica in search.replicas]
+        spaces = [replica.kv_space for replica in search.replicas]
     asyncio.run(policy.aclose())
     assert all(result.answer is not None for result in results)
     assert {result.usage.replicas[0] for result in results} == {"replica 1", "replica 2"}

@@ -26,7 +26,7 @@ from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.memory import Engine, planned_tokens, shared_options
 from ets.problems.problem import Problem
-from ets.search.result import SearchResult
+from ets.rollout.result import SearchResult
 from ets.search.search import Search
 from ets.search.toml import search_arguments
 from ets.shown.redaction import redacted_text

@@ -23,7 +23,7 @@ from ets.memory import shared_options
 from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
-from ets.search.engines import leave_waiting_to_search
+from ets.rollout.engines import leave_waiting_to_search
 from ets.search.search import Search
 from ets.search.toml import search_arguments
 

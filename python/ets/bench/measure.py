@@ -8,8 +8,8 @@ from typing import Any, get_args
 from ets.answer import VoteMethod, same_answer, vote
 from ets.bench.grid import Cell
 from ets.problems.problem import Problem
-from ets.search.result import SearchResult
-from ets.search.usage import TOTALS
+from ets.rollout.result import SearchResult
+from ets.rollout.usage import TOTALS
 from ets.shown.redaction import redacted_text
 
 

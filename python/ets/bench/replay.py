@@ -24,8 +24,8 @@ from ets.embed import load_embedder
 from ets.engines.protocols import InstantEmbedder
 from ets.errors import InputError
 from ets.problems.problem import Problem
-from ets.search.result import SearchResult
-from ets.search.usage import Usage
+from ets.rollout.result import SearchResult
+from ets.rollout.usage import Usage
 from ets.tree_search.search import TreeSearch
 
 _OF_ENGINES = ("policy_seconds", "prm_seconds")

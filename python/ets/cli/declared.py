@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ets.search.options import OPTIONS, default_text
+from ets.rollout.options import OPTIONS, default_text
 
 GRID_TABLE = "grid"
 """Where options go that are of a benchmark's grid, not of its searches."""

@@ -16,7 +16,7 @@ from ets.cli.output import Output
 from ets.cli.shown_console import ShownText as Text
 from ets.cli.summary import is_right, less, mark
 from ets.problems.problem import Problem
-from ets.search.result import SearchResult
+from ets.rollout.result import SearchResult
 from ets.search.search import Search
 from ets.strategy import ETS, REBASE
 

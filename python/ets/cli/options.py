@@ -10,7 +10,7 @@ from ets.answer import Aggregation, VoteMethod
 from ets.cli.declared import Declared, of_search, option
 from ets.cli.values import number_or_auto, read_pairs, with_breaks
 from ets.policy.limits import PRMThinking
-from ets.search.options import RequestOrder
+from ets.rollout.options import RequestOrder
 from ets.strategy.registry import StrategyName
 from ets.tree.nodes import Reward
 

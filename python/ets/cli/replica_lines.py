@@ -47,6 +47,6 @@ class ReplicaLines:
 
 
 def _kv(replica: Replica) -> str:
-    space = replica.kv.space_tokens
+    space = replica.kv_space
     kept = f"{replica.kv_tokens:,}"
     return f"{kept} of {space:,}" if space else kept

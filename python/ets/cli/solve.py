@@ -35,7 +35,7 @@ from ets.cli.waiting import Waiting
 from ets.cli.watch import Watch
 from ets.errors import EngineLostError, InputError
 from ets.problems.problem import Problem
-from ets.search.result import Answered, SearchResult
+from ets.rollout.result import Answered, SearchResult
 from ets.shown.text import shown_text
 
 

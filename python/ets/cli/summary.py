@@ -12,7 +12,7 @@ from rich.table import Table
 from ets.answer import Vote, same_answer
 from ets.cli.shown_console import ShownText as Text
 from ets.problems.problem import Problem
-from ets.search.result import SearchResult
+from ets.rollout.result import SearchResult
 from ets.tree.kv_record import KVRecord
 
 MOST_VOTES = 8

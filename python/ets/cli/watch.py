@@ -10,7 +10,7 @@ import numpy as np
 
 from ets.answer import Vote, VoteMethod, extract_answer, vote
 from ets.answer.thoughts import behind_thoughts
-from ets.search.result import Answered
+from ets.rollout.result import Answered
 from ets.strategy import MPTS
 from ets.tree.events import Ended, Event, Expanded, Finished, Pruned
 from ets.tree.kv_record import KVStep

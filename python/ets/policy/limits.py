@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ets.engines.context_need import context_need
 from ets.policy.thinking import MAX_DEPTH, MAX_STEP_TOKENS, MAX_TOKENS, Thinking
 from ets.shown.log import Log
 
+T = TypeVar("T")
 PRMThinking = Literal["read", "skip"]
 _LOG = Log(__name__)
 PLAIN = (256, 1024, 25)
@@ -80,6 +83,12 @@ def context_of(engine: object) -> int | None:
     texts = getattr(engine, "prompt", None) or getattr(engine, "format", None)
     length = getattr(texts, "max_length", None)
     return length if isinstance(length, int) else None
+
+
+def narrowest(engines: Sequence[T]) -> T:
+    """The one that reads least, where that is known; the first of several such."""
+    contexts = [context_of(engine) for engine in engines]
+    return min(zip(engines, contexts, strict=True), key=lambda each: each[1] or math.inf)[0]
 
 
 def _within(who: Literal["policy", "PRM"], engine: object, tokens: int) -> int:

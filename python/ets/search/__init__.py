@@ -1,8 +1,8 @@
 """The search over engines: many tree searches, one policy, one PRM, one embedder."""
 
 from ets.answer.tally import Solution
-from ets.search.budget import Budget
-from ets.search.result import Answered, SearchResult
+from ets.rollout.budget import Budget
+from ets.rollout.result import Answered, SearchResult
 from ets.search.search import Search
 
 __all__ = ["Answered", "Budget", "Search", "SearchResult", "Solution"]

@@ -9,15 +9,17 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from ets.errors import EngineError, EngineLostError
+from ets.rollout.stay import Progress
 from ets.search.replica import Replica
 from ets.shown.log import Log
-from ets.tree_search.search import TreeSearch
 
 _LOG = Log("ets")
 _AGAIN = 30.0
 """Seconds after which a lost replica is given one problem, to see whether it answers again."""
 _LAST_AGAIN = 1.0
 """The same where no other is left."""
+_TRIES = 3
+"""Times that a problem is taken up again, at one step, where what was lost is started again."""
 
 
 class Placement:
@@ -40,8 +42,15 @@ class Placement:
         self._patience = patience
         self._all_lost_since: float | None = None
 
+    @property
+    def most_losses(self) -> int:
+        """Replicas that a problem may be lost with, one after the other, before it is given up."""
+        return max(len(self.replicas), _TRIES if self.replicas[0].site.returns else 0)
+
     def can_leave(self, replica: Replica) -> bool:
         """Whether a problem on `replica` could go on elsewhere, or waits until it can."""
+        if replica.site.returns and not replica.drained:
+            return True
         others = [other for other in self.replicas if other is not replica and not other.drained]
         return any(other.lost is None for other in others) or (
             bool(others) and self._waits(time.monotonic())
@@ -66,7 +75,7 @@ class Placement:
             replica.leave(key)
 
     async def _take(self, new: bool) -> Replica:
-        if len(self.replicas) == 1:
+        if self._takes_all:
             return self.replicas[0]
         while True:
             now = time.monotonic()
@@ -79,8 +88,8 @@ class Placement:
             await asyncio.sleep(_LAST_AGAIN / 2)
 
     def lose(self, replica: Replica, error: Exception) -> None:
-        """Place no more problems on a replica, until it has been tried again."""
-        if len(self.replicas) == 1:
+        """Place no more problems on a replica, until it is back or has been tried again."""
+        if self._takes_all:
             return
         if replica.lost is None:
             _LOG.warning("%s is lost, its problems go on elsewhere: %s", replica.name, error)
@@ -93,9 +102,12 @@ class Placement:
         if replica.lost is None:
             self._all_lost_since = None
         elif begin > replica.lost_at:
-            _LOG.warning("%s answers again", replica.name)
-            replica.answers()
-            self._all_lost_since = None
+            self._returned(replica)
+
+    def _returned(self, replica: Replica) -> None:
+        _LOG.warning("%s answers again", replica.name)
+        replica.answers()
+        self._all_lost_since = None
 
     def none_left(self) -> EngineError:
         """The error of a problem that no replica takes."""
@@ -107,21 +119,33 @@ class Placement:
         )
         return EngineLostError(f"all {len(self.replicas)} replicas are lost: {words}")
 
+    @property
+    def _takes_all(self) -> bool:
+        """Whether there is but one, and nothing to wait for when it is lost."""
+        return len(self.replicas) == 1 and not self.replicas[0].site.returns
+
     def _open(self) -> list[Replica]:
         return [replica for replica in self.replicas if not replica.drained]
 
     def _best(self, now: float) -> Replica | None:
         there = self._open()
+        for replica in there:
+            if replica.lost is not None and replica.site.is_back:
+                self._returned(replica)
         up = [replica for replica in there if replica.lost is None]
         pause = _AGAIN if up else _LAST_AGAIN
         # One problem alone tries a lost replica; the others go where they are safe.
-        tried = [r for r in there if r.lost is not None and now - r.lost_at >= pause]
+        lost = [r for r in there if r.lost is not None and not r.site.returns]
+        tried = [r for r in lost if now - r.lost_at >= pause]
         up += [replica for replica in tried if not replica.in_flight]
         return min(up, key=lambda replica: (replica.in_flight, -replica.kv_free), default=None)
 
     def _waits(self, now: float) -> bool:
         since = self._all_lost_since
-        return bool(self._open()) and (since is None or now - since < self._patience)
+        there = self._open()
+        return any(replica.site.returns for replica in there) or (
+            bool(there) and (since is None or now - since < self._patience)
+        )
 
 
 class Stay:
@@ -134,9 +158,14 @@ class Stay:
         self._placement = placement
         self._key = key
 
-    def holds(self, tree: TreeSearch) -> None:
-        """The problem's tree, once it is there."""
-        self.replica.holds(self._key, tree)
+    @property
+    def name(self) -> str:
+        """The replica's."""
+        return self.replica.name
+
+    def holds(self, progress: Progress) -> None:
+        """The problem is searched there from now on."""
+        self.replica.holds(self._key, progress)
 
     def can_end(self) -> bool:
         """Whether the problem can go on elsewhere."""
@@ -166,7 +195,7 @@ async def at_once(
     # Errors
     As `KVBudgets.at_once`.
     """
-    limits = [(replica, await replica.kv.at_once(concurrency)) for replica in replicas]
+    limits = [(replica, await replica.site.at_once(concurrency)) for replica in replicas]
 
     def limit() -> int:
         there = [of() for replica, of in limits if replica.lost is None and not replica.drained]

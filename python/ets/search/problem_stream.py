@@ -10,7 +10,7 @@ from typing import TypeVar
 from ets.loop.call import cancel
 from ets.loop.stream import Stream
 from ets.loop.thread import LoopThread
-from ets.search.result import Answered
+from ets.rollout.result import Answered
 from ets.tree_search.search import Event, TreeSearch
 
 T = TypeVar("T")
@@ -24,17 +24,20 @@ class ProblemStream(Stream[Event | Answered]):
         loop: LoopThread,
         events: Callable[[Callable[[TreeSearch], None]], AsyncGenerator[Event | Answered, None]],
     ) -> None:
-        self._trees: list[TreeSearch] = []
-        super().__init__(loop, _read_ahead(events(self._trees.append)))
+        self._tree: TreeSearch | None = None
+        super().__init__(loop, _read_ahead(events(self._see)))
 
     @property
     def tree(self) -> TreeSearch | None:
         """The tree as it grows; None before the first event.
 
         For reading only: it is ahead of the events, by no more than the step that is decided. What
-        an event names is in it.
+        an event names is in it. Of a search in workers it is another object after each step.
         """
-        return self._trees[0] if self._trees else None
+        return self._tree
+
+    def _see(self, tree: TreeSearch) -> None:
+        self._tree = tree
 
 
 async def _read_ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

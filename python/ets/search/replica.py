@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Literal, Protocol
 
-from ets.search.engines import Engines
-from ets.search.kv_budgets import KVBudgets
+from ets.rollout.course import Course
+from ets.rollout.result import SearchResult
+from ets.rollout.stay import Progress, Stay
+from ets.tree.events import Event
 from ets.tree_search.search import TreeSearch
+
+
+class Site(Protocol):
+    """Where a replica's problems are searched: engines in this process, or a worker's."""
+
+    @property
+    def kv_space(self) -> int | None:
+        """Tokens of its KV cache; None while that is not known."""
+        ...
+
+    @property
+    def returns(self) -> bool:
+        """Whether it is started again by itself when it is lost, and will be there again."""
+        ...
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it is, since it was lost last. One that does not return by itself is tried."""
+        ...
+
+    async def at_once(self, concurrency: int | Literal["auto"], /) -> Callable[[], int]:
+        """How many problems may be in flight there, to be asked anew for each."""
+        ...
+
+    def search(
+        self, course: Course[Any], stay: Stay, seen: Callable[[TreeSearch], None], /
+    ) -> AsyncGenerator[Event, None]:
+        """Search a problem to its end, or until it is to go on elsewhere."""
+        ...
+
+    async def result(self, course: Course[Any], /) -> SearchResult:
+        """That of a search that is over."""
+        ...
 
 
 class Replica:
@@ -16,11 +53,10 @@ class Replica:
     drained, at its last complete step. What is stated here may be read from any thread.
     """
 
-    def __init__(self, name: str, engines: Engines, kv: KVBudgets) -> None:
+    def __init__(self, name: str, site: Site) -> None:
         self.name = name
         """A server's address, or `replica 1` and so on."""
-        self.engines = engines
-        self.kv = kv
+        self.site = site
         self.lost: str | None = None
         """Its last words; None while it answers."""
         self.lost_at = 0.0
@@ -28,7 +64,7 @@ class Replica:
         self.policy_tokens = 0
         """Tokens sampled on it so far, of complete steps."""
         self._drained = False
-        self._problems: dict[object, TreeSearch | None] = {}
+        self._problems: dict[object, Progress | None] = {}
 
     def __repr__(self) -> str:
         state = (
@@ -44,12 +80,13 @@ class Replica:
     @property
     def kv_tokens(self) -> int:
         """KV tokens that the trees on it kept at their last selections."""
-        trees = list(self._problems.values())
-        return sum(
-            tree.kv[-1].kv_after if len(tree.kv) else tree.prompt_tokens
-            for tree in trees
-            if tree is not None
-        )
+        problems = list(self._problems.values())
+        return sum(progress.kv_tokens for progress in problems if progress is not None)
+
+    @property
+    def kv_space(self) -> int | None:
+        """Tokens of its KV cache; None while that is not known."""
+        return self.site.kv_space
 
     @property
     def kv_free(self) -> int:
@@ -57,7 +94,7 @@ class Replica:
 
         Comparable among replicas of one kind.
         """
-        return (self.kv.space_tokens or 0) - self.kv_tokens
+        return (self.kv_space or 0) - self.kv_tokens
 
     @property
     def drained(self) -> bool:
@@ -78,9 +115,9 @@ class Replica:
         self._problems[key] = None
         return key
 
-    def holds(self, key: object, tree: TreeSearch) -> None:
-        """The problem's tree, once it is there."""
-        self._problems[key] = tree
+    def holds(self, key: object, progress: Progress) -> None:
+        """How far the problem has come, once its search has begun."""
+        self._problems[key] = progress
 
     def leave(self, key: object) -> None:
         """The problem goes."""

@@ -24,15 +24,16 @@ from ets.errors import InputError
 from ets.loop.stream import Stream
 from ets.pickled import Unpicklable
 from ets.policy.limits import PRMThinking
-from ets.search.belongings import Belongings
-from ets.search.budget import Budget
-from ets.search.engines import Engines
+from ets.rollout.belongings import Belongings
+from ets.rollout.budget import Budget
+from ets.rollout.engines import Engines, names_of, patience_of
+from ets.rollout.options import OnePRM, RequestOrder, SearchOptions
+from ets.rollout.result import SearchResult
+from ets.rollout.site import LocalSite, Rules
 from ets.search.many import in_flight
-from ets.search.options import OnePRM, RequestOrder, SearchOptions
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
 from ets.search.replica import Replica
-from ets.search.result import SearchResult
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
@@ -167,7 +168,12 @@ class Search(Unpicklable):
         weakref.finalize(self, self._belongings.abandon).atexit = False
         try:
             engines = Engines.load(options, self._owned)
-            self._solver = ProblemSolver(engines, options, self._belongings)
+            rules = Rules.of(options, engines)
+            replicas = [
+                Replica(name, LocalSite(each, rules, self._belongings))
+                for name, each in zip(names_of(engines), engines, strict=True)
+            ]
+            self._solver = ProblemSolver(replicas, patience=patience_of(engines))
         except BaseException:
             self._belongings.close_quietly()
             raise
@@ -266,7 +272,9 @@ class Search(Unpicklable):
         reads. The last event is `Answered`, which carries the result. `ProblemStream.tree` is the
         tree as it grows.
         """
-        return ProblemStream(self._loop, lambda seen: self._solver.events(problem, seen=seen))
+        return ProblemStream(
+            self._loop, lambda seen: self._solver.events(problem, seen=seen, watched=True)
+        )
 
     def close(self) -> None:
         """Abort what still runs and free the engines that this search loaded.

@@ -12,8 +12,8 @@ from typing import Any
 from ets.checks import path_text, shown
 from ets.errors import InputError
 from ets.presets import with_preset
-from ets.search.budget import Budget
-from ets.search.options import OPTIONS, TABLES
+from ets.rollout.budget import Budget
+from ets.rollout.options import OPTIONS, TABLES
 from ets.shown.redaction import redacted
 from ets.strategy.registry import strategy_by_name
 

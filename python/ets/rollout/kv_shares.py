@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-from ets.search.kv_ledger import KVLedger
+from ets.rollout.kv_ledger import KVLedger
 from ets.tree_search.search import TreeSearch
 
 _MOST = 256

@@ -7,7 +7,7 @@ import weakref
 from ets.engines.kv_space import HasKVSpace, KVSpace
 from ets.engines.values import awaitable, checked_space
 from ets.fork_lock import ForkLock
-from ets.search.kv_admission import KVAdmission
+from ets.rollout.kv_admission import KVAdmission
 
 
 class KVLedger:

@@ -28,7 +28,7 @@ from ets.checks import (
 from ets.engines import PRM, Embedder, Policy
 from ets.errors import InputError
 from ets.policy.limits import PRMThinking
-from ets.search.budget import Budget
+from ets.rollout.budget import Budget
 from ets.shown.redaction import redacted_repr
 from ets.strategy import ETS, Strategy
 from ets.strategy.registry import DEFAULT_WIDTH

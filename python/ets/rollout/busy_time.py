@@ -15,14 +15,16 @@ class BusyTime:
     ```
 
     The measure of intervals' union: two calls side by side count once. For one event loop, or one
-    thread; what `clock` gives is in seconds.
+    thread; what `clock` gives is in seconds, and `seconds` are those of before.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, *, seconds: float = 0.0
+    ) -> None:
         self._clock = clock
         self._running = 0
         self._begin = 0.0
-        self._seconds = 0.0
+        self._seconds = seconds
 
     @property
     def seconds(self) -> float:

@@ -14,13 +14,14 @@ from ets._core import Interrupt
 from ets.errors import EngineError
 from ets.loop.engine_call import EngineCall
 from ets.loop.workers import Threads
-from ets.search.arrivals import Arrivals
-from ets.search.budget import Budget, Spent
-from ets.search.kv_budgets import KVPart
-from ets.search.options import RequestOrder
-from ets.search.placement import Stay
-from ets.search.sampler import Made, Sampler, Wanted
-from ets.search.usage import Usage
+from ets.rollout.arrivals import Arrivals
+from ets.rollout.budget import Budget, Spent
+from ets.rollout.carried import Carried
+from ets.rollout.kv_budgets import KVPart
+from ets.rollout.options import RequestOrder
+from ets.rollout.sampler import Made, Sampler, Wanted
+from ets.rollout.stay import Stay
+from ets.rollout.usage import Usage
 from ets.tree_search.search import Ask, Event, TreeSearch
 
 EngineLost = Literal["engine_lost"]
@@ -61,9 +62,10 @@ class Rollout:
         threads: Threads,
         *,
         mark: object = None,
+        carried: Carried | None = None,
     ) -> None:
         self.tree = tree
-        self.usage = Usage()
+        self.usage = Usage() if carried is None else carried.usage
         self.lost: EngineError | None = None
         """The loss of an engine that ended the last `events`, and the search where `tree.end` says
         so: with what was completed by then."""
@@ -74,9 +76,41 @@ class Rollout:
         self._mark = mark
         self._place: dict[int, int] = {}  # of the last step's parents, in the order of their paths
         self._shown = 0
-        self._sampled = 0
-        self._scored = 0
-        self._begin = time.perf_counter()
+        self._sampled = 0 if carried is None else carried.sampled
+        self._scored = 0 if carried is None else carried.scored
+        self._begin = time.perf_counter() - (0.0 if carried is None else carried.seconds)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the search is over."""
+        return self.tree.end is not None
+
+    @property
+    def depth(self) -> int:
+        """Complete steps."""
+        return self.tree.depth
+
+    @property
+    def kv_tokens(self) -> int:
+        """KV tokens that the tree kept at its last selection."""
+        return self.tree.kv[-1].kv_after if len(self.tree.kv) else self.tree.prompt_tokens
+
+    @property
+    def seconds(self) -> float:
+        """Since the search began, wherever it was."""
+        return time.perf_counter() - self._begin
+
+    def carried(self) -> Carried:
+        """What another process needs in order to go on from here; between two steps."""
+        wanted = [0, *(ask.node for ask in self.tree.ask())]
+        return Carried(
+            tree=self.tree,
+            prefixes={node: self.sampler.prefix(node) for node in wanted},
+            usage=self.usage,
+            sampled=self._sampled,
+            scored=self._scored,
+            seconds=self.seconds,
+        )
 
     async def events(self, stay: Stay, kv: KVPart) -> AsyncGenerator[Event, None]:
         """Search on, yielding what a decision brought before its samples are begun.
@@ -102,9 +136,7 @@ class Rollout:
             if spent is None:
                 begin = time.monotonic()
                 made, spent = await self._expand(asks, kv)
-                if self.lost is None:
-                    stay.answered(begin, sum(m.child.tokens for m in made))
-                else:
+                if self.lost is not None:
                     self.lost = stay.lose(self.lost)
                     if stay.can_end():
                         self.usage.given_up += len(made)
@@ -116,7 +148,9 @@ class Rollout:
                     await self._decide(made, spent, cut)
                 if made:
                     self.sampler.keep(made)
-                if self.lost is not None and not self.tree.trajectories:
+                if self.lost is None:
+                    stay.answered(begin, sum(m.child.tokens for m in made))
+                elif not self.tree.trajectories:
                     raise self.lost
             else:
                 self.tree.stop(spent)

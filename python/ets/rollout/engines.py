@@ -15,7 +15,8 @@ from ets.loop.engine_call import EngineCall
 from ets.memory import Engine, with_shares
 from ets.policy import load_policy
 from ets.prm import load_prm
-from ets.search.options import SearchOptions
+from ets.rollout.belongings import Closes
+from ets.rollout.options import SearchOptions
 
 T = TypeVar("T", Policy, PRM, Embedder)
 _WAIT = 10.0
@@ -43,7 +44,7 @@ class Engines:
                     await ready()
 
     @classmethod
-    def load(cls, options: SearchOptions, owned: list[Policy | PRM | Embedder]) -> list[Engines]:
+    def load(cls, options: SearchOptions, owned: list[Closes]) -> list[Engines]:
         """Those of each replica: what `options` holds, and what it names, which is loaded.
 
         Each that was loaded is in `owned` at once, also where a later one fails. One policy beside

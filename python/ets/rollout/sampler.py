@@ -15,11 +15,11 @@ from ets.engines.values import awaitable, checked_embedding, checked_score, chec
 from ets.errors import ContextError
 from ets.loop.call import cancel
 from ets.loop.engine_call import EngineCall
-from ets.search.busy_time import BusyTime
-from ets.search.engines import Engines
-from ets.search.kv_budgets import Gate
-from ets.search.saved_tree import prefix_of
-from ets.search.usage import StepUsage
+from ets.rollout.busy_time import BusyTime
+from ets.rollout.engines import Engines
+from ets.rollout.kv_budgets import Gate
+from ets.rollout.saved_tree import prefix_of
+from ets.rollout.usage import StepUsage, Usage
 from ets.step import Prefix, Score, Step
 from ets.tree.seeds import child_seed
 from ets.tree.trajectory import Limit
@@ -50,7 +50,7 @@ class Sampler:
 
     `prefixes` are those of the nodes that the tree asks to continue and of the root, by node.
     `max_step_tokens` and `reads_thoughts` are as in `ets.policy.limits.Limits`; `mark` is that of
-    the loop which this runs on.
+    the loop which this runs on; `before` is what the search asked for elsewhere.
     """
 
     def __init__(
@@ -62,8 +62,11 @@ class Sampler:
         max_step_tokens: int,
         reads_thoughts: bool = True,
         mark: object = None,
+        before: Usage | None = None,
     ) -> None:
-        self.sampling, self.scoring = BusyTime(), BusyTime()
+        before = before or Usage()
+        self.sampling = BusyTime(seconds=before.policy_seconds)
+        self.scoring = BusyTime(seconds=before.prm_seconds)
         self._tree = tree
         self._prefixes = prefixes
         self._max_step_tokens = max_step_tokens
@@ -95,7 +98,7 @@ class Sampler:
             async with gate():
                 step = await self._sample(want)
         usage.add_step(step)
-        prefix = self._prefix(want.parent).extend(step)
+        prefix = self.prefix(want.parent).extend(step)
         tokens = len(step.token_ids)
         cut: Limit | None = "context" if step.finish == "context" else None
         # A policy that writes nothing would write nothing again.
@@ -138,13 +141,14 @@ class Sampler:
             **{places[m.child.parent, m.child.index]: m.prefix for m in made},
         }
 
-    def _prefix(self, node: int) -> Prefix:
+    def prefix(self, node: int) -> Prefix:
+        """The partial solution that ends in a node which the tree asks to continue."""
         return prefix_of(node, self._tree, self._prefixes, self._engines.policy)
 
     async def _sample(self, want: Wanted) -> Step:
         """The next step. Thoughts that the PRM does not read make one with what follows them, since
         there is nothing to choose by before that."""
-        prefix = self._prefix(want.parent)
+        prefix = self.prefix(want.parent)
         step = await self._sample_one(prefix, want.seed)
         left = self._tree.max_tokens - self._tree.nodes.total[want.parent]
         part = 0

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from ets.answer import Vote
 from ets.answer.tally import Outcome, Solution, Tally
 from ets.pickled import Record
-from ets.search.shortfall import shortfall
-from ets.search.usage import Usage
+from ets.rollout.shortfall import shortfall
+from ets.rollout.usage import Usage
 from ets.tree.kv_record import KVRecord
 from ets.tree_page.page import tree_frame, tree_page
 from ets.tree_search.search import TreeSearch

@@ -7,8 +7,8 @@ import atexit
 import os
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
-from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError
 from ets.loop.engine_call import EngineCall, name_of
 from ets.loop.thread import LoopThread
@@ -21,7 +21,13 @@ _SECONDS = 60.0
 _DECISION = 1.0
 """For a decision that is being made, which is better not amid Rust when the interpreter ends."""
 
-Engine = Policy | PRM | Embedder
+
+class Closes(Protocol):
+    """An engine, or whatever holds engines."""
+
+    async def aclose(self) -> None:
+        """Free what it has."""
+        ...
 
 
 class Belongings:
@@ -38,12 +44,12 @@ class Belongings:
         """For selections, which compute without the GIL."""
         self.voting = Threads("ets-votes", 4)
         """For votes, which wait for the process that compares answers."""
-        self.engines: list[Engine] = []
+        self.engines: list[Closes] = []
         """Those that were loaded by name, in the order of loading."""
         self._process = os.getpid()
         atexit.register(self.close_quietly)
 
-    def close(self, engines: Sequence[Engine]) -> None:
+    def close(self, engines: Sequence[Closes]) -> None:
         """Abort what runs, close all of the engines, end the threads; a second time does nothing.
 
         # Errors
@@ -84,7 +90,7 @@ class Belongings:
             closing.join(_DECISION)
 
 
-async def _failure(engine: Engine) -> list[Exception]:
+async def _failure(engine: Closes) -> list[Exception]:
     """Close one, or leave it behind after a minute; what went wrong, if anything did."""
 
     async def close() -> None:

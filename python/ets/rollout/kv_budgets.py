@@ -13,8 +13,8 @@ from ets.engines.kv_space import HasKVSpace
 from ets.engines.protocols import Policy
 from ets.errors import InputError
 from ets.loop.engine_call import EngineCall
-from ets.search.kv_ledger import ledger_of
-from ets.search.kv_shares import KVShare, KVShares
+from ets.rollout.kv_ledger import ledger_of
+from ets.rollout.kv_shares import KVShare, KVShares
 from ets.tree_search.search import KVLimit, TreeSearch
 
 Gate: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]

@@ -1,0 +1,1 @@
+"""Workers: processes with engines of their own, on this host or others, behind one search."""
