@@ -14,7 +14,7 @@ from typing import Any
 
 import ets
 from ets.answer import aggregate, extract_answer, vote
-from ets.search.usage import Usage
+from ets.rollout.usage import Usage
 from ets.strategy import Strategy
 from ets.tree.seeds import problem_seed
 

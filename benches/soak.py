@@ -28,7 +28,7 @@ import ets.demo
 from ets.engines.kv_space import KVSpace
 from ets.policy import load_policy
 from ets.prm import load_prm
-from ets.search.result import Answered
+from ets.rollout.result import Answered
 from ets.step import Prefix, Score, Step
 from ets.strategy.base import Strategy
 

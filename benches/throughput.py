@@ -26,7 +26,7 @@ import ets
 from ets import demo
 from ets.answer import same_answer
 from ets.embed import load_embedder
-from ets.search.usage import Usage
+from ets.rollout.usage import Usage
 from ets.step import Prefix, Step
 from ets.tree_search.search import TreeSearch
 from level_synchronous import solve as level_synchronous
