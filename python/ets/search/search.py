@@ -37,6 +37,9 @@ from ets.search.replica import Replica
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
+from ets.workers.fleet import Fleet, started
+from ets.workers.site import WorkerSite
+from ets.workers.worker import Worker
 
 
 class Search(Unpicklable):
@@ -110,6 +113,12 @@ class Search(Unpicklable):
     request_order
         `tree`: a step's requests go out with siblings and cousins together, so that what is in the
         engine's cache is used before it is evicted; `best_first`: the best leaf's first.
+    workers
+        `ets.Workers`: processes of this host that each load a policy and a PRM of their own, on
+        their own devices; `ets.ray.RayWorkers`: the same on a Ray cluster. Each is a replica. One
+        that dies or hangs is started again, and its problems go on from their last complete step.
+        The policy and PRM must be names, or objects that pickle. Or workers that run already, which
+        stay their owner's. None: the engines are in this process.
     """
 
     _pickle_instead = (
@@ -138,6 +147,7 @@ class Search(Unpicklable):
         kv_budget: int | Literal["auto"] | None = SearchOptions.kv_budget,
         straggler: float = SearchOptions.straggler,
         request_order: RequestOrder = SearchOptions.request_order,
+        workers: Fleet | Sequence[Worker] | None = None,
     ) -> None:
         options = SearchOptions(
             policy=policy,
@@ -167,13 +177,21 @@ class Search(Unpicklable):
         self._owned = self._belongings.engines
         weakref.finalize(self, self._belongings.abandon).atexit = False
         try:
-            engines = Engines.load(options, self._owned)
-            rules = Rules.of(options, engines)
-            replicas = [
-                Replica(name, LocalSite(each, rules, self._belongings))
-                for name, each in zip(names_of(engines), engines, strict=True)
-            ]
-            self._solver = ProblemSolver(replicas, patience=patience_of(engines))
+            if workers is None:
+                engines = Engines.load(options, self._owned)
+                rules = Rules.of(options, engines)
+                replicas = [
+                    Replica(name, LocalSite(each, rules, self._belongings))
+                    for name, each in zip(names_of(engines), engines, strict=True)
+                ]
+                patience = patience_of(engines)
+            else:
+                replicas = [
+                    Replica(worker.name, WorkerSite(worker, options, self._belongings))
+                    for worker in started(workers, options, self._owned)
+                ]
+                patience = 0.0  # they are waited for as long as they are started again
+            self._solver = ProblemSolver(replicas, patience=patience)
         except BaseException:
             self._belongings.close_quietly()
             raise

@@ -8,30 +8,22 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Literal
 
 from ets.answer.tally import Tally
 from ets.errors import EngineError, EngineLostError, InputError
-from ets.rollout.belongings import Belongings, Closes
+from ets.rollout.belongings import Belongings
 from ets.rollout.carried import Carried
 from ets.rollout.course import Course
-from ets.rollout.engines import Engines
 from ets.rollout.options import SearchOptions
 from ets.rollout.rollout import Rollout
 from ets.rollout.site import LocalSite, Rules
 from ets.rollout.stay import Progress
+from ets.workers.load import Load
 from ets.workers.messages import Done, Left, Sent, Stepped
 
 _SHARE = 0.1
 """The most of a worker's time that packing trees for its owner may take."""
-
-
-class Load(Protocol):
-    """Makes a worker's engines, in the worker; it must pickle."""
-
-    def __call__(self, owned: list[Closes], /) -> Engines:
-        """The engines; those that are to be closed at the worker's end are in `owned` at once."""
-        ...
 
 
 class WorkerBody:

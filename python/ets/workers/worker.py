@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol, runtime_checkable
-
-from ets.workers.body import Load
 
 
 @runtime_checkable
@@ -78,17 +76,4 @@ class Worker(Protocol):
 
     async def aclose(self) -> None:
         """End it for good, with its engines."""
-        ...
-
-
-@runtime_checkable
-class Fleet(Protocol):
-    """How many workers to have, and where: what `ets.Search` takes as `workers`."""
-
-    def start(self, load: Load) -> Sequence[Worker]:
-        """Begin to start them; each calls `load` for its engines.
-
-        # Errors
-        `InputError` for what this machine or cluster cannot have.
-        """
         ...

@@ -1,0 +1,192 @@
+"""Searches whose problems go to workers: what is found, what is lost, what goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+import ets
+from ets import demo
+from ets.errors import EngineLostError, InputError
+from ets.rollout.result import Answered, SearchResult
+from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
+from scripted_worker import ScriptedFleet
+
+PROBLEMS = [f"problem {i}" for i in range(10)]
+STRATEGY = ets.ETS(width=6, lambda_b=1.0)
+
+
+def search(**more: Any) -> ets.Search:
+    arguments = {"prm": ScriptedPRM(), "embedder": ScriptedEmbedder(), "max_step_tokens": 20}
+    return ets.Search(
+        more.pop("policy", ScriptedPolicy()),
+        strategy=STRATEGY,
+        **{**arguments, "max_tokens": 200, **more},
+    )
+
+
+def told(result: SearchResult) -> Any:
+    """All of a result but times, and where it was."""
+    found = result.to_dict()
+    for name in ("seconds", "policy_seconds", "prm_seconds", "replicas"):
+        del found["usage"][name]
+    return found, result.tree.to_json()
+
+
+def all_of(results: Sequence[SearchResult]) -> list[Any]:
+    return [told(result) for result in results]
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> list[Any]:
+    with search() as alone:
+        return all_of(list(alone.map(PROBLEMS, concurrency=4)))
+
+
+def dies_at(*numbers: int) -> Callable[[int], None]:
+    """At its messages of these numbers."""
+
+    def before(number: int) -> None:
+        if number in left:
+            left.remove(number)
+            raise EngineLostError("killed")
+
+    left = list(numbers)
+    return before
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_workers_change_no_result(count: int, undisturbed: list[Any]) -> None:
+    fleet = ScriptedFleet(count)
+    with search(workers=fleet) as several:
+        assert [replica.name for replica in several.replicas] == [
+            f"worker {number + 1}" for number in range(count)
+        ]
+        results = list(several.map(PROBLEMS, concurrency=4))
+    assert all_of(results) == undisturbed
+    assert all(worker.closed for worker in fleet.workers)
+    assert all(worker.sent > 0 for worker in fleet.workers), "none is left idle"
+    for result in results if count > 1 else ():
+        assert len(result.usage.replicas) == 1
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 7, 20])
+@pytest.mark.parametrize("count", [1, 2])
+def test_problems_of_a_dead_worker_go_on(count: int, at: int, undisturbed: list[Any]) -> None:
+    fleet = ScriptedFleet(count, before=[dies_at(at, at + 2), *[dies_at()] * (count - 1)])
+    with search(workers=fleet) as several:
+        results = list(several.map(PROBLEMS, concurrency=4))
+    assert all_of(results) == undisturbed
+    assert fleet.workers[0].ended == ["killed", "killed"]
+
+
+def test_a_stream_over_workers_is_the_same(undisturbed: list[Any]) -> None:
+    with search() as alone:
+        events = [event for event in alone.stream(PROBLEMS[0]) if not isinstance(event, Answered)]
+    for before in (dies_at(), dies_at(2, 4)):
+        with search(workers=ScriptedFleet(1, before=before)) as several:
+            stream = several.stream(PROBLEMS[0])
+            *found, last = stream
+            assert found == events
+            assert isinstance(last, Answered)
+            assert told(last.result) == undisturbed[0]
+            assert stream.tree == last.result.tree
+
+
+def test_a_worker_that_is_given_up_leaves_the_others(undisturbed: list[Any]) -> None:
+    always = dies_at(*range(3))
+    fleet = ScriptedFleet(2, before=[always, dies_at()], restarts=1)
+    with search(workers=fleet) as several:
+        results = list(several.map(PROBLEMS, concurrency=4))
+        assert all_of(results) == undisturbed
+        assert several.replicas[0].lost is not None
+
+
+def test_all_given_up_is_an_error_with_the_last_words() -> None:
+    fleet = ScriptedFleet(2, before=[dies_at(*[0] * 9), dies_at(*[0] * 9)], restarts=0)
+    with search(workers=fleet) as several, pytest.raises(EngineLostError) as caught:
+        list(several.map(PROBLEMS, concurrency=4))
+    assert "all 2 replicas are lost: worker 1: " in str(caught.value)
+    assert "killed" in str(caught.value)
+
+
+def test_all_given_up_leaves_the_answers_so_far(undisturbed: list[Any]) -> None:
+    def late(number: int) -> None:
+        if number >= 4:
+            raise EngineLostError("killed")
+
+    with search(workers=ScriptedFleet(1, before=late, restarts=0)) as several:
+        result = several.solve(PROBLEMS[0])
+    assert (result.end, result.lost) == ("engine_lost", "killed")
+    assert result.trajectories
+
+
+def test_a_poisonous_problem_is_given_up() -> None:
+    def always(number: int) -> None:
+        raise EngineLostError("killed")
+
+    fleet = ScriptedFleet(1, before=always, restarts=100)
+    with search(workers=fleet) as several, pytest.raises(EngineLostError, match="killed"):
+        several.solve("poison")
+    assert len(fleet.workers[0].ended) == 4
+
+
+def test_a_step_that_takes_too_long_ends_its_worker(undisturbed: list[Any]) -> None:
+    fleet = ScriptedFleet(1, step_seconds=0.5)
+
+    def hang(number: int) -> None:
+        if number == 3:
+            fleet.workers[0].hangs = not fleet.workers[0].ended
+
+    fleet._each["before"] = hang
+    with search(workers=fleet) as several:
+        assert told(several.solve(PROBLEMS[0])) == undisturbed[0]
+    assert fleet.workers[0].ended == ["no step was complete in 0.5 s"]
+
+
+def test_a_drained_worker_hands_its_problems_on(undisturbed: list[Any]) -> None:
+    fleet = ScriptedFleet(2)
+    with search(workers=fleet) as several:
+
+        def drain(number: int) -> None:
+            if number == 3:
+                several.replicas[0].drain()
+
+        fleet.workers[0]._before = drain
+        results = list(several.map(PROBLEMS, concurrency=4))
+        assert all_of(results) == undisturbed
+        assert fleet.workers[0].ended == []
+        assert any(result.usage.replicas == ["worker 1", "worker 2"] for result in results)
+
+
+def test_a_saved_tree_goes_on_in_a_worker() -> None:
+    problem = str(demo.problems()[0]["problem"])
+    with (
+        ets.Search(strategy=STRATEGY) as alone,
+        ets.Search(strategy=STRATEGY, workers=ScriptedFleet(1)) as several,
+    ):
+        stream = several.stream(problem)
+        saved = None
+        for event in stream:
+            if saved is None and event.kind == "scored":
+                assert stream.tree is not None
+                saved = stream.tree.to_json()
+        assert saved is not None
+        found = several.resume(ets.TreeSearch.from_json(saved), problem)
+        assert found.tree.to_json() == alone.solve(problem).tree.to_json()
+        assert told(found)[1] == told(alone.resume(ets.TreeSearch.from_json(saved), problem))[1]
+        with pytest.raises(InputError, match="tree must be of this problem and policy"):
+            several.resume(ets.TreeSearch(STRATEGY, 3), problem)
+
+
+def test_what_a_worker_cannot_have_is_refused() -> None:
+    with pytest.raises(InputError, match=r"policy must be one, of which each worker has a copy"):
+        search(policy=["demo", "demo"], workers=ScriptedFleet(1))
+    with pytest.raises(InputError, match="prm must be a name or an object that pickles"):
+        search(prm=lambda problem, steps: 0.5, workers=ScriptedFleet(1))
+    with pytest.raises(InputError, match=r"workers must be an ets.Workers or running workers"):
+        search(workers=2)
+    with pytest.raises(InputError, match=r"workers\[0\] must be a running worker, got 3"):
+        search(workers=[3])
