@@ -250,6 +250,8 @@ TARGETS: dict[str, Target] = {
             "sweep": "options",
             "concurrency": "count",
             "workers": "count",
+            "ray": "text?",
+            "worker_options": "options",
             "trees": "flag",
             "bank": "text?",
             "bank_read_only": "flag",

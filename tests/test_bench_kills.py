@@ -64,21 +64,53 @@ def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
     assert report(last) == report(whole.stdout)
 
 
-def test_a_process_of_several_that_dies_is_told_and_its_work_is_done_again(tmp_path: Path) -> None:
+def test_workers_that_are_killed_change_no_row(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 40)
+    options = ["--dataset", str(problems), "--strategies", "rebase,ets", "--widths", "8"]
+    options += ["--workers", "2", "--json"]
+    whole = subprocess.run(
+        [*SCRIPTED, str(tmp_path / "whole"), *options], capture_output=True, text=True, check=True
+    )
+    assert rows_of(tmp_path / "whole")
+    command = [*SCRIPTED, str(tmp_path / "run"), *options, "--worker-option", "restarts=9"]
+    killed: set[int] = set()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        while run.poll() is None and len(killed) < 3:
+            before = _written(tmp_path / "run")
+            while run.poll() is None and _written(tmp_path / "run") < before + 5:
+                time.sleep(0.005)
+            for pid in _children(run.pid)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        said, why = run.communicate()
+    assert run.returncode == 0, why
+    assert killed
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+    assert trees_of(tmp_path / "run") == trees_of(tmp_path / "whole")
+    assert len(said.splitlines()) == len(whole.stdout.splitlines())
+
+
+def test_workers_that_die_again_and_again_are_the_end_of_the_run(tmp_path: Path) -> None:
+    """What was finished is kept, and the next sitting does the rest."""
     problems = write_problems(tmp_path / "problems.jsonl", 60)
     command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--workers", "2"]
     command += ["--strategies", "rebase,ets", "--widths", "8"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+    stubborn = [*command, "--worker-option", "restarts=0"]
+    with subprocess.Popen(stubborn, stderr=subprocess.PIPE, text=True) as run:
         while not _written(tmp_path / "run"):
             assert run.poll() is None
             time.sleep(0.005)
         workers = _children(run.pid)
         assert len(workers) == 2
-        os.kill(workers[0], signal.SIGKILL)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
         assert run.stderr is not None
         said = run.stderr.read()
     assert run.returncode == 2
-    assert "a process of the benchmark died (exit status -9); what was finished is kept" in said
+    assert "all 2 replicas are lost: worker 1: " in said
+    assert "SIGKILL" in said
     assert not [pid for pid in workers if _runs(pid)]
     kept = _written(tmp_path / "run")
     assert 0 < kept < 120

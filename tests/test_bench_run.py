@@ -12,7 +12,8 @@ import pytest
 import ets.bench.engines
 from ets.bench.dataset import load_dataset
 from ets.bench.grid import Grid
-from ets.bench.run_folder import RunFolder, differences
+from ets.bench.run_folder import RunFolder
+from ets.bench.searching import differences, searched
 from ets.errors import EngineError, InputError
 from ets.problems.problem import Problem
 from run_cases import DATASET, SCRIPTED, dataset_of, write_problems
@@ -144,8 +145,7 @@ def test_each_strategy_finds_the_prefix_caches_empty(monkeypatch: pytest.MonkeyP
     grid = Grid(problems=2, widths=(4,), strategies=("beam", "dvts", "rebase"), trees=False)
     problems = [Problem("a?", "1", "a"), Problem("b?", "2", "b")]
     todo = {(cell, 0): problems for cell in grid.cells()}
-    with ets.bench.engines.Engines(grid, todo) as engines:
-        assert len(list(engines.found())) == 6
+    assert len(list(searched(grid, todo))) == 6
     assert policy.tries == [2, 2, 4]
 
 

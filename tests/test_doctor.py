@@ -17,12 +17,13 @@ from checkpoints import make_llama_policy, make_qwen2_prm
 from conftest import DEMO
 from ets.doctor import Load, Report, examine
 from ets.doctor.exam import FIRST_WRONG, PROBLEM, RIGHT, WRONG, solution
-from ets.doctor.policy import examine_policy
+from ets.doctor.policy import compare_prompts, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.step import Prefix, Score, Step
 from prm_cases import make_judge, make_math_shepherd
+from scripted_engines import ScriptedPolicy
 
 POLICY, PRM = f"transformers:{DEMO / 'policy'}", f"transformers:{DEMO / 'prm'}"
 
@@ -155,6 +156,29 @@ def test_a_server_that_is_down() -> None:
     bad = findings(policy, "bad")
     assert f"cannot reach the server at {url}" in bad
     assert "start the server, or correct the address" in bad
+
+
+def test_each_of_several_addresses_has_a_report() -> None:
+    urls = [f"http://127.0.0.1:{port}/v1" for port in (9, 10)]  # where nobody serves
+    found = reports(f"openai:model@{','.join(urls)}", f"pooling:prm@{','.join(urls)}")
+    assert [report.part for report in found] == ["policy", "policy", "PRM", "PRM"]
+    for report, url in zip(found, urls * 2, strict=True):
+        assert f"cannot reach the server at {url}" in findings(report, "bad")
+
+
+def test_replicas_that_read_a_problem_otherwise() -> None:
+    class Other(ScriptedPolicy):
+        def start(self, problem: str) -> Prefix:
+            return Prefix(problem=problem, prompt_tokens=2, token_ids=(1, 2))
+
+    found = []
+    root = None
+    for policy in (ScriptedPolicy(), ScriptedPolicy(), Other()):
+        report = Report("policy", "demo")
+        root = compare_prompts(policy, report, root)
+        found.append(findings(report, "bad"))
+    assert found[:2] == ["", ""]
+    assert "other tokens than the first address" in found[2]
 
 
 def test_names_and_options_that_are_unknown() -> None:

@@ -83,10 +83,11 @@ def taken(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options that a constructor takes by name."""
     parameters = inspect.signature(kind).parameters.values()
     names = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    of_search = [p for p in names if p.name != "workers"]  # where engines are, a section of its own
     keyword_only = [p for p in names if p.kind is inspect.Parameter.KEYWORD_ONLY]
     if kind is HiddenStateEmbedder:
         keyword_only = [p for p in keyword_only if p.name not in NOT_OPTIONS]
-    return {p.name: p for p in (names if kind is ets.Search else keyword_only)}
+    return {p.name: p for p in (of_search if kind is ets.Search else keyword_only)}
 
 
 @pytest.mark.parametrize("title", SECTIONS)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.bench.bank import SampleBank, digest, identity, of_ids
+from ets.engines.local.prefix_cache import ForgetsPrefixes
 from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError
 from ets.step import Prefix, Score, Step
@@ -41,6 +42,10 @@ class BankedPolicy:
         await self._bank.keep(key, _without_flag(asdict(step)))
         return step
 
+    async def forget_prefixes(self) -> None:
+        """As the policy itself, where it can."""
+        await _forget_prefixes(self._policy)
+
     async def aclose(self) -> None:
         """As the policy itself."""
         await self._policy.aclose()
@@ -50,7 +55,10 @@ class BankedPolicy:
 
 
 class BankedPRM:
-    """A PRM whose scores are kept by model, problem and steps."""
+    """A PRM whose scores are kept by model, problem and steps.
+
+    What else the PRM can do (`format`, `engine`) it can still.
+    """
 
     def __init__(self, prm: PRM, bank: SampleBank, model: bytes) -> None:
         self._prm, self._bank, self._model = prm, bank, model
@@ -67,9 +75,16 @@ class BankedPRM:
         await self._bank.keep(key, _without_flag(asdict(score)))
         return replace(score, banked=False)
 
+    async def forget_prefixes(self) -> None:
+        """As the PRM itself, where it can."""
+        await _forget_prefixes(self._prm)
+
     async def aclose(self) -> None:
         """As the PRM itself."""
         await self._prm.aclose()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._prm, name)
 
 
 class BankedEmbedder:
@@ -105,6 +120,11 @@ def embedder_identity(search: Mapping[str, Any]) -> bytes:
     policy = search.get("policy", "demo"), search.get("policy_options", {})
     whose = identity(*policy) if name.partition("?")[0] == "policy" else b""
     return digest(whose, identity(name, options))
+
+
+async def _forget_prefixes(engine: object) -> None:
+    if isinstance(engine, ForgetsPrefixes):
+        await engine.forget_prefixes()
 
 
 def _vector(bank: SampleBank, found: Any) -> NDArray[np.float32]:

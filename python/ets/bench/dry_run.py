@@ -22,6 +22,7 @@ from ets.doctor.loading import (
 from ets.doctor.policy import Load, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.doctor.report import Report
+from ets.engines.name import each_server
 from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.memory import Engine, planned_tokens, shared_options
@@ -133,8 +134,9 @@ def _load(grid: Grid) -> _Engines:
     said = grid.search
     embeds = any(cell.strategy().needs_embeddings for cell in grid.cells())
     of_policy, of_prm, of_embedder = shared_options(said, width=max(grid.widths), embeds=embeds)
-    writer = load_as_policy(said.get("policy", "demo"), of_policy)
-    judge = load_as_prm(said.get("prm", "demo"), of_prm)
+    # Of several addresses the first: `ets doctor` tries them all.
+    writer = load_as_policy(each_server(said.get("policy", "demo"))[0], of_policy)
+    judge = load_as_prm(each_server(said.get("prm", "demo"))[0], of_prm)
     if not embeds:
         return writer, judge, None
     name = said.get("embedder", "lexical")

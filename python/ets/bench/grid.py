@@ -28,7 +28,16 @@ BASELINE = "rebase"
 _SET_BY_THE_GRID = ("strategy", "seed")
 _AXES = {"width": "widths", "lambda_b": "lambda_b", "lambda_d": "lambda_d"}
 """Options of strategies that have a key of their own."""
-_FREE = ("concurrency", "workers", "trees", "bank", "bank_read_only", "bank_gib")
+_FREE = (
+    "concurrency",
+    "workers",
+    "ray",
+    "worker_options",
+    "trees",
+    "bank",
+    "bank_read_only",
+    "bank_gib",
+)
 """What does not change what is found."""
 
 
@@ -82,9 +91,13 @@ class Grid:
     """Other options, each with the values at which every strategy that has it is searched.
     REBASE, by which the others are measured, keeps its own."""
     concurrency: int = 8
-    """Problems in flight, in each process."""
+    """Problems in flight, on each worker."""
     workers: int = 1
-    """Processes, each with engines of its own; 1: this one."""
+    """Processes, each with engines of its own; 1: this one, unless on Ray."""
+    ray: str | None = None
+    """The address of a Ray cluster, or `auto`: the workers are actors there."""
+    worker_options: dict[str, Any] = field(default_factory=dict)
+    """Those of `ets.Workers`, or of `ets.ray.RayWorkers`."""
     trees: bool = True
     """Whether the run folder keeps the trees, for replay and for looking at them."""
     bank: str | None = None
@@ -101,12 +114,12 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_text("dataset", self.dataset)
-        for name in ("split", "bank"):
+        for name in ("split", "bank", "ray"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         for name in ("trees", "bank_read_only"):
             check_flag(name, getattr(self, name))
-        for name in ("fields", "search"):
+        for name in ("fields", "search", "worker_options"):
             check_options(name, getattr(self, name))
         for name in ("strategies", "widths", "seeds", "lambda_b", "lambda_d"):
             object.__setattr__(self, name, _values(name, getattr(self, name)))

@@ -14,12 +14,12 @@ from ets.answer.tally import Tally
 from ets.bench.bank import SampleBank
 from ets.bench.banked import banked_vector, embedder_identity
 from ets.bench.contents import finished_rows, grid_of, tree_of
-from ets.bench.engines import Found, Row
 from ets.bench.grid import Grid
 from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
 from ets.bench.recording import Recording, Vector
 from ets.bench.run_folder import RunFolder
+from ets.bench.searching import Found, Row
 from ets.embed import load_embedder
 from ets.engines.protocols import InstantEmbedder
 from ets.errors import InputError

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from ets.bench.contents import finished_rows
 from ets.bench.dataset import fingerprint, load_dataset
-from ets.bench.engines import Engines, Found, Row, Todo
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder, key_of
-from ets.bench.workers import found_by_processes
+from ets.bench.searching import Row, Todo, searched
 from ets.errors import InputError
 from ets.problems.problem import Problem
 
@@ -44,7 +43,7 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
                 "are missing in it"
             )
         if todo:
-            for row, tree in _searched(grid, todo):
+            for row, tree in searched(grid, todo):
                 out.add(row, tree)
                 done.add(key_of(row))
                 watch(row, len(done), total)
@@ -55,14 +54,6 @@ def run(grid: Grid, folder: Path, watch: Watch) -> list[Row]:
                 f"{len(done)} rows are there"
             )
         return _in_order(grid, problems, rows)
-
-
-def _searched(grid: Grid, todo: Todo) -> Iterator[Found]:
-    if grid.workers > 1:
-        yield from found_by_processes(grid, todo)
-        return
-    with Engines(grid, todo) as engines:
-        yield from engines.found()
 
 
 def chosen_problems(grid: Grid) -> list[Problem]:

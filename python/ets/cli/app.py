@@ -52,6 +52,7 @@ def ets(
     **options.ENGINES,
     **options.SAMPLING,
     **options.ENGINE_OPTIONS,
+    **options.WORKERS,
     **options.STRATEGY,
     **options.SEARCH,
     **options.BUDGETS,

@@ -71,6 +71,47 @@ ENGINE_OPTIONS = {
 }
 """What their backends take."""
 
+WORKERS = {
+    "workers": Declared(
+        Annotated[
+            int | None,
+            option(
+                _ENGINES,
+                "Processes that each load the engines, on devices of their own; problems are "
+                "spread over them. \\[default: none, the engines are in this process]",
+            ),
+        ],
+        "workers",
+        "count",
+    ),
+    "ray": Declared(
+        Annotated[
+            str | None,
+            option(
+                _ENGINES,
+                "Workers are actors of this Ray cluster; auto: the one that this machine is in.",
+                metavar="ADDRESS",
+            ),
+        ],
+        "workers",
+    ),
+    "worker_option": Declared(
+        Annotated[
+            list[str] | None,
+            option(
+                _ENGINES,
+                "Anything else that ets.Workers takes, or with --ray ets.ray.RayWorkers: "
+                "num_gpus=1, say; may be given again.",
+                metavar="KEY=VALUE",
+            ),
+        ],
+        "workers",
+        "*",
+        read_pairs,
+    ),
+}
+"""Where the engines are, if not in this process."""
+
 SAMPLING = {
     "temperature": Declared(
         Annotated[float | None, option(_ENGINES, "Of the policy's samples. \\[default: 1.0]")],

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ets.bench.fleet import fleet_of
 from ets.bench.grid import Grid
+from ets.checks import check_options, check_text
 from ets.cli.declared import GRID_TABLE, Said
 from ets.search.search import Search
 from ets.search.toml import read_config, read_toml, search_arguments
 from ets.shown.redaction import redacted, redacted_repr
 from ets.strategy import ETS, Strategy
+from ets.workers.fleet import Fleet
 
 NO_PRM = "none"
 WAY_OUT = (
@@ -28,6 +31,8 @@ class Setup:
     """Of `Search`, policy, PRM and strategy always among them."""
     prm_is_missing: bool
     """Whether nobody said that steps should go without scores."""
+    fleet: Fleet | None = None
+    """The workers that have the engines; None: this process has."""
 
     def __repr__(self) -> str:
         return redacted_repr(self)
@@ -36,12 +41,14 @@ class Setup:
     def make(cls, config: str | None, said: Said) -> Setup:
         """What a file and the command line say together, and what holds where both are silent."""
         arguments = merged(config, said)
+        workers = arguments.pop("workers", None)
         policy = arguments.setdefault("policy", "demo")
         missing = "prm" not in arguments and policy.partition("?")[0] != "demo"
         prm = arguments.setdefault("prm", NO_PRM if missing else "demo")
         default = "best-of-n" if prm == NO_PRM else "ets"
         arguments["strategy"] = {"name": default, **arguments.get("strategy", {})}
-        return cls(search_arguments(arguments), missing)
+        fleet = None if workers is None else _fleet(workers)
+        return cls(search_arguments(arguments), missing, fleet)
 
     @property
     def strategy(self) -> Strategy:
@@ -58,7 +65,17 @@ class Setup:
 
     def open(self) -> Search:
         """Load the engines."""
-        return Search(**self.arguments)
+        return Search(**self.arguments, workers=self.fleet)
+
+
+def _fleet(said: Any) -> Fleet:
+    """That of the table `workers`, which a file may hold and the command line makes."""
+    check_options("workers", said)
+    options = dict(said)
+    ray = options.pop("ray", None)
+    if ray is not None:
+        check_text("workers.ray", ray)
+    return fleet_of(options.pop("count", 1), ray, options)
 
 
 def merged(config: str | None, said: Said) -> dict[str, Any]:

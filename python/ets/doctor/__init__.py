@@ -7,11 +7,14 @@ from typing import Any
 
 from ets.doctor.loading import load_as_policy, load_as_prm, what_it_is
 from ets.doctor.memory import Engines, examine_memory
-from ets.doctor.policy import Load, examine_policy
+from ets.doctor.policy import Load, compare_prompts, examine_policy
 from ets.doctor.prm import examine_prm
 from ets.doctor.report import Finding, Piece, Report, Shown
+from ets.engines.name import each_server
+from ets.engines.protocols import PRM, Policy
 from ets.memory import Engine, with_shares
 from ets.shown.log import Log
+from ets.step import Prefix
 
 _LOG = Log(__name__)
 
@@ -43,8 +46,9 @@ async def examinations(
 ) -> AsyncGenerator[Report, None]:
     """Load and examine those of the two that have a name, each report as soon as it is there.
 
-    Both are loaded before one is examined, as a search does: they may share a device. What is wrong
-    is in the reports; what is going on is logged. `known` holds the PRM against known scores.
+    Of a name with several addresses there is a report for each. All are loaded before one is
+    examined, as a search does: they may share a device. What is wrong is in the reports; what is
+    going on is logged. `known` holds the PRM against known scores.
     """
     policy_options, prm_options, _ = with_shares(
         Engine(policy, policy_options),
@@ -53,31 +57,35 @@ async def examinations(
         width=load.width,
         max_tokens=load.max_tokens,
     )
-    writer = judge = None
+    writers: list[tuple[str, Policy | Report]] = []
+    judges: list[tuple[str, PRM | Report]] = []
     try:
-        if policy is not None:
-            _LOG.info("loading the policy %s", policy)
-            writer = load_as_policy(policy, policy_options)
-        if prm is not None:
-            _LOG.info("loading the PRM %s", prm)
-            judge = load_as_prm(prm, prm_options)
-        if policy is not None and writer is not None:
-            report = writer
-            if not isinstance(report, Report):
-                _LOG.info("trying the policy %s", policy)
-                report = await examine_policy(report, policy, load)
+        for name in () if policy is None else each_server(policy):
+            _LOG.info("loading the policy %s", name)
+            writers.append((name, load_as_policy(name, policy_options)))
+        for name in () if prm is None else each_server(prm):
+            _LOG.info("loading the PRM %s", name)
+            judges.append((name, load_as_prm(name, prm_options)))
+        first: Prefix | None = None
+        for name, writer in writers:
+            if not isinstance(writer, Report):
+                _LOG.info("trying the policy %s", name)
+                report = await examine_policy(writer, name, load)
+                first = compare_prompts(writer, report, first)
                 if what := what_it_is(report, policy_options):
                     report.find("bad", what)
+            else:
+                report = writer
             yield report
-        if prm is not None and judge is not None:
+        for name, judge in judges:
             if isinstance(judge, Report):
                 yield judge
             else:
-                _LOG.info("trying the PRM %s", prm)
-                yield await examine_prm(judge, prm, known=known)
+                _LOG.info("trying the PRM %s", name)
+                yield await examine_prm(judge, name, known=known)
     finally:
-        for engine in (judge, writer):
-            if engine is not None and not isinstance(engine, Report):
+        for _, engine in (*reversed(judges), *reversed(writers)):
+            if not isinstance(engine, Report):
                 await engine.aclose()
 
 

@@ -60,6 +60,21 @@ async def examine_policy(policy: Policy, name: str, load: Load) -> Report:
     return report
 
 
+def compare_prompts(policy: Policy, report: Report, first: Prefix | None) -> Prefix | None:
+    """Hold what one of several replicas reads against `first`, what the first one read."""
+    try:
+        root = policy.start(PROBLEM)
+    except (EngineError, InputError):  # which the report tells already
+        return first
+    if first is not None and root.token_ids != first.token_ids:
+        report.find(
+            "bad",
+            "it reads the problem as other tokens than the first address",
+            "replicas must be the same model, with the same prompt",
+        )
+    return first or root
+
+
 def _show_load(at_once: EngineLoad, load: Load, report: Report) -> None:
     report.facts["at once"] = str(at_once)
     if load.width > at_once.max_num_seqs:

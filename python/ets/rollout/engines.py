@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ets.embed import load_embedder
+from ets.engines.local.prefix_cache import ForgetsPrefixes
 from ets.engines.name import each_server
 from ets.engines.protocols import PRM, Embedder, HasRanks, Policy, WaitsForServer
-from ets.errors import InputError
+from ets.engines.vllm.load import EngineLoad
+from ets.errors import EngineError, InputError
 from ets.loop.engine_call import EngineCall
 from ets.memory import Engine, with_shares
 from ets.policy import load_policy
@@ -19,6 +22,8 @@ from ets.rollout.belongings import Closes
 from ets.rollout.options import SearchOptions
 
 T = TypeVar("T", Policy, PRM, Embedder)
+_WAITS = (0.1, 0.5, 2.0, 10.0)
+"""Seconds between the tries to empty a cache: aborted requests leave an engine a moment later."""
 _WAIT = 10.0
 """Seconds that one replica's server is waited for, while the problem can go on elsewhere."""
 
@@ -42,6 +47,29 @@ class Engines:
             if inspect.iscoroutinefunction(ready):  # any object can be an engine here
                 with EngineCall(engine):
                     await ready()
+
+    async def forget_prefixes(self) -> None:
+        """Empty the prefix caches, of those that can: as if they had just started.
+
+        # Errors
+        `EngineError` if one still works on what was given up, some seconds later.
+        """
+        for engine in (self.policy, self.prm, self.embedder):
+            if not isinstance(engine, ForgetsPrefixes):
+                continue
+            for wait in (*_WAITS, None):
+                try:
+                    await engine.forget_prefixes()
+                    break
+                except EngineError:
+                    if wait is None:
+                        raise
+                    await asyncio.sleep(wait)
+
+    def loads(self) -> dict[str, EngineLoad]:
+        """What `policy` and `PRM` work on at once, and their busiest moment; of those on vLLM."""
+        loads = {"policy": EngineLoad.of(self.policy), "PRM": EngineLoad.of(self.prm)}
+        return {name: load for name, load in loads.items() if load is not None}
 
     @classmethod
     def load(cls, options: SearchOptions, owned: list[Closes]) -> list[Engines]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ets.answer.tally import Tally
+from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, EngineLostError, InputError
 from ets.rollout.belongings import Belongings
 from ets.rollout.carried import Carried
@@ -50,6 +51,14 @@ class WorkerBody:
     async def ready(self) -> None:
         """Wait for engines that start in the background."""
         await self.engines.started()
+
+    async def forget_prefixes(self) -> None:
+        """As `Engines.forget_prefixes`."""
+        await self.engines.forget_prefixes()
+
+    async def loads(self) -> dict[str, EngineLoad]:
+        """As `Engines.loads`."""
+        return self.engines.loads()
 
     async def open(self, key: int, options: SearchOptions) -> Tally:
         """Take problems of a search with these options from now on, on the engines that are here.

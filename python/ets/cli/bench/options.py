@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from ets.cli.declared import GRID_TABLE, Declared, option
-from ets.cli.values import list_of, read_sweep
+from ets.cli.values import list_of, read_pairs, read_sweep
 
 _GRID = "Grid"
 
@@ -129,13 +129,40 @@ GRID = {
         read=read_sweep,
     ),
     "concurrency": Declared(
-        Annotated[int | None, option(_GRID, "Problems in flight. \\[default: 8]")], GRID_TABLE
+        Annotated[int | None, option(_GRID, "Problems in flight, on each worker. \\[default: 8]")],
+        GRID_TABLE,
     ),
     "workers": Declared(
         Annotated[
             int | None, option(_GRID, "Processes, each with its own engines. \\[default: 1]")
         ],
         GRID_TABLE,
+    ),
+    "ray": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "The workers are actors of this Ray cluster; auto: the one that this machine is "
+                "in.",
+                metavar="ADDRESS",
+            ),
+        ],
+        GRID_TABLE,
+    ),
+    "worker_option": Declared(
+        Annotated[
+            list[str] | None,
+            option(
+                _GRID,
+                "Anything else that ets.Workers takes, or with --ray ets.ray.RayWorkers: "
+                "num_gpus=1, say; may be given again.",
+                metavar="KEY=VALUE",
+            ),
+        ],
+        GRID_TABLE,
+        "worker_options",
+        read_pairs,
     ),
     "trees": Declared(
         Annotated[

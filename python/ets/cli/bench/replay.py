@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ets.answer import VoteMethod
 from ets.bench.bank import SampleBank
-from ets.bench.engines import Row
 from ets.bench.grid import Cell, Grid
 from ets.bench.replay import Replay, replayed_grid
 from ets.bench.run_folder import RunFolder, key_of
+from ets.bench.searching import Row
 from ets.bench.summary import summarise
 from ets.cli.bench.run import print_lines, print_table
 from ets.cli.output import Output
