@@ -1,10 +1,12 @@
 """Many replicas behind one search: what they add, what placing costs, what affinity is worth.
 
-    python benches/fleet.py [--servers]
+    python benches/fleet.py [--servers | --many 100000]
 
-Without `--servers`: scripted engines that answer every request after the same time, 1 to 8 of them
-with 64 problems each in flight; problems per minute beside those of one, and processor time of this
-process for each node (engines that answer at once cost next to nothing of it).
+Without an option: workers whose scripted engines answer every request after the same time, 1 to 8
+of them with 64 problems each in flight; problems per minute beside those of one, and processor time
+of this process for each node.
+
+With `--many`: so many problems through `map` over two workers, and this process's memory meanwhile.
 
 With `--servers`: the bundled policy on vLLM servers on this CPU. The share of prompt tokens that
 came from a prefix cache, with one server, with two and a problem on each, and with two over which
@@ -21,6 +23,8 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
 import ets
 from ets import demo
@@ -35,14 +39,17 @@ EACH = 64
 """Problems in flight on a replica."""
 
 
+@dataclass(frozen=True)
 class Latent:
-    """Steps that follow from the seed, each after `LATENCY`; solutions of five steps."""
+    """Steps that follow from the seed, each after so many seconds; solutions of five steps."""
+
+    seconds: float = LATENCY
 
     def start(self, problem: str) -> Prefix:
         return Prefix(problem=problem, prompt_tokens=100, token_ids=tuple(range(100)))
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
-        await asyncio.sleep(LATENCY)
+        await asyncio.sleep(self.seconds)
         number = random.Random(seed).randrange(1000)
         ids = tuple(range(number, number + 30))
         if len(prefix.steps) == 4:
@@ -84,21 +91,28 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--servers", action="store_true")
-    if parser.parse_args().servers:
+    parser.add_argument("--many", type=int, metavar="PROBLEMS")
+    given = parser.parse_args()
+    if given.servers:
         affinity()
+    elif given.many is not None:
+        memory(given.many)
     else:
         scaling()
 
 
 def scaling() -> None:
-    """Replicas that only wait."""
-    print("| replicas | problems | problems a minute | of linear | us of this process a node |")
+    """Workers that only wait."""
+    print("| workers | problems | problems a minute | of linear | us of this process a node |")
     print("| --- | --- | --- | --- | --- |")
     one = None
     for count in (1, 2, 4, 8):
         problems = [f"problem {i}" for i in range(2 * EACH * count)]
-        policies = [Latent() for _ in range(count)]
-        with ets.Search(policies, InstantPRM(), ets.REBASE(width=4)) as search:
+        with ets.Search(
+            Latent(), InstantPRM(), ets.REBASE(width=4), workers=ets.Workers(count)
+        ) as search:
+            # Each worker has loaded its engines, and knows this search.
+            list(search.map(problems[:count], concurrency=count))
             begin, cpu = time.perf_counter(), time.process_time()
             results = list(search.map(problems, concurrency=EACH * count, ordered=False))
             seconds, used = time.perf_counter() - begin, time.process_time() - cpu
@@ -110,6 +124,24 @@ def scaling() -> None:
             f"| {used / nodes * 1e6:.0f} |",
             flush=True,
         )
+
+
+def memory(problems: int) -> None:
+    """What is resident of this process, as results come and go."""
+    print("| problems done | MB of this process |\n| --- | --- |")
+    texts = (f"problem {i}" for i in range(problems))
+    with ets.Search(
+        Latent(seconds=0.0), InstantPRM(), ets.REBASE(width=2), workers=ets.Workers(2)
+    ) as search:
+        for done, _ in enumerate(search.map(texts, concurrency=32), 1):
+            if done % (problems // 10) == 0:
+                print(f"| {done:,} | {resident_mb():.1f} |", flush=True)
+
+
+def resident_mb() -> float:
+    """Of this process, now."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def affinity() -> None:
