@@ -152,6 +152,7 @@ TARGETS: dict[str, Target] = {
             "budget": "budget?",
             "kv_budget": "count?",
             "straggler": "number",
+            "engine_timeout": "number?",
             "request_order": "choice",
         },
     ),

@@ -206,6 +206,21 @@ def test_a_drained_replica_hands_its_problems_on(undisturbed: Any) -> None:
             several.solve("another")
 
 
+def test_a_replica_that_hangs_is_lost(undisturbed: Any) -> None:
+    class Hanging(Watched):
+        async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+            if len(prefix.steps) == 2:
+                await asyncio.Event().wait()
+            return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
+
+    results = solved([Watched(), Hanging()], engine_timeout=3.0)
+    assert found(results) == undisturbed
+    assert any(result.usage.replicas == ["replica 2", "replica 1"] for result in results)
+    with search([Hanging()], engine_timeout=0.2) as alone, pytest.raises(EngineLostError) as caught:
+        alone.solve("p")
+    assert str(caught.value) == ("no sample came back in 0.2 s (engine_timeout), 6 are waited for")
+
+
 def test_one_replica_cannot_be_left() -> None:
     with search([Watched()]) as one:
         one.replicas[0].drain()

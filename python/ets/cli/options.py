@@ -179,6 +179,7 @@ SEARCH = {
     "max_depth": of_search("max_depth", _SEARCH, int),
     "prm_thinking": of_search("prm_thinking", _SEARCH, PRMThinking),
     "straggler": of_search("straggler", _SEARCH, float),
+    "engine_timeout": of_search("engine_timeout", _SEARCH, float),
     "request_order": of_search("request_order", _SEARCH, RequestOrder),
 }
 

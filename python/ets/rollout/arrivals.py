@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -30,6 +31,9 @@ class Arrivals(Generic[T]):
     spend
         Called with each result in the order of `samples`, as soon as all before it are known; True
         says that the step ends with it.
+    silence
+        Seconds in which not one result comes, and after which the engines count as lost; None: they
+        are waited for.
     """
 
     def __init__(
@@ -39,11 +43,13 @@ class Arrivals(Generic[T]):
         *,
         enough: int,
         spend: Callable[[T], bool],
+        silence: float | None = None,
     ) -> None:
         self.lost: EngineLostError | None = None
         """Why the step ended before its samples were back, if an engine was lost."""
         self._enough = enough
         self._spend = spend
+        self._silence = silence
         self._results: dict[int, T] = {}
         self._counted = 0
         self._end = len(samples)
@@ -64,10 +70,7 @@ class Arrivals(Generic[T]):
         `EngineError` for such samples, where nothing else is raised.
         """
         try:
-            timeout = None if seconds == math.inf else max(0.0, seconds)
-            done, _ = await asyncio.wait([self._over], timeout=timeout)
-            if done:
-                self._over.result()
+            await self._until_over(seconds)
         except EngineLostError as error:
             self.lost = error
         finally:
@@ -80,6 +83,27 @@ class Arrivals(Generic[T]):
                 "asyncio.CancelledError; it is left running"
             )
         return {at: self._results[at] for at in sorted(self._results) if at < self._end}
+
+    async def _until_over(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            before = len(self._results)
+            left = max(0.0, end - time.monotonic())
+            silence = math.inf if self._silence is None else self._silence
+            timeout = min(left, silence)
+            done, _ = await asyncio.wait(
+                [self._over], timeout=None if timeout == math.inf else timeout
+            )
+            if done:
+                self._over.result()
+                return
+            if left <= silence:
+                return
+            if len(self._results) == before:
+                raise EngineLostError(
+                    f"no sample came back in {silence:g} s (engine_timeout), "
+                    f"{len(self._tasks) - before} are waited for"
+                )
 
     async def _run(self, position: int, sample: Callable[[], Awaitable[T]]) -> None:
         try:

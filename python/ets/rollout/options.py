@@ -142,6 +142,14 @@ class SearchOptions:
     request_order: Annotated[
         RequestOrder, Option("in which order a step's requests go out; or `best_first`")
     ] = "tree"
+    engine_timeout: Annotated[
+        float | None,
+        Option(
+            "seconds in which not one sample of a step comes back, after which the engines count "
+            "as lost",
+            "none, they are waited for",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         for name in ("max_step_tokens", "max_tokens", "max_depth"):
@@ -154,6 +162,8 @@ class SearchOptions:
             check_choice("prm_thinking", self.prm_thinking, PRMThinking)
         check_choice("request_order", self.request_order, RequestOrder)
         check_number("straggler", self.straggler, "in [0, 1)", lambda x: 0 <= x < 1)
+        if self.engine_timeout is not None:
+            check_number("engine_timeout", self.engine_timeout, "> 0", lambda x: x > 0)
         if self.kv_budget is not None and not self.shares_kv:
             right = as_integer(self.kv_budget) or self.kv_budget
             check_int("kv_budget", right, 1, MOST, ", 'auto', or None")

@@ -35,6 +35,7 @@ class Pace:
     budget: Budget = field(default_factory=Budget)
     straggler: float = 0.0
     request_order: RequestOrder = "tree"
+    engine_timeout: float | None = None
 
 
 class _Spend:
@@ -202,6 +203,7 @@ class Rollout:
             # Less a rounding error, so that a tenth of 10 is 1.
             enough=math.ceil((1 - self._pace.straggler) * len(wanted) - 1e-9),
             spend=_Spend(left),
+            silence=self._pace.engine_timeout,
         )
         made = list((await arrivals.wait(self.seconds_left())).values())
         self.usage.given_up += len(wanted) - len(made)

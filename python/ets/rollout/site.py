@@ -60,6 +60,7 @@ class Rules:
             budget=options.budget or Budget(),
             straggler=options.straggler,
             request_order=options.request_order,
+            engine_timeout=options.engine_timeout,
         )
         return cls(options, limits, pace, tally)
 

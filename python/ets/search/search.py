@@ -113,6 +113,11 @@ class Search(Unpicklable):
     request_order
         `tree`: a step's requests go out with siblings and cousins together, so that what is in the
         engine's cache is used before it is evicted; `best_first`: the best leaf's first.
+    engine_timeout
+        Seconds, > 0, in which not one sample of a step comes back and after which the engines count
+        as lost, as if they had said so: of several replicas the problem goes on elsewhere, a worker
+        is started again. More than the longest step takes in a full queue. None: they are waited
+        for.
     workers
         `ets.Workers`: processes of this host that each load a policy and a PRM of their own, on
         their own devices; `ets.ray.RayWorkers`: the same on a Ray cluster. Each is a replica. One
@@ -147,6 +152,7 @@ class Search(Unpicklable):
         kv_budget: int | Literal["auto"] | None = SearchOptions.kv_budget,
         straggler: float = SearchOptions.straggler,
         request_order: RequestOrder = SearchOptions.request_order,
+        engine_timeout: float | None = SearchOptions.engine_timeout,
         workers: Fleet | Sequence[Worker] | None = None,
     ) -> None:
         options = SearchOptions(
@@ -169,6 +175,7 @@ class Search(Unpicklable):
             kv_budget=kv_budget,
             straggler=straggler,
             request_order=request_order,
+            engine_timeout=engine_timeout,
         )
         self.options = options
         """What it was made with."""
