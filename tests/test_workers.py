@@ -10,7 +10,9 @@ import pytest
 import ets
 from ets import demo
 from ets.errors import EngineLostError, InputError
+from ets.rollout.options import SearchOptions
 from ets.rollout.result import Answered, SearchResult
+from ets.workers.load import OptionsEngines
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 from scripted_worker import ScriptedFleet
 
@@ -179,6 +181,19 @@ def test_a_saved_tree_goes_on_in_a_worker() -> None:
         assert told(found)[1] == told(alone.resume(ets.TreeSearch.from_json(saved), problem))[1]
         with pytest.raises(InputError, match="tree must be of this problem and policy"):
             several.resume(ets.TreeSearch(STRATEGY, 3), problem)
+
+
+def test_searches_share_running_workers(undisturbed: list[Any]) -> None:
+    """Each with a strategy of its own; they stay their owner's, who has nothing left in them."""
+    options = SearchOptions(policy=ScriptedPolicy(), prm=ScriptedPRM(), embedder=ScriptedEmbedder())
+    workers = ScriptedFleet(2).start(OptionsEngines(options))
+    for _ in range(2):
+        with search(policy="demo", prm="demo", workers=workers) as one:
+            with ets.Search(strategy=ets.REBASE(width=3), workers=workers) as other:
+                assert other.solve(PROBLEMS[0]).tree.strategy == ets.REBASE(width=3)
+            assert all_of(list(one.map(PROBLEMS, concurrency=4))) == undisturbed
+    assert [worker._body._sites for worker in workers] == [{}, {}]
+    assert not any(worker.closed for worker in workers)
 
 
 def test_what_a_worker_cannot_have_is_refused() -> None:

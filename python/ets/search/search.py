@@ -193,10 +193,12 @@ class Search(Unpicklable):
                 ]
                 patience = patience_of(engines)
             else:
-                replicas = [
-                    Replica(worker.name, WorkerSite(worker, options, self._belongings))
+                sites = [
+                    WorkerSite(worker, options, self._belongings)
                     for worker in started(workers, options, self._owned)
                 ]
+                self._owned.extend(sites)
+                replicas = [Replica(site.worker.name, site) for site in sites]
                 patience = 0.0  # they are waited for as long as they are started again
             self._solver = ProblemSolver(replicas, patience=patience)
         except BaseException:
@@ -246,7 +248,8 @@ class Search(Unpicklable):
         """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
 
         The tree goes on as it would have: its strategy, seeds, `max_tokens` and `max_depth` are its
-        own; this search gives engines, budget and votes. It is changed, and is the result's tree.
+        own; this search gives engines, budget and votes. It is changed, and is the result's tree
+        (with `workers` it is not, and the result has a tree of its own).
         Steps are read again from their texts, so a policy of your own must be able to
         (`ets.engines.Rereads`). A tree whose search is over is voted on as it is.
 

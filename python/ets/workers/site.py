@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -112,6 +112,12 @@ class WorkerSite:
         if away.given_up is None:
             return await self._has.voting.run(away.result)
         return await self._has.voting.run(self._counted, course.problem, away)
+
+    async def aclose(self) -> None:
+        """Have the worker forget this search; it may serve others."""
+        if self.worker.is_ready and self._opened_in == self.worker.starts:
+            with suppress(EngineLostError):
+                await self.worker.call("shut", self._key)
 
     async def _opened(self) -> None:
         """Have the worker know this search."""
