@@ -12,8 +12,8 @@ import pytest
 import ets.bench.engines
 from ets.bench.dataset import load_dataset
 from ets.bench.grid import Grid
-from ets.bench.run_folder import RunFolder
-from ets.bench.searching import differences, searched
+from ets.bench.run_folder import RunFolder, differences
+from ets.bench.searching import searched
 from ets.errors import EngineError, InputError
 from ets.problems.problem import Problem
 from run_cases import DATASET, SCRIPTED, dataset_of, write_problems
