@@ -11,6 +11,7 @@ from ets.errors import EngineError, InputError
 from ets.search import Budget, Search, SearchResult
 from ets.strategy import DORA, DVTS, ETS, MPTS, REBASE, BeamSearch, BestOfN, ParticleFilter
 from ets.tree_search import Child, TreeSearch
+from ets.workers.processes import Workers
 
 __all__ = [
     "DORA",
@@ -30,6 +31,7 @@ __all__ = [
     "Selection",
     "Tree",
     "TreeSearch",
+    "Workers",
     "__version__",
     "cluster_steps",
     "rebase_weights",

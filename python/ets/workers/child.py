@@ -1,0 +1,138 @@
+"""What runs in a worker's process: a body, and a pipe to the owner."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ets.errors import EngineError
+from ets.workers.body import WorkerBody
+
+BEAT = 1.0
+"""Seconds between two signs of life."""
+_END = 90.0
+"""Seconds that a process is given to close its engines, once its owner has gone."""
+
+
+def serve(pipe: Connection, load: bytes, environment: Mapping[str, str]) -> None:
+    """Load engines, say that they are there, then answer until the owner closes the pipe.
+
+    It is sent `("call" | "stream", number, method, arguments)` and `("cancel", number)`; it sends
+    `("ready",)` or `("failed", error)`, then `("beat",)` and for each number `("item", n, value)`,
+    `("end", n, value)` or `("error", n, error)`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the owner's to handle
+    # Before anything is imported that reads it, as torch does.
+    os.environ.update(environment)
+    owner = _Owner(pipe)
+    try:
+        body = WorkerBody(pickle.loads(load))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the owner raises it
+        owner.send("failed", sendable(error))
+        return
+    try:
+        body.loop.run(_answers(body, owner))
+    finally:
+        body.close()
+
+
+class _Owner:
+    """Sends to the owner from any thread; once it has gone, to nobody."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+        self._lock = threading.Lock()
+
+    def send(self, *message: Any) -> None:
+        """What does not pickle is an error for whoever asked."""
+        packed = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        with self._lock, contextlib.suppress(OSError):  # `_read` sees that nobody listens
+            self.pipe.send_bytes(packed)
+
+
+async def _answers(body: WorkerBody, owner: _Owner) -> None:
+    """Answer what is asked, until the owner has gone."""
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Queue[Any] = asyncio.Queue()
+    reading = threading.Thread(
+        target=_read, args=(owner.pipe, loop, asked), name="ets-worker-reads", daemon=True
+    )
+    reading.start()
+    beating = asyncio.create_task(_beat(owner))
+    try:
+        await body.ready()
+    except Exception as error:  # noqa: BLE001 - the owner raises it
+        owner.send("failed", sendable(error))
+        return
+    finally:
+        beating.cancel()
+    owner.send("ready")
+    tasks: dict[int, asyncio.Task[None]] = {}
+    beating = asyncio.create_task(_beat(owner))
+    try:
+        while (message := await asked.get()) is not None:
+            kind, number, *what = message
+            if kind == "cancel":
+                if number in tasks:
+                    tasks[number].cancel()
+                continue
+            task = asyncio.create_task(_answer(body, owner, kind, number, *what))
+            tasks[number] = task
+            task.add_done_callback(lambda _, number=number: tasks.pop(number))
+    finally:
+        beating.cancel()
+
+
+async def _beat(owner: _Owner) -> None:
+    while True:
+        owner.send("beat")
+        await asyncio.sleep(BEAT)
+
+
+async def _answer(
+    body: WorkerBody, owner: _Owner, kind: str, number: int, method: str, arguments: Any
+) -> None:
+    try:
+        found = getattr(body, method)(*arguments)
+        if kind == "call":
+            owner.send("end", number, await found)
+            return
+        async with aclosing(found) as items:
+            async for item in items:
+                owner.send("item", number, item)
+        owner.send("end", number, None)
+    except Exception as error:  # noqa: BLE001 - whoever asked raises it
+        owner.send("error", number, sendable(error))
+
+
+def _read(pipe: Connection, loop: asyncio.AbstractEventLoop, asked: asyncio.Queue[Any]) -> None:
+    message: Any = ()
+    while message is not None:
+        try:
+            message = pickle.loads(pipe.recv_bytes())
+        except (EOFError, OSError):
+            message = None
+        try:
+            loop.call_soon_threadsafe(asked.put_nowait, message)
+        except RuntimeError:  # the body is closed
+            return
+    time.sleep(_END)
+    os._exit(1)  # an engine that does not close must not keep a process nobody knows of
+
+
+def sendable(error: Exception) -> Exception:
+    """The error, or one that says the same, where it does not survive pickling."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - an error's own code, which may raise anything
+        return EngineError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,113 @@
+"""Workers of this host: how many, and on which devices."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ets.checks import check_number, check_text, checked_count, integer, shown
+from ets.errors import InputError
+from ets.workers.load import Load
+from ets.workers.worker import Worker
+
+_GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True, kw_only=False)
+class Workers:
+    """Processes of this host, each with a policy, a PRM and an embedder of its own.
+
+    What `ets.Search` takes as `workers`. They are started by spawning, so a script that has any
+    does its work below `if __name__ == "__main__":`, and an engine that is given as an object must
+    be of a module that they can import. A process that dies or hangs is started again.
+
+    # Errors
+    `InputError` for a value out of range, or not as many `devices` as workers.
+    """
+
+    count: int
+    """Processes, >= 1."""
+    devices: Sequence[int | str | Sequence[int | str]] | None = None
+    """For each worker the GPU or GPUs that it may see, as in `CUDA_VISIBLE_DEVICES`. None: those of
+    this process's `CUDA_VISIBLE_DEVICES`, divided evenly where that can be; else all see all."""
+    env: Mapping[str, str] | None = None
+    """Variables of the environment of each."""
+    hang_seconds: float = 60.0
+    """How long a worker may give no sign of life, > 0; one comes every second."""
+    step_seconds: float | None = None
+    """How long one step of a problem may take, > 0; None: for ever."""
+    start_seconds: float = 1800.0
+    """How long its engines may take to load, > 0."""
+    restarts: int = 3
+    """How often in a row it is started again with nothing done in between, >= 0."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", checked_count("count", self.count))
+        for name in ("hang_seconds", "start_seconds", "step_seconds"):
+            if name != "step_seconds" or self.step_seconds is not None:
+                check_number(name, getattr(self, name), "> 0", lambda x: x > 0)
+        object.__setattr__(self, "restarts", integer("restarts", self.restarts, 0))
+        if self.env is not None:
+            if not isinstance(self.env, Mapping):
+                raise InputError(f"env must be a mapping of texts, got {shown(self.env)}")
+            for name, value in self.env.items():
+                check_text("name of env", name)
+                check_text(f"env[{name!r}]", value)
+        if self.devices is not None:
+            if isinstance(self.devices, str) or not isinstance(self.devices, Sequence):
+                raise InputError(
+                    f"devices must be a list, one entry a worker, got {shown(self.devices)}"
+                )
+            if len(self.devices) != self.count:
+                raise InputError(
+                    f"devices must have one entry for each of the {self.count} workers, got "
+                    f"{len(self.devices)}"
+                )
+            for at, device in enumerate(self.devices):
+                _visible(f"devices[{at}]", device)
+
+    def start(self, load: Load) -> list[Worker]:
+        """Begin to start them, side by side; each calls `load` for its engines."""
+        # Processes are not everyone's: importing them takes a while.
+        from ets.workers.process import Patience, ProcessWorker
+
+        packed = pickle.dumps(load, pickle.HIGHEST_PROTOCOL)
+        patience = Patience(self.hang_seconds, self.start_seconds, self.restarts)
+        return [
+            ProcessWorker(
+                f"worker {number + 1}",
+                packed,
+                self._environment(number),
+                patience,
+                step_seconds=self.step_seconds,
+            )
+            for number in range(self.count)
+        ]
+
+    def _environment(self, number: int) -> dict[str, str]:
+        # As many threads in all as there are cores.
+        threads = max(1, (os.cpu_count() or 1) // self.count)
+        found = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
+        if self.devices is not None:
+            found[_GPUS] = _visible(f"devices[{number}]", self.devices[number])
+        else:
+            gpus = [gpu for gpu in os.environ.get(_GPUS, "").split(",") if gpu.strip()]
+            each, left = divmod(len(gpus), self.count)
+            if each and not left:
+                found[_GPUS] = ",".join(gpus[number * each : (number + 1) * each])
+        return {**found, **(self.env or {})}
+
+
+def _visible(name: str, device: object) -> str:
+    """A worker's entry of `devices`, as the variable has it."""
+    every = [device] if isinstance(device, int | str) else device
+    if not isinstance(every, Sequence) or not every:
+        raise InputError(f"{name} must be a GPU or a list of them, got {shown(device)}")
+    for one in every:
+        if isinstance(one, bool) or not isinstance(one, int | str):
+            raise InputError(f"{name} must be a GPU or a list of them, got {shown(device)}")
+        if isinstance(one, int) and one < 0:
+            raise InputError(f"{name} must be a GPU >= 0, got {one}")
+    return ",".join(map(str, every))
