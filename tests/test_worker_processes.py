@@ -13,6 +13,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ def runs(pid: int | None) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def is_up(worker: ProcessWorker, starts: int) -> bool:
+    """Whether it runs, started so often."""
+    return worker.starts == starts and worker.is_ready
 
 
 def test_processes_change_no_result(undisturbed: list[Any]) -> None:
@@ -120,7 +126,7 @@ def test_a_process_that_dies_again_and_again_is_given_up() -> None:
         worker = worker_of(one)
         one.solve("p")
         for starts in (1, 2):
-            assert eventually(lambda starts=starts: worker.starts == starts and worker.is_ready)
+            assert eventually(partial(is_up, worker, starts))
             assert worker.pid is not None
             os.kill(worker.pid, signal.SIGKILL)
         assert eventually(lambda: not worker.returns)
@@ -143,7 +149,7 @@ def test_what_cannot_be_loaded_is_told_at_once() -> None:
 
 def test_what_the_search_says_of_a_problem_is_the_same() -> None:
     with search(workers=ets.Workers(1)) as one:
-        with pytest.raises(InputError, match="problem must be text"):
+        with pytest.raises(InputError, match="problem must be a text"):
             one.solve(3)  # type: ignore[arg-type]
         with pytest.raises(InputError, match="'auto' needs a policy whose KV cache is known"):
             list(one.map(PROBLEMS, concurrency="auto"))
@@ -293,7 +299,7 @@ def test_an_interrupt_ends_program_and_processes(tmp_path: Path) -> None:
 
 def test_a_script_without_its_guard_is_told(tmp_path: Path) -> None:
     command = program(tmp_path, "pass", guarded=False)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode != 0
     assert 'a script that starts workers does so below `if __name__ == "__main__":`' in done.stderr
 
@@ -318,7 +324,7 @@ def test_a_fork_leaves_the_workers_to_its_parent(undisturbed: list[Any]) -> None
         ({"count": 1, "devices": "0"}, "devices must be a list, one entry a worker"),
         ({"count": 1, "devices": [[]]}, r"devices\[0\] must be a GPU or a list of them"),
         ({"count": 1, "devices": [-1]}, r"devices\[0\] must be a GPU >= 0, got -1"),
-        ({"count": 1, "env": {"A": 1}}, r"env\['A'\] must be text"),
+        ({"count": 1, "env": {"A": 1}}, r"env\['A'\] must be a text"),
         ({"count": 1, "hang_seconds": 0}, "hang_seconds must be"),
         ({"count": 1, "restarts": -1}, "restarts must be"),
     ],

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -87,9 +88,13 @@ async def _answers(body: WorkerBody, owner: _Owner) -> None:
                 continue
             task = asyncio.create_task(_answer(body, owner, kind, number, *what))
             tasks[number] = task
-            task.add_done_callback(lambda _, number=number: tasks.pop(number))
+            task.add_done_callback(partial(_forget, tasks, number))
     finally:
         beating.cancel()
+
+
+def _forget(tasks: dict[int, asyncio.Task[None]], number: int, task: object) -> None:
+    del tasks[number]
 
 
 async def _beat(owner: _Owner) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ets.checks import shown
@@ -26,6 +28,16 @@ class Fleet(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Workers that are ended side by side."""
+
+    workers: Sequence[Worker]
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(worker.aclose() for worker in self.workers))
+
+
 def started(
     given: Fleet | Sequence[Worker], options: SearchOptions, owned: list[Closes]
 ) -> Sequence[Worker]:
@@ -36,7 +48,7 @@ def started(
     """
     if isinstance(given, Fleet):
         workers = given.start(OptionsEngines(options))
-        owned.extend(workers)
+        owned.append(_Together(workers))
         return workers
     if not isinstance(given, list | tuple) or not given:
         raise InputError(f"workers must be an ets.Workers or running workers, got {shown(given)}")

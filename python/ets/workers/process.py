@@ -29,6 +29,7 @@ _CLOSING = 70.0
 """Seconds for a process to close its engines."""
 _PAUSES = (0.1, 1.0, 5.0, 30.0)
 """Seconds before a process is started again; the last one from then on."""
+_UNGUARDED = 'a script that starts workers does so below `if __name__ == "__main__":`'
 _Sent = tuple[str, Any]
 
 
@@ -71,14 +72,16 @@ class ProcessWorker:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._ready = False
+        self._loaded = False
+        """Whether it was ever ready: then a failure to start is no mistake of its owner's."""
         self._failure: Exception | None = None
         self._why: str | None = None
         self._failures = 0
         self._closing = threading.Event()
         self._open: dict[int, Callable[[_Sent], None]] = {}
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], object]] = []
         self._owner = os.getpid()
-        atexit.register(self._kill)
+        atexit.register(self._end_at_exit)
         self._thread = threading.Thread(
             target=self._keep_alive, name=f"ets-{name.replace(' ', '-')}", daemon=True
         )
@@ -148,8 +151,11 @@ class ProcessWorker:
         if self._owner != os.getpid():
             return
         self._closing.set()
-        await asyncio.to_thread(self._thread.join, _CLOSING + 10.0)
-        atexit.unregister(self._kill)
+        deadline = time.monotonic() + _CLOSING
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)  # no executor: at the interpreter's end there is none
+        self._kill()
+        atexit.unregister(self._end_at_exit)
 
     async def _asked(
         self, kind: str, method: str, arguments: tuple[Any, ...]
@@ -221,16 +227,19 @@ class ProcessWorker:
             theirs.close()  # so that its end is seen here
             words = self._listen(ours, process)
         except OSError as error:  # out of processes, memory or descriptors
-            theirs.close()
             words = f"{self.name} could not be started: {error}"
+        except RuntimeError as error:  # this is a process that is only being started itself
+            words = _UNGUARDED
+            self._failure = EngineError(f"{self.name} could not be started: {words}")
+            self._failure.__cause__ = error
         with self._lock:
             self._ready = False
             words = self._why or words
             lost, self._open = list(self._open.values()), {}
         for take in lost:
             take(("error", EngineLostError(words)))
-        self._end(process)
-        ours.close()
+        self._end(process, ours)
+        theirs.close()
         return words
 
     def _listen(self, ours: Connection, process: BaseProcess) -> str:
@@ -254,10 +263,10 @@ class ProcessWorker:
     def _heard(self, kind: str, *what: Any) -> None:
         if kind == "ready":
             with self._lock:
-                self._ready = True
+                self._ready = self._loaded = True
             self._tell_waiting()
         elif kind == "failed":
-            if self.starts == 1:
+            if not self._loaded:
                 self._failure = what[0]
         elif kind != "beat":
             number, value = what
@@ -276,23 +285,33 @@ class ProcessWorker:
         how = "does not end" if code is None else f"ended with status {code}"
         if code is not None and code < 0:
             how = f"was ended by {_signal(-code)}"
-        if not self._ready and self.starts == 1 and self._failure is None:
+        if not self._loaded and self._failure is None:
             self._failure = EngineError(
-                f"{self.name} {how} before its engines were loaded; a script that starts workers "
-                'does so below `if __name__ == "__main__":`'
+                f"{self.name} {how} before its engines were loaded; {_UNGUARDED}"
             )
         return f"{self.name} {how}"
 
-    def _end(self, process: BaseProcess) -> None:
+    def _end(self, process: BaseProcess, pipe: Connection) -> None:
         """End what is left of it: in good order where it is closed, else at once."""
-        if process.pid is None:
-            return
-        if self._closing.is_set() and self._pipe is not None:
-            self._pipe.close()  # which it sees
-            process.join(_CLOSING)
-        if process.exitcode is None:
+        if process.pid is not None and process.exitcode is None and not self._closing.is_set():
             process.kill()
+        pipe.close()  # which it sees
+        if process.pid is not None:
             process.join(_CLOSING)
+            if process.exitcode is None:
+                process.kill()
+                process.join(_CLOSING)
+        with self._lock:
+            self._process = self._pipe = None
+        with contextlib.suppress(ValueError):  # it does not end, not even killed
+            process.close()
+
+    def _end_at_exit(self) -> None:
+        """Before `multiprocessing`, which waits for processes that nobody ends."""
+        if self._owner == os.getpid():
+            self._closing.set()
+            self._thread.join(_CLOSING)
+            self._kill()
 
     def _kill(self) -> None:
         process = self._process
