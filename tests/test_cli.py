@@ -167,6 +167,10 @@ def test_the_help_states_the_defaults_of_search() -> None:
     assert stated.pop("reward") == strategy.reward
     assert stated.pop("temperature") == str(PolicyOptions().temperature)
     assert PolicyOptions().delimiter == "\n\n"
+    assert search["engine_timeout"].default is None
+    assert stated.pop("engine_timeout") == "none, they are waited for"
+    assert search["workers"].default is None
+    assert stated.pop("workers") == "none, the engines are in this process"
     assert set(stated) == {"delimiter", "strategy", "lambda_d", "concurrency"}
 
 

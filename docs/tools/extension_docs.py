@@ -17,7 +17,7 @@ class ExtensionDocs(Extension):
 
     def on_package(self, *, pkg: Module, **_: Any) -> None:
         fill(pkg[EXTENSION], importlib.import_module(f"{pkg.path}.{EXTENSION}"))
-        options = pkg["search.options.SearchOptions"]
+        options = pkg["rollout.options.SearchOptions"]
         for parameter in pkg["search.search.Search.__init__"].parameters:
             owner, _, name = str(parameter.default).rpartition(".")
             if owner == options.name:
