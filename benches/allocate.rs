@@ -39,6 +39,12 @@ fn allocate(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new("dora", width), |b| {
                 b.iter(|| dora_weights(black_box(&rewards), &rows, 384, w, 0.1, 0.01));
             });
+            // Each wording eight times, as the texts of a wide step repeat.
+            let wordings = embeddings(width / 8, 384, width.div_ceil(32), 0.15, 1);
+            let rows = wordings.expect("the sizes are in range").repeat(8);
+            group.bench_function(BenchmarkId::new("dora_repeated", width), |b| {
+                b.iter(|| dora_weights(black_box(&rewards), &rows, 384, w, 0.1, 0.01));
+            });
         }
     }
     group.finish();

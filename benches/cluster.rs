@@ -20,6 +20,9 @@ fn cluster(c: &mut Criterion) {
         // A quarter as many meanings as steps, wordings well inside the cut.
         measure(&mut group, "meanings", width, || embeddings(width, DIM, width / 4, 0.15, 1));
         measure(&mut group, "one_component", width, || embedding_arc(width, DIM, 0.1, 1));
+        // Each wording eight times, as the texts of a wide step repeat.
+        let wordings = || embeddings(width / 8, DIM, width / 32, 0.15, 1);
+        measure(&mut group, "repeated", width, || Ok(wordings()?.repeat(8)));
     }
     group.finish();
 }

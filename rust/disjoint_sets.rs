@@ -42,9 +42,15 @@ impl DisjointSets {
 
     /// Numbers the sets in order of first appearance.
     pub fn labels(&mut self) -> Vec<usize> {
+        self.labels_of(0..self.parent.len())
+    }
+
+    /// Numbers the sets of some items in order of first appearance there.
+    pub fn labels_of(&mut self, items: impl IntoIterator<Item = usize>) -> Vec<usize> {
         let mut label_of = vec![usize::MAX; self.parent.len()];
         let mut next = 0;
-        (0..self.parent.len())
+        items
+            .into_iter()
             .map(|i| {
                 let root = self.root(i);
                 if label_of[root] == usize::MAX {

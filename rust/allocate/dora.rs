@@ -33,9 +33,10 @@ const NOISE: f64 = 1e-9;
 /// Shares within a billionth of the largest of their kind are equal, and equal shares go in the
 /// order given: the last bits of an exponential or a cosine decide nothing.
 ///
-/// `embeddings` holds one row of `dim` numbers for each leaf, one after the other. Costs
-/// O(n^2 dim) time at worst, and O(n dim) memory: an f32 screen rules out the pairs that are so far
-/// apart that all of them together would not change a sum; for the others cosines are taken in f64.
+/// `embeddings` holds one row of `dim` numbers for each leaf, one after the other; rows that are
+/// equal bit for bit are looked at once. Costs O(n^2 dim) time at worst, and O(n dim) memory: an f32
+/// screen rules out the pairs that are so far apart that all of them together would not change a
+/// sum; for the others cosines are taken in f64.
 ///
 /// # Errors
 ///
@@ -63,9 +64,9 @@ where
     check_dim(embeddings.len(), dim)?;
     let rows = Rows::of(embeddings, dim);
     let unique = if rows.are_in_range() {
-        uniqueness(&rows, similarity_temperature)
+        uniqueness(rows, similarity_temperature)
     } else {
-        uniqueness(&Rows::of(&unit_rows(embeddings, dim)?, dim), similarity_temperature)
+        uniqueness(Rows::of(&unit_rows(embeddings, dim)?, dim), similarity_temperature)
     };
     let best = rewards.iter().fold(f64::NEG_INFINITY, |best, &reward| best.max(reward));
     // The best leaf's share is its uniqueness, so at least 1 / n: they never all underflow.
@@ -82,8 +83,16 @@ where
 /// Computes the diagonal of the row-wise softmax of all cosines, `[n]`.
 ///
 /// Relative to a row's own term, which is its largest: no exponential overflows, and both rows of a
-/// pair have the same one.
-fn uniqueness<T: Copy + Into<f64>>(rows: &Rows<T>, temperature: f64) -> Vec<f64> {
+/// pair have the same one. Equal rows have the same sum, to which a row adds as much as all of its
+/// copies: up to the rounding of a sum it is that over every row by itself.
+fn uniqueness<T: Copy + Into<f64>>(rows: Rows<T>, temperature: f64) -> Vec<f64> {
+    let (rows, equal_to) = rows.distinct();
+    let unique = uniqueness_once(&rows, temperature);
+    equal_to.into_iter().map(|row| unique[row]).collect()
+}
+
+/// Computes the uniqueness of every row that stands for its copies, `[k]`.
+fn uniqueness_once<T: Copy + Into<f64>>(rows: &Rows<T>, temperature: f64) -> Vec<f64> {
     // Multiplying a strip to its end costs about as much as this many distances in f64.
     const FEW: u32 = 8;
     // And a square in f64 as much as these.
@@ -91,8 +100,10 @@ fn uniqueness<T: Copy + Into<f64>>(rows: &Rows<T>, temperature: f64) -> Vec<f64>
     let n = rows.len();
     let all: Vec<usize> = (0..n).collect();
     let (screen, products) = (Screen::new(rows, &all), Products::new(rows, &all));
-    let cut = screen.cut(temperature * ((n as f64).ln() + LOST));
-    let mut sums = vec![1.0_f64; n];
+    let cut = screen.cut(temperature * ((rows.total() as f64).ln() + LOST));
+    let copies: Vec<f64> = all.iter().map(|&i| f64::from(rows.copies(i))).collect();
+    // Copies are at a distance of 0 and add 1 each.
+    let mut sums = copies.clone();
     for (of_rows, of_columns) in squares(n) {
         let (upper, reach) = screen.square(of_rows, of_columns, cut, FEW);
         if reach == 0 {
@@ -109,8 +120,8 @@ fn uniqueness<T: Copy + Into<f64>>(rows: &Rows<T>, temperature: f64) -> Vec<f64>
                     None => rows.distance(i, j),
                 };
                 let part = (-distance / temperature).exp();
-                sums[i] += part;
-                sums[j] += part;
+                sums[i] += part * copies[j];
+                sums[j] += part * copies[i];
             }
         }
     }
@@ -162,9 +173,15 @@ mod tests {
                     .prop_filter("a direction", |row: &Vec<f64>| {
                         row.iter().any(|x| x.abs() > 1e-3)
                     });
+                let kinds = proptest::collection::vec(row, 1..=n);
+                // Of few kinds most rows are copies.
+                let drawn = proptest::collection::vec(any::<usize>(), n);
+                let rows = (kinds, drawn).prop_map(|(kinds, drawn)| {
+                    drawn.iter().map(|kind| kinds[kind % kinds.len()].clone()).collect()
+                });
                 (
                     proptest::collection::vec((0_u8..=10).prop_map(|t| f64::from(t) / 10.0), n),
-                    proptest::collection::vec(row, n),
+                    rows,
                     Just(temperature),
                 )
             },
@@ -177,7 +194,7 @@ mod tests {
             let (dim, flat) = (rows[0].len(), rows.concat());
             let naive = uniqueness_naive(&rows, t_s);
             let measured = Rows::of(&flat, dim);
-            for (unique, naive) in uniqueness(&measured, t_s).into_iter().zip(&naive) {
+            for (unique, naive) in uniqueness(measured, t_s).into_iter().zip(&naive) {
                 prop_assert!((unique - naive).abs() <= 1e-9 * naive);
             }
             let counts = dora_weights(&rewards, &flat, dim, width, 0.1, t_s).unwrap();
@@ -212,6 +229,19 @@ mod tests {
                     prop_assert_eq!(counts[leaf], (exact.ceil() as u64).min(left));
                 }
                 left -= counts[leaf];
+            }
+        }
+
+        #[test]
+        fn copies_change_no_uniqueness((_, rows, t_s) in cases()) {
+            let (dim, flat) = (rows[0].len(), rows.concat());
+            let one_by_one = uniqueness_once(&Rows::of(&flat, dim), t_s);
+            let once = uniqueness(Rows::of(&flat, dim), t_s);
+            for (once, one_by_one) in once.iter().zip(one_by_one) {
+                prop_assert!((once - one_by_one).abs() <= 1e-13 * one_by_one);
+            }
+            for (i, j) in (0..rows.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
+                prop_assert!(rows[i] != rows[j] || once[i] == once[j]);
             }
         }
 

@@ -5,7 +5,7 @@ use pulp::Arch;
 use super::rows::{Rows, dot};
 use crate::error::{Error, reserved};
 
-/// Clusters by the place of one of their members; at the start every row is one.
+/// Clusters by the place of one of their members; at the start every row is one, with its copies.
 ///
 /// The average of `1 - u.v` over the pairs of two clusters is `1 - U.V / (|A| |B|)` with `U` and
 /// `V` the sums of their unit rows, so that an average linkage distance costs one dot product
@@ -29,9 +29,15 @@ impl Clusters {
         let mut sums = reserved(members.len(), rows.dim())?;
         for &i in members {
             let (row, scale) = rows.row(i);
-            sums.extend(row.iter().map(|&value| value.into() * scale));
+            let unit = || row.iter().map(|&value| value.into() * scale);
+            let start = sums.len();
+            sums.extend(unit());
+            // One by one, as merging them would: the same bits.
+            for _ in 1..rows.copies(i) {
+                sums[start..].iter_mut().zip(unit()).for_each(|(sum, value)| *sum += value);
+            }
         }
-        let sizes = vec![1.0; members.len()];
+        let sizes = members.iter().map(|&i| f64::from(rows.copies(i))).collect();
         Ok(Self { sums, sizes, dim: rows.dim(), noise: rows.noise(), machine: rows.machine() })
     }
 

@@ -14,6 +14,22 @@ use crate::error::Error;
 /// merging reciprocal nearest neighbours in any order builds the same tree, and a cluster that has
 /// no neighbour within the threshold will never have one. So are the merges by the time that an
 /// interrupt ends it merges of the whole answer.
+///
+/// # Copies
+///
+/// A row with copies starts as the cluster of them all, at the place of the last. Given every copy
+/// by itself, the same would come of it, ties included:
+///
+/// - Copies are 0 apart, so one on top of the chain merges with another before it does with anything
+///   farther: merges above 0 are of clusters with all of their copies, whose place is that of
+///   the last. The chain below is left as it was, so the one before looks for its nearest anew.
+/// - To that one copies are equally near, merged or not. While some are apart, either it prefers one of
+///   them, which merges, and it looks again; or it prefers another as near whose place is before all of
+///   theirs, and so before that of the last.
+///
+/// In the order of their places a sum grows by one copy at a time: the sums have the same bits too. What may
+/// differ is what rounding decides: where distances are equal but for their last bits, with each other or with
+/// the threshold.
 pub(super) fn link<T: Copy + Into<f64>>(
     rows: &Rows<T>,
     screen: &Screen<T>,

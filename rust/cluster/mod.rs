@@ -5,6 +5,7 @@
 mod bounds;
 mod clusters;
 mod components;
+mod distinct;
 mod linkage;
 mod multiply;
 mod products;
@@ -44,8 +45,9 @@ pub(crate) use screen::{Screen, squares};
 /// Distances that rounding alone can make of 0, about 1e-13, are 0: rows of equal direction share a
 /// label at every threshold.
 ///
-/// Costs O(n^2 dim) time at worst, in f32; far pairs cost the first 64 dimensions or so. Memory is
-/// O(n dim), and O(m^2 + m dim) for the largest component m that the cut may split.
+/// Rows that are equal bit for bit count as one that stands for them all, and cost O(dim) each. For `n`
+/// different rows it is O(n^2 dim) time at worst, in f32; far pairs cost the first 64 dimensions or
+/// so. Memory is O(n dim), and O(m^2 + m dim) for the largest component m that the cut may split.
 ///
 /// # Errors
 ///
@@ -96,21 +98,32 @@ where
     check_dim(embeddings.len(), dim)?;
     let rows = Rows::of(embeddings, dim);
     if rows.are_in_range() {
-        return cluster(&rows, threshold, clock);
+        return cluster_once(rows, threshold, clock);
     }
-    cluster(&Rows::of(&unit_rows(embeddings, dim)?, dim), threshold, clock)
+    cluster_once(Rows::of(&unit_rows(embeddings, dim)?, dim), threshold, clock)
 }
 
+/// Clusters every row once, however often it is there.
+fn cluster_once<T: Copy + Into<f64>>(
+    rows: Rows<T>,
+    threshold: f64,
+    clock: &mut Clock,
+) -> Result<Vec<usize>, Error> {
+    let (rows, equal_to) = rows.distinct();
+    Ok(cluster(&rows, threshold, clock)?.labels_of(equal_to))
+}
+
+/// Joins the rows of each cluster.
 fn cluster<T: Copy + Into<f64>>(
     rows: &Rows<T>,
     threshold: f64,
     clock: &mut Clock,
-) -> Result<Vec<usize>, Error> {
+) -> Result<DisjointSets, Error> {
     let all: Vec<usize> = (0..rows.len()).collect();
     let screen = Screen::new(rows, &all);
     let mut merged = DisjointSets::new(rows.len());
     for component in connect(rows, &screen, threshold, clock).members() {
         link(rows, &screen, &component, threshold, clock, &mut merged)?;
     }
-    Ok(merged.labels())
+    Ok(merged)
 }

@@ -5,15 +5,21 @@ use pulp::{Arch, Simd, WithSimd};
 /// Squared lengths that neither overflowed nor lost digits; no entry was NaN or infinite.
 const SAFE: std::ops::Range<f64> = 1e-200..1e200;
 
-/// Rows with a direction each.
+/// Rows with a direction each, some of which stand for several that are equal.
 ///
 /// The entries stay where the caller holds them: a copy in f64 would not fit the caches that f32
 /// input does, and most rows are looked at only once.
 pub(crate) struct Rows<'a, T> {
     /// Row-major, `[n, dim]`.
     entries: &'a [T],
-    /// What makes each row's length 1, `[n]`.
+    /// Where in `entries` each row begins, `[k]`.
+    starts: Vec<usize>,
+    /// What makes each row's length 1, `[k]`.
     scales: Vec<f64>,
+    /// How many equal rows each one stands for, `[k]`; they sum to n.
+    copies: Vec<u32>,
+    /// n.
+    total: usize,
     dim: usize,
     /// Whether every square was in range.
     in_range: bool,
@@ -31,7 +37,17 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
             in_range &= SAFE.contains(&square);
             1.0 / square.sqrt()
         });
-        Self { entries, scales: scales.collect(), dim, in_range, machine }
+        let scales: Vec<f64> = scales.collect();
+        let starts = (0..entries.len()).step_by(dim).collect();
+        let total = scales.len();
+        Self { entries, starts, scales, copies: vec![1; total], total, dim, in_range, machine }
+    }
+
+    /// Drops all rows but some, which stand for so many each.
+    pub(super) fn keep(&mut self, rows: &[usize], copies: Vec<u32>) {
+        self.starts = rows.iter().map(|&i| self.starts[i]).collect();
+        self.scales = rows.iter().map(|&i| self.scales[i]).collect();
+        self.copies = copies;
     }
 
     /// Says whether every row has a direction that its entries as they are can tell.
@@ -41,6 +57,16 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
 
     pub(crate) fn len(&self) -> usize {
         self.scales.len()
+    }
+
+    /// Counts the rows that these stand for.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// How many equal rows a row stands for.
+    pub(crate) fn copies(&self, i: usize) -> u32 {
+        self.copies[i]
     }
 
     pub(crate) fn dim(&self) -> usize {
@@ -53,12 +79,12 @@ impl<'a, T: Copy + Into<f64>> Rows<'a, T> {
 
     /// Bounds what rounding alone can make of a distance of 0, also between sums of rows.
     pub(crate) fn noise(&self) -> f64 {
-        (self.dim + self.len() + 16) as f64 * f64::EPSILON
+        (self.dim + self.total() + 16) as f64 * f64::EPSILON
     }
 
     /// The entries of a row and what makes its length 1.
     pub(crate) fn row(&self, i: usize) -> (&[T], f64) {
-        (&self.entries[i * self.dim..(i + 1) * self.dim], self.scales[i])
+        (&self.entries[self.starts[i]..][..self.dim], self.scales[i])
     }
 
     /// Computes the cosine distance of two rows; what may be rounding of 0 is 0.
