@@ -3,19 +3,26 @@
     python benches/frontier.py FOLDER [--table] [--picture FILE] [OPTION of ets bench ...]
 
 Goes on with the runs of `benches/fresh.py`, seed 0, at every width; then a table and a picture over
-the problems that all settings have searched which are through with theirs. `--table` only reads
-what is there. Wide searches have fewer problems: at width 256 one takes seconds.
+the problems that all settings have searched which are through with theirs, and each published
+setting beside what mass-preserving search has on the same problems: at the same KV, read off
+between its two widths next to that, and at the same width. Wide searches have fewer problems, at
+width 128 one takes seconds: they stand in a table of their own, beside width 64 on the same.
+`--table` only reads what is there.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from math import log
 from pathlib import Path
-from statistics import fmean
 
-from ets.bench.statistics import Interval, wilson
+import numpy as np
+from numpy.typing import NDArray
+
+from ets.bench.statistics import Interval, paired_bootstrap, wilson
 from ets.report.labels import plain_numbers
 from ets.report.style import MARKS, OTHER, PAPER, canvas, drawn
 from fresh import CELLS, Row, is_right, kv, make_runs, rows_of
@@ -23,24 +30,40 @@ from fresh import CELLS, Row, is_right, kv, make_runs, rows_of
 PROBLEMS = {64: 300, 32: 300, 16: 300, 8: 300, 128: 100, 256: 100}
 """By width."""
 SEED = 0
+OURS = ("mpts", "mpts-text")
+WIDEST = 64
+"""Beyond it widths have a table of their own."""
+Found = dict[tuple[str, int], dict[str, Row]]
+"""Rows by problem, by strategy and width."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A setting at one width, means over its searches."""
+    """A setting at one width, over its searches."""
 
     name: str
     width: int
-    right: Interval
-    """The share of problems, with Wilson's interval."""
+    right: NDArray[np.float64]
+    """float64[problems]: whether the weighted vote is."""
     kv: float
-    """KV tokens before selection, summed over the steps."""
+    """KV tokens before selection, summed over the steps: the mean."""
     tokens: float
-    """Sampled by the policy."""
+    """Sampled by the policy: the mean."""
+
+    @property
+    def share(self) -> Interval:
+        """The share of problems that are right, with Wilson's interval."""
+        return wilson(float(self.right.sum()), len(self.right))
+
+
+COSTS: dict[str, Callable[[Point], float]] = {
+    "KV tokens before selection, summed over the steps": lambda p: p.kv,
+    "tokens sampled by the policy": lambda p: p.tokens,
+}
 
 
 def main() -> None:
-    """Make the runs that are missing, print the table and draw the picture."""
+    """Make the runs that are missing, print the tables and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--table", action="store_true")
@@ -49,63 +72,103 @@ def main() -> None:
     if not given.table:
         for width, problems in PROBLEMS.items():
             make_runs(given.folder, width, str(SEED), problems, more)
-    points, problems = read(given.folder)
-    print(f"{problems} problems, seed {SEED}\n")
-    print("| strategy | width | right (95%) | KV before | sampled tokens |\n" + "| --- " * 5 + "|")
-    for p in points:
-        print(
-            f"| {p.name} | {p.width} | {p.right.value:.1%} ({p.right.low:.1%} to "
-            f"{p.right.high:.1%}) | {p.kv:,.0f} | {p.tokens:,.0f} |"
-        )
+    found = read(given.folder)
+    points = over_common({key: rows for key, rows in found.items() if key[1] <= WIDEST})
+    print_points(points)
+    print_beside(points)
+    for width in sorted(width for width in PROBLEMS if width > WIDEST):
+        wide = {key: rows for key, rows in found.items() if key[1] == width}
+        beside = {(name, WIDEST): found[name, WIDEST] for name, _ in wide}
+        if wide:
+            print_points(over_common(beside | wide))
     if given.picture:
-        draw(points, problems, given.picture)
+        draw(points, given.picture)
 
 
-def read(folder: Path) -> tuple[list[Point], int]:
-    """The settings that are through with their problems, over those that all of them have, and
-    how many those are."""
-    found: dict[tuple[str, int], dict[str, Row]] = {}
+def read(folder: Path) -> Found:
+    """The settings that are through with their problems."""
+    found: Found = {}
     for name in CELLS:
         for width in sorted(PROBLEMS):
             rows = rows_of(folder, width, name)
             mine = {problem: row for (seed, problem), row in rows.items() if seed == SEED}
             if len(mine) >= PROBLEMS[width]:
                 found[name, width] = mine
-    common = set.intersection(*map(set, found.values())) if found else set()
+    return found
+
+
+def over_common(found: Found) -> list[Point]:
+    """The settings over the problems that all of them have."""
+    common = sorted(set.intersection(*map(set, found.values()))) if found else []
     points = []
     for (name, width), by_problem in found.items():
-        chosen = [by_problem[problem] for problem in sorted(common)]
-        points.append(
-            Point(
-                name,
-                width,
-                wilson(sum(map(is_right, chosen)), len(chosen)),
-                fmean(map(kv, chosen)),
-                fmean(row["usage"]["policy_tokens"] for row in chosen),
-            )
+        rows = [by_problem[problem] for problem in common]
+        tokens = [row["usage"]["policy_tokens"] for row in rows]
+        right = np.array([is_right(row) for row in rows])
+        mean_kv = float(np.mean([kv(row) for row in rows]))
+        points.append(Point(name, width, right, mean_kv, float(np.mean(tokens))))
+    return points
+
+
+def print_points(points: Iterable[Point]) -> None:
+    """As Markdown: what each setting has and costs."""
+    print("\n| strategy | width | problems | right (95%) | KV before | sampled tokens |")
+    print("| --- " * 6 + "|")
+    for p in points:
+        print(
+            f"| {p.name} | {p.width} | {len(p.right)} | {p.share.value:.1%} ({p.share.low:.1%} to "
+            f"{p.share.high:.1%}) | {p.kv:,.0f} | {p.tokens:,.0f} |"
         )
-    return points, len(common)
 
 
-def draw(points: Sequence[Point], problems: int, file: Path) -> None:
+def print_beside(points: Sequence[Point]) -> None:
+    """As Markdown: points that each published setting has more than ours at equal cost."""
+    heads = [f"points to {name} at equal {what} (95%)" for what in ("KV", "width") for name in OURS]
+    print("\n| published | width | " + " | ".join(heads) + " |\n" + "| --- " * 6 + "|")
+    for p in points:
+        if p.name in OURS:
+            continue
+        beside = [at_kv([q for q in points if q.name == name], p.kv) for name in OURS]
+        for name in OURS:
+            same = [q.right for q in points if (q.name, q.width) == (name, p.width)]
+            beside.append(same[0] if same else None)
+        cells = ["" if ours is None else more_points(p.right, ours) for ours in beside]
+        print(f"| {p.name} | {p.width} | " + " | ".join(cells) + " |")
+
+
+def more_points(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:
+    """The paired difference of two settings in points, with its interval."""
+    more = paired_bootstrap(mine[:, None], theirs[:, None])
+    return f"{100 * more.value:+.1f} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
+
+
+def at_kv(points: Sequence[Point], kv_tokens: float) -> NDArray[np.float64] | None:
+    """What a strategy has at so much KV, float64[problems]: between the two widths next to it,
+    linear in the KV's logarithm; its widest where that has less, None where every width has more.
+    """
+    ordered = sorted(points, key=lambda p: p.kv)
+    for low, high in pairwise(ordered):
+        if low.kv <= kv_tokens <= high.kv:
+            share = log(kv_tokens / low.kv) / log(high.kv / low.kv)
+            return (1 - share) * low.right + share * high.right
+    return ordered[-1].right if ordered and ordered[-1].kv < kv_tokens else None
+
+
+def draw(points: Sequence[Point], file: Path) -> None:
     """Write the picture as PNG; where a strategy has two settings, the second is dashed."""
     series: dict[str, list[Point]] = {}
     for point in points:
         series.setdefault(point.name, []).append(point)
-    costs: dict[str, Callable[[Point], float]] = {
-        "KV tokens before selection, summed over the steps": lambda p: p.kv,
-        "tokens sampled by the policy": lambda p: p.tokens,
-    }
     with canvas(10.4, 4.8) as (figure, only):
         only.remove()
         both = figure.subplots(1, 2, sharey=True)
-        for axes, (what, cost) in zip(both, costs.items(), strict=True):
+        for axes, (what, cost) in zip(both, COSTS.items(), strict=True):
             axes.set_xscale("log")
             for name, members in series.items():
                 mark = MARKS.get(name, MARKS.get(name.rpartition("-")[0], OTHER))
                 axes.plot(
                     [cost(p) for p in members],
-                    [100 * p.right.value for p in members],
+                    [100 * p.share.value for p in members],
                     color=mark.colour,
                     marker=mark.marker,
                     markeredgecolor=PAPER,
@@ -116,9 +179,9 @@ def draw(points: Sequence[Point], problems: int, file: Path) -> None:
                 )
             plain_numbers(axes)
             axes.set_xlabel(what)
-        both[0].set_ylabel(f"right of {problems} problems, %")
+        both[0].set_ylabel(f"right of {len(points[0].right)} problems, %")
         handles, labels = both[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=8.5)
+        figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8.5)
         drawing = drawn(figure, file.stem, "The frontier across widths", "")
     drawing.write(file.parent)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ets.demo.task import Problem
 from ets.demo.wording import wordings
@@ -16,11 +16,15 @@ def check_step(problem: Problem, index: int, text: str) -> bool:
     return index < len(problem.steps) and text.strip() in wordings(problem.steps[index])
 
 
-def check_solution(problem: Problem, steps: Sequence[str]) -> list[bool]:
+def check_solution(
+    problem: Problem,
+    steps: Sequence[str],
+    check: Callable[[Problem, int, str], bool] = check_step,
+) -> list[bool]:
     """Judge each step; whatever cannot be parsed is wrong, and so is all after a wrong step."""
     verdicts: list[bool] = []
     for index, text in enumerate(steps):
-        verdicts.append(all(verdicts) and check_step(problem, index, text))
+        verdicts.append(all(verdicts) and check(problem, index, text))
     return verdicts
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from ets.demo.check import check_solution
 from ets.demo.task import Problem, problem_stream
 from ets.demo.training.model import Policy
-from ets.demo.training.packing import TreeBatch, pack_tree, stack_trees
+from ets.demo.training.packing import PLAIN, Style, TreeBatch, pack_tree, stack_trees
 from ets.demo.training.sample import sample_solutions
 
 PROBLEMS, SAMPLES, CHUNK = 2016, 12, 24
 
 
-def collect(policy: Policy, path: Path, seed: int) -> None:
+def collect(policy: Policy, path: Path, seed: int, count: int = PROBLEMS) -> None:
     """Sample solutions of training problems into a JSON-lines file, a line for each problem.
 
     Goes on where an interrupted run stopped: every chunk of problems has its own seed.
@@ -29,38 +29,40 @@ def collect(policy: Policy, path: Path, seed: int) -> None:
     problems = _problems(seed)
     lines = path.read_text().splitlines(keepends=True)[: done * CHUNK] if done else []
     path.write_text("".join(lines))
-    for chunk in range(done, PROBLEMS // CHUNK):
+    for chunk in range(done, count // CHUNK):
         texts = [p.text for p in problems[chunk * CHUNK : (chunk + 1) * CHUNK]]
         solutions = sample_solutions(policy, texts, SAMPLES, seed * 100_003 + chunk)
         with path.open("a") as file:
             file.writelines(json.dumps(row) + "\n" for row in solutions)
-        print(f"collected {(chunk + 1) * CHUNK} of {PROBLEMS}", flush=True)
+        print(f"collected {(chunk + 1) * CHUNK} of {count}", flush=True)
 
 
 class Collection:
     """The collected solutions, served as batches of packed trees."""
 
-    def __init__(self, path: Path, seed: int) -> None:
+    def __init__(self, path: Path, seed: int, style: Style = PLAIN) -> None:
         self.seed = seed
+        self.style = style
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         self.rows = list(zip(_problems(seed), rows, strict=False))
 
     def batch(self, number: int, size: int) -> TreeBatch:
         """Make batch `number`: most branches come from the policy, some from the slips."""
         rng = random.Random(f"policy-trees-{self.seed}-{number}")
-        return stack_trees([
-            pack_tree(rng, problem, branches(rng, problem, solutions))
+        trees = [
+            pack_tree(rng, problem, branches(rng, problem, solutions, self.style), self.style)
             for problem, solutions in rng.sample(self.rows, size)
-        ])  # fmt: skip
+        ]
+        return stack_trees(trees, self.style.length)
 
 
 def branches(
-    rng: random.Random, problem: Problem, solutions: list[list[str]]
+    rng: random.Random, problem: Problem, solutions: list[list[str]], style: Style = PLAIN
 ) -> dict[int, list[list[str]]]:
     """Sort sampled steps by the depth at which they may branch off, in random order."""
     found: dict[int, list[list[str]]] = {k: [] for k in range(len(problem.steps))}
     for steps in solutions:
-        verdicts = check_solution(problem, steps)
+        verdicts = check_solution(problem, steps, style.check)
         right = verdicts.index(False) if False in verdicts else len(steps)
         starts = {right} if right < len(steps) else set()
         starts |= {rng.randrange(right)} if right else set()

@@ -22,6 +22,7 @@ from ets.demo.check import answer_of, check_solution
 from ets.demo.splits import split_problems
 from ets.demo.task import Problem
 from ets.demo.training.model import PRM, Policy, load
+from ets.demo.training.packing import PLAIN, Style
 from ets.demo.training.sample import judge, sample_solutions
 
 VOTES = 16
@@ -38,8 +39,9 @@ class Sample:
 
 
 def draw(
-    policy: Policy, prm: PRM | None, problems: Sequence[Problem], count: int, seed: int
-) -> list[list[Sample]]:
+    policy: Policy, prm: PRM | None, problems: Sequence[Problem], count: int, seed: int,
+    style: Style = PLAIN,
+) -> list[list[Sample]]:  # fmt: skip
     """Sample, check and judge `count` solutions of each problem."""
     drawn = sample_solutions(policy, [p.text for p in problems], count, seed)
     flat = [steps for solutions in drawn for steps in solutions]
@@ -47,7 +49,8 @@ def draw(
     rewards = judge(prm, texts, flat) if prm else [[0.0] * len(steps) for steps in flat]
     samples = iter(rewards)
     return [
-        [Sample(steps, check_solution(problem, steps), next(samples), answer_of(steps[-1]))
+        [Sample(steps, check_solution(problem, steps, style.check), next(samples),
+                answer_of(steps[-1]))
          for steps in solutions]
         for problem, solutions in zip(problems, drawn, strict=True)
     ]  # fmt: skip

@@ -10,13 +10,16 @@ times the prompt and prefix. Batches are functions of (seed, number): training c
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ets.demo.chain import Step, carry_on
+from ets.demo.check import check_step
 from ets.demo.task import MAX_STEPS, MIN_STEPS, Problem, make_problem
 from ets.demo.tokenizer import END, PAD, TAG, encode, encode_prompt, token_id
 from ets.demo.training.slips import Pupil, misconception, pupil_solution, scattered_slip
@@ -24,6 +27,10 @@ from ets.demo.wording import STEP_END, word_step, wordings
 
 TREE_LENGTH = 384
 IGNORE = -100
+
+
+Judge = Callable[[str], tuple[list[int], list[int]]]
+"""Encodes a step and its tag, and labels each token."""
 
 
 @dataclass(slots=True)
@@ -89,9 +96,29 @@ def judged(text: str, right: list[list[int]]) -> tuple[list[int], list[int]]:
     return [*ids, token_id(TAG)], [1] * agree + [0] * (len(ids) - agree) + [int(exact)]
 
 
+def judge_of(step: Step) -> Judge:
+    """Judge the wordings of a true step."""
+    return partial(judged, right=[encode(text) for text in wordings(step)])
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the steps of the training data are worded, and how worded steps are judged."""
+
+    word: Callable[[random.Random, Step], str] = word_step
+    judge: Callable[[Step], Judge] = judge_of
+    check: Callable[[Problem, int, str], bool] = check_step
+    length: int = TREE_LENGTH
+    """Tokens of a packed tree."""
+
+
+PLAIN = Style()
+"""That of the bundled pair."""
+
+
 def pack_tree(
     rng: random.Random, problem: Problem, samples: dict[int, list[list[str]]] | None = None,
-    length: int = TREE_LENGTH,
+    style: Style = PLAIN,
 ) -> Tree:  # fmt: skip
     """Pack a problem with its true solution and as many branches as fit.
 
@@ -100,10 +127,11 @@ def pack_tree(
     tree = Tree()
     prompt = encode_prompt(problem.text)
     at = tree.grow(-1, prompt, [IGNORE] * len(prompt), -1, learn=False)
-    right = [[encode(text) for text in wordings(step)] for step in problem.steps]
+    judges = [style.judge(step) for step in problem.steps]
+    beyond = partial(judged, right=[])
     tips = [at]
     for k, step in enumerate(problem.steps):
-        ids = [*encode(word_step(rng, step)), token_id(TAG)]
+        ids = [*encode(style.word(rng, step)), token_id(TAG)]
         at = tree.grow(at, ids, [1] * len(ids), k, learn=True)
         tips.append(at)
     misses = 0
@@ -112,10 +140,10 @@ def pack_tree(
         if samples and samples.get(k) and rng.random() < 0.75:
             texts = samples[k].pop()
         else:
-            texts = _branch(rng, problem, k)
-        branch = [judged(text, right[k + j] if k + j < len(right) else [])
+            texts = _branch(rng, problem, k, style)
+        branch = [(judges[k + j] if k + j < len(judges) else beyond)(text)
                   for j, text in enumerate(texts)]  # fmt: skip
-        if len(tree.ids) + sum(len(ids) for ids, _ in branch) > length:
+        if len(tree.ids) + sum(len(ids) for ids, _ in branch) > style.length:
             misses += 1
             continue
         at, good = tips[k], True
@@ -160,14 +188,15 @@ def tree_batch(seed: int, number: int, size: int, longest: int = MAX_STEPS) -> T
 
 
 def policy_batches(
-    seed: int, pool: int, pupil: Pupil, count: int, size: int, longest: int = MAX_STEPS
-) -> list[tuple[Tensor, Tensor]]:
+    seed: int, pool: int, pupil: Pupil, count: int, size: int, longest: int = MAX_STEPS,
+    style: Style = PLAIN,
+) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
     """Make pool number `pool` of (ids, targets) batches, like lengths together, in random order."""
     rng = random.Random(f"policy-{seed}-{pool}")
     rows: list[tuple[list[int], int]] = []
     for _ in range(count * size):
         problem = make_problem(rng, rng.randint(MIN_STEPS, longest), "train")
-        texts = [word_step(rng, step) for step in pupil_solution(rng, problem, pupil)]
+        texts = [style.word(rng, step) for step in pupil_solution(rng, problem, pupil)]
         prompt = encode_prompt(problem.text)
         rows.append(([*prompt, *encode(STEP_END.join(texts)), token_id(END)], len(prompt)))
     rows.sort(key=lambda row: len(row[0]))
@@ -186,7 +215,7 @@ def _pad(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
     return ids, targets
 
 
-def _branch(rng: random.Random, problem: Problem, k: int) -> list[str]:
+def _branch(rng: random.Random, problem: Problem, k: int, style: Style) -> list[str]:
     """Draw a next step for depth `k`, wrong four times in five, and perhaps some steps more."""
     truth = problem.steps[k]
     more = rng.choice((0, 0, 0, 1, 2))
@@ -202,7 +231,7 @@ def _branch(rng: random.Random, problem: Problem, k: int) -> list[str]:
             break
         step = _follow(later, step)
         steps.append(step)
-    return [word_step(rng, step) for step in steps]
+    return [style.word(rng, step) for step in steps]
 
 
 def _follow(later: Step, before: Step) -> Step:
