@@ -28,7 +28,9 @@ async def in_flight(
     A result is handed out as soon as it is there, however long the next problem takes to come. What
     `problems` raises is raised behind the results of the problems before it.
     """
-    source = _Source(problems)
+    # Each is told of as it ends: to wait for all of them costs in proportion to their number.
+    over: asyncio.Queue[asyncio.Task[Any]] = asyncio.Queue()
+    source = _Source(problems, over.put_nowait)
     running: dict[asyncio.Task[T], int] = {}
     ready: dict[int, asyncio.Task[T]] = {}  # in the order of completion
     started = shown = 0
@@ -45,13 +47,16 @@ async def in_flight(
                 yield ready.pop(key).result()
             if room():
                 source.read()  # what was handed out has made room
-            waits: set[asyncio.Task[Any]] = {*running, *source.reading}
-            if not waits:
+            if not running and not source.reading:
                 source.raise_failure()
                 return
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            done = [await over.get()]
+            while not over.empty():
+                done.append(over.get_nowait())
             for problem in source.taken():
-                running[asyncio.create_task(solve(started, problem))] = started
+                task = asyncio.create_task(solve(started, problem))
+                task.add_done_callback(over.put_nowait)
+                running[task] = started
                 started += 1
             ready.update((task, running.pop(task))[::-1] for task in done if task in running)
     finally:
@@ -63,8 +68,9 @@ class _Source(Generic[T]):
     """The problems, read one at a time, in one thread of their own: reading may block, and what is
     bound to a thread, as a database is, is always advanced on the same one."""
 
-    def __init__(self, problems: Iterator[T]) -> None:
+    def __init__(self, problems: Iterator[T], on_end: Callable[[asyncio.Task[Any]], None]) -> None:
         self._problems = problems
+        self._on_end = on_end
         self._threads = Threads("ets-problems", 1)
         self._over = False
         self._failure: Exception | None = None
@@ -74,7 +80,9 @@ class _Source(Generic[T]):
     def read(self) -> None:
         """Begin to read the next problem, unless one is on its way or there are no more."""
         if not self._over and not self.reading:
-            self.reading.add(asyncio.create_task(self._read()))
+            task = asyncio.create_task(self._read())
+            task.add_done_callback(self._on_end)
+            self.reading.add(task)
 
     def taken(self) -> list[T]:
         """The problem that has come since, if one has."""
