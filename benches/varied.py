@@ -17,6 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def main() -> None:
     """Choose the cuts, make the runs that are missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path)
-    parser.add_argument("--problems", type=int, default=150)
+    parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--plain", action="store_true")
     parser.add_argument("--table", action="store_true")
@@ -81,18 +82,18 @@ def main() -> None:
 
 def settings(width: int, cuts: dict[str, float]) -> dict[str, Setting]:
     """By name, what matters most first."""
-    found = {
+    mpts = partial(ets.MPTS, width=width)
+    return {
         "rebase": Setting(ets.REBASE(width=width)),
-        "mpts": Setting(ets.MPTS(width=width)),
-        "mpts-text": Setting(ets.MPTS(width=width, clusters="text", rho=0.0)),
-        "mpts-meaning": Setting(ets.MPTS(width=width, clusters=by_meaning)),
+        "mpts-lexical": Setting(mpts(cluster_threshold=cuts["lexical"])),
+        "mpts-meaning": Setting(mpts(clusters=by_meaning)),
+        "mpts-text": Setting(mpts(clusters="text", rho=0.0)),
+        "dvts-8": Setting(ets.DVTS(width=width, subtrees=8)),
+        "ets": Setting(ets.ETS(width=width)),
+        "mpts-minilm": Setting(mpts(cluster_threshold=cuts["minilm"]), "minilm"),
+        "mpts-policy": Setting(mpts(cluster_threshold=cuts["policy"]), "policy"),
+        "mpts": Setting(mpts()),
     }
-    for name, cut in cuts.items():
-        found[f"mpts-{name}"] = Setting(ets.MPTS(width=width, cluster_threshold=cut), name)
-    found["dvts-8"] = Setting(ets.DVTS(width=width, subtrees=8))
-    found["dvts-4"] = Setting(ets.DVTS(width=width, subtrees=4))
-    found["ets"] = Setting(ets.ETS(width=width))
-    return found
 
 
 def by_meaning(texts: list[str | None]) -> list[int]:
