@@ -28,6 +28,7 @@ USES = {
     ),
     "vllm": DEMO + "from ets.policy import load_policy; load_policy('vllm:' + policy)",
     "openai": ("from ets.policy import load_policy; load_policy('openai:m@http://127.0.0.1:9/v1')"),
+    "ray": "import ets.ray; ets.ray.RayWorkers(1).start(print)",
     "peft": "from ets.policy.lora import Adapter; Adapter('x', 1).merged(None)",
     "datasets": "from ets.bench.dataset import load_dataset; load_dataset('hf:x/y')",
     "matplotlib": "from ets.report.style import canvas\nwith canvas(1, 1): pass",
@@ -39,7 +40,7 @@ USES = {
     "tomli_w": "from ets.bench.tune import toml_writer; toml_writer()",
 }
 """What first imports each of them. It runs in a process of its own."""
-EXTRAS = {"vllm": "vllm", "openai": "openai", "peft": "lora"} | dict.fromkeys(
+EXTRAS = {"vllm": "vllm", "openai": "openai", "ray": "ray", "peft": "lora"} | dict.fromkeys(
     ("torch", "transformers", "safetensors", "sentence_transformers"), "torch"
 )
 

@@ -15,7 +15,7 @@ import ets
 _EXTRAS = (
     *("torch", "transformers", "tokenizers", "sentencepiece", "safetensors", "peft", "vllm"),
     *("sentence_transformers", "openai", "aiohttp", "httpx", "datasets", "pyarrow", "tomli_w"),
-    *("matplotlib", "jinja2", "scipy", "sklearn", "pandas", "highspy", "pulp"),
+    *("ray", "matplotlib", "jinja2", "scipy", "sklearn", "pandas", "highspy", "pulp"),
 )
 """What optional features need, and what that brings."""
 _TO_SEARCH = ("mpmath", "threadpoolctl")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from ets.errors import BrokenExtraError, MissingExtraError
 
-TESTED = {"openai": "3", "torch": "2.15", "transformers": "5.24", "vllm": "0.33"}
+TESTED = {"openai": "3", "ray": "2.60", "torch": "2.15", "transformers": "5.24", "vllm": "0.33"}
 """The newest versions tried here, as far as their numbers count; pyproject.toml ends there.
 
 vLLM 0.33 has no CPU build: of it the Python sources ran a search, over 0.32's binaries.
