@@ -79,10 +79,11 @@ class RayWorkers:
         """
         # Ray is not everyone's.
         from ets.ray.cluster import check_room, connect
+
+        ray = connect(self.address)
         from ets.ray.worker import Place, RayWorker
         from ets.workers.process import Patience
 
-        ray = connect(self.address)
         resources = dict(self.resources or {})
         if not self.autoscales:
             needed = {"CPU": self.num_cpus, "GPU": self.num_gpus, **resources}
