@@ -251,6 +251,7 @@ TARGETS: dict[str, Target] = {
             "sweep": "options",
             "concurrency": "count",
             "workers": "count",
+            "ray": "text?",
             "worker_options": "options",
             "trees": "flag",
             "bank": "text?",

@@ -1,4 +1,4 @@
-"""The workers of a benchmark: processes of this host."""
+"""The workers of a benchmark: processes of this host, or actors of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from ets.workers.processes import Workers
 from ets.workers.worker import Worker
 
 
-def fleet_of(count: int, options: Mapping[str, Any]) -> Fleet:
-    """So many workers; `options` are those of `ets.Workers`.
+def fleet_of(count: int, ray: str | None, options: Mapping[str, Any]) -> Fleet:
+    """So many workers; with `ray`, the address of a cluster, as actors there.
+
+    `options` are those of `ets.Workers`, or of `ets.ray.RayWorkers`.
 
     # Errors
-    `InputError` for an option that there is not, or out of range.
+    `InputError` for an option that there is not, or out of range; `MissingExtraError` without Ray.
     """
     try:
-        return Workers(count, **options)
+        if ray is None:
+            return Workers(count, **options)
+        from ets.ray import RayWorkers
+
+        return RayWorkers(count, address=ray, **options)
     except TypeError as error:
         raise InputError(f"worker_options: {error}") from error
 

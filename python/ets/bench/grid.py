@@ -31,6 +31,7 @@ _AXES = {"width": "widths", "lambda_b": "lambda_b", "lambda_d": "lambda_d"}
 _FREE = (
     "concurrency",
     "workers",
+    "ray",
     "worker_options",
     "trees",
     "bank",
@@ -92,9 +93,11 @@ class Grid:
     concurrency: int = 8
     """Problems in flight, on each worker."""
     workers: int = 1
-    """Processes, each with engines of its own; 1: this one."""
+    """Processes, each with engines of its own; 1: this one, unless on Ray."""
+    ray: str | None = None
+    """The address of a Ray cluster, or `auto`: the workers are actors there."""
     worker_options: dict[str, Any] = field(default_factory=dict)
-    """Those of `ets.Workers`."""
+    """Those of `ets.Workers`, or of `ets.ray.RayWorkers`."""
     trees: bool = True
     """Whether the run folder keeps the trees, for replay and for looking at them."""
     bank: str | None = None
@@ -111,7 +114,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_text("dataset", self.dataset)
-        for name in ("split", "bank"):
+        for name in ("split", "bank", "ray"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
         for name in ("trees", "bank_read_only"):

@@ -33,9 +33,10 @@ def searched(grid: Grid, todo: Todo) -> Iterator[Found]:
     """
     embeds = any(cell.strategy().needs_embeddings for cell, _ in todo)
     of_grid = GridEngines(grid, embeds)
+    in_workers = grid.workers > 1 or grid.ray is not None
     engines = (
-        FleetEngines(fleet_of(grid.workers, grid.worker_options), of_grid)
-        if grid.workers > 1
+        FleetEngines(fleet_of(grid.workers, grid.ray, grid.worker_options), of_grid)
+        if in_workers
         else LocalEngines(of_grid)
     )
     with engines:

@@ -84,12 +84,24 @@ WORKERS = {
         "workers",
         "count",
     ),
+    "ray": Declared(
+        Annotated[
+            str | None,
+            option(
+                _ENGINES,
+                "Workers are actors of this Ray cluster; auto: the one that this machine is in.",
+                metavar="ADDRESS",
+            ),
+        ],
+        "workers",
+    ),
     "worker_option": Declared(
         Annotated[
             list[str] | None,
             option(
                 _ENGINES,
-                "Anything else that ets.Workers takes: hang_seconds=30, say; may be given again.",
+                "Anything else that ets.Workers takes, or with --ray ets.ray.RayWorkers: "
+                "num_gpus=1, say; may be given again.",
                 metavar="KEY=VALUE",
             ),
         ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from ets.bench.fleet import fleet_of
 from ets.bench.grid import Grid
-from ets.checks import check_options
+from ets.checks import check_options, check_text
 from ets.cli.declared import GRID_TABLE, Said
 from ets.search.search import Search
 from ets.search.toml import read_config, read_toml, search_arguments
@@ -72,7 +72,10 @@ def _fleet(said: Any) -> Fleet:
     """That of the table `workers`, which a file may hold and the command line makes."""
     check_options("workers", said)
     options = dict(said)
-    return fleet_of(options.pop("count", 1), options)
+    ray = options.pop("ray", None)
+    if ray is not None:
+        check_text("workers.ray", ray)
+    return fleet_of(options.pop("count", 1), ray, options)
 
 
 def merged(config: str | None, said: Said) -> dict[str, Any]:

@@ -120,8 +120,8 @@ class Search(Unpicklable):
         for.
     workers
         `ets.Workers`: processes of this host that each load a policy and a PRM of their own, on
-        their own devices. Each is a replica. One that dies or hangs is started again, and its
-        problems go on from their last complete step.
+        their own devices; `ets.ray.RayWorkers`: the same on a Ray cluster. Each is a replica. One
+        that dies or hangs is started again, and its problems go on from their last complete step.
         The policy and PRM must be names, or objects that pickle. Or workers that run already, which
         stay their owner's. None: the engines are in this process.
     """

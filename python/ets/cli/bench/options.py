@@ -138,12 +138,25 @@ GRID = {
         ],
         GRID_TABLE,
     ),
+    "ray": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "The workers are actors of this Ray cluster; auto: the one that this machine is "
+                "in.",
+                metavar="ADDRESS",
+            ),
+        ],
+        GRID_TABLE,
+    ),
     "worker_option": Declared(
         Annotated[
             list[str] | None,
             option(
                 _GRID,
-                "Anything else that ets.Workers takes: hang_seconds=30, say; may be given again.",
+                "Anything else that ets.Workers takes, or with --ray ets.ray.RayWorkers: "
+                "num_gpus=1, say; may be given again.",
                 metavar="KEY=VALUE",
             ),
         ],
