@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 from collections.abc import Mapping
 from typing import Any
 
 from ets.errors import EngineError, InputError
 from ets.extras import needs
+
+_REACH = 10.0
+"""Seconds for a cluster's head to take a connection."""
 
 
 def connect(address: str | None) -> Any:
@@ -36,6 +40,7 @@ def connect(address: str | None) -> Any:
                 f"{address!r}"
             )
         return ray
+    _reach(address)
     try:
         # What engines print is in the files of the session, and not between what a user reads.
         ray.init(
@@ -50,6 +55,17 @@ def connect(address: str | None) -> Any:
             raise EngineError(f"Ray does not start on this host: {words}") from error
         raise InputError(f"address: no Ray cluster at {address!r}: {words}") from error
     return ray
+
+
+def _reach(address: str | None) -> None:
+    """Ray itself tries for minutes where nobody answers."""
+    host, colon, port = str(address).rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACH).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"address: no Ray cluster at {address!r}: {error}") from error
 
 
 def check_room(ray: Any, count: int, each: Mapping[str, float]) -> None:
