@@ -175,6 +175,12 @@ def meanings(width: int, seed: int) -> NDArray[np.float32]:
     return rows.astype(np.float32)
 
 
+def repeated(width: int, seed: int) -> NDArray[np.float32]:
+    """Embeddings [width, 384] of an eighth as many wordings: what wide steps of one policy say."""
+    rows = meanings(width // 8, seed)
+    return rows[np.random.default_rng(seed).integers(len(rows), size=width)]
+
+
 def arc(width: int, seed: int) -> NDArray[np.float32]:
     """Embeddings [width, 384] along half a circle: one component, many clusters."""
     rng = np.random.default_rng(seed)

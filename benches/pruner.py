@@ -46,6 +46,8 @@ CASES = {
     "PuLP + CBC": (96, 96, 48, 16, 8),
 }
 
+EMBEDDINGS = {"meanings": peers.meanings, "repeated": peers.repeated, "one component": peers.arc}
+
 # Seconds that ets may take with a KV budget, and by mass.
 TIME_LIMIT = 1.0
 
@@ -183,7 +185,7 @@ def call_overhead(widths: Sequence[int], quick: bool) -> list[Row]:
 def clustering(quick: bool, console: Console) -> list[Row]:
     rows: list[Row] = []
     for width in (256, 1024) if quick else (256, 1024, 4096):
-        for name, make in (("meanings", peers.meanings), ("one component", peers.arc)):
+        for name, make in EMBEDDINGS.items():
             console.print(f"width {width}, clustering: {name}", style="dim")
             steps = [make(width, seed) for seed in range(3)]
             mine, labels = measure(ets.cluster_steps, steps, 7)
@@ -269,7 +271,7 @@ def plot(found: Row, file: Path) -> None:
         rows = [row for row in found["selection"] if row["solver"] == name]
         x = [row["width"] for row in rows]
         left.plot(x, [np.median(row["microseconds"]) for row in rows], marker="o", label=name)
-    for kind, style in (("meanings", "-"), ("one component", "--")):
+    for kind, style in zip(EMBEDDINGS, ("-", ":", "--"), strict=True):
         rows = [row for row in found["clustering"] if row["kind"] == kind]
         for name, colour in (("ets", "C0"), ("scipy", "C3")):
             y = [np.median(row[name]) for row in rows]
