@@ -88,6 +88,11 @@ def posed(name: str, given: object) -> Posed:
     if isinstance(given, Dialogue):  # which anybody can have made
         return Dialogue.of(name, given.messages)
     if isinstance(given, Sequence) and not isinstance(given, str | bytes | bytearray):
+        if given and isinstance(given[0], str):
+            raise InputError(
+                f"{name} must be a text or a list of messages, got {shown(given)}; ets.Search.map "
+                "takes several problems"
+            )
         return Dialogue.of(name, given)
     one = isinstance(given, Mapping)
     check_text(name, given, " or a list of messages" + ", even of one" * one)

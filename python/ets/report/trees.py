@@ -14,6 +14,7 @@ from ets.bench.packed_tree import tree_name
 from ets.bench.run_folder import Key, RunFolder, key_of
 from ets.bench.summary import Row
 from ets.checks import check_choice, check_int
+from ets.dialogue import transcript
 from ets.report.problem_data import by_problem, outcome
 from ets.tree_page.page import tree_page
 
