@@ -14,7 +14,7 @@ from ets.bench.dataset import fingerprint
 from ets.bench.kept_file import SCRATCH, parse_object, read_bytes, refuse_link, write_whole
 from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.bench.surroundings import surroundings
-from ets.dialogue import parted, posed
+from ets.dialogue import Dialogue, parted
 from ets.errors import InputError
 from ets.extras import needs
 from ets.problems.problem import Problem
@@ -198,7 +198,8 @@ class RunFolder:
                 raise InputError(f"{where} is no problem of a run: it lacks a text")
             if type(key) not in (str, int):
                 raise InputError(f"{where} is no problem of a run: id is {key!r:.80}")
-            before, text = parted(posed(f"{where}: problem", given))
+            posed = given if isinstance(given, str) else Dialogue.of(f"{where}: problem", given)
+            before, text = parted(posed)
             found.append(Problem(text, answer, key, before))
         if data is not None and fingerprint(found) != self._config["dataset"]["sha256"]:
             raise InputError(
