@@ -109,7 +109,7 @@ class Soak:
         for which, strategy in enumerate(STRATEGIES):
             with ets.Search(self.policy, self.prm, strategy) as search:
                 for result in search.map(PROBLEMS):
-                    self.right[which, result.problem] = outcome(result)
+                    self.right[which, str(result.problem)] = outcome(result)
 
     def search(self, **options: Any) -> tuple[int, ets.Search]:
         """One of the strategies at random."""
@@ -120,7 +120,7 @@ class Soak:
     def check(self, which: int, result: ets.SearchResult) -> None:
         """Hold a result against the undisturbed one."""
         self.compared += 1
-        if outcome(result) != self.right[which, result.problem]:
+        if outcome(result) != self.right[which, str(result.problem)]:
             self.wrong.append(f"{STRATEGIES[which]!r} on {result.problem!r}")
 
     # -- the rounds --------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def run(folder: Path, setting: Setting, pair: Path | None, count: int) -> None:
     with search_of(setting, pair) as search, (folder / "rows.jsonl").open("a") as file:
         for result in search.map(list(todo), ordered=False):
             row = todo[result.problem]
-            problem = Problem(result.problem, str(row["answer"]), row["id"])
+            problem = Problem(str(result.problem), str(row["answer"]), row["id"])
             told = measure(cell, SEED, problem, result) | {"repeats": repeats(result)}
             file.write(json.dumps(told) + "\n")
             file.flush()

@@ -135,7 +135,7 @@ def test_stream_tells_the_whole_story() -> None:
 
 
 def test_async_callers_on_a_loop_of_their_own() -> None:
-    async def run() -> tuple[ets.SearchResult, list[Any], list[str]]:
+    async def run() -> tuple[ets.SearchResult, list[Any], list[Any]]:
         with search() as s:
             solved = await s.asolve("p")
             events = [event async for event in s.stream("p")]
@@ -244,7 +244,7 @@ def test_a_failing_engine_ends_its_problem_and_leaves_no_sample_running() -> Non
 
     policy = ScriptedPolicy()
     with search(policy=policy, prm=Failing()) as s:
-        got: list[str] = []
+        got: list[object] = []
         results = s.map(PROBLEMS, concurrency=4)
         with pytest.raises(ets.EngineError, match="the PRM died"):
             got.extend(result.problem for result in results)

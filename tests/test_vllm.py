@@ -351,7 +351,7 @@ def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
     assert len(result.trajectories) == 4
     for solution in result.trajectories:
         assert any(c.isalpha() for c in solution.text)
-    assert result.tree.nodes.tokens[0] == smollm2.start(result.problem).prompt_tokens
+    assert result.tree.nodes.tokens[0] == smollm2.start(str(result.problem)).prompt_tokens
 
 
 @pytest.mark.slow

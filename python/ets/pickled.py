@@ -37,9 +37,16 @@ class Pickled:
 
     __slots__ = ()
 
+    _later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came later. Where they hold their defaults the pickle is the one of before."""
+
     def __reduce__(self) -> tuple[Any, ...]:
-        names = [field.name for field in fields(cast(Any, self))]
-        return restored, (type(self), VERSION, {name: getattr(self, name) for name in names})
+        own = fields(cast(Any, self))
+        values = {field.name: getattr(self, field.name) for field in own}
+        for field in own if self._later else ():
+            if field.name in self._later and values[field.name] == field.default:
+                del values[field.name]
+        return restored, (type(self), VERSION, values)
 
 
 class Record(Pickled):
@@ -74,7 +81,7 @@ def restored(*state: Any) -> Any:
             "was pickled by another version of ets"
         )
     names = {f.name for f in fields(kind)}
-    if not isinstance(values, dict) or values.keys() != names:
+    if not isinstance(values, dict) or not names - kind._later <= values.keys() <= names:
         raise InputError(
             f"the pickled {kind.__name__} must have the fields {sorted(names)}, got {shown(values)}"
         )
@@ -105,6 +112,10 @@ def fits(value: object, hint: Any) -> bool:
         return any(fits(value, option) for option in inner)
     if kind is list or (kind is tuple and inner[1:] == (...,)):
         return isinstance(value, kind) and all(fits(entry, inner[0]) for entry in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(
+            fits(key, inner[0]) and fits(entry, inner[1]) for key, entry in value.items()
+        )
     if kind is not None:
         raise TypeError(f"no check is known for {hint!r}")
     if hint is bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
+from ets.dialogue import Dialogue, Posed, Turn
 from ets.pickled import Pickled
 
 Finish = Literal["step", "answer", "end", "length", "context"]
@@ -70,16 +71,26 @@ class Prefix(Pickled):
     """A partial solution: the problem, the policy's prompt and the steps so far."""
 
     problem: str
+    """Its text; of a dialogue the last message."""
     prompt_tokens: int
     """Tokens of the policy's prompt, which are the first of `token_ids`."""
     token_ids: tuple[int, ...]
     """Prompt and steps as the policy's token ids: what the next request sends."""
     steps: tuple[Step, ...] = ()
+    before: tuple[Turn, ...] = ()
+    """What was said before the problem, where that ends a dialogue."""
+
+    _later: ClassVar[frozenset[str]] = frozenset({"before"})
+
+    @property
+    def posed(self) -> Posed:
+        """The problem with all that was said before it."""
+        return Dialogue(self.before, self.problem) if self.before else self.problem
 
     def extend(self, step: Step) -> Prefix:
         """The prefix with one step more; its ids extend this one's exactly."""
         ids = (*self.token_ids, *step.token_ids)  # `+` of arrays would add them up
-        return Prefix(self.problem, self.prompt_tokens, ids, (*self.steps, step))
+        return Prefix(self.problem, self.prompt_tokens, ids, (*self.steps, step), self.before)
 
     def without_thoughts(self) -> Prefix:
         """The same with the texts of the steps' answers only, for a PRM that reads no thoughts."""

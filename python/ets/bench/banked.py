@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.bench.bank import SampleBank, digest, identity, of_ids
+from ets.dialogue import Dialogue
 from ets.engines.local.prefix_cache import ForgetsPrefixes
 from ets.engines.protocols import PRM, Embedder, Policy
+from ets.engines.start import start
 from ets.errors import EngineError
 from ets.step import Prefix, Score, Step
 
@@ -29,6 +31,10 @@ class BankedPolicy:
     def start(self, problem: str) -> Prefix:
         """As the policy itself."""
         return self._policy.start(problem)
+
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """As the policy itself, if that takes dialogues."""
+        return start(self._policy, dialogue)
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         """The step of the bank, or the policy's, which is kept."""
@@ -65,9 +71,12 @@ class BankedPRM:
 
     async def score(self, prefix: Prefix) -> Score:
         """The score of the bank, or the PRM's, which is kept."""
-        texts = (prefix.problem, *(step.text for step in prefix.steps))
+        before = [text for turn in prefix.before for text in (turn.role, turn.content)]
+        texts = (*before, prefix.problem, *(step.text for step in prefix.steps))
         encoded = (text.encode("utf-8", "surrogatepass") for text in texts)
-        key = digest(b"score", self._model, *encoded)
+        # How much came before goes in, so that no dialogue reads as a problem with more steps.
+        kind = b"score of a dialogue %d" % len(before) if before else b"score"
+        key = digest(kind, self._model, *encoded)
         if (found := await self._bank.find(key)) is not None:
             with _told_from_damage(self._bank):
                 return Score(**found, banked=True)

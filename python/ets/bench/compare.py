@@ -119,7 +119,7 @@ def _vote(grid: Grid) -> VoteMethod:
 
 def _unlike(runs: tuple[RunFolder, RunFolder], rows: tuple[list[Row], list[Row]]) -> set[Any]:
     """Keys that mean different problems in the two runs."""
-    texts = [{p.key: p.text for p in run.problems()} for run in runs]
+    texts = [{p.key: p.posed for p in run.problems()} for run in runs]
     answers = [{row["id"]: row["expected"] for row in found} for found in rows]
     return {
         key

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from ets.answer import VoteMethod
 from ets.bench.grid import Grid
 from ets.bench.run_folder import RunFolder
+from ets.dialogue import Posed
 from ets.errors import InputError
 from ets.problems.problem import Problem
 from ets.tree.seeds import problem_seed
@@ -65,9 +66,9 @@ def finished_rows(
 
 
 def tree_of(
-    run: RunFolder, row: Mapping[str, Any], grid: Grid, texts: Mapping[Any, str]
+    run: RunFolder, row: Mapping[str, Any], grid: Grid, given: Mapping[Any, Posed]
 ) -> TreeSearch | None:
-    """The tree of a row, by its grid and the problems' texts; None where it was not kept.
+    """The tree of a row, by its grid and what the problems are by id; None where it was not kept.
 
     # Errors
     `InputError` for a file that is no tree, or the tree of another search.
@@ -76,8 +77,8 @@ def tree_of(
     if tree is None:
         return None
     strategy = next(cell.strategy() for cell in grid.cells() if cell.label == row["cell"])
-    text = texts.get(row["id"])
-    seed = tree.seed if text is None else problem_seed(row["seed"], text)
+    posed = given.get(row["id"])
+    seed = tree.seed if posed is None else problem_seed(row["seed"], posed)
     kept = [solution.tokens for solution in tree.trajectories]
     if (tree.strategy, tree.seed, kept) != (strategy, seed, row.get("tokens", kept)):
         raise InputError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ets.errors import EngineError, InputError
@@ -77,7 +77,7 @@ def fingerprint(problems: Iterable[Problem]) -> str:
     """A digest of keys, texts and answers: two runs with the same one had the same problems."""
     digest = hashlib.sha256()
     for problem in problems:
-        digest.update(json.dumps([problem.key, problem.text, problem.expected]).encode())
+        digest.update(json.dumps([problem.key, problem.given, problem.expected]).encode())
     return digest.hexdigest()
 
 
@@ -110,7 +110,7 @@ def _checked(rows: Iterable[Row], fields: Fields, name: str) -> list[Problem]:
         if key in seen:
             raise InputError(f"{where} has the key {key!r}, as a row before it")
         seen.add(key)
-        problems.append(Problem(problem.text, problem.expected, key))
+        problems.append(replace(problem, key=key))
     if not problems:
         raise InputError(f"{name} holds no problems")
     return problems

@@ -215,4 +215,4 @@ def _probe(grid: Grid, policy: Policy, prm: PRM, problems: Sequence[Problem]) ->
         arguments.pop(name, None)
     arguments.update(policy=policy, prm=prm, strategy=REBASE(width=min(grid.widths)))
     with Search(**arguments, seed=grid.seeds[0]) as search:
-        return list(search.map([problem.text for problem in problems], concurrency=PROBED))
+        return list(search.map([problem.posed for problem in problems], concurrency=PROBED))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ets.checkpoint.source import Source
+from ets.dialogue import Dialogue, transcript
 from ets.doctor.loading import WITH_CHECKPOINT
 from ets.doctor.policy import HasPrompt
 from ets.doctor.report import Report
@@ -47,7 +48,7 @@ def first_prompts(
         prompt = writer.prompt if isinstance(writer, HasPrompt) else _tokenizer_of(name, options)
     except (EngineError, MissingExtraError, ValueError, TypeError) as error:
         why = " ".join(str(error).split())
-        return tuple(PromptShown(p.key, _message(name, options, p.text), None) for p in first), why
+        return tuple(PromptShown(p.key, _message(name, options, p), None) for p in first), why
     sizes = [_size(prompt, problem) for problem in problems]
     refused = [
         f"problem {problem.key}: {size}"
@@ -57,9 +58,9 @@ def first_prompts(
     if refused:
         report.find("bad", f"{len(refused)} of {len(problems)} prompts are refused; {refused[0]}")
     return tuple(
-        PromptShown(p.key, _message(name, options, p.text), None)
+        PromptShown(p.key, _message(name, options, p), None)
         if isinstance(size, str)
-        else PromptShown(p.key, prompt.text(p.text), size)
+        else PromptShown(p.key, prompt.text(p.posed), size)
         for p, size in zip(first, sizes, strict=False)
     ), None
 
@@ -67,7 +68,9 @@ def first_prompts(
 def _size(prompt: PolicyPrompt, problem: Problem) -> int | str:
     """The prompt's tokens, or why it is refused."""
     try:
-        return prompt.start(problem.text).prompt_tokens
+        posed = problem.posed
+        root = prompt.start(posed) if isinstance(posed, str) else prompt.start_dialogue(posed)
+        return root.prompt_tokens
     except InputError as error:
         return str(error)
 
@@ -82,10 +85,12 @@ def _tokenizer_of(name: str, options: Mapping[str, Any]) -> PolicyPrompt:
     return PolicyPrompt.load(Source.of(engine.path, engine.options), PolicyOptions(**chosen))
 
 
-def _message(name: str, options: Mapping[str, Any], problem: str) -> str:
+def _message(name: str, options: Mapping[str, Any], problem: Problem) -> str:
     """The messages that a chat template would be given."""
     with suppress(InputError):  # a name that is none; what is wrong with it is in the report
         options = EngineName.parse("policy", name, options).options
     system = options.get("system_prompt")
-    user = str(options.get("user_template", "{problem}")).replace("{problem}", problem)
+    user = str(options.get("user_template", "{problem}")).replace("{problem}", problem.text)
+    if problem.before:
+        return transcript(Dialogue(problem.before, user))
     return user if system is None else f"{system}\n\n{user}"

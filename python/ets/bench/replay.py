@@ -112,14 +112,14 @@ def _recordings(
     """The searches of each problem and seed, pooled and by cell, in the order of the rows."""
     together: dict[tuple[int, str | int], list[Row]] = {}
     grid = grid_of(run)
-    texts = {problem.key: problem.text for problem in run.problems()}
+    given = {problem.key: problem.posed for problem in run.problems()}
     for row in finished_rows(run, grid):
         together.setdefault((row["seed"], row["id"]), []).append(row)
     for (seed, key), rows in together.items():
         recording = None
         trees = {}
         for row in rows:
-            tree = tree_of(run, row, grid, texts)
+            tree = tree_of(run, row, grid, given)
             if tree is None:
                 raise InputError(
                     f"{run.path} has no tree of {row['cell']}, seed {seed}, problem {key!r}; the "

@@ -14,6 +14,7 @@ from ets.bench.dataset import fingerprint
 from ets.bench.kept_file import SCRATCH, parse_object, read_bytes, refuse_link, write_whole
 from ets.bench.packed_tree import tree_name, unpack_tree
 from ets.bench.surroundings import surroundings
+from ets.dialogue import Dialogue, parted
 from ets.errors import InputError
 from ets.extras import needs
 from ets.problems.problem import Problem
@@ -176,7 +177,7 @@ class RunFolder:
         """
         problems = list(problems)
         if problems and not self.problems() and self.may_write:
-            rows = ({"id": p.key, "problem": p.text, "answer": p.expected} for p in problems)
+            rows = ({"id": p.key, "problem": p.given, "answer": p.expected} for p in problems)
             lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
             write_whole(self.path / _PROBLEMS, "".join(lines).encode())
 
@@ -192,12 +193,14 @@ class RunFolder:
         for number, line in enumerate((data or b"").split(b"\n")[:-1], start=1):
             where = f"{file}:{number}"
             row = parse_object(line, where, "is no problem of a run")
-            text, answer, key = (row.get(name) for name in ("problem", "answer", "id"))
-            if not isinstance(text, str) or not isinstance(answer, str | None):
+            given, answer, key = (row.get(name) for name in ("problem", "answer", "id"))
+            if not isinstance(given, str | list) or not isinstance(answer, str | None):
                 raise InputError(f"{where} is no problem of a run: it lacks a text")
             if type(key) not in (str, int):
                 raise InputError(f"{where} is no problem of a run: id is {key!r:.80}")
-            found.append(Problem(text, answer, key))
+            posed = given if isinstance(given, str) else Dialogue.of(f"{where}: problem", given)
+            before, text = parted(posed)
+            found.append(Problem(text, answer, key, before))
         if data is not None and fingerprint(found) != self._config["dataset"]["sha256"]:
             raise InputError(
                 f"{file} does not hold the problems that the run is of, by the sha256 in {_RUN}: "

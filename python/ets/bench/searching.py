@@ -11,6 +11,7 @@ from ets.bench.fleet import FleetEngines, fleet_of
 from ets.bench.grid import Cell, Grid
 from ets.bench.measure import measure
 from ets.bench.packed_tree import pack_tree
+from ets.dialogue import Posed, posed
 from ets.errors import EngineLostError
 from ets.problems.problem import Problem
 from ets.search.search import Search
@@ -53,17 +54,17 @@ def _of_cell(
     grid: Grid, cell: Cell, seed: int, problems: list[Problem], engines: LocalEngines | FleetEngines
 ) -> Iterator[Found]:
     given = {k: v for k, v in search_arguments(grid.search).items() if k not in _ENGINES}
-    waiting: dict[str, list[Problem]] = {}
+    waiting: dict[Posed, list[Problem]] = {}
     for problem in problems:
-        waiting.setdefault(problem.text, []).append(problem)
+        waiting.setdefault(problem.posed, []).append(problem)
     with Search(strategy=cell.strategy(), seed=seed, **given, **engines.arguments) as search:
-        texts = [problem.text for problem in problems]
+        asked = [problem.posed for problem in problems]
         at_once = grid.concurrency * grid.workers
-        for result in search.map(texts, concurrency=at_once, ordered=False):
+        for result in search.map(asked, concurrency=at_once, ordered=False):
             if result.lost is not None:  # a run that goes on later searches it again
                 raise EngineLostError(result.lost)
-            # Two problems of one text have one search twice, so either may have either.
-            problem = waiting[result.problem].pop()
+            # Two problems that read alike have one search twice, so either may have either.
+            problem = waiting[posed("problem", result.problem)].pop()
             tree = pack_tree(result.tree) if grid.trees else None
             row = measure(cell, seed, problem, result)
             if loads := engines.loads():

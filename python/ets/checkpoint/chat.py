@@ -48,8 +48,9 @@ def render_chat(
     """The messages in a chat template, up to where the model goes on.
 
     That is behind the template's generation prompt, or, with `continue_final`, behind the last
-    message. `fold_system`: for templates that refuse a system role, as Gemma's does, a system
-    message becomes the beginning of the first user message, with a blank line behind it.
+    message. `fold_system`: for templates that refuse a system role, as Gemma's does, or leave it
+    out, a system message becomes the beginning of the user message behind it, with a blank line
+    between them.
     `switches` are what the template takes besides, such as `enable_thinking`.
 
     # Errors
@@ -68,8 +69,9 @@ def render_chat(
     try:
         try:
             return _render(tokenizer, messages, name, options)
-        except _RefusalError:
-            if not (fold_system and messages[0].role == "system" and len(messages) > 1):
+        except (_RefusalError, _LeftOutError):
+            first = [message.role for message in messages[:2]]
+            if not fold_system or first != ["system", "user"]:
                 raise
             return _render(tokenizer, _folded(messages), name, options)
     except _RefusalError as error:
@@ -81,6 +83,10 @@ def render_chat(
 
 class _RefusalError(Exception):
     """What the template itself said."""
+
+
+class _LeftOutError(EngineError):
+    """It leaves out the text of a message."""
 
 
 def _folded(messages: Sequence[Message]) -> list[Message]:
@@ -121,9 +127,10 @@ def _render(
             )
     parts = re.split(f"ets{secret}n([0-9]+)x", text)
     numbers = [int(number) for number in parts[1::2]]
+    there = set(numbers)
     for number in range(shown):
-        if number not in numbers:
-            raise EngineError(
+        if number not in there:
+            raise _LeftOutError(
                 f"the chat template of {name!r} leaves out a message's text: "
                 f"{hidden[number][:60]!r}"
             )

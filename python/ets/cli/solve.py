@@ -90,7 +90,7 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
 
 def _watched(setup: Setup, problem: Problem, watch: Watch) -> SearchResult:
     with setup.open() as search:  # which, when it closes, ends an interrupted stream too
-        stream = search.stream(problem.text)
+        stream = search.stream(problem.posed)
         for event in stream:
             watch.note(event, stream.tree)
             if isinstance(event, Answered):
@@ -158,8 +158,8 @@ def solve_many(
             if live is not None:
                 live.update(Group(progress, ReplicaLines(search.replicas)))
             task = progress.add_task(shown_text(setup.title), total=len(problems), right="")
-            texts = (problem.text for problem in problems)
-            stream = search.map(texts, concurrency=concurrency)
+            given = (problem.posed for problem in problems)
+            stream = search.map(given, concurrency=concurrency)
             right = judged = 0
             for problem, result in zip(problems, stream, strict=False):
                 results.append(result)
@@ -194,7 +194,7 @@ def _raise_if_lost(results: list[SearchResult]) -> None:
 
 
 def _head(problem: Problem, number: int) -> dict[str, Any]:
-    head: dict[str, Any] = {"number": number, "problem": problem.text}
+    head: dict[str, Any] = {"number": number, "problem": problem.given}
     return head if problem.key is None else {"id": problem.key, **head}
 
 

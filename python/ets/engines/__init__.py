@@ -4,12 +4,22 @@ A policy, PRM or embedder of your own is any object with the protocol's methods;
 scores are what flows between them.
 """
 
+from ets.dialogue import Dialogue, Turn
 from ets.engines.kv_space import HasKVSpace, KVSpace
-from ets.engines.protocols import PRM, Embedder, HasEmbedder, InstantEmbedder, Policy, Rereads
+from ets.engines.protocols import (
+    PRM,
+    Embedder,
+    HasEmbedder,
+    InstantEmbedder,
+    Policy,
+    Rereads,
+    TakesDialogues,
+)
 from ets.step import Prefix, Score, Step
 
 __all__ = [
     "PRM",
+    "Dialogue",
     "Embedder",
     "HasEmbedder",
     "HasKVSpace",
@@ -20,4 +30,6 @@ __all__ = [
     "Rereads",
     "Score",
     "Step",
+    "TakesDialogues",
+    "Turn",
 ]

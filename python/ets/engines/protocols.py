@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.dialogue import Dialogue
 from ets.step import Prefix, Score, Step
 
 
@@ -46,6 +47,21 @@ class Policy(Protocol):
 
     async def aclose(self) -> None:
         """Free the engine. Called once."""
+        ...
+
+
+@runtime_checkable
+class TakesDialogues(Protocol):
+    """A policy that can be given what was said before a problem, system message included."""
+
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """The empty solution of a dialogue: its prompt as token ids. Called from any thread.
+
+        It is asked where something comes before the problem, `start` otherwise.
+
+        # Errors
+        As those of `start`; `InputError` for messages that its prompt cannot hold.
+        """
         ...
 
 

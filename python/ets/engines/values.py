@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.checks import MOST, as_integer, shown
+from ets.dialogue import Turn
 from ets.engines.kv_space import KVSpace
 from ets.errors import EngineError
 from ets.step import Finish, Prefix, Score, Step
@@ -63,6 +64,8 @@ def checked_root(root: object, policy: object) -> Prefix:
         _refuse(policy, "Prefix.steps", "be (), as nothing is written yet", root.steps)
     prompt_tokens = _count(root.prompt_tokens, policy, "Prefix.prompt_tokens", 2**32 - 1)
     token_ids = _ids(root.token_ids, policy, "Prefix.token_ids")
+    if root.before != () and not _are_turns(root.before):
+        _refuse(policy, "Prefix.before", "be a tuple of ets.engines.Turn", root.before)
     problem = _whole(str(root.problem))
     return _with(root, problem=problem, prompt_tokens=prompt_tokens, token_ids=token_ids)
 
@@ -133,6 +136,10 @@ def checked_embedding(vector: object, embedder: object, length: int | None) -> N
     if not 0.0 < square < np.inf and not (np.isfinite(vector).all() and vector.any()):
         _refuse(embedder, "the embedding", "be finite and not zero", vector)
     return vector.copy() if vector.flags.writeable else vector
+
+
+def _are_turns(before: object) -> bool:
+    return isinstance(before, tuple) and all(isinstance(turn, Turn) for turn in before)
 
 
 class _Said:

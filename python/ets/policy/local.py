@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.checks import checked_count, integer
+from ets.dialogue import Dialogue
 from ets.engines.kv_space import KVSpace, cache_space
 from ets.engines.local.batcher import Batcher
 from ets.engines.local.kv_rows import KVRows
@@ -61,6 +62,10 @@ class LocalPolicy(Unpicklable):
     def start(self, problem: str) -> Prefix:
         """The empty solution of a problem: its prompt as token ids."""
         return self._prompt.start(problem)
+
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """The same of a problem that ends a dialogue."""
+        return self._prompt.start_dialogue(dialogue)
 
     def reread(self, prefix: Prefix, text: str) -> Step:
         """The step behind `prefix` that has this text: what a saved tree keeps of it."""

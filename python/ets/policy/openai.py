@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from ets.checks import check_int, integer, path_text
+from ets.dialogue import Dialogue
 from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
 from ets.errors import ContextError, EngineError, InputError
@@ -144,6 +145,10 @@ class OpenAIPolicy(Unpicklable):
         """
         return self._prompt.start(problem)
 
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """The same of a problem that ends a dialogue."""
+        return self._prompt.start_dialogue(dialogue)
+
     def reread(self, prefix: Prefix, text: str) -> Step:
         """The step behind `prefix` that has this text: what a saved tree keeps of it."""
         return self.prompt.reread(prefix, text)
@@ -170,7 +175,7 @@ class OpenAIPolicy(Unpicklable):
             answer = await self._connection.post(
                 "/completions",
                 body,
-                problem=prefix.problem,
+                problem=prefix.posed,
                 ranks=self._server.ranks,
                 explain=_refusal,
             )

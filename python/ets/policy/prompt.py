@@ -12,7 +12,8 @@ from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.checkpoint.source import Source
 from ets.checkpoint.tokenizer import end_ids, load_config, load_tokenizer
 from ets.checks import check_text, integer
-from ets.errors import InputError
+from ets.dialogue import Dialogue, Posed, parted
+from ets.errors import EngineError, InputError
 from ets.fork_lock import ForkLock
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
 from ets.policy.base import PolicyOptions
@@ -100,15 +101,41 @@ class PolicyPrompt:
         check_text("problem", problem)
         if not problem.strip():
             raise InputError("problem must not be empty")
-        ids = self._encode(problem)
+        return self._root(problem)
+
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """The empty solution of a problem that ends a dialogue.
+
+        All messages go into the chat template as they are. The problem is put into
+        `user_template`, as one alone is; a system message takes the place of `system_prompt`.
+        Where the template refuses or leaves out a system message, that becomes the beginning of
+        the user's first message, with a blank line behind it.
+
+        # Errors
+        As those of `start`; `InputError` for messages that the template refuses or leaves out, and
+        for any but a system message where there is no template.
+        """
+        if any(turn.role != "system" for turn in dialogue.before) and not self._has_template():
+            raise InputError(
+                f"messages before the problem need a chat template, and {self._name!r} has none: "
+                "give it chat_template, or a system message and the problem only"
+            )
+        try:
+            return self._root(dialogue)
+        except EngineError as error:  # which follows from the messages
+            raise InputError(str(error)) from error
+
+    def _root(self, posed: Posed) -> Prefix:
+        ids = self._encode(posed)
         if len(ids) >= self.max_length:
             raise InputError(
                 f"problem of {len(ids)} tokens with its prompt leaves no room for a step: "
                 f"{self._name!r} reads at most {self.max_length} tokens"
             )
-        return Prefix(problem=problem, prompt_tokens=len(ids), token_ids=tuple(ids))
+        before, problem = parted(posed)
+        return Prefix(problem=problem, prompt_tokens=len(ids), token_ids=tuple(ids), before=before)
 
-    def text(self, problem: str) -> str:
+    def text(self, posed: Posed) -> str:
         """The prompt as text.
 
         Without a chat template (neither the tokenizer's nor the options') it is the system prompt,
@@ -118,7 +145,7 @@ class PolicyPrompt:
         `EngineError` of one line if the chat template refuses the messages, or leaves out what is
         to be continued.
         """
-        return text_of(self._pieces(problem))
+        return text_of(self._pieces(posed))
 
     def room(self, prefix: Prefix, max_tokens: int) -> int:
         """How many tokens the next step may have: `max_tokens`, or what the context leaves."""
@@ -253,17 +280,23 @@ class PolicyPrompt:
     def _kept_ids(self) -> frozenset[int]:
         return frozenset() if self.thinking is None else self.thinking.special_ids
 
-    def _pieces(self, problem: str) -> list[Piece]:
-        """The prompt, with the problem as what it is: text in which nothing is control."""
+    def _pieces(self, posed: Posed) -> list[Piece]:
+        """The prompt, with messages as what they are: text in which nothing is control."""
         options = self.options
-        before, *behind = options.user_template.split("{problem}")
-        user: list[str | Content] = [before]
+        before, problem = parted(posed)
+        lead, *behind = options.user_template.split("{problem}")
+        user: list[str | Content] = [lead]
         for text in behind:
             user += [Content(problem), text]
-        system = [] if options.system_prompt is None else [options.system_prompt]
+        given = bool(before) and before[0].role == "system"
+        system = [] if given or options.system_prompt is None else [options.system_prompt]
         if not self._has_template():
-            return ["".join(f"{text}\n\n" for text in system), *user, options.answer_start]
+            plain: list[Piece] = ["".join(f"{text}\n\n" for text in system)]
+            for turn in before:
+                plain += [Content(turn.content), "\n\n"]
+            return [*plain, *user, options.answer_start]
         messages = [Message("system", [text]) for text in system]
+        messages += [Message(turn.role, [Content(turn.content)]) for turn in before]
         messages.append(Message("user", user))
         if options.continue_final_message:
             messages.append(Message("assistant", [options.answer_start]))
@@ -273,6 +306,7 @@ class PolicyPrompt:
             name=self._name,
             chat_template=options.chat_template,
             continue_final=options.continue_final_message,
+            fold_system=given,
             # Qwen3's template has this switch; others do not look at it.
             switches={}
             if options.thinking is None
@@ -283,11 +317,9 @@ class PolicyPrompt:
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)
 
-    def _encode(self, problem: str) -> list[int]:
+    def _encode(self, posed: Posed) -> list[int]:
         # A template writes the special tokens itself.
-        encoded = self._encoder.encode(
-            self._pieces(problem), special_tokens=not self._has_template()
-        )
+        encoded = self._encoder.encode(self._pieces(posed), special_tokens=not self._has_template())
         return list(encoded.ids)
 
     @cached_property

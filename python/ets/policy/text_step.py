@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ets.dialogue import mapped
 from ets.engines.server.model_card import Kind
 from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
@@ -51,7 +52,8 @@ class TextSteps:
         Its texts are joined, since what ids decode to can depend on what stands before them. The
         server would read control tokens in them: those get a space of no width into them.
         """
-        start = self._prompt.text(self._harmless(prefix.problem)).removeprefix(self._bos)
+        posed = mapped(prefix.posed, self._harmless)
+        start = self._prompt.text(posed).removeprefix(self._bos)
         written = "".join(step.text for step in prefix.steps)
         thoughts = len(written) - len("".join(step.answer_text for step in prefix.steps))
         return start + written[:thoughts] + self._harmless(written[thoughts:])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ets.checkpoint.source import SOURCE_OPTIONS, Source
 from ets.checks import check_positive, integer, path_text
+from ets.dialogue import Dialogue
 from ets.engines.context_need import context_need, prompt_room
 from ets.engines.kv_space import KVSpace
 from ets.engines.vllm.engine import VLLMEngine, rendered
@@ -124,6 +125,10 @@ class VLLMPolicy(Unpicklable):
         `InputError` if the problem is empty, or its prompt fills the context.
         """
         return self._prompt.start(problem)
+
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """The same of a problem that ends a dialogue."""
+        return self._prompt.start_dialogue(dialogue)
 
     def reread(self, prefix: Prefix, text: str) -> Step:
         """The step behind `prefix` that has this text: what a saved tree keeps of it."""
@@ -252,6 +257,10 @@ class VLLMRank:
     def start(self, problem: str) -> Prefix:
         """As `VLLMPolicy.start`."""
         return self._policy.start(problem)
+
+    def start_dialogue(self, dialogue: Dialogue) -> Prefix:
+        """As `VLLMPolicy.start_dialogue`."""
+        return self._policy.start_dialogue(dialogue)
 
     def reread(self, prefix: Prefix, text: str) -> Step:
         """As `VLLMPolicy.reread`."""

@@ -159,7 +159,7 @@ class PoolingPRM(Unpicklable):
             **self._reading.request,
         }
         answer = await self._connection.post(
-            "/pooling", body, problem=prefix.problem, beside=True, explain=self._refusal
+            "/pooling", body, problem=prefix.posed, beside=True, explain=self._refusal
         )
         pooled = Pooled.read(answer, url=self._server.url)
         if pooled.prompt_tokens not in (None, len(ids)):

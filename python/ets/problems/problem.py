@@ -10,9 +10,10 @@ from typing import Any
 
 from ets.answer import extract_answer
 from ets.checks import check_text
+from ets.dialogue import Dialogue, Posed, Turn, parted
 from ets.errors import InputError
 
-PROBLEM_FIELDS = ("problem", "question", "input")
+PROBLEM_FIELDS = ("problem", "question", "input", "messages")
 ANSWER_FIELDS = ("answer", "target")
 KEY_FIELDS = ("id", "unique_id")
 
@@ -22,10 +23,24 @@ class Problem:
     """One problem to solve."""
 
     text: str
+    """Its text; of a dialogue the last message."""
     expected: str | None = None
     """The right answer, where it is known."""
     key: str | int | None = None
     """What its data set calls it."""
+    before: tuple[Turn, ...] = ()
+    """What was said before it, where it ends a dialogue."""
+
+    @property
+    def posed(self) -> Posed:
+        """What a search is given."""
+        return Dialogue(self.before, self.text) if self.before else self.text
+
+    @property
+    def given(self) -> str | list[dict[str, str]]:
+        """The same as JSON-able values."""
+        posed = self.posed
+        return posed if isinstance(posed, str) else posed.messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +52,32 @@ class Fields:
     key: str | None = None
 
     def read(self, row: Mapping[str, Any], where: str) -> Problem:
-        """The problem of a row; `where` names it in errors.
+        """The problem of a row; `where` names it in errors. It is a text, or a list of messages.
 
         An answer that is a whole solution, as in GSM8K, counts by what it ends in.
 
         # Errors
-        `InputError` if there is no problem, a field that was named is not there, or an answer is
-        neither a text nor a finite number, or a list of one of these.
+        `InputError` if there is no problem, a field that was named is not there, messages are none,
+        or an answer is neither a text nor a finite number, or a list of one of these.
         """
         names = (self.problem,) if self.problem else PROBLEM_FIELDS
-        text = _first(row, names)
-        if not isinstance(text, str):
+        given = _first(row, names)
+        if not isinstance(given, str | list):
             there = f"; there are {', '.join(map(str, row))}" if row else ""
-            got = there if text is None else f", got {_shown(text)}"
-            raise InputError(f"{where}: no field {' or '.join(names)} with a text{got}")
+            got = there if given is None else f", got {_shown(given)}"
+            raise InputError(f"{where}: no field {' or '.join(names)} with a text or messages{got}")
         for name in (self.answer, self.key):
             if name is not None and name not in row:
                 raise InputError(f"{where}: no field {name}; there are {', '.join(row)}")
         key = _first(row, (self.key,) if self.key else KEY_FIELDS)
         if isinstance(key, str):
             check_text(f"{where}: the key", key)
+        before, text = parted(given if isinstance(given, str) else Dialogue.of(where, given))
         return Problem(
-            checked(text, where),
+            checked(text, where) if isinstance(given, str) else text,
             _expected(_first(row, (self.answer,) if self.answer else ANSWER_FIELDS), where),
             key if isinstance(key, str | int) and not isinstance(key, bool) else None,
+            before,
         )
 
 

@@ -14,6 +14,7 @@ from ets.bench.packed_tree import tree_name
 from ets.bench.run_folder import Key, RunFolder, key_of
 from ets.bench.summary import Row
 from ets.checks import check_choice, check_int
+from ets.dialogue import transcript
 from ets.report.problem_data import by_problem, outcome
 from ets.tree_page.page import tree_page
 
@@ -46,16 +47,16 @@ class TreePages:
         """
         grid = grid_of(self.run)
         tally = Tally.of(grid.search)
-        texts = {problem.key: problem.text for problem in self.run.problems()}
+        given = {problem.key: problem.posed for problem in self.run.problems()}
         if self.rows:
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         for row in self.rows:
-            tree = tree_of(self.run, row, grid, texts)
+            tree = tree_of(self.run, row, grid, given)
             if tree is not None:
                 page = tree_page(
                     tree,
                     tally.count(tree.trajectories),
-                    problem=texts.get(row["id"], ""),
+                    problem=transcript(given.get(row["id"], "")),
                     title=f"{row['id']}: {row['cell']}, seed {row['seed']}",
                 )
                 write_whole(folder / FOLDER / file_name(row), page.encode("utf-8", "replace"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from ets.dialogue import Posed
 from ets.errors import EngineError
 from ets.rollout.carried import Carried
 from ets.rollout.stay import Progress
@@ -40,9 +41,9 @@ S = TypeVar("S", bound=Searched)
 
 @dataclass(slots=True)
 class Course(Generic[S]):
-    """A problem, from its text to the end of its search."""
+    """A problem, from what was given to the end of its search."""
 
-    problem: str
+    posed: Posed
     carried: Carried | None = None
     """Where it begins, if not at the root."""
     watched: bool = False

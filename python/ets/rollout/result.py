@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ets.answer import Vote
 from ets.answer.tally import Outcome, Solution, Tally
+from ets.dialogue import Dialogue, Messages, posed, transcript
 from ets.pickled import Record
 from ets.rollout.shortfall import shortfall
 from ets.rollout.usage import Usage
@@ -21,7 +22,8 @@ from ets.tree_search.search import TreeSearch
 class SearchResult(Record):
     """The outcome of searching one problem."""
 
-    problem: str
+    problem: str | list[dict[str, str]]
+    """As it was given: a text, or messages."""
     answer: str | None
     """The answer with the most votes; None where no trajectory came to one: `note` says why."""
     score: float
@@ -42,7 +44,7 @@ class SearchResult(Record):
         tree: TreeSearch,
         tally: Tally | None = None,
         *,
-        problem: str = "",
+        problem: str | Dialogue | Messages = "",
         usage: Usage | None = None,
         seconds: float | None = None,
     ) -> SearchResult:
@@ -51,9 +53,10 @@ class SearchResult(Record):
         For loops of your own, which have a `TreeSearch` and no `Search`. `tally` says how votes are
         weighed, by default as `ets.Search` does; `seconds` is what comparing answers may take.
         """
+        given = posed("problem", problem)
         outcome = (tally or Tally()).count(tree.trajectories, seconds)
         return cls(
-            problem=problem,
+            problem=given if isinstance(given, str) else given.messages,
             answer=outcome.answer,
             score=outcome.score,
             votes=outcome.votes,
@@ -98,12 +101,16 @@ class SearchResult(Record):
         # Errors
         `OSError` if it cannot be written.
         """
-        page = tree_page(self.tree, self._outcome, problem=self.problem)
+        page = tree_page(self.tree, self._outcome, problem=self._problem_text)
         Path(path).write_text(page, "utf-8")
 
     def _repr_html_(self) -> str:
         """The tree, in a notebook."""
-        return tree_frame(self.tree, self._outcome, problem=self.problem)
+        return tree_frame(self.tree, self._outcome, problem=self._problem_text)
+
+    @property
+    def _problem_text(self) -> str:
+        return transcript(posed("problem", self.problem))
 
     @property
     def _outcome(self) -> Outcome:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from ets.answer.tally import Tally
+from ets.dialogue import Posed
+from ets.engines.start import start
 from ets.engines.values import checked_root
 from ets.errors import EngineError, InputError
 from ets.loop.engine_call import EngineCall
@@ -116,7 +118,7 @@ class LocalSite:
         `InputError` for a saved tree of another problem or policy; those of the engines.
         """
         with EngineCall(self.engines.policy, self._mark):
-            started = self._has.prompts.run(self.engines.policy.start, course.problem)
+            started = self._has.prompts.run(start, self.engines.policy, course.posed)
             root = checked_root(await started, self.engines.policy)
         # Before the clock: a start takes minutes, and is neither this problem's nor its strategy's.
         try:
@@ -147,20 +149,20 @@ class LocalSite:
             raise RuntimeError("a search ended before it began")
         # The budget's time is for the answer, not only for the search.
         left = None if self._rules.pace.budget.seconds is None else max(0.0, rollout.seconds_left())
-        result = await self._has.voting.run(self._counted, course.problem, rollout, left)
+        result = await self._has.voting.run(self._counted, course.posed, rollout, left)
         result.usage.seconds = rollout.seconds
         return result if rollout.lost is None else replace(result, lost=str(rollout.lost))
 
-    def _counted(self, problem: str, rollout: Rollout, seconds: float | None) -> SearchResult:
+    def _counted(self, posed: Posed, rollout: Rollout, seconds: float | None) -> SearchResult:
         return SearchResult.of(
-            rollout.tree, self._rules.tally, problem=problem, usage=rollout.usage, seconds=seconds
+            rollout.tree, self._rules.tally, problem=posed, usage=rollout.usage, seconds=seconds
         )
 
     async def _begun(self, course: Course[Rollout], root: Prefix, name: str, kv: KVPart) -> Rollout:
         options, has, carried = self._rules.options, self._has, course.carried
         with EngineCall(options.strategy if carried is None else self.engines.policy, self._mark):
             tree, prefixes = await (
-                has.deciding.run(self._new_tree, course.problem, root, kv)
+                has.deciding.run(self._new_tree, course.posed, root, kv)
                 if carried is None
                 else has.prompts.run(self._taken_up, carried, root, name, kv)
             )
@@ -184,11 +186,11 @@ class LocalSite:
         if self._rules.options.shares_kv:
             rollout.tree.kv_budget = kv.limit
 
-    def _new_tree(self, problem: str, root: Prefix, kv: KVPart) -> _Opened:
+    def _new_tree(self, posed: Posed, root: Prefix, kv: KVPart) -> _Opened:
         tree = TreeSearch(
             self._rules.options.strategy,
             prompt_tokens=root.prompt_tokens,
-            seed=problem_seed(self._rules.options.seed, problem),
+            seed=problem_seed(self._rules.options.seed, posed),
             max_tokens=self._rules.limits.max_tokens,
             max_depth=self._rules.limits.max_depth,
             kv_budget=kv.limit,

@@ -11,11 +11,12 @@ from ets.loop.engine_call import EngineCall
 from ets.loop.workers import Threads
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 
 async def in_flight(
-    problems: Iterator[str],
-    solve: Callable[[int, str], Coroutine[Any, Any, T]],
+    problems: Iterator[P],
+    solve: Callable[[int, P], Coroutine[Any, Any, T]],
     limit: Callable[[], int],
     *,
     ordered: bool,

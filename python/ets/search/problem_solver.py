@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal
 
-from ets.checks import check_text
+from ets.dialogue import posed
 from ets.errors import EngineLostError
 from ets.rollout.carried import Carried
 from ets.rollout.course import Course
@@ -36,7 +36,7 @@ class ProblemSolver:
         return await at_once(self.replicas, concurrency)
 
     async def solve(
-        self, problem: str, name: str = "problem", saved: TreeSearch | None = None
+        self, problem: object, name: str = "problem", saved: TreeSearch | None = None
     ) -> SearchResult:
         """The result of `events`, whose last event carries it."""
         async with aclosing(self.events(problem, name, saved=saved)) as events:
@@ -47,7 +47,7 @@ class ProblemSolver:
 
     async def events(
         self,
-        problem: str,
+        problem: object,
         name: str = "problem",
         seen: Callable[[TreeSearch], None] = lambda tree: None,
         saved: TreeSearch | None = None,
@@ -59,11 +59,11 @@ class ProblemSolver:
         What workers do is told step by step only where it is `watched`.
 
         # Errors
-        `InputError` for a problem that is no text, and for a saved tree of another problem or
-        policy; those of the engines.
+        `InputError` for a problem that is neither a text nor messages, and for a saved tree of
+        another problem or policy; those of the engines.
         """
-        check_text(name, problem)
-        course: Course[Any] = Course(problem, None if saved is None else Carried(saved), watched)
+        given = posed(name, problem)
+        course: Course[Any] = Course(given, None if saved is None else Carried(saved), watched)
         site = self.replicas[0].site
         while course.goes_on:
             try:

@@ -15,10 +15,11 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from ets.answer import Aggregation, VoteMethod
 from ets.checks import check_flag, checked_count, iterated, shown
+from ets.dialogue import Dialogue, Messages
 from ets.engines.protocols import Embedder, Policy
 from ets.errors import InputError
 from ets.loop.stream import Stream
@@ -40,6 +41,9 @@ from ets.tree_search.search import TreeSearch
 from ets.workers.fleet import Fleet, started
 from ets.workers.site import WorkerSite
 from ets.workers.worker import Worker
+
+Given: TypeAlias = str | Dialogue | Messages
+"""A problem: its text, or the messages of a dialogue that ends in it."""
 
 
 class Search(Unpicklable):
@@ -229,22 +233,25 @@ class Search(Unpicklable):
         """
         return cls(**{**search_arguments(read_config(path)), **arguments})
 
-    def solve(self, problem: str) -> SearchResult:
+    def solve(self, problem: Given) -> SearchResult:
         """Search one problem and wait for the result.
+
+        It is a text, or a list of messages in OpenAI's form, each a `role` (`system`, `user` or
+        `assistant`) and a `content`, of which the last is the user's and is the problem.
 
         An interrupt (Ctrl-C) ends it within a second, whatever an engine is doing.
 
         # Errors
-        `InputError` for a problem that is no text; those of the engines; `EngineError` if the
-        search is closed, before or meanwhile.
+        `InputError` for a problem that is neither, and for messages that the policy cannot take;
+        those of the engines; `EngineError` if the search is closed, before or meanwhile.
         """
         return self._loop.run(self._solver.solve(problem))
 
-    async def asolve(self, problem: str) -> SearchResult:
+    async def asolve(self, problem: Given) -> SearchResult:
         """`solve` for asynchronous callers, on whatever loop they run."""
         return await self._loop.call(self._solver.solve(problem))
 
-    def resume(self, tree: TreeSearch, problem: str) -> SearchResult:
+    def resume(self, tree: TreeSearch, problem: Given) -> SearchResult:
         """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
 
         The tree goes on as it would have: its strategy, seeds, `max_tokens` and `max_depth` are its
@@ -260,13 +267,13 @@ class Search(Unpicklable):
         """
         return self._loop.run(self._resumed(tree, problem))
 
-    async def aresume(self, tree: TreeSearch, problem: str) -> SearchResult:
+    async def aresume(self, tree: TreeSearch, problem: Given) -> SearchResult:
         """`resume` for asynchronous callers, on whatever loop they run."""
         return await self._loop.call(self._resumed(tree, problem))
 
     def map(
         self,
-        problems: Iterable[str],
+        problems: Iterable[Given],
         *,
         concurrency: int | Literal["auto"] = 8,
         ordered: bool = True,
@@ -293,7 +300,7 @@ class Search(Unpicklable):
         source = iterated("problems", problems)
         return Stream(self._loop, self._map(source, concurrency, ordered))
 
-    def stream(self, problem: str) -> ProblemStream:
+    def stream(self, problem: Given) -> ProblemStream:
         """The events of one search as they happen, for `for` and for `async for`.
 
         It begins with the first event that is asked for, and then goes on whether or not anybody
@@ -332,17 +339,17 @@ class Search(Unpicklable):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
-    async def _resumed(self, tree: TreeSearch, problem: str) -> SearchResult:
+    async def _resumed(self, tree: TreeSearch, problem: Given) -> SearchResult:
         if not isinstance(tree, TreeSearch):
             raise InputError(f"tree must be a TreeSearch, got {shown(tree)}")
         return await self._solver.solve(problem, saved=tree)
 
     async def _map(
-        self, problems: Iterator[str], concurrency: int | Literal["auto"], ordered: bool
+        self, problems: Iterator[Given], concurrency: int | Literal["auto"], ordered: bool
     ) -> AsyncGenerator[SearchResult, None]:
         limit = await self._solver.at_once(concurrency)
 
-        def solve(index: int, problem: str) -> Coroutine[Any, Any, SearchResult]:
+        def solve(index: int, problem: Given) -> Coroutine[Any, Any, SearchResult]:
             return self._solver.solve(problem, f"problems[{index}]")
 
         async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:

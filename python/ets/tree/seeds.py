@@ -5,12 +5,18 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from ets.checks import check_text, checked_count, integer
+from ets.dialogue import Posed, parted
 
 
-def problem_seed(seed: int, problem: str) -> int:
-    """The seed of one problem's `TreeSearch` within a run over many: 63 bits, never negative."""
-    check_text("problem", problem)
-    return _hash(b"problem", str(integer("seed", seed, None)).encode(), problem.encode())
+def problem_seed(seed: int, problem: Posed) -> int:
+    """The seed of one problem's `TreeSearch` within a run over many: 63 bits, never negative.
+
+    That of a dialogue in which nothing comes before the problem is that of its text.
+    """
+    before, text = parted(problem)
+    check_text("problem", text)
+    said = [part.encode() for turn in before for part in (turn.role, turn.content)]
+    return _hash(b"problem", str(integer("seed", seed, None)).encode(), text.encode(), *said)
 
 
 def root_seed(seed: int) -> int:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ets.answer.tally import Tally
+from ets.dialogue import Posed
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, EngineLostError, InputError
 from ets.rollout.belongings import Belongings
@@ -100,7 +101,7 @@ class WorkerBody:
         return limit()
 
     async def search(
-        self, key: int, name: str, problem: str, carried: bytes | None, every_step: bool
+        self, key: int, name: str, posed: Posed, carried: bytes | None, every_step: bool
     ) -> AsyncGenerator[Sent, None]:
         """Search a problem to its end, or as far as these engines go.
 
@@ -112,7 +113,7 @@ class WorkerBody:
         """
         site = self._site(key)
         course: Course[Rollout] = Course(
-            problem, None if carried is None else Carried.unpacked(carried)
+            posed, None if carried is None else Carried.unpacked(carried)
         )
         stay = _Stay(name, every_step)
         async with aclosing(site.search(course, stay, lambda tree: None)) as events:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ets.answer.tally import Tally
+from ets.dialogue import Posed
 from ets.errors import EngineLostError
 from ets.rollout.belongings import Belongings
 from ets.rollout.course import Course
@@ -111,7 +112,7 @@ class WorkerSite:
             raise RuntimeError("a search ended before its result came")
         if away.given_up is None:
             return await self._has.voting.run(away.result)
-        return await self._has.voting.run(self._counted, course.problem, away)
+        return await self._has.voting.run(self._counted, course.posed, away)
 
     async def aclose(self) -> None:
         """Have the worker forget this search; it may serve others."""
@@ -133,7 +134,7 @@ class WorkerSite:
     ) -> AsyncGenerator[Stepped | Done, None]:
         worker = self.worker
         starts, begin = worker.starts, time.monotonic()
-        asked = (self._key, stay.name, course.problem, away.carried, course.watched)
+        asked = (self._key, stay.name, course.posed, away.carried, course.watched)
         async with aclosing(worker.stream("search", *asked)) as every:
             while True:
                 try:
@@ -158,11 +159,11 @@ class WorkerSite:
     async def _tree(self, away: Away) -> TreeSearch:
         return await self._has.voting.run(away.tree)
 
-    def _counted(self, problem: str, away: Away) -> SearchResult:
+    def _counted(self, posed: Posed, away: Away) -> SearchResult:
         """The votes of a search that was given up, counted here."""
         carried = away.given_up
         if carried is None:
             raise RuntimeError("the search was not given up")
         usage = replace(carried.usage, seconds=carried.seconds)
-        result = SearchResult.of(carried.tree, self._tally, problem=problem, usage=usage)
+        result = SearchResult.of(carried.tree, self._tally, problem=posed, usage=usage)
         return replace(result, lost=str(away.lost))

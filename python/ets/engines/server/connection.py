@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import time
 from collections.abc import AsyncGenerator
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from ets.checks import check_int, check_number, check_text
+from ets.dialogue import Posed
 from ets.engines.server.failures import NO_KEY, Explain, ServerFailures
 from ets.engines.server.outage import Outage, Waiting
 from ets.errors import EngineError, InputError
@@ -143,7 +145,7 @@ class Connection:
         path: str,
         body: dict[str, Any],
         *,
-        problem: str,
+        problem: Posed,
         ranks: int = 1,
         beside: bool = False,
         explain: Explain | None = None,
@@ -249,9 +251,10 @@ class Connection:
         return EngineError(f"the {self._user} on the server at {self.shown_url} is closed")
 
 
-def headers_of(problem: str, ranks: int) -> dict[str, str]:
+def headers_of(problem: Posed, ranks: int) -> dict[str, str]:
     """Which requests belong together; they tell nothing of the problem's text."""
-    digest = hashlib.sha256(problem.encode("utf-8", "surrogatepass")).hexdigest()
+    said = problem if isinstance(problem, str) else json.dumps(problem.messages)
+    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
     rank = {_RANK: str(int(digest, 16) % ranks)} if ranks > 1 else {}
     return {_SESSION: digest[:32], **rank}
 
