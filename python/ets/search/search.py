@@ -8,6 +8,7 @@ import re
 import weakref
 from collections.abc import (
     AsyncGenerator,
+    Callable,
     Coroutine,
     Iterable,
     Iterator,
@@ -15,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from ets.answer import Aggregation, VoteMethod
@@ -27,14 +29,14 @@ from ets.pickled import Unpicklable
 from ets.policy.limits import PRMThinking
 from ets.rollout.belongings import Belongings
 from ets.rollout.budget import Budget
-from ets.rollout.engines import Engines, names_of, patience_of
-from ets.rollout.options import OnePRM, RequestOrder, SearchOptions
+from ets.rollout.engines import Engines
+from ets.rollout.options import OPTIONS, OnePRM, RequestOrder, SearchOptions
 from ets.rollout.result import SearchResult
-from ets.rollout.site import LocalSite, Rules
 from ets.search.many import in_flight
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
-from ets.search.replica import Replica
+from ets.search.replica import Replica, Site
+from ets.search.sites import LocalSites, Sites, WorkerSites
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
@@ -44,6 +46,11 @@ from ets.workers.worker import Worker
 
 Given: TypeAlias = str | Dialogue | Messages
 """A problem: its text, or the messages of a dialogue that ends in it."""
+_LOADED = (
+    *("policy", "prm", "embedder"),
+    *("policy_options", "prm_options", "embedder_options"),
+)
+"""What is loaded once for a search and all beside it."""
 
 
 class Search(Unpicklable):
@@ -186,25 +193,22 @@ class Search(Unpicklable):
         self._belongings = Belongings()
         self._loop = self._belongings.loop
         self._owned = self._belongings.engines
+        self._beside: Search | None = None
+        self._sites: Sites
+        self._own: Sequence[Site]
         weakref.finalize(self, self._belongings.abandon).atexit = False
         try:
             if workers is None:
                 engines = Engines.load(options, self._owned)
-                rules = Rules.of(options, engines)
-                replicas = [
-                    Replica(name, LocalSite(each, rules, self._belongings))
-                    for name, each in zip(names_of(engines), engines, strict=True)
-                ]
-                patience = patience_of(engines)
+                self._sites = LocalSites(engines, self._belongings)
             else:
-                sites = [
-                    WorkerSite(worker, options, self._belongings)
-                    for worker in started(workers, options, self._owned)
-                ]
-                self._owned.extend(sites)
-                replicas = [Replica(site.worker.name, site) for site in sites]
-                patience = 0.0  # they are waited for as long as they are started again
-            self._solver = ProblemSolver(replicas, patience=patience)
+                there = started(workers, options, self._owned)
+                self._sites = WorkerSites(there, self._belongings)
+            self._own = self._sites.of(options)
+            self._owned.extend(_in_workers(self._own))
+            named = zip(self._sites.names, self._own, strict=True)
+            replicas = [Replica(name, site) for name, site in named]
+            self._solver = ProblemSolver(replicas, patience=self._sites.patience)
         except BaseException:
             self._belongings.close_quietly()
             raise
@@ -232,6 +236,40 @@ class Search(Unpicklable):
         be read.
         """
         return cls(**{**search_arguments(read_config(path)), **arguments})
+
+    def beside(self, **changes: Any) -> Search:
+        """A search with other settings over the engines of this one, and of all beside it.
+
+        What is not among `changes`, arguments of `ets.Search`, is as here. Nothing is loaded or
+        started: replicas, their load, the KV cache that they share, event loop and threads are the
+        same. It ends with this search; closing it frees what workers keep of it, and no engine.
+
+        # Errors
+        `InputError` for engines, their options, an unknown name, or a strategy that needs an
+        embedder where this search has none.
+        """
+        settings = [name for name in OPTIONS if name not in _LOADED]
+        for name in changes:
+            if name not in settings:
+                raise InputError(
+                    f"{name} cannot differ beside a search; what can: {', '.join(settings)}"
+                )
+        other = Search.__new__(Search)
+        other.options = replace(self.options, **changes)
+        other._belongings, other._loop, other._owned = self._belongings, self._loop, self._owned
+        other._sites, other._beside = self._sites, self
+        other._own = self._sites.of(other.options)
+        other._solver = self._solver.beside(other._own)
+        return other
+
+    async def ready(self, concurrency: int | Literal["auto"] = 8) -> Callable[[], int]:
+        """Wait until engines that start in the background have; then what says, whenever it is
+        asked, how many problems may be in flight: `concurrency`, or as many as fit (`map`).
+
+        # Errors
+        Those of the engines; `InputError` for `"auto"` where the size of the cache is not known.
+        """
+        return await self._loop.call(self._ready(concurrency))
 
     def solve(self, problem: Given) -> SearchResult:
         """Search one problem and wait for the result.
@@ -321,10 +359,17 @@ class Search(Unpicklable):
         # Errors
         That of the first engine that fails to close, when all have been closed.
         """
-        self._belongings.close(self._owned)
+        if self._beside is None:
+            self._belongings.close(self._owned)
+        elif not self._loop.closed:
+            self._loop.run(self._forgotten())
 
     async def aclose(self) -> None:
         """`close` for asynchronous callers: their event loop goes on meanwhile."""
+        if self._beside is not None:
+            if not self._loop.closed:
+                await self._loop.call(self._forgotten())
+            return
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def __enter__(self) -> Search:
@@ -338,6 +383,14 @@ class Search(Unpicklable):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+    async def _forgotten(self) -> None:
+        for site in _in_workers(self._own):
+            await site.aclose()
+
+    async def _ready(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
+        await self._sites.started()
+        return await self._solver.at_once(concurrency)
 
     async def _resumed(self, tree: TreeSearch, problem: Given) -> SearchResult:
         if not isinstance(tree, TreeSearch):
@@ -355,3 +408,7 @@ class Search(Unpicklable):
         async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
             async for result in results:
                 yield result
+
+
+def _in_workers(sites: Sequence[Site]) -> list[WorkerSite]:
+    return [site for site in sites if isinstance(site, WorkerSite)]
