@@ -79,7 +79,7 @@ class Tokenised:
 def whole(form: PRMFormat, problem: str, steps: list[str]) -> Parts:
     """Tokenised as one text."""
     if form.name == "judge":
-        return form._encode_section((problem, *steps)) or []
+        return form._encode_section((0, problem, *steps)) or []
     return form._encode_whole(problem, steps)
 
 
