@@ -79,7 +79,7 @@ class Tokenised:
 def whole(form: PRMFormat, problem: str, steps: list[str]) -> Parts:
     """Tokenised as one text."""
     if form.name == "judge":
-        return form._encode_section((problem, *steps)) or []
+        return form._encode_section((0, problem, *steps)) or []
     return form._encode_whole(problem, steps)
 
 
@@ -126,7 +126,7 @@ def test_a_vocabulary_with_line_breaks_is_not_cut(tmp_path: Path) -> None:
     """A full stop takes the line break behind it: the ids of the whole text, as before."""
     form = made("llemma", tmp_path, lambda folder: with_tag(folder))
     steps = ["It is 3.", "So it is 7.\n", "The answer is 7."]
-    assert form._sections("How many?", steps) == [(1, "How many?", *steps)]
+    assert form._sections("How many?", steps, ()) == [(1, "How many?", *steps)]
     assert form.parts(prefix("How many?", steps)) == form._encode_whole(
         "How many?", [step.strip() for step in steps]
     )

@@ -98,7 +98,11 @@ BROKEN = {
     "a list": ('{"problem": "a", "answer": ["2", "3"]}', r"got list \['2', '3'\]"),
     "a boolean": ('{"problem": "a", "answer": true}', "got bool True"),
     "an object": ('{"problem": "a", "answer": {"x": 1}}', "got dict"),
-    "messages": ('{"problem": [{"role": "user"}], "answer": 1}', "with a text, got list"),
+    "messages": (
+        '{"problem": [{"role": "user"}], "answer": 1}',
+        r"messages\[0\].content must be a text, got None",
+    ),
+    "a row of numbers": ('{"problem": 7, "answer": 1}', "with a text or messages, got int 7"),
     "a surrogate": (r'{"problem": "a\ud800", "answer": 1}', "text that UTF-8 can hold"),
     "one in the key": (r'{"problem": "a", "answer": 1, "id": "\ud800"}', "the key must be a text"),
     "other columns": ('{"frage": "a", "antwort": 1}', ":1: no field .*; there are frage, antwort"),

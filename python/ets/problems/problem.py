@@ -72,7 +72,8 @@ class Fields:
         key = _first(row, (self.key,) if self.key else KEY_FIELDS)
         if isinstance(key, str):
             check_text(f"{where}: the key", key)
-        before, text = parted(given if isinstance(given, str) else Dialogue.of(where, given))
+        posed = given if isinstance(given, str) else Dialogue.of(f"{where}: messages", given)
+        before, text = parted(posed)
         return Problem(
             checked(text, where) if isinstance(given, str) else text,
             _expected(_first(row, (self.answer,) if self.answer else ANSWER_FIELDS), where),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 
 from ets.checks import check_text, checked_count, integer
-from ets.dialogue import Posed, parted
+from ets.dialogue import Dialogue, Posed, parted
 
 
 def problem_seed(seed: int, problem: Posed) -> int:
@@ -13,8 +13,9 @@ def problem_seed(seed: int, problem: Posed) -> int:
 
     That of a dialogue in which nothing comes before the problem is that of its text.
     """
+    if not isinstance(problem, Dialogue):
+        check_text("problem", problem)
     before, text = parted(problem)
-    check_text("problem", text)
     said = [part.encode() for turn in before for part in (turn.role, turn.content)]
     return _hash(b"problem", str(integer("seed", seed, None)).encode(), text.encode(), *said)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from ets.dialogue import Role, Turn
 from ets.errors import ContextError
 from ets.loop.workers import Threads
 from ets.prm.checkpoint import Checkpoint
@@ -26,7 +27,8 @@ class PRMFormat(ABC):
     stripped, unless the format says otherwise; those without text are left out: such a step scores
     as the solution before it.
 
-    Problem and steps are text: whatever they say, no control token and no tag comes of it.
+    Problem, steps and what was said before are text: whatever they say, no control token and no
+    tag comes of it.
 
     What is read is made of sections whose ids do not depend on each other, where the format has
     places at which any text may be cut; so each is tokenised once.
@@ -44,6 +46,8 @@ class PRMFormat(ABC):
     """Whether the model itself ends in a softmax over (bad, good)."""
     keeps_space: ClassVar[bool] = False
     """Whether steps are read with the white space around them, blank ones included."""
+    reads_before: ClassVar[tuple[Role, ...]] = ()
+    """Whose messages are read, where the problem ends a dialogue; of others the problem alone."""
     not_on_vllm: ClassVar[str | None] = None
     """Why vLLM cannot run these models, and what can; None where it does."""
 
@@ -85,14 +89,14 @@ class PRMFormat(ABC):
     @property
     def own_tokens(self) -> int:
         """Tokens of what is read beside problem and steps: system message, examples, turns."""
-        return sum(map(len, self._encode("1", ["1"])))
+        return sum(map(len, self._encode("1", ["1"], ())))
 
     def parts(self, prefix: Prefix) -> Parts | None:
         """The same, cut at the places up to which other solutions may begin alike."""
         steps = self._texts(prefix)
         if not steps:
             return None
-        parts = self._encode(prefix.problem, steps)
+        parts = self._encode(prefix.problem, steps, self._before(prefix))
         length = sum(map(len, parts))
         if length > self.max_length:
             raise ContextError(
@@ -104,7 +108,8 @@ class PRMFormat(ABC):
     async def read(self, prefix: Prefix) -> Parts | None:
         """As `parts`; what takes longer to tokenise is not done on the caller's event loop."""
         steps = self._texts(prefix)
-        if self._kept.missing(self._sections(prefix.problem, steps) if steps else []) > _AT_ONCE:
+        sections = self._sections(prefix.problem, steps, self._before(prefix)) if steps else []
+        if self._kept.missing(sections) > _AT_ONCE:
             return await self._threads.run(self.parts, prefix)
         return self.parts(prefix)
 
@@ -113,10 +118,14 @@ class PRMFormat(ABC):
         stripped = [text for step in prefix.steps if (text := step.text.strip())]
         return [step.text for step in prefix.steps] if stripped and self.keeps_space else stripped
 
-    def _encode(self, problem: str, steps: list[str]) -> Parts:
+    def _before(self, prefix: Prefix) -> tuple[Turn, ...]:
+        """What is read of what was said before the problem."""
+        return tuple(turn for turn in prefix.before if turn.role in self.reads_before)
+
+    def _encode(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> Parts:
         """The parts for steps of which one at least holds text."""
         parts = []
-        for section in self._sections(problem, steps):
+        for section in self._sections(problem, steps, before):
             kept = self._kept.of(section)
             if kept is None:
                 return self._encode_whole(problem, steps)
@@ -124,7 +133,7 @@ class PRMFormat(ABC):
         return parts
 
     @abstractmethod
-    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+    def _sections(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> list[Section]:
         """What is tokenised apart; one section, where nothing may be."""
 
     @abstractmethod

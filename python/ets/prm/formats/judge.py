@@ -12,18 +12,22 @@ One user message in the checkpoint's own chat template, then the model's answer:
 
     {question}
 
-The score of the last step is read where the answer's first token comes: the probability of a yes
-(`Yes`, `yes`, `YES`, with or without a space) in a softmax over the logits of all forms of yes and
-no. The question comes last, so what is before it is shared with the solutions that go on from here.
+Of a dialogue, `System: ...`, `User: ...` and `Assistant: ...` stand before the problem, each with a
+blank line behind it. The score of the last step is read where the answer's first token comes: the
+probability of a yes (`Yes`, `yes`, `YES`, with or without a space) in a softmax over the logits of
+all forms of yes and no. The question comes last, so what is before it is shared with the solutions
+that go on from here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from ets.checkpoint.chat import Message, render_chat
 from ets.checkpoint.content_encoder import ContentEncoder
 from ets.checkpoint.pieces import Content, Piece, text_of
+from ets.dialogue import Role, Turn
 from ets.errors import InputError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -49,6 +53,7 @@ class JudgeFormat(PRMFormat):
 
     name: ClassVar[str] = "judge"
     models: ClassVar[str] = "any instruct model"
+    reads_before: ClassVar[tuple[Role, ...]] = ("system", "user", "assistant")
 
     def __init__(
         self,
@@ -92,12 +97,16 @@ class JudgeFormat(PRMFormat):
         """The language model's head."""
         return frozenset({"lm_head.weight"})
 
-    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
-        return [(problem, *steps)]  # tokens may reach from one step into the next
+    def _sections(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> list[Section]:
+        said = [text for turn in before for text in (turn.role, turn.content)]
+        # One, as tokens may reach from one step into the next.
+        return [(len(said), *said, problem, *steps)]
 
     def _encode_section(self, section: Section) -> Parts:
-        problem, *steps = map(str, section)
-        pieces = self._pieces(problem, steps)
+        count, *texts = section
+        said = list(map(str, texts[: int(count)]))
+        problem, *steps = map(str, texts[int(count) :])
+        pieces = self._pieces(problem, steps, list(zip(said[::2], said[1::2], strict=True)))
         # The chat ends each content's part: problem, steps, and the question behind them.
         cuts = [
             len(text_of(pieces[: at + 1]))
@@ -106,8 +115,13 @@ class JudgeFormat(PRMFormat):
         ]
         return self._encoder.encode(pieces).parts([*cuts, len(text_of(pieces))])
 
-    def _pieces(self, problem: str, steps: list[str]) -> list[Piece]:
-        said: list[str | Content] = [f"{self._instructions}\n\nProblem: ", Content(problem)]
+    def _pieces(
+        self, problem: str, steps: list[str], before: Sequence[tuple[str, str]] = ()
+    ) -> list[Piece]:
+        said: list[str | Content] = [f"{self._instructions}\n\n"]
+        for role, text in before:
+            said += [f"{role.capitalize()}: ", Content(text), "\n\n"]
+        said += ["Problem: ", Content(problem)]
         for number, step in enumerate(steps, 1):
             said += [f"\n\nStep {number}: ", Content(step)]
         messages = [Message("user", [*said, f"\n\n{self._question}"])]

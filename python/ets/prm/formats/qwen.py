@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ets.checkpoint.chat import Message, render_chat
 from ets.checkpoint.content_encoder import content_encoder
 from ets.checkpoint.pieces import Content
+from ets.dialogue import Role, Turn
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -36,7 +37,9 @@ class QwenFormat(PRMFormat):
     """Chat prompt, then each step's text and the tag at which the model speaks of it.
 
     Prompt and steps are encoded apart, each once; the tag is a token of its own, so this gives the
-    ids of the whole text. `system_prompt=None` for no system message.
+    ids of the whole text. `system_prompt=None` for no system message. Of a dialogue the turns
+    before the problem are read too, its system message is not: `system_prompt` is what the model
+    was trained with.
     """
 
     name: ClassVar[str] = "qwen"
@@ -44,6 +47,7 @@ class QwenFormat(PRMFormat):
         "Qwen2.5-Math-PRM-7B and 72B, Qwen2.5-Math-7B-PRM800K, any Qwen2ForProcessRewardModel"
     )
     classes_of_two: ClassVar[bool] = True
+    reads_before: ClassVar[tuple[Role, ...]] = ("user", "assistant")
 
     def __init__(
         self, checkpoint: Checkpoint, *, system_prompt: str | None = SYSTEM_PROMPT
@@ -85,15 +89,21 @@ class QwenFormat(PRMFormat):
         """The two layers, and the language model's head, which some keep and none uses."""
         return frozenset({*_LAYERS, "lm_head.weight"})
 
-    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
-        return [(_PROBLEM, problem), *((_STEP, step) for step in steps)]
+    def _sections(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> list[Section]:
+        said = [text for turn in before for text in (turn.role, turn.content)]
+        return [(_PROBLEM, problem, *said), *((_STEP, step) for step in steps)]
 
     def _encode_section(self, section: Section) -> Parts:
-        kind, text = section[0], str(section[1])
-        return [self._encode_prompt(text) if kind == _PROBLEM else self._encode_step(text)]
+        kind, text, *said = section
+        if kind == _STEP:
+            return [self._encode_step(str(text))]
+        before = [
+            Message("assistant" if role == "assistant" else "user", [Content(str(content))])
+            for role, content in zip(said[::2], said[1::2], strict=True)
+        ]
+        return [self._encode_prompt([*before, Message("user", [Content(str(text))])])]
 
-    def _encode_prompt(self, problem: str) -> tuple[int, ...]:
-        messages = [Message("user", [Content(problem)])]
+    def _encode_prompt(self, messages: list[Message]) -> tuple[int, ...]:
         if self._system_prompt is not None:
             # The template of a PRM that was trained without the usual one leaves it out.
             usual = self._system_prompt == SYSTEM_PROMPT

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ets.checkpoint.chat import Message, render_chat
 from ets.checkpoint.content_encoder import ContentEncoder
 from ets.checkpoint.pieces import Content, Piece, text_of
+from ets.dialogue import Turn
 from ets.errors import EngineError
 from ets.fork_lock import ForkLock
 from ets.prm.checkpoint import Checkpoint
@@ -72,13 +73,13 @@ class RLHFlowFormat(PRMFormat):
         """The language model's head."""
         return frozenset({"lm_head.weight"})
 
-    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+    def _sections(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> list[Section]:
         turns = self._turns(problem, len(steps))
         if turns is None:
             return [(_WHOLE, problem, *steps)]
-        before, behind, *fronts = turns
+        front, behind, *fronts = turns
         later = zip(fronts, steps[1:], strict=True)
-        return [(_FIRST, before, problem.strip(), behind, steps[0]), *((_TURN, *t) for t in later)]
+        return [(_FIRST, front, problem.strip(), behind, steps[0]), *((_TURN, *t) for t in later)]
 
     def _encode_section(self, section: Section) -> Parts | None:
         kind, *texts = section

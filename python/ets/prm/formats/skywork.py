@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ets.checkpoint.content_encoder import ContentEncoder
 from ets.checkpoint.pieces import Content
+from ets.dialogue import Turn
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -68,7 +69,7 @@ class SkyworkFormat(PRMFormat):
         """The value head, and the language model's, which is kept and not used."""
         return frozenset({_WEIGHT, _BIAS, "lm_head.weight"})
 
-    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+    def _sections(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> list[Section]:
         sections: list[Section] = [(_PROBLEM, problem)]
         rest = ""
         for step in steps:

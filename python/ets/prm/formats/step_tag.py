@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ets.checkpoint.content_encoder import ContentEncoder
 from ets.checkpoint.pieces import Content, Piece, Tag, text_of
+from ets.dialogue import Turn
 from ets.errors import EngineError
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats.base import PRMFormat
@@ -41,7 +42,7 @@ class StepTagFormat(PRMFormat):
         """What the model reads."""
         return text_of(self._pieces(problem, steps)[0])
 
-    def _sections(self, problem: str, steps: list[str]) -> list[Section]:
+    def _sections(self, problem: str, steps: list[str], before: tuple[Turn, ...]) -> list[Section]:
         if not self._encoder.line_breaks_cut:
             return [(1, problem, *steps)]
         later = ((number, step) for number, step in enumerate(steps[1:], 2))
