@@ -21,6 +21,7 @@ from ets.errors import EngineError, EngineLostError, InputError
 from ets.ray import BatchSearch, RayWorkers
 from ets.ray.cluster import check_room
 from ray_cluster import need_ray, ray_cluster
+from test_docs import Block, blocks
 from test_workers import PROBLEMS, STRATEGY, all_of, search, told
 from worker_engines import Deadly, Endless, Fateful, Unloadable
 
@@ -256,6 +257,30 @@ def test_a_program_that_ends_leaves_no_actor(end: str) -> None:
     ours = ("worker 1 is started again: ", "worker 1 is lost")
     assert [line for line in done.stderr.splitlines() if not line.startswith(ours)] == []
     assert eventually(lambda: not runs(int(done.stdout)))
+
+
+PROGRAMS = [block for block in blocks() if block.kind == "python" and "ets.ray" in block.body]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.place)
+def test_the_programs_of_the_docs_run(block: Block, tmp_path: Path) -> None:
+    import ray
+
+    script = tmp_path / "example.py"
+    script.write_text(block.body)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == (3 if "BatchSearch" in block.body else 2)
+    assert block.why_not == "tests/test_ray.py runs it on a cluster of this host"
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_what_is_no_problem_is_refused() -> None:
 def test_workers_are_options_that_pickle_and_are_checked() -> None:
     fleet = RayWorkers(2, address="auto", num_gpus=0.5, resources={"big": 1})
     assert pickle.loads(pickle.dumps(fleet)) == fleet
-    for arguments, words in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"count": 0}, "count must be at least 1"),
         ({"address": 3}, "address must be a text"),
         ({"num_cpus": -1}, "num_cpus must be >= 0, got -1"),
@@ -112,7 +112,8 @@ def test_workers_are_options_that_pickle_and_are_checked() -> None:
         ({"step_seconds": 0}, "step_seconds must be > 0"),
         ({"start_seconds": None}, "start_seconds must be a number > 0"),
         ({"restarts": -1}, "restarts must be at least 0"),
-    ]:
+    ]
+    for arguments, words in cases:
         with pytest.raises(InputError, match=words):
-            RayWorkers(**{"count": 1, **arguments})
+            RayWorkers(**({"count": 1} | arguments))
     assert RayWorkers(1, step_seconds=3).step_seconds == 3
