@@ -182,7 +182,7 @@ def test_what_does_not_load_is_an_error_of_its_own() -> None:
 
 def test_one_that_does_not_load_in_time_is_given_up() -> None:
     late = RayWorkers(1, start_seconds=1e-3, restarts=0)
-    words = r"^all 1 replicas are lost: worker 1: worker 1 did not start within 0\.001 s$"
+    words = r"worker 1 did not start within 0\.001 s$"
     with search(workers=late) as one, pytest.raises(EngineLostError, match=words):
         one.solve(PROBLEMS[0])
 

@@ -73,6 +73,8 @@ class _Life:
             raise _Gone("Ray was shut down")
         try:
             return getattr(self.actor, method).remote(*arguments)
+        except TypeError:  # an argument that does not pickle
+            raise
         except Exception as error:  # of another cluster, perhaps
             raise _Gone(_words(error)) from error
 
@@ -284,8 +286,9 @@ class RayWorker:
         placing = asyncio.ensure_future(life.answer(life.ask("where")))
         try:
             await asyncio.wait((placing,), timeout=min(_WAITS_LONG, most))
-            if not placing.done():
-                needs = ", ".join(f"{name}={value}" for name, value in self._place.options.items())
+            if not placing.done() and most > _WAITS_LONG:
+                options = self._place.options.items()
+                needs = ", ".join(f"{name}={value}" for name, value in options if value)
                 _LOG.warning("%s waits for room on the Ray cluster: it needs %s", self.name, needs)
             self._where = await _within(placing, begin + most - time.monotonic())
             loading = life.answer(life.ask("load", self._place.load))
