@@ -131,7 +131,10 @@ def test_commands_that_are_not_run_are_commands(block: Block) -> None:
                 assert program in PROGRAMS, command
 
 
-PROGRAMS = {"pip", "llama-server", "export", "make", "curl", "lm_eval", "opentelemetry-instrument"}
+PROGRAMS = {
+    *("pip", "llama-server", "export", "make", "curl", "lm_eval", "opentelemetry-instrument"),
+    *("ray", "helm", "kubectl"),
+}
 """Those of others."""
 
 

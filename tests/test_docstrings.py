@@ -12,7 +12,15 @@ import ets.errors
 
 FACES = (
     *("ets", "ets.answer", "ets.doctor", "ets.embed", "ets.engines", "ets.errors", "ets.memory"),
-    *("ets.policy", "ets.prm", "ets.problems", "ets.search", "ets.strategy", "ets.tree_search"),
+    *(
+        "ets.policy",
+        "ets.prm",
+        "ets.problems",
+        "ets.ray",
+        "ets.search",
+        "ets.strategy",
+        "ets.tree_search",
+    ),
 )
 """The packages whose `__all__` is what users import."""
 

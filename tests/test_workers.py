@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
 
 import ets
 from ets import demo
+from ets.engines.kv_space import KVSpace
 from ets.errors import EngineLostError, InputError
 from ets.rollout.options import SearchOptions
 from ets.rollout.result import Answered, SearchResult
 from ets.workers.load import OptionsEngines
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
-from scripted_worker import ScriptedFleet
+from scripted_worker import ScriptedFleet, ScriptedWorker
 
 PROBLEMS = [f"problem {i}" for i in range(10)]
 STRATEGY = ets.ETS(width=6, lambda_b=1.0)
@@ -123,6 +125,48 @@ def test_all_given_up_leaves_the_answers_so_far(undisturbed: list[Any]) -> None:
         result = several.solve(PROBLEMS[0])
     assert (result.end, result.lost) == ("engine_lost", "killed")
     assert result.trajectories
+
+
+@dataclass
+class Cached(ScriptedPolicy):
+    """Whose KV cache is known."""
+
+    async def kv_space(self) -> KVSpace:
+        return KVSpace(tokens=10_000, block_size=1)
+
+
+@pytest.mark.parametrize("concurrency", [4, "auto"])
+def test_a_map_begins_without_a_worker_that_is_given_up(
+    concurrency: int | Literal["auto"], undisturbed: list[Any]
+) -> None:
+    fleet = ScriptedFleet(2, restarts=0)
+    with search(policy=Cached(), workers=fleet) as several:
+        fleet.workers[0].restart("killed", 1)
+        results = list(several.map(PROBLEMS, concurrency=concurrency))
+    assert all_of(results) == undisturbed
+    assert fleet.workers[0].sent == 0
+
+
+@pytest.mark.parametrize("method", ["open", "at_once", "kv_space"])
+def test_a_worker_that_is_lost_while_a_map_begins_is_asked_again(
+    method: str, undisturbed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ScriptedWorker.call
+    lost: list[str] = []
+
+    async def once_lost(self: ScriptedWorker, asked: str, *arguments: Any) -> Any:
+        if asked == method and not lost:
+            lost.append(asked)
+            self.restart("killed", self.starts)
+            raise EngineLostError("killed")
+        return await call(self, asked, *arguments)
+
+    monkeypatch.setattr(ScriptedWorker, "call", once_lost)
+    with search(policy=Cached(), workers=ScriptedFleet(1)) as several:
+        results = list(several.map(PROBLEMS, concurrency="auto"))
+        assert several.replicas[0].kv_space == 10_000
+    assert all_of(results) == undisturbed
+    assert lost == [method]
 
 
 def test_a_poisonous_problem_is_given_up() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -42,6 +43,32 @@ class Fateful(ScriptedPolicy):
             raise EngineLostError("the GPU has gone")
         else:
             raise ValueError(text)
+
+
+@dataclass
+class Deadly(ScriptedPolicy):
+    """Ends its process at the first sample."""
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
+
+
+@dataclass
+class Endless(ScriptedPolicy):
+    """Its second steps never come; `folder` gets a file `begun` for one and `cancelled`."""
+
+    folder: str = ""
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        try:
+            while prefix.steps:
+                Path(self.folder, "begun").touch()
+                await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            Path(self.folder, "cancelled").touch()
+            raise
+        return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 
 
 @dataclass

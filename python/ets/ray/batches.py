@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.checks import check_text, shown
+from ets.checks import check_text, checked_count, shown
 from ets.errors import InputError
 from ets.rollout.result import SearchResult
 from ets.search.search import Search
@@ -72,6 +72,8 @@ class BatchSearch:
     ) -> None:
         check_text("column", column)
         check_text("prefix", prefix)
+        if concurrency != "auto":
+            concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
         self._column = column
         self._names = {name: f"{prefix}{name}" for name in _COLUMNS}
         self._concurrency: int | Literal["auto"] = concurrency

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import time
@@ -62,6 +63,21 @@ class _Life:
         if not self.over.done():
             self.over.set_result(None)
 
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the actor; what to await.
+
+        # Errors
+        `_Gone` where Ray is shut down: it would start anew for any call.
+        """
+        if not ray.is_initialized():
+            raise _Gone("Ray was shut down")
+        try:
+            return getattr(self.actor, method).remote(*arguments)
+        except TypeError:  # an argument that does not pickle
+            raise
+        except Exception as error:  # of another cluster, perhaps
+            raise _Gone(_words(error)) from error
+
     async def answer(self, awaitable: Awaitable[T]) -> T:
         """What the actor answers, as it was returned or raised.
 
@@ -116,6 +132,8 @@ class RayWorker:
         self._owner = os.getpid()
         self._loop = LoopThread(f"ets-{name.replace(' ', '-')}", name)
         self._loop.run(self._begin())
+        # Registered behind Ray's own, so it runs before: nothing is to ask for actors by then.
+        atexit.register(self._end_at_exit)
 
     @property
     def starts(self) -> int:
@@ -166,6 +184,12 @@ class RayWorker:
             return
         await self._loop.call(self._close())
         self._loop.close()
+        atexit.unregister(self._end_at_exit)
+
+    def _end_at_exit(self) -> None:
+        """Leave the actor to Ray, which ends it with this process."""
+        if self._owner == os.getpid() and not self._loop.closed:
+            self._loop.run(self._stop())
 
     # --- on its own loop ------------------------------------------------------------------------
 
@@ -195,28 +219,28 @@ class RayWorker:
     async def _called(self, method: str, arguments: tuple[Any, ...]) -> Any:
         life = self._ready_life()
         try:
-            return await life.answer(life.actor.call.remote(method, arguments))
+            return await life.answer(life.ask("call", method, arguments))
         except _Gone as error:
             raise self._lost(life, error) from error
 
     async def _streamed(self, method: str, arguments: tuple[Any, ...]) -> AsyncGenerator[Any, None]:
         life = self._ready_life()
-        remote = life.actor.stream.options(num_returns="streaming")
-        items = remote.remote(method, arguments)
-        ended = False
+        items, ended = None, False
         try:
+            items = life.ask("stream", method, arguments)
             while True:
                 try:
                     item = await life.answer(anext(items))
                 except StopAsyncIteration:
                     ended = True
                     return
-                yield await life.answer(item)
+                found = await life.answer(item)
                 self._failures = 0
+                yield found
         except _Gone as error:
             raise self._lost(life, error) from error
         finally:
-            if not ended and life.why is None and ray.is_initialized():
+            if items is not None and not ended and life.why is None and ray.is_initialized():
                 ray.cancel(items)
 
     def _lost(self, life: _Life, error: Exception) -> EngineLostError:
@@ -238,6 +262,9 @@ class RayWorker:
     async def _live_once(self) -> str:
         """Make an actor and look after it until it has ended; its last words."""
         self._starts += 1
+        if not ray.is_initialized():
+            self._failure = EngineLostError(f"{self.name} is lost: Ray was shut down")
+            return str(self._failure)
         options = {"max_concurrency": _AT_ONCE, **self._place.options}
         life = _Life(ray.remote(WorkerActor).options(**options).remote(), self._starts)
         self._life = life
@@ -256,14 +283,15 @@ class RayWorker:
 
     async def _load(self, life: _Life) -> bool:
         begin, most = time.monotonic(), self._patience.start_seconds
-        placing = asyncio.ensure_future(life.answer(life.actor.where.remote()))
+        placing = asyncio.ensure_future(life.answer(life.ask("where")))
         try:
             await asyncio.wait((placing,), timeout=min(_WAITS_LONG, most))
-            if not placing.done():
-                needs = ", ".join(f"{name}={value}" for name, value in self._place.options.items())
+            if not placing.done() and most > _WAITS_LONG:
+                options = self._place.options.items()
+                needs = ", ".join(f"{name}={value}" for name, value in options if value)
                 _LOG.warning("%s waits for room on the Ray cluster: it needs %s", self.name, needs)
             self._where = await _within(placing, begin + most - time.monotonic())
-            loading = life.answer(life.actor.load.remote(self._place.load))
+            loading = life.answer(life.ask("load", self._place.load))
             await _within(loading, begin + most - time.monotonic())
         except _Late:
             self.restart(f"{self.name} did not start within {most:g} s", life.starts)
@@ -285,28 +313,31 @@ class RayWorker:
         most = self._patience.hang_seconds
         while True:
             try:
-                await _within(life.answer(life.actor.beat.remote()), most)
+                await _within(life.answer(life.ask("beat")), most)
             except _Late:
                 self.restart(f"{self.name} gave no sign of life for {most:g} s", life.starts)
                 return
             await asyncio.wait((life.over,), timeout=_BEAT)
 
-    async def _close(self) -> None:
+    async def _stop(self) -> None:
         self._closing = True
         self._keeping.cancel()
         await asyncio.wait((self._keeping,))
         self._tell()
+
+    async def _close(self) -> None:
+        await self._stop()
         life = self._life
-        if life is None or not ray.is_initialized():  # Ray has gone, and its actors with it
+        if life is None:
             return
         try:
             if life.loaded:
-                await _within(life.actor.close.remote(), _CLOSING)
+                await _within(life.ask("close"), _CLOSING)
         except _Late:
             _LOG.warning("%s does not close its engines; it is killed", self.name)
         except RayTaskError as error:
             raise error.cause if isinstance(error.cause, Exception) else error from None
-        except RayError:  # it has gone already
+        except (RayError, _Gone):  # it has gone already
             pass
         finally:
             _kill(life.actor)

@@ -60,12 +60,21 @@ class WorkerSite:
     async def at_once(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
         """How many problems may be in flight, to be asked anew for each.
 
+        A worker that is lost meanwhile is asked again when it is back. One that is given up leaves
+        the problems to others, or to its last words.
+
         # Errors
         As `KVBudgets.at_once`; those of loading the engines.
         """
-        await self._opened()
-        most: int = await self.worker.call("at_once", self._key, concurrency)
-        self._kv_space = await self.worker.call("kv_space", self._key)
+        if concurrency != "auto" and not self._options.shares_kv:
+            return lambda: concurrency
+        most = 1
+        while self.returns:
+            with suppress(EngineLostError):
+                await self._opened()
+                most = await self.worker.call("at_once", self._key, concurrency)
+                self._kv_space = await self.worker.call("kv_space", self._key)
+                break
         if concurrency != "auto":
             return lambda: most
         self._auto = most
