@@ -10,7 +10,7 @@ from typing import Literal
 
 from ets.errors import EngineError, EngineLostError
 from ets.rollout.stay import Progress
-from ets.search.replica import Replica
+from ets.search.replica import Replica, Site
 from ets.shown.log import Log
 
 _LOG = Log("ets")
@@ -188,14 +188,17 @@ class Stay:
 
 
 async def at_once(
-    replicas: Sequence[Replica], concurrency: int | Literal["auto"]
+    replicas: Sequence[Replica], sites: Sequence[Site], concurrency: int | Literal["auto"]
 ) -> Callable[[], int]:
-    """How many problems may be in flight on all replicas, to be asked anew for each.
+    """How many problems may be in flight on all replicas, each on its site; asked anew for each.
 
     # Errors
     As `KVBudgets.at_once`.
     """
-    limits = [(replica, await replica.site.at_once(concurrency)) for replica in replicas]
+    limits = [
+        (replica, await site.at_once(concurrency))
+        for replica, site in zip(replicas, sites, strict=True)
+    ]
 
     def limit() -> int:
         there = [of() for replica, of in limits if replica.lost is None and not replica.drained]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from copy import copy
 from typing import Any, Literal
 
 from ets.checks import check_text
@@ -12,7 +13,7 @@ from ets.rollout.carried import Carried
 from ets.rollout.course import Course
 from ets.rollout.result import Answered, SearchResult
 from ets.search.placement import Placement, at_once
-from ets.search.replica import Replica
+from ets.search.replica import Replica, Site
 from ets.tree.events import Event
 from ets.tree_search.search import TreeSearch
 
@@ -26,6 +27,13 @@ class ProblemSolver:
     def __init__(self, replicas: Sequence[Replica], *, patience: float) -> None:
         self.replicas = tuple(replicas)
         self._placement = Placement(self.replicas, patience=patience)
+        self._sites = [replica.site for replica in replicas]
+
+    def beside(self, sites: Sequence[Site]) -> ProblemSolver:
+        """One that places its problems together with those of this one, on sites of its own."""
+        other = copy(self)
+        other._sites = list(sites)
+        return other
 
     async def at_once(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
         """How many problems may be in flight, to be asked anew for each.
@@ -33,7 +41,7 @@ class ProblemSolver:
         # Errors
         As `KVBudgets.at_once`.
         """
-        return await at_once(self.replicas, concurrency)
+        return await at_once(self.replicas, self._sites, concurrency)
 
     async def solve(
         self, problem: str, name: str = "problem", saved: TreeSearch | None = None
@@ -64,15 +72,15 @@ class ProblemSolver:
         """
         check_text(name, problem)
         course: Course[Any] = Course(problem, None if saved is None else Carried(saved), watched)
-        site = self.replicas[0].site
+        site = self._sites[0]
         while course.goes_on:
             try:
                 async with (
                     self._placement.problem(new=course.stays == 0) as stay,
-                    aclosing(stay.replica.site.search(course, stay, seen)) as events,
+                    aclosing(self._site(stay.replica).search(course, stay, seen)) as events,
                 ):
                     course.stays += 1
-                    site = stay.replica.site
+                    site = self._site(stay.replica)
                     async for event in events:
                         yield event
                 if stay.was_up:
@@ -85,3 +93,6 @@ class ProblemSolver:
         if self.replicas[1:]:
             result.usage.replicas[:] = course.replicas
         yield Answered(result)
+
+    def _site(self, replica: Replica) -> Site:
+        return self._sites[self.replicas.index(replica)]

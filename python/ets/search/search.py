@@ -15,6 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Literal
 
 from ets.answer import Aggregation, VoteMethod
@@ -26,20 +27,25 @@ from ets.pickled import Unpicklable
 from ets.policy.limits import PRMThinking
 from ets.rollout.belongings import Belongings
 from ets.rollout.budget import Budget
-from ets.rollout.engines import Engines, names_of, patience_of
-from ets.rollout.options import OnePRM, RequestOrder, SearchOptions
+from ets.rollout.engines import Engines
+from ets.rollout.options import OPTIONS, OnePRM, RequestOrder, SearchOptions
 from ets.rollout.result import SearchResult
-from ets.rollout.site import LocalSite, Rules
 from ets.search.many import in_flight
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
 from ets.search.replica import Replica
+from ets.search.sites import LocalSites, Sites, WorkerSites
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
 from ets.workers.fleet import Fleet, started
-from ets.workers.site import WorkerSite
 from ets.workers.worker import Worker
+
+_LOADED = (
+    *("policy", "prm", "embedder"),
+    *("policy_options", "prm_options", "embedder_options"),
+)
+"""What is loaded once for a search and all beside it."""
 
 
 class Search(Unpicklable):
@@ -182,25 +188,20 @@ class Search(Unpicklable):
         self._belongings = Belongings()
         self._loop = self._belongings.loop
         self._owned = self._belongings.engines
+        self._beside: Search | None = None
+        self._sites: Sites
         weakref.finalize(self, self._belongings.abandon).atexit = False
         try:
             if workers is None:
                 engines = Engines.load(options, self._owned)
-                rules = Rules.of(options, engines)
-                replicas = [
-                    Replica(name, LocalSite(each, rules, self._belongings))
-                    for name, each in zip(names_of(engines), engines, strict=True)
-                ]
-                patience = patience_of(engines)
+                self._sites = LocalSites(engines, self._belongings)
             else:
-                sites = [
-                    WorkerSite(worker, options, self._belongings)
-                    for worker in started(workers, options, self._owned)
-                ]
-                self._owned.extend(sites)
-                replicas = [Replica(site.worker.name, site) for site in sites]
-                patience = 0.0  # they are waited for as long as they are started again
-            self._solver = ProblemSolver(replicas, patience=patience)
+                there = started(workers, options, self._owned)
+                self._sites = WorkerSites(there, self._belongings)
+            self._own = self._sites.of(options)
+            named = zip(self._sites.names, self._own, strict=True)
+            replicas = [Replica(name, site) for name, site in named]
+            self._solver = ProblemSolver(replicas, patience=self._sites.patience)
         except BaseException:
             self._belongings.close_quietly()
             raise
@@ -228,6 +229,30 @@ class Search(Unpicklable):
         be read.
         """
         return cls(**{**search_arguments(read_config(path)), **arguments})
+
+    def beside(self, **changes: Any) -> Search:
+        """A search with other settings over the engines of this one, and of all beside it.
+
+        What is not among `changes`, arguments of `ets.Search`, is as here. Nothing is loaded or
+        started: replicas, their load, the KV cache that they share, event loop and threads are the
+        same. It ends with this search; closing it does nothing.
+
+        # Errors
+        `InputError` for engines, their options, an unknown name, or a strategy that needs an
+        embedder where this search has none.
+        """
+        settings = [name for name in OPTIONS if name not in _LOADED]
+        for name in changes:
+            if name not in settings:
+                raise InputError(
+                    f"{name} cannot differ beside a search; what can: {', '.join(settings)}"
+                )
+        other = Search.__new__(Search)
+        other.options = replace(self.options, **changes)
+        other._belongings, other._loop, other._owned = self._belongings, self._loop, self._owned
+        other._sites, other._beside = self._sites, self
+        other._solver = self._solver.beside(self._sites.of(other.options))
+        return other
 
     def solve(self, problem: str) -> SearchResult:
         """Search one problem and wait for the result.
@@ -314,6 +339,8 @@ class Search(Unpicklable):
         # Errors
         That of the first engine that fails to close, when all have been closed.
         """
+        if self._beside is not None:
+            return
         self._belongings.close(self._owned)
 
     async def aclose(self) -> None:
