@@ -84,6 +84,61 @@ def solve(
             solve_one(setup, problems[0], output, page)
 
 
+@app.command()
+@takes(
+    **options.ENGINES,
+    **options.SAMPLING,
+    **options.ENGINE_OPTIONS,
+    **options.WORKERS,
+    **options.STRATEGY,
+    **options.SEARCH,
+    **options.BUDGETS,
+    **options.ANSWER,
+)
+def serve(
+    *,
+    config: options.Config = None,
+    said: Said,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="The port; 0: one that is free.", min=0, max=65535)
+    ] = 8000,
+    grace: Annotated[
+        float, typer.Option(help="Seconds that running searches have to end at SIGTERM.", min=0)
+    ] = 30.0,
+    api_key_file: Annotated[
+        str | None,
+        typer.Option(
+            help="Lines of a name and a key; whoever asks has to have one of them. "
+            "\\[default: everybody may ask]",
+            show_default=False,
+            metavar="FILE",
+        ),
+    ] = None,
+    exit_when_lost: Annotated[
+        bool,
+        typer.Option(
+            "--exit-when-lost", help="End when an engine is lost, for a supervisor to start anew."
+        ),
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Serve searches behind OpenAI's protocol: chat completions, responses, events of the tree."""
+    from ets.cli.serve import run_serve
+
+    with open_output(as_json=False, debug=debug) as output:
+        run_serve(
+            config,
+            said,
+            output,
+            host=host,
+            port=port,
+            grace=grace,
+            keys=api_key_file,
+            exit_when_lost=exit_when_lost,
+        )
+
+
 for command in (bench, replay, report, tune):
     app.command()(command)
 

@@ -40,14 +40,7 @@ class Setup:
     @classmethod
     def make(cls, config: str | None, said: Said) -> Setup:
         """What a file and the command line say together, and what holds where both are silent."""
-        arguments = merged(config, said)
-        workers = arguments.pop("workers", None)
-        policy = arguments.setdefault("policy", "demo")
-        missing = "prm" not in arguments and policy.partition("?")[0] != "demo"
-        prm = arguments.setdefault("prm", NO_PRM if missing else "demo")
-        default = "best-of-n" if prm == NO_PRM else "ets"
-        arguments["strategy"] = {"name": default, **arguments.get("strategy", {})}
-        fleet = None if workers is None else _fleet(workers)
+        arguments, missing, fleet = settled(merged(config, said))
         return cls(search_arguments(arguments), missing, fleet)
 
     @property
@@ -73,6 +66,19 @@ def _fleet(said: Any) -> Fleet:
     check_options("workers", said)
     options = dict(said)
     return fleet_of(options.pop("count", 1), options)
+
+
+def settled(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], bool, Fleet | None]:
+    """The same with engines and strategy among them; whether nobody said that steps should go
+    without scores; and the workers, which are not among them."""
+    arguments = dict(arguments)
+    workers = arguments.pop("workers", None)
+    policy = arguments.setdefault("policy", "demo")
+    missing = "prm" not in arguments and policy.partition("?")[0] != "demo"
+    prm = arguments.setdefault("prm", NO_PRM if missing else "demo")
+    default = "best-of-n" if prm == NO_PRM else "ets"
+    arguments["strategy"] = {"name": default, **arguments.get("strategy", {})}
+    return arguments, missing, None if workers is None else _fleet(workers)
 
 
 def merged(config: str | None, said: Said) -> dict[str, Any]:

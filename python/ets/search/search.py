@@ -8,6 +8,7 @@ import re
 import weakref
 from collections.abc import (
     AsyncGenerator,
+    Callable,
     Coroutine,
     Iterable,
     Iterator,
@@ -254,6 +255,15 @@ class Search(Unpicklable):
         other._solver = self._solver.beside(self._sites.of(other.options))
         return other
 
+    async def ready(self, concurrency: int | Literal["auto"] = 8) -> Callable[[], int]:
+        """Wait until engines that start in the background have; then what says, whenever it is
+        asked, how many problems may be in flight: `concurrency`, or as many as fit (`map`).
+
+        # Errors
+        Those of the engines; `InputError` for `"auto"` where the size of the cache is not known.
+        """
+        return await self._loop.call(self._ready(concurrency))
+
     def solve(self, problem: str) -> SearchResult:
         """Search one problem and wait for the result.
 
@@ -358,6 +368,10 @@ class Search(Unpicklable):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+    async def _ready(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
+        await self._sites.started()
+        return await self._solver.at_once(concurrency)
 
     async def _resumed(self, tree: TreeSearch, problem: str) -> SearchResult:
         if not isinstance(tree, TreeSearch):

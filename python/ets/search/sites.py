@@ -28,6 +28,14 @@ class Sites(Protocol):
         """Seconds for which problems wait when all replicas are lost."""
         ...
 
+    async def started(self) -> None:
+        """Wait for engines that start in the background.
+
+        # Errors
+        Those of the engines.
+        """
+        ...
+
     def of(self, options: SearchOptions) -> Sequence[Site]:
         """One on each replica, for problems that are searched with these options.
 
@@ -45,6 +53,11 @@ class LocalSites:
         self.patience = patience_of(engines)
         self._engines = engines
         self._has = belongings
+
+    async def started(self) -> None:
+        """As `Sites.started`."""
+        for engines in self._engines:
+            await engines.started()
 
     def of(self, options: SearchOptions) -> list[Site]:
         """As `Sites.of`."""
@@ -66,6 +79,11 @@ class WorkerSites:
         self.names = [worker.name for worker in workers]
         self._workers = workers
         self._has = belongings
+
+    async def started(self) -> None:
+        """As `Sites.started`."""
+        for worker in self._workers:
+            await worker.ready()
 
     def of(self, options: SearchOptions) -> list[Site]:
         """As `Sites.of`."""
