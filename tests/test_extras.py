@@ -36,12 +36,17 @@ USES = {
         "from pathlib import Path; from ets.bench.run_folder import _alone\n"
         "with _alone(Path('.')): pass"
     ),
+    "fastapi": "import ets.serve",
+    "uvicorn": "import ets.serve.server",
+    "prometheus_client": "import ets.serve.metrics",
+    "opentelemetry": "import ets.serve.traces",
     "tomli_w": "from ets.bench.tune import toml_writer; toml_writer()",
 }
 """What first imports each of them. It runs in a process of its own."""
 EXTRAS = {"vllm": "vllm", "openai": "openai", "peft": "lora"} | dict.fromkeys(
     ("torch", "transformers", "safetensors", "sentence_transformers"), "torch"
 )
+EXTRAS |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "opentelemetry"), "serve")
 
 
 def run_use(module: str, before: str) -> str:

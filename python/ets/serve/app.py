@@ -99,6 +99,7 @@ class Routes:
                 path,
                 call,
                 methods=[method],
+                status_code=200,
                 dependencies=keyed if of_v1 else [],
                 responses={**responses, **rest.pop("responses", {})},
                 **rest,
@@ -299,8 +300,13 @@ def _invalid(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    what = {404: f"no such path: {request.url.path}", 405: f"no such method: {request.method}"}
-    message = what.get(error.status_code, str(error.detail))
-    answer = _refused(request, Refusal(error.status_code, message))
+    status = error.status_code
+    what = {
+        400: "the body must be JSON",  # nested for ever, or in no encoding
+        404: f"no such path: {request.url.path}",
+        405: f"no such method: {request.method}",
+    }
+    code = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}.get(status)
+    answer = _refused(request, Refusal(status, what.get(status, str(error.detail)), code=code))
     answer.headers.update(error.headers or {})
     return answer

@@ -28,6 +28,8 @@ class EventStream(StreamingResponse):
     Not sse-starlette's: that ends all streams at SIGTERM, by a switch of the whole process.
     """
 
+    media_type = "text/event-stream"
+
     def __init__(
         self,
         events: AsyncGenerator[str, None],
@@ -40,9 +42,7 @@ class EventStream(StreamingResponse):
         self._send_seconds = send_seconds
         quiet = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         self._every = _with_pings(events)
-        super().__init__(
-            self._every, media_type="text/event-stream", headers={**quiet, **(headers or {})}
-        )
+        super().__init__(self._every, headers={**quiet, **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the end, or until the client is gone."""

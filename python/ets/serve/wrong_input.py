@@ -22,7 +22,8 @@ def wrong_input(errors: Sequence[Mapping[str, Any]]) -> Refusal:
     field = _field(error["loc"])
     if error["type"] == "missing" and not field:
         return Refusal(400, "a body is needed, as JSON", code="invalid_json")
-    if error["type"] == "extra_forbidden":
+    empty = error["type"] == "too_long" and error["ctx"]["max_length"] == 0
+    if error["type"] in ("extra_forbidden", "none_required") or empty:
         return Refusal(400, f"{field} is not supported", param=field, code="unsupported_parameter")
     message = error["msg"][:1].lower() + error["msg"][1:]
     return Refusal(400, f"{field or 'the body'}: {message}", param=field, code="invalid_value")
