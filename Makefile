@@ -137,6 +137,7 @@ bench: $(VENV)/.dev ## time allocation, clustering and selection; then beside Pu
 	$(BIN)/python benches/pruner.py
 	$(BIN)/python benches/loop_overhead.py
 	$(BIN)/python benches/loop_calls.py
+	$(BIN)/python benches/serve.py
 
 bench-vllm: $(VENV)/.dev ## problems per minute on vLLM (docs/throughput.md)
 	$(BIN)/python benches/throughput.py

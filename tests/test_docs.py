@@ -128,7 +128,11 @@ def test_commands_that_are_not_run_are_commands(block: Block) -> None:
             case ["python", file, *_]:
                 assert (ROOT / file).is_file(), command
             case [program, *_]:
-                assert program in {"pip", "llama-server", "export", "make"}, command
+                assert program in PROGRAMS, command
+
+
+PROGRAMS = {"pip", "llama-server", "export", "make", "curl", "lm_eval", "opentelemetry-instrument"}
+"""Those of others."""
 
 
 def check_arguments(arguments: list[str]) -> None:
