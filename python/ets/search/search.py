@@ -34,12 +34,13 @@ from ets.rollout.result import SearchResult
 from ets.search.many import in_flight
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
-from ets.search.replica import Replica
+from ets.search.replica import Replica, Site
 from ets.search.sites import LocalSites, Sites, WorkerSites
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
 from ets.workers.fleet import Fleet, started
+from ets.workers.site import WorkerSite
 from ets.workers.worker import Worker
 
 _LOADED = (
@@ -191,6 +192,7 @@ class Search(Unpicklable):
         self._owned = self._belongings.engines
         self._beside: Search | None = None
         self._sites: Sites
+        self._own: Sequence[Site]
         weakref.finalize(self, self._belongings.abandon).atexit = False
         try:
             if workers is None:
@@ -200,6 +202,7 @@ class Search(Unpicklable):
                 there = started(workers, options, self._owned)
                 self._sites = WorkerSites(there, self._belongings)
             self._own = self._sites.of(options)
+            self._owned.extend(_in_workers(self._own))
             named = zip(self._sites.names, self._own, strict=True)
             replicas = [Replica(name, site) for name, site in named]
             self._solver = ProblemSolver(replicas, patience=self._sites.patience)
@@ -236,7 +239,7 @@ class Search(Unpicklable):
 
         What is not among `changes`, arguments of `ets.Search`, is as here. Nothing is loaded or
         started: replicas, their load, the KV cache that they share, event loop and threads are the
-        same. It ends with this search; closing it does nothing.
+        same. It ends with this search; closing it frees what workers keep of it, and no engine.
 
         # Errors
         `InputError` for engines, their options, an unknown name, or a strategy that needs an
@@ -252,7 +255,8 @@ class Search(Unpicklable):
         other.options = replace(self.options, **changes)
         other._belongings, other._loop, other._owned = self._belongings, self._loop, self._owned
         other._sites, other._beside = self._sites, self
-        other._solver = self._solver.beside(self._sites.of(other.options))
+        other._own = self._sites.of(other.options)
+        other._solver = self._solver.beside(other._own)
         return other
 
     async def ready(self, concurrency: int | Literal["auto"] = 8) -> Callable[[], int]:
@@ -349,12 +353,17 @@ class Search(Unpicklable):
         # Errors
         That of the first engine that fails to close, when all have been closed.
         """
-        if self._beside is not None:
-            return
-        self._belongings.close(self._owned)
+        if self._beside is None:
+            self._belongings.close(self._owned)
+        elif not self._loop.closed:
+            self._loop.run(self._forgotten())
 
     async def aclose(self) -> None:
         """`close` for asynchronous callers: their event loop goes on meanwhile."""
+        if self._beside is not None:
+            if not self._loop.closed:
+                await self._loop.call(self._forgotten())
+            return
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     def __enter__(self) -> Search:
@@ -368,6 +377,10 @@ class Search(Unpicklable):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
+
+    async def _forgotten(self) -> None:
+        for site in _in_workers(self._own):
+            await site.aclose()
 
     async def _ready(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
         await self._sites.started()
@@ -389,3 +402,7 @@ class Search(Unpicklable):
         async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
             async for result in results:
                 yield result
+
+
+def _in_workers(sites: Sequence[Site]) -> list[WorkerSite]:
+    return [site for site in sites if isinstance(site, WorkerSite)]

@@ -248,9 +248,15 @@ class Routes:
     def _submit(
         self, request: Request, model: str, search: Search, problem: Any, wishes: Wishes
     ) -> RunningSearch:
-        context = self._service.traced.context(request.headers)
-        owner = request.scope[OWNER]
-        return self._service.desk.submit(model, search, problem, wishes, owner, context)
+        return self._service.desk.submit(
+            model,
+            search,
+            problem,
+            wishes,
+            once=search is not self._service.configurations[model],
+            owner=request.scope[OWNER],
+            context=self._service.traced.context(request.headers),
+        )
 
     def _streamed(self, running: RunningSearch, events: AsyncGenerator[str, None]) -> EventStream:
         return EventStream(

@@ -77,17 +77,20 @@ class Desk:
         search: Search,
         problem: Any,
         wishes: Wishes,
-        owner: str | None,
+        *,
+        once: bool = False,
+        owner: str | None = None,
         context: Any = None,
     ) -> RunningSearch:
-        """Begin a search, or put it into the queue; `context` is that of the request's trace.
+        """Begin a search, or put it into the queue; `context` is that of the request's trace, the
+        rest as of `RunningSearch`.
 
         # Errors
         `Refusal`: 503 while the engines start, are lost or the server ends, 429 for a full queue.
         """
         self._check_open()
         key = f"search-{secrets.token_hex(12)}"
-        running = RunningSearch(key, model, search, problem, wishes, owner)
+        running = RunningSearch(key, model, search, problem, wishes, once=once, owner=owner)
         self._searches[key] = running
         running.task = asyncio.create_task(self._run(running, context))
         return running

@@ -30,12 +30,22 @@ class RunningSearch:
         Its id.
     model
         The configuration.
+    once
+        Whether `search` is for this one problem, and is closed behind it.
     owner
         The name of the API key that asked for it; None: there are no keys.
     """
 
     def __init__(
-        self, key: str, model: str, search: Search, problem: Any, wishes: Wishes, owner: str | None
+        self,
+        key: str,
+        model: str,
+        search: Search,
+        problem: Any,
+        wishes: Wishes,
+        *,
+        once: bool,
+        owner: str | None,
     ) -> None:
         self.key = key
         self.model = model
@@ -54,6 +64,7 @@ class RunningSearch:
         self.tree: TreeSearch | None = None
         """As it grows, for reading only; it is ahead of the events."""
         self._problem = problem
+        self._once = once
         self._cancelled = False
         self._news = asyncio.Event()
 
@@ -92,6 +103,8 @@ class RunningSearch:
             self.failure = refusal_of(error)
             self.failure.__cause__ = error
         finally:
+            if self._once:
+                await self.search.aclose()
             if not self.over:
                 self.state = "completed" if self.failure is None else "failed"
             self._tell()
