@@ -63,12 +63,9 @@ def shown_part(text: str, stops: Sequence[str], *, over: bool) -> str:
     Unless it is `over`, what may turn out to be the beginning of one of them is held back.
     """
     ends = [at for stop in stops if (at := text.find(stop)) >= 0]
-    if ends:
-        return text[: min(ends)]
-    if over:
-        return text
-    held = max((_overlap(text, stop) for stop in stops), default=0)
-    return text[: len(text) - held]
+    if not over:  # a longer stop may turn out to begin before one that is there
+        ends += [len(text) - _overlap(text, stop) for stop in stops]
+    return text[: min(ends, default=len(text))]
 
 
 def _overlap(text: str, stop: str) -> int:
