@@ -25,7 +25,9 @@ import httpx
 
 import ets
 from ets.errors import EngineLostError, InputError
+from ets.serve.extension import Wishes
 from ets.serve.keys import Keys
+from ets.serve.refusal import Refusal
 from ets.step import Prefix, Step
 from scripted_engines import ScriptedPolicy
 from served import PATIENCE, Running, asked, events_of, served, until
@@ -155,6 +157,21 @@ def test_the_first_text_comes_while_the_search_runs() -> None:
                     break
         assert text == "thought 1\n\n"
         running.settled()
+
+
+def test_a_search_that_is_cancelled_before_it_begins_ends() -> None:
+    async def begin_and_cancel(running: Running) -> str:
+        desk, search = running.service.desk, running.service.configurations["ets-4"]
+        begun = desk.submit("ets-4", search, "a problem", Wishes())
+        begun.cancel()
+        with pytest.raises(Refusal, match="cancelled"):
+            await begun.outcome()
+        assert [event async for event in begun.follow()] == []
+        return begun.state
+
+    with served() as running:
+        assert asyncio.run(begin_and_cancel(running)) == "cancelled"
+        assert running.policy.started == []
 
 
 # -- bodies ----------------------------------------------------------------------------------------

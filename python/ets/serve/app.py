@@ -121,7 +121,7 @@ class Routes:
         route("DELETE", "/v1/searches/{key}", self.cancel)
         route(
             "GET", "/v1/searches/{key}/events", self.events,
-            response_class=EventStream, **streams,
+            response_class=Response, **streams,
         )  # fmt: skip
         route(
             "GET", "/health", self.health, 405,

@@ -94,7 +94,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     user: str | None = None
     """Kept with the search."""
-    ets: Wishes = Wishes()
+    ets: Wishes = Field(default_factory=Wishes)
     frequency_penalty: Zero | None = None
     presence_penalty: Zero | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None

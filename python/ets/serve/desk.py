@@ -93,6 +93,7 @@ class Desk:
         running = RunningSearch(key, model, search, problem, wishes, once=once, owner=owner)
         self._searches[key] = running
         running.task = asyncio.create_task(self._run(running, context))
+        running.task.add_done_callback(lambda _: self._settle(running))
         return running
 
     def find(self, key: str, owner: str | None) -> RunningSearch:
@@ -145,12 +146,15 @@ class Desk:
             if len(running.events) == 1:
                 self._metrics.began(running)
 
-        await running.run(self._turn, noted)
-        span.end()
-        self._metrics.ended(running)
-        self._settle(running)
+        try:
+            await running.run(self._turn, noted)
+        finally:
+            span.end()
 
     def _settle(self, running: RunningSearch) -> None:
+        """Take note of a search that is over, also of one cancelled before it began."""
+        running.end()
+        self._metrics.ended(running)
         now = time.monotonic()
         seconds = 0.0 if running.began is None else now - running.began
         if running.result is not None:

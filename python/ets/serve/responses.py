@@ -67,7 +67,7 @@ class ResponsesRequest(BaseModel):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     stream: bool | None = None
     user: str | None = None
-    ets: Wishes = Wishes()
+    ets: Wishes = Field(default_factory=Wishes)
     background: Literal[False] | None = None
     include: Empty | None = None
     parallel_tool_calls: bool | None = None

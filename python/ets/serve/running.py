@@ -67,6 +67,7 @@ class RunningSearch:
         self._once = once
         self._cancelled = False
         self._news = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @property
     def over(self) -> bool:
@@ -94,9 +95,7 @@ class RunningSearch:
                 else:
                     await asyncio.wait_for(self._search(noted), seconds + _PARTING)
         except asyncio.CancelledError:
-            if self.failure is None:
-                self.failure = Refusal(409, "the search was cancelled", code="cancelled")
-                self.state = "cancelled"
+            pass  # `cancel` has said why
         except asyncio.TimeoutError:
             self.failure = Refusal(504, "the search did not end in its time", code="timeout")
         except Exception as error:  # noqa: BLE001 - whoever follows is told
@@ -105,9 +104,18 @@ class RunningSearch:
         finally:
             if self._once:
                 await self.search.aclose()
-            if not self.over:
-                self.state = "completed" if self.failure is None else "failed"
-            self._tell()
+            self.end()
+
+    def end(self) -> None:
+        """Nothing more will happen; also of one that was cancelled before it began."""
+        if self.result is None and self.failure is None:
+            self.failure = Refusal(409, "the search was cancelled", code="cancelled")
+        if self.failure is None:
+            self.state = "completed"
+        else:
+            self.state = "cancelled" if self.failure.code == "cancelled" else "failed"
+        self._tell()
+        self._ended.set()
 
     async def _search(self, noted: Callable[[Event], None]) -> None:
         stream = self.search.stream(self._problem)
@@ -138,8 +146,7 @@ class RunningSearch:
         # Errors
         `Refusal` where there will be none.
         """
-        while not self.over:
-            await self._next()
+        await self._ended.wait()
         if self.failure is not None or self.result is None:
             raise self.failure or Refusal(500, "the search ended without a result")
         return self.result
@@ -153,7 +160,7 @@ class RunningSearch:
                 yield self.events[at - 1]
             if self.over:
                 return
-            await self._next()
+            await self._news.wait()
 
     def told(self, event: Event) -> dict[str, Any]:
         """An event as JSON-able values; one of new nodes with their texts."""
@@ -161,9 +168,6 @@ class RunningSearch:
         if isinstance(event, Scored) and self.tree is not None:
             told["texts"] = [self.tree.nodes.text[node] for node in event.nodes]
         return told
-
-    async def _next(self) -> None:
-        await self._news.wait()
 
     def _tell(self) -> None:
         self._news.set()
