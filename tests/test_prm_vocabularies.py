@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ets.dialogue import Turn
 from ets.prm.formats import PRMFormat, load_format
 from ets.step import Prefix, Step
 from smollm2 import UnavailableError
@@ -87,7 +89,9 @@ def test_contents_add_no_tag_and_no_turn(kind: str, make: Callable[[str], PRMFor
         meant |= {tag for tag in [getattr(form, "tag_id", None)] if tag is not None}
 
     def control(problem: str, steps: list[str]) -> list[int]:
-        ids = form.ids(prefix(problem, [f"{step}\n\n" for step in steps]))
+        said = prefix(problem, [f"{step}\n\n" for step in steps])
+        before = (Turn("system", problem), Turn("user", problem), Turn("assistant", problem))
+        ids = form.ids(replace(said, before=before))
         assert ids is not None
         return [token for token in ids if token in meant]
 

@@ -11,8 +11,10 @@ the end of a turn.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from functools import cached_property, partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ets.checkpoint.pieces import (
@@ -201,7 +203,9 @@ class ContentEncoder:
         # A control token may take the white space beside it, a content's too.
         start = token.start + len(said) - len(said.lstrip())
         end = token.end - len(said) + len(said.rstrip())
-        return any(first < end and start < last for first, last in spans)
+        # The first span that ends behind the token's beginning; they stand in order.
+        at = bisect_right(spans, start, key=itemgetter(1))
+        return at < len(spans) and spans[at][0] < end
 
     def _control_outside(self, pieces: Sequence[Piece]) -> list[PlacedToken]:
         """The control tokens of the strings between the contents, with the space they take."""
