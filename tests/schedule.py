@@ -17,6 +17,7 @@ LONGEST = (
     "test_doctor_memory.py",
     "test_bench_replay.py",
     "test_doctor.py",
+    "test_ray.py",
     "test_extras.py",
     "test_content.py",
     "test_llamacpp.py",

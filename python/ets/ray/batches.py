@@ -47,6 +47,9 @@ class BatchSearch:
     A row without a problem (null) has the answer None, the score 0, no votes, no tokens, the end
     `no_problem`, and a note that says so.
 
+    # Errors
+    Those of `ets.Search`.
+
     Parameters
     ----------
     column
@@ -57,9 +60,6 @@ class BatchSearch:
         Problems of a batch that are searched side by side, as in `ets.Search.map`.
     arguments
         Those of `ets.Search`; they must pickle.
-
-    # Errors
-    Those of `ets.Search`.
     """
 
     def __init__(

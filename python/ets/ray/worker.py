@@ -245,7 +245,7 @@ class RayWorker:
 
     def _lost(self, life: _Life, error: Exception) -> EngineLostError:
         """At once, so that nothing is sent to what has gone; `restart` may have said why before."""
-        self.restart(f"{self.name} is lost: {error}", life.starts)
+        self.restart(str(error), life.starts)
         return EngineLostError(life.why or str(error))
 
     async def _keep_alive(self) -> None:
@@ -263,7 +263,7 @@ class RayWorker:
         """Make an actor and look after it until it has ended; its last words."""
         self._starts += 1
         if not ray.is_initialized():
-            self._failure = EngineLostError(f"{self.name} is lost: Ray was shut down")
+            self._failure = EngineLostError("Ray was shut down")
             return str(self._failure)
         options = {"max_concurrency": _AT_ONCE, **self._place.options}
         life = _Life(ray.remote(WorkerActor).options(**options).remote(), self._starts)
