@@ -207,7 +207,7 @@ def test_health_is_true_and_counts(server: Running) -> None:
     with server.client() as client:
         health = client.get("/health")
     assert health.status_code == 200
-    assert health.json() == {"status": "ok", "detail": None, "in_flight": 0, "queued": 0}
+    assert health.json() == {"status": "ok", "in_flight": 0, "queued": 0}
 
 
 # -- refusals --------------------------------------------------------------------------------------

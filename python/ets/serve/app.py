@@ -223,9 +223,7 @@ class Routes:
         elif desk.limit is None:
             status = "starting"
         response.status_code = 200 if status == "ok" else 503
-        return HealthOut(
-            status=status, detail=desk.lost, in_flight=desk.inside, queued=desk.waiting
-        )
+        return HealthOut(status=status, in_flight=desk.inside, queued=desk.waiting)
 
     async def metrics(self) -> Response:
         """For Prometheus."""
