@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from ets._core import __version__
+from ets.dialogue import Posed
 from ets.rollout.result import SearchResult
 from ets.search.search import Search
 from ets.serve.chat import ChatAnswer, ChatRequest
@@ -244,7 +245,7 @@ class Routes:
         )
 
     def _submit(
-        self, request: Request, model: str, search: Search, problem: Any, wishes: Wishes
+        self, request: Request, model: str, search: Search, problem: Posed, wishes: Wishes
     ) -> RunningSearch:
         return self._service.desk.submit(
             model,

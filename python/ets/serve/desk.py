@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from ets.dialogue import Posed
 from ets.errors import EngineLostError
 from ets.search.search import Search
 from ets.serve.extension import Wishes
@@ -76,7 +77,7 @@ class Desk:
         self,
         model: str,
         search: Search,
-        problem: Any,
+        problem: Posed,
         wishes: Wishes,
         *,
         once: bool = False,
