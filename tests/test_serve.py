@@ -162,6 +162,31 @@ def test_events_inline_and_beside_are_those_of_the_tree(server: Running) -> None
     assert answer["answer"] == alone("p 5", ets.ETS(width=4)).answer
 
 
+def test_what_was_said_before_reaches_the_policy() -> None:
+    """As the dialogue that `ets.Search` takes; a developer's message is the system's."""
+    before = [
+        {"role": "system", "content": "be short"},
+        {"role": "user", "content": "p 0"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "p 1"},
+    ]
+    with served("demo", more={"prm": "demo", "embedder": "lexical"}) as running:
+        with running.client() as client:
+            body = {"messages": before, "ets": {"tree": True, "width": 1}}
+            answer = client.post("/v1/chat/completions", json=body).json()
+            before[0]["role"] = "developer"
+            same = client.post("/v1/chat/completions", json=body).json()
+            lead = {"instructions": "be short", "input": before[1:], "ets": body["ets"]}
+            third = client.post("/v1/responses", json=lead).json()
+        given: dict[str, Any] = {"max_step_tokens": 20, "max_tokens": 200}
+        with ets.Search(strategy=ets.ETS(width=1, lambda_d=1.5), **given) as search:
+            before[0]["role"] = "system"
+            result = search.solve(before)
+    for found in (answer, same, third):
+        assert ets.TreeSearch.from_dict(found["ets"]["tree"]) == result.tree
+    assert answer["usage"]["prompt_tokens"] == result.tree.prompt_tokens
+
+
 def test_responses_have_the_same_solution(server: Running) -> None:
     chat = server.chat("p 6").json()
     with server.client() as client:
@@ -207,7 +232,7 @@ def test_health_is_true_and_counts(server: Running) -> None:
     with server.client() as client:
         health = client.get("/health")
     assert health.status_code == 200
-    assert health.json() == {"status": "ok", "detail": None, "in_flight": 0, "queued": 0}
+    assert health.json() == {"status": "ok", "in_flight": 0, "queued": 0}
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -237,7 +262,12 @@ def test_health_is_true_and_counts(server: Running) -> None:
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
             "messages[0].content[0].type",
         ),
-        ({"messages": [{"role": "user", "content": " "}]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": " "}]}, "messages[0].content"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages[0].role"),
+        (
+            {"messages": [{"role": r, "content": "x"} for r in ("user", "system", "user")]},
+            "messages[1].role",
+        ),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"ets": {"width": 0}}, "ets.width"),
         ({"ets": {"width": 9}}, "ets.width"),

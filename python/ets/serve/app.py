@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from ets._core import __version__
+from ets.dialogue import Posed
 from ets.rollout.result import SearchResult
 from ets.search.search import Search
 from ets.serve.chat import ChatAnswer, ChatRequest
@@ -223,9 +224,7 @@ class Routes:
         elif desk.limit is None:
             status = "starting"
         response.status_code = 200 if status == "ok" else 503
-        return HealthOut(
-            status=status, detail=desk.lost, in_flight=desk.inside, queued=desk.waiting
-        )
+        return HealthOut(status=status, in_flight=desk.inside, queued=desk.waiting)
 
     async def metrics(self) -> Response:
         """For Prometheus."""
@@ -246,7 +245,7 @@ class Routes:
         )
 
     def _submit(
-        self, request: Request, model: str, search: Search, problem: Any, wishes: Wishes
+        self, request: Request, model: str, search: Search, problem: Posed, wishes: Wishes
     ) -> RunningSearch:
         return self._service.desk.submit(
             model,

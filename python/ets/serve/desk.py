@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from ets.dialogue import Posed
+from ets.errors import EngineLostError
 from ets.search.search import Search
 from ets.serve.extension import Wishes
 from ets.serve.metrics import Metrics
-from ets.serve.refusal import Refusal
+from ets.serve.refusal import Refusal, lost
 from ets.serve.running import RunningSearch
 from ets.serve.settings import Settings
 from ets.serve.traces import Traced
@@ -75,7 +77,7 @@ class Desk:
         self,
         model: str,
         search: Search,
-        problem: Any,
+        problem: Posed,
         wishes: Wishes,
         *,
         once: bool = False,
@@ -124,9 +126,7 @@ class Desk:
         if self.lost is not None:
             now = time.monotonic()
             if self._inside or now - self._tried < _AGAIN:
-                raise Refusal(
-                    503, f"an engine is lost: {self.lost}", code="engine_lost", retry_after=5
-                )
+                raise lost()
             self._tried = now
         waiting = len(self.open) - self._inside
         if self._inside + waiting >= self.limit() + self._settings.queue:
@@ -171,22 +171,24 @@ class Desk:
             (now if running.began is None else running.began) - running.asked,
             seconds,
         )
-        if failure is not None and failure.code == "engine_lost":
-            self._lose(failure.message)
-        elif failure is not None and failure.status >= 500 and failure.__cause__ is not None:
-            _LOG.error("%s: %s", running.key, failure.message)
+        cause = None if failure is None else failure.__cause__
+        if isinstance(cause, EngineLostError):
+            self._lose(" ".join(str(cause).split()))
+        elif failure is not None and failure.status >= 500 and cause is not None:
+            # Its words may be of the request.
+            _LOG.error("%s: %s, %s", running.key, failure.message, type(cause).__name__)
+            _LOG.debug("%s: %s", running.key, cause)
         self._finished.append(running.key)
         while len(self._finished) > self._settings.kept_searches:
             self._searches.pop(self._finished.popleft(), None)
 
     def _lose(self, words: str) -> None:
         if self.lost is None:
-            _LOG.error("%s", words)
-            self.lost = words.removeprefix("an engine is lost: ")
+            _LOG.error("an engine is lost: %s", words)
+            self.lost = words
             self.on_loss()
-        why = Refusal(503, words, code="engine_lost", retry_after=5)
         for other in self.open:
-            other.cancel(why)
+            other.cancel(lost())
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -1,15 +1,20 @@
-"""From messages to what is searched."""
+"""From the messages of a request to what is searched."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from ets.dialogue import Dialogue, Posed
+from ets.errors import InputError
 from ets.serve.chat import ChatMessage
 from ets.serve.refusal import Refusal
 
 
-def problem_of(messages: Sequence[ChatMessage], most: int, field: str) -> str:
-    """The problem, which is the last message, the user's.
+def problem_of(messages: Sequence[ChatMessage], most: int, field: str) -> Posed:
+    """The dialogue that ends in the problem, the user's message; of that alone its text.
+
+    A developer message is what a system message was before.
 
     # Errors
     `Refusal` 400 that names the message.
@@ -21,20 +26,17 @@ def problem_of(messages: Sequence[ChatMessage], most: int, field: str) -> str:
             param=field,
             code="above_limit",
         )
-    at = len(messages) - 1
-    for index, message in enumerate(messages[:-1]):
-        raise Refusal(
-            400,
-            f"{field}[{index}] must not be there, a {message.role} message: the problem is one "
-            "user message",
-            param=f"{field}[{index}]",
-            code="unsupported_value",
-        )
-    if messages[at].role != "user" or not messages[at].text.strip():
-        raise Refusal(
-            400,
-            f"{field}[{at}] must be the user's, with a text: it is the problem",
-            param=f"{field}[{at}]",
-            code="invalid_value",
-        )
-    return messages[at].text
+    given = [
+        {
+            "role": "system" if message.role == "developer" else message.role,
+            "content": message.text,
+        }
+        for message in messages
+    ]
+    try:
+        dialogue = Dialogue.of(field, given)
+    except InputError as error:
+        named = re.match(r"[\w\[\].]+", str(error))
+        where = field if named is None else named[0]
+        raise Refusal(400, str(error), param=where, code="invalid_value") from error
+    return dialogue if dialogue.before else dialogue.problem

@@ -66,14 +66,19 @@ class Refusal(Exception):  # noqa: N818 - a request's, which may be right anothe
         return headers
 
 
+def lost() -> Refusal:
+    """Of all that engines which are lost should do."""
+    return Refusal(503, "an engine is lost", code="engine_lost", retry_after=5)
+
+
 def refusal_of(error: Exception) -> Refusal:
-    """What becomes of an error of a search."""
+    """What becomes of an error of a search; what engines say of themselves stays here."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, InputError):
         return Refusal(400, str(error), code="invalid_value")
     if isinstance(error, EngineLostError):
-        return Refusal(503, f"an engine is lost: {error}", code="engine_lost", retry_after=5)
+        return lost()
     if isinstance(error, EngineError):
-        return Refusal(503, f"an engine failed: {error}", code="engine_error")
+        return Refusal(503, "an engine failed", code="engine_error")
     return Refusal(500, f"the search failed: {type(error).__name__}", code="internal_error")

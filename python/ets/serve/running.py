@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
+from ets.dialogue import Posed
 from ets.errors import EngineLostError
 from ets.rollout.result import Answered, SearchResult
 from ets.search.search import Search
@@ -41,7 +42,7 @@ class RunningSearch:
         key: str,
         model: str,
         search: Search,
-        problem: Any,
+        problem: Posed,
         wishes: Wishes,
         *,
         once: bool,

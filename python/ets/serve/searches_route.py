@@ -78,7 +78,6 @@ class HealthOut(BaseModel):
     """Whether requests are served."""
 
     status: Literal["ok", "starting", "lost", "draining"]
-    detail: str | None = None
     in_flight: int
     queued: int
 
