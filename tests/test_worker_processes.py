@@ -25,7 +25,7 @@ from ets.errors import EngineError, EngineLostError, InputError
 from ets.workers.process import ProcessWorker
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 from test_workers import PROBLEMS, all_of, search, told
-from worker_engines import Devices, Fateful, Unloadable, half
+from worker_engines import Devices, Fateful, Stuck, Unloadable, half
 
 PROBLEM = str(demo.problems()[0]["problem"])
 
@@ -207,6 +207,37 @@ def test_closing_amid_a_map_leaves_no_process() -> None:
     assert not any(thread.is_alive() for thread in threads)
     with pytest.raises(EngineError):
         several.solve("p")
+
+
+def test_closing_while_engines_load_leaves_no_process(tmp_path: Path) -> None:
+    one = search(policy=Stuck(folder=str(tmp_path)), workers=ets.Workers(1))
+    assert eventually((tmp_path / "loads").exists)
+    pid = worker_of(one).pid
+    assert runs(pid)
+    one.close()
+    assert not runs(pid)
+
+
+def test_a_process_that_loads_ends_with_its_killed_program(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import sys, time\n"
+        "import ets\n"
+        "from worker_engines import Stuck, half\n"
+        'if __name__ == "__main__":\n'
+        "    policy = Stuck(folder=sys.argv[1])\n"
+        "    one = ets.Search(policy, half, ets.REBASE(width=4), workers=ets.Workers(1))\n"
+        "    time.sleep(600)\n",
+        "utf-8",
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    marker = tmp_path / "loads"
+    with subprocess.Popen([sys.executable, str(script), str(tmp_path)], env=environment) as run:
+        try:
+            assert eventually(lambda: marker.exists() and marker.read_text("ascii") != "")
+        finally:
+            run.kill()
+    assert eventually(lambda: not runs(int(marker.read_text("ascii"))))
 
 
 def test_a_search_that_nobody_has_any_more_leaves_no_process() -> None:

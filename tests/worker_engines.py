@@ -91,6 +91,17 @@ class Unloadable(ScriptedPolicy):
         return {"a": 1}
 
 
+@dataclass
+class Stuck(ScriptedPolicy):
+    """Is never loaded in a worker; `folder` gets a file `loads` with its id."""
+
+    folder: str = ""
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        Path(str(state["folder"]), "loads").write_text(str(os.getpid()), "ascii")
+        time.sleep(600)
+
+
 def half(problem: str, steps: list[str]) -> float:
     """A PRM that is a function of a module."""
     return 0.5 if len(steps[-1]) % 2 else 0.25

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -35,15 +36,27 @@ def serve(pipe: Connection, load: bytes, environment: Mapping[str, str]) -> None
     # Before anything is imported that reads it, as torch does.
     os.environ.update(environment)
     owner = _Owner(pipe)
+    loaded = threading.Event()
+    threading.Thread(target=_end_with_owner, args=(loaded,), name="ets-loads", daemon=True).start()
     try:
         body = WorkerBody(pickle.loads(load))
     except Exception as error:  # noqa: BLE001 - whatever it is, the owner raises it
         owner.send("failed", sendable(error))
         return
+    finally:
+        loaded.set()
     try:
         body.loop.run(_answers(body, owner))
     finally:
         body.close()
+
+
+def _end_with_owner(loaded: threading.Event) -> None:
+    """End this process, while nobody reads the pipe, when its owner has gone."""
+    owner = parent_process()
+    while not loaded.wait(BEAT):
+        if owner is not None and os.getppid() != owner.pid:
+            os._exit(1)
 
 
 class _Owner:
@@ -69,13 +82,18 @@ async def _answers(body: WorkerBody, owner: _Owner) -> None:
     )
     reading.start()
     beating = asyncio.create_task(_beat(owner))
+    ready, gone = asyncio.create_task(body.ready()), asyncio.create_task(asked.get())
     try:
-        await body.ready()
+        await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done():  # nothing else comes before it is ready
+            return
+        await ready
     except Exception as error:  # noqa: BLE001 - the owner raises it
         owner.send("failed", sendable(error))
         return
     finally:
-        beating.cancel()
+        for task in (beating, ready, gone):
+            task.cancel()
     owner.send("ready")
     tasks: dict[int, asyncio.Task[None]] = {}
     beating = asyncio.create_task(_beat(owner))

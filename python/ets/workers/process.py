@@ -27,6 +27,8 @@ _LOOK = 0.25
 """Seconds between two looks at what a silent process should have done."""
 _CLOSING = 70.0
 """Seconds for a process to close its engines."""
+_CLOSING_UNLOADED = 10.0
+"""The same while it only loads them."""
 _PAUSES = (0.1, 1.0, 5.0, 30.0)
 """Seconds before a process is started again; the last one from then on."""
 _UNGUARDED = 'a script that starts workers does so below `if __name__ == "__main__":`'
@@ -233,12 +235,12 @@ class ProcessWorker:
             self._failure = EngineError(f"{self.name} could not be started: {words}")
             self._failure.__cause__ = error
         with self._lock:
-            self._ready = False
+            loads, self._ready = not self._ready, False
             words = self._why or words
             lost, self._open = list(self._open.values()), {}
         for take in lost:
             take(("error", EngineLostError(words)))
-        self._end(process, ours)
+        self._end(process, ours, _CLOSING_UNLOADED if loads else _CLOSING)
         theirs.close()
         return words
 
@@ -250,6 +252,8 @@ class ProcessWorker:
                     kind, *what = pickle.loads(ours.recv_bytes())
                 except (EOFError, OSError):
                     return self._ended(process)
+                except Exception as error:  # noqa: BLE001 - of whatever class is not to be had here
+                    return f"{self.name} sent what cannot be read: {type(error).__name__}: {error}"
                 heard = time.monotonic()
                 self._heard(kind, *what)
                 continue
@@ -291,13 +295,13 @@ class ProcessWorker:
             )
         return f"{self.name} {how}"
 
-    def _end(self, process: BaseProcess, pipe: Connection) -> None:
-        """End what is left of it: in good order where it is closed, else at once."""
+    def _end(self, process: BaseProcess, pipe: Connection, seconds: float) -> None:
+        """End what is left of it: if it is closed, in good order within so long, else at once."""
         if process.pid is not None and process.exitcode is None and not self._closing.is_set():
             process.kill()
         pipe.close()  # which it sees
         if process.pid is not None:
-            process.join(_CLOSING)
+            process.join(seconds)
             if process.exitcode is None:
                 process.kill()
                 process.join(_CLOSING)
