@@ -135,6 +135,29 @@ def test_a_process_that_dies_again_and_again_is_given_up() -> None:
         assert worker.starts == 2
 
 
+def test_a_process_that_dies_at_each_first_step_is_given_up(tmp_path: Path) -> None:
+    """It loads, and answers calls, each time."""
+    file = tmp_path / "fate"
+    file.write_text("kill", "ascii")
+    policy = Fateful(fate=str(file), at=0, again=True)
+    with search(policy=policy, workers=ets.Workers(1, restarts=1)) as one:
+        with pytest.raises(EngineLostError, match="worker 1 was ended by SIGKILL"):
+            one.solve("p")
+        assert eventually(lambda: not worker_of(one).returns)
+        assert worker_of(one).starts == 2
+
+
+def test_a_stopped_process_stops_no_other(tmp_path: Path, undisturbed: list[Any]) -> None:
+    """Whatever is sent to it: a problem of a megabyte does not fit into a pipe."""
+    file = tmp_path / "fate"
+    fleet = ets.Workers(2, hang_seconds=10.0)
+    long = ["x" * 1_000_000 + str(number) for number in range(4)]
+    with search(policy=Fateful(fate=str(file)), workers=fleet) as several:
+        assert all_of(list(several.map(PROBLEMS, concurrency=4))) == undisturbed
+        file.write_text("stop", "ascii")
+        assert len(list(several.map([*PROBLEMS, *long], concurrency=8))) == len(PROBLEMS) + 4
+
+
 def test_what_cannot_be_loaded_is_told_at_once() -> None:
     with search(policy=Unloadable(), workers=ets.Workers(2)) as several:
         with pytest.raises(InputError, match="policy must be another one"):

@@ -19,8 +19,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ets.errors import EngineError, EngineLostError
+from ets.loop.workers import Threads
 from ets.shown.log import Log
 from ets.workers import child
+from ets.workers.messages import Done, Stepped
 
 _LOG = Log("ets")
 _LOOK = 0.25
@@ -44,7 +46,7 @@ class Patience:
     start_seconds: float
     """For its engines to load."""
     restarts: int
-    """In a row, without a call that was answered in between."""
+    """In a row, without a step of a problem that was completed in between."""
 
 
 class ProcessWorker:
@@ -70,6 +72,7 @@ class ProcessWorker:
         self._patience = patience
         self._lock = threading.Lock()
         self._sending = threading.Lock()
+        self._sends = Threads(f"ets-sends-{name.replace(' ', '-')}", 1)
         self._numbers = itertools.count()
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -157,6 +160,7 @@ class ProcessWorker:
         while self._thread.is_alive() and time.monotonic() < deadline:
             await asyncio.sleep(0.02)  # no executor: at the interpreter's end there is none
         self._kill()
+        self._sends.close()
         atexit.unregister(self._end_at_exit)
 
     async def _asked(
@@ -179,7 +183,8 @@ class ProcessWorker:
             self._open[number] = take
         ended = False
         try:
-            self._send(pipe, packed)
+            # A process that is stopped reads nothing, and must not stop the loop with it.
+            await self._sends.run(self._send, pipe, packed)
             while not ended:
                 told, value = await answers.get()
                 ended = told != "item"
@@ -274,7 +279,9 @@ class ProcessWorker:
                 self._failure = what[0]
         elif kind != "beat":
             number, value = what
-            if kind in ("item", "end"):
+            if isinstance(
+                value, Stepped | Done
+            ):  # calls are answered by one that dies at each step
                 self._failures = 0
             with self._lock:
                 take = self._open.get(number)
