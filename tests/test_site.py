@@ -20,6 +20,7 @@ import pytest
 import ets
 import ets.engines
 import ets.errors
+import ets.ray
 import ets.tree_search
 from test_docs import resolve
 
@@ -59,7 +60,7 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     """By its name there, or by another name of the same thing."""
     documented = inventory(site)
     things = [resolve(name) for name, kind in documented.items() if kind in ("class", "function")]
-    for module in (ets, ets.engines, ets.tree_search, ets.errors):
+    for module in (ets, ets.engines, ets.ray, ets.tree_search, ets.errors):
         for name in module.__all__:
             if name[0] != "_" and f"{module.__name__}.{name}" not in documented:
                 found = getattr(module, name)
