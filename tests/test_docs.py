@@ -220,7 +220,7 @@ def test_no_block_escapes_the_pattern() -> None:
         fences = re.findall(r"^```(\w*)$", path.read_text("utf-8"), re.MULTILINE)
         kinds = {fence for fence in fences if fence}
         # `yaml` is read by a test of its own.
-        assert kinds <= {"console", "python", "text", "toml", "json", "yaml"}, (
+        assert kinds <= {"console", "python", "text", "toml", "json", "yaml", "dockerfile"}, (
             f"{path.name}: {kinds}"
         )
 
