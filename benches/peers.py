@@ -59,6 +59,21 @@ def published_pool(width: int, instances: int) -> list[Case]:
     return cases
 
 
+def strict_pool(width: int, instances: int) -> list[Case]:
+    """Trees pruned at every step with the published lambdas, and then much more strictly."""
+    cases = []
+    for i in range(instances):
+        kind: Kind = "independent" if i % 2 else "inherited"
+        made = _core.generate_instance(width, (5, 8)[i // 2 % 2], kind, (1.0, 1.4), i // 4)
+        names = ("parents", "leaves", "weights", "clusters", "tokens")
+        parents, leaves, weights, clusters, tokens = (made[name] for name in names)
+        cases += [
+            Case(parents, leaves, weights, clusters, tokens, lambda_b, lambda_d)
+            for lambda_b, lambda_d in ((4.0, 2.0), (8.0, 6.0))
+        ]
+    return cases
+
+
 def with_budgets(pool: list[Case], fraction: float) -> list[Case]:
     """Each case under a budget: a fraction of the tokens that its optimum holds without one. Cases
     in which not even one leaf fits are left out."""

@@ -146,6 +146,26 @@ def budgets(quick: bool, console: Console) -> list[Row]:
     return rows
 
 
+def strict(quick: bool, console: Console) -> list[Row]:
+    """One row for each width: lambdas far above those that the tree was grown with."""
+    rows: list[Row] = []
+    for width in (256, 512):
+        cases = peers.strict_pool(width, 2 if quick else 12)
+        console.print(f"width {width}, strict lambdas: {len(cases)} instances", style="dim")
+        mine, answers = measure(partial(peers.ours, time_limit=peers.HIGHS_SECONDS), cases, 3)
+        theirs, keeps = measure(peers.highs_or_none, cases, 1)
+        gaps = [
+            abs(answer.objective - peers.objective(case, keep)) / abs(answer.objective)
+            for case, answer, keep in zip(cases, answers, keeps, strict=True)
+            if keep is not None and answer.optimal
+        ]
+        row = {"width": width, "ets": mine, "HiGHS": theirs, "largest_gap": max(gaps, default=0)}
+        proven = {"proven": [answer.optimal for answer in answers]}
+        proven["proven_HiGHS"] = [keep is not None for keep in keeps]
+        rows.append(row | proven | {"ratios": [b / a for a, b in zip(mine, theirs, strict=True)]})
+    return rows
+
+
 def masses(quick: bool, console: Console) -> list[Row]:
     """One row for each rho and width: the rule of mass-preserving search on trees that it grew."""
     rows: list[Row] = []
@@ -237,6 +257,17 @@ def report(found: Row, console: Console) -> None:
     head += ["instances", "HiGHS", "worst", f"proven in {peers.HIGHS_SECONDS:g} s"]
     console.print(table("Leaf selection at width 256 under a budget (medians)", head, body))
     body = [
+        [str(row["width"]), str(len(row["ets"])), show(float(np.median(row["ets"]))),
+         show(max(row["ets"])), show(float(np.median(row["HiGHS"]))), show(max(row["HiGHS"])),
+         f"{np.median(row['ratios']):.1f}", f"{min(row['ratios']):.1f}",
+         f"{np.mean(np.array(row['ratios']) >= 10):.0%}",
+         f"{np.mean(row['proven']):.0%}, {np.mean(row['proven_HiGHS']):.0%}"]
+        for row in found["strict"]
+    ]  # fmt: skip
+    head = ["width", "instances", "ets", "worst", "HiGHS", "worst", "times ets: median", "least"]
+    head += ["10 and more", f"proven in {peers.HIGHS_SECONDS:g} s"]
+    console.print(table("Leaf selection at lambdas (4, 2) and (8, 6) (medians)", head, body))
+    body = [
         [f"{row['rho']:g}", str(row["width"]), str(len(row["proven"])),
          show(float(np.median(row["microseconds"]))),
          show(float(np.quantile(row["microseconds"], 0.95, method="higher"))),
@@ -245,7 +276,8 @@ def report(found: Row, console: Console) -> None:
     ]  # fmt: skip
     head = ["rho", "width", "instances", "median", "95%", "worst", f"proven in {TIME_LIMIT:g} s"]
     console.print(table("Leaf selection by mass, lambda_b 2", head, body))
-    gap = max(row["largest_gap"] for row in found["selection"] + found["budgets"])
+    compared = found["selection"] + found["budgets"] + found["strict"]
+    gap = max(row["largest_gap"] for row in compared)
     verdict = "agree" if gap <= 1e-6 else "DISAGREE"
     console.print(f"The optima {verdict}: largest relative difference {gap:.1e}.\n")
     body = [
@@ -312,6 +344,7 @@ def main() -> None:
         "versions": {name: version(name) for name in ("ets-search", "pulp", "highspy", "scipy")},
         "selection": selection(widths, args.quick, console),
         "budgets": budgets(args.quick, console),
+        "strict": strict(args.quick, console),
         "masses": masses(args.quick, console),
         "clustering": clustering(args.quick, console),
         "call": call_overhead(widths, args.quick),
