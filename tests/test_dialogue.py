@@ -242,3 +242,14 @@ def test_a_bank_tells_dialogues_from_problems_and_steps(tmp_path: Path) -> None:
         assert banked.start_dialogue(DIALOGUE).before == DIALOGUE.before
         with pytest.raises(InputError, match="got ScriptedPolicy"):
             BankedPolicy(ScriptedPolicy(), bank, b"model").start_dialogue(DIALOGUE)
+
+
+def test_a_loop_of_ones_own_names_its_problem_as_it_likes() -> None:
+    with search(policy=Talker()) as s:
+        tree = s.solve(MESSAGES).tree
+    for named, told in (("a\ud800", "a\ud800"), (MESSAGES, MESSAGES), (DIALOGUE, MESSAGES)):
+        made = ets.SearchResult.of(tree, problem=named)
+        assert made.problem == told
+        assert "<" in made._repr_html_()
+    with pytest.raises(InputError, match="problem must be a text or a list of messages"):
+        ets.SearchResult.of(tree, problem=7)  # type: ignore[arg-type]

@@ -176,6 +176,8 @@ def test_a_result_comes_back(again: Callable[[Any], Any]) -> None:
         Vote("2", 1.5, 2),
         ets.engines.Step("a\n\n", (1, 2), "step"),
         ets.engines.Prefix("p", 1, (0,), (ets.engines.Step("a", (1,), "end"),)),
+        ets.engines.Prefix("p", 1, (0,), before=(ets.engines.Turn("system", "s"),)),
+        ets.engines.Dialogue((ets.engines.Turn("user", "a"),), "p"),
         ets.engines.Score(0.5, 7),
         searched().trajectories[0],
         searched().ask(),

@@ -19,6 +19,7 @@ import pytest
 import ets
 from conftest import DEMO, VLLMPair
 from ets import demo
+from ets.dialogue import Dialogue
 from ets.errors import EngineError, InputError
 from ets.loop.thread import LoopThread
 from ets.policy.stops import EngineStops
@@ -352,6 +353,34 @@ def test_smollm2_searches_on_vllm(smollm2: VLLMPolicy) -> None:
     for solution in result.trajectories:
         assert any(c.isalpha() for c in solution.text)
     assert result.tree.nodes.tokens[0] == smollm2.start(str(result.problem)).prompt_tokens
+
+
+@pytest.mark.slow
+def test_a_dialogue_on_vllm(smollm2: VLLMPolicy) -> None:
+    """All messages are read, as the template writes them."""
+    messages = [
+        {"role": "system", "content": "You are terse."},
+        {"role": "user", "content": "Ann has 3 apples and buys 4. How many has she?"},
+        {"role": "assistant", "content": "7"},
+        {"role": "user", "content": "And if she eats 2 of them?"},
+    ]
+    asked: set[str] = set()
+
+    def prm(problem: str, steps: list[str]) -> float:
+        asked.add(problem)
+        return 0.5
+
+    with ets.Search(smollm2, prm, ets.REBASE(width=4), max_step_tokens=24, max_tokens=48) as s:
+        result = s.solve(messages)
+        alone = s.solve(messages[-1]["content"])
+    text = smollm2.prompt.tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=False
+    )
+    ids = smollm2.prompt.tokenizer.encode(str(text), add_special_tokens=False)
+    assert list(smollm2.start_dialogue(Dialogue.of("m", messages)).token_ids) == ids
+    assert result.tree.prompt_tokens == len(ids) > alone.tree.prompt_tokens
+    assert result.trajectories
+    assert asked == {messages[-1]["content"]}
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ class SearchResult(Record):
         For loops of your own, which have a `TreeSearch` and no `Search`. `tally` says how votes are
         weighed, by default as `ets.Search` does; `seconds` is what comparing answers may take.
         """
-        given = posed("problem", problem)
+        given = problem if isinstance(problem, str) else posed("problem", problem)
         outcome = (tally or Tally()).count(tree.trajectories, seconds)
         return cls(
             problem=given if isinstance(given, str) else given.messages,
@@ -110,7 +110,8 @@ class SearchResult(Record):
 
     @property
     def _problem_text(self) -> str:
-        return transcript(posed("problem", self.problem))
+        given = self.problem
+        return given if isinstance(given, str) else transcript(posed("problem", given))
 
     @property
     def _outcome(self) -> Outcome:
