@@ -275,10 +275,11 @@ def test_ets_gives_the_interrupt_to_what_it_calls() -> None:
     def decided(interrupt: Interrupt | None) -> tuple[int, bool | None]:
         tree = ets.TreeSearch(ets.ETS(width=64, solver="milp"), 10)
         tree.interrupt = interrupt
-        near = np.array([1.0, 0.0], dtype=np.float32)
+        # No two are equal: those are one row, which is in one cluster before anything is looked at.
+        near = [np.array([1.0, index * 1e-4], dtype=np.float32) for index in range(64)]
         tree.tell(
             ets.Child(parent=ask.node, index=index, tokens=5, reward=float(rng.random()),
-                      finished=False, text=f"step {index}", embedding=near)
+                      finished=False, text=f"step {index}", embedding=near[index])
             for ask in tree.ask() for index in ask.indices
         )  # fmt: skip
         pruned = [event for event in tree.events if isinstance(event, Pruned)][-1]
