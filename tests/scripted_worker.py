@@ -28,16 +28,13 @@ class ScriptedWorker:
         *,
         before: Callable[[int], None] = lambda number: None,
         restarts: int = 3,
-        step_seconds: float | None = None,
     ) -> None:
         self.name = name
         self.starts = 1
-        self.step_seconds = step_seconds
         self.ended: list[str] = []
         """Why it was started again, each time."""
         self.sent = 0
         self.closed = False
-        self.hangs = False
         self._load = pickle.dumps(load)
         self._before = before
         self._restarts = restarts
@@ -69,8 +66,6 @@ class ScriptedWorker:
             with suppress(StopAsyncIteration):
                 while True:
                     message = await anext(stream)
-                    while self.hangs:
-                        await asyncio.sleep(0.01)
                     if self.starts != starts:
                         raise EngineLostError(self.ended[-1])
                     try:
@@ -85,7 +80,6 @@ class ScriptedWorker:
         if starts == self.starts:
             self.starts += 1
             self.ended.append(why)
-            self.hangs = False
             self._body = WorkerBody(pickle.loads(self._load))
 
     async def aclose(self) -> None:

@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +21,16 @@ from ets.ray import BatchSearch, RayWorkers
 from ets.ray.cluster import check_room
 from ray_cluster import need_ray, ray_cluster
 from test_docs import Block, blocks
-from test_workers import PROBLEMS, STRATEGY, all_of, search, told
+from worker_cases import (
+    PROBLEMS,
+    STRATEGY,
+    all_of,
+    eventually,
+    runs,
+    search,
+    told,
+    worker_at,
+)
 from worker_engines import Deadly, Endless, Fateful, Unloadable
 
 need_ray()
@@ -43,7 +51,7 @@ def undisturbed() -> list[Any]:
 
 
 def worker_of(found: ets.Search, number: int = 0) -> RayWorker:
-    worker = found._solver.replicas[number].site.worker  # type: ignore[attr-defined]
+    worker = worker_at(found, number)
     assert isinstance(worker, RayWorker)
     return worker
 
@@ -51,21 +59,6 @@ def worker_of(found: ets.Search, number: int = 0) -> RayWorker:
 def pid_of(worker: RayWorker) -> int:
     assert worker.where is not None
     return worker.where[1]
-
-
-def eventually(true: Callable[[], bool], seconds: float = 120.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return true()
-
-
-def runs(pid: int) -> bool:
-    """Whether a process is there, and no zombie."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("count", [1, 2])

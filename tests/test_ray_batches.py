@@ -13,7 +13,7 @@ import ets
 from ets import demo
 from ets.errors import InputError
 from ets.ray import BatchSearch, RayWorkers
-from test_workers import STRATEGY
+from worker_cases import STRATEGY
 
 ROWS = demo.problems()[:5]
 NEW = ["answer", "score", "votes", "policy_tokens", "prm_tokens"]
@@ -109,11 +109,10 @@ def test_workers_are_options_that_pickle_and_are_checked() -> None:
         ({"runtime_env": "x"}, "runtime_env must be a mapping"),
         ({"autoscales": 1}, "autoscales must be True or False"),
         ({"hang_seconds": 0}, "hang_seconds must be > 0"),
-        ({"step_seconds": 0}, "step_seconds must be > 0"),
+        ({"start_seconds": 0}, "start_seconds must be > 0"),
         ({"start_seconds": None}, "start_seconds must be a number > 0"),
         ({"restarts": -1}, "restarts must be at least 0"),
     ]
     for arguments, words in cases:
         with pytest.raises(InputError, match=words):
             RayWorkers(**({"count": 1} | arguments))
-    assert RayWorkers(1, step_seconds=3).step_seconds == 3

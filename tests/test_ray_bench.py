@@ -45,13 +45,19 @@ def found(folder: Path) -> list[Any]:
 
 
 def actors() -> list[int]:
-    """Processes of actors that have engines."""
+    """Processes of actors that have engines, of this process's cluster: other tests have others."""
     pids = []
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):  # it has just ended
-            if line.read_bytes().startswith(b"ray::WorkerActor"):
-                pids.append(int(line.parent.name))
+            pid = int(line.parent.name)
+            ours = parent_of(parent_of(pid)) == os.getpid()  # with its raylet between
+            if ours and line.read_bytes().startswith(b"ray::WorkerActor"):
+                pids.append(pid)
     return pids
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def written(folder: Path) -> int:

@@ -12,7 +12,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from ets import demo
 from ets.errors import EngineError, EngineLostError, InputError
 from ets.workers.process import ProcessWorker
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
-from test_workers import PROBLEMS, all_of, search, told
-from worker_engines import Devices, Fateful, Stuck, Unloadable, half
+from worker_cases import PROBLEMS, all_of, eventually, runs, search, told, worker_at
+from worker_engines import Deadly, Devices, Fateful, Stuck, Unloadable, half
 
 PROBLEM = str(demo.problems()[0]["problem"])
 
@@ -37,24 +36,9 @@ def undisturbed() -> list[Any]:
 
 
 def worker_of(found: ets.Search, number: int = 0) -> ProcessWorker:
-    worker = found._solver.replicas[number].site.worker  # type: ignore[attr-defined]
+    worker = worker_at(found, number)
     assert isinstance(worker, ProcessWorker)
     return worker
-
-
-def eventually(true: Callable[[], bool], seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return true()
-
-
-def runs(pid: int | None) -> bool:
-    """Whether a process is there, and no zombie."""
-    try:
-        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
 
 
 def is_up(worker: ProcessWorker, starts: int) -> bool:
@@ -91,6 +75,7 @@ def test_the_bundled_pair_in_a_process() -> None:
         ("stop", "worker 1 gave no sign of life for 3 s"),
         ("block", "worker 1 gave no sign of life for 3 s"),
         ("lost", "the GPU has gone"),
+        ("hang", "no sample came back in 3 s (engine_timeout), "),
     ],
 )
 @pytest.mark.parametrize("count", [1, 2])
@@ -104,12 +89,14 @@ def test_what_ends_a_process_ends_no_problem(
 ) -> None:
     file = tmp_path / "fate"
     fleet = ets.Workers(count, hang_seconds=3.0)
-    with search(policy=Fateful(fate=str(file)), workers=fleet) as several:
+    timeout = 3.0 if fate == "hang" else None
+    policy = Fateful(fate=str(file))
+    with search(policy=policy, workers=fleet, engine_timeout=timeout) as several:
         if fate == "stop" or fate == "block":  # its start is not what is to hang
             several.solve("another")
         file.write_text(fate, "ascii")
         results = list(several.map(PROBLEMS, concurrency=4))
-    if fate == "lost":  # the worker itself can count what was sampled in vain
+    if fate in ("lost", "hang"):  # the worker itself can count what was sampled in vain
         assert sum(result.usage.given_up for result in results) > 0
         assert [result.tree.to_json() for result in results] == [tree for _, tree in undisturbed]
     else:
@@ -135,12 +122,9 @@ def test_a_process_that_dies_again_and_again_is_given_up() -> None:
         assert worker.starts == 2
 
 
-def test_a_process_that_dies_at_each_first_step_is_given_up(tmp_path: Path) -> None:
+def test_a_process_that_dies_at_each_first_step_is_given_up() -> None:
     """It loads, and answers calls, each time."""
-    file = tmp_path / "fate"
-    file.write_text("kill", "ascii")
-    policy = Fateful(fate=str(file), at=0, again=True)
-    with search(policy=policy, workers=ets.Workers(1, restarts=1)) as one:
+    with search(policy=Deadly(), workers=ets.Workers(1, restarts=1)) as one:
         with pytest.raises(EngineLostError, match="worker 1 was ended by SIGKILL"):
             one.solve("p")
         assert eventually(lambda: not worker_of(one).returns)
@@ -215,6 +199,34 @@ def test_a_call_that_is_given_up_ends_in_the_process() -> None:
         stream.close()
         worker = worker_of(one)
         assert worker._open == {}
+        assert one.solve("p").answer is not None
+        assert worker.starts == 1
+
+
+def test_a_call_to_a_stopped_process_is_given_up_at_once(tmp_path: Path) -> None:
+    """More than its pipe holds is on its way; nothing else of this process waits for that."""
+    file = tmp_path / "fate"
+    long = "x" * 1_000_000
+    with search(policy=Fateful(fate=str(file)), workers=ets.Workers(1)) as one:
+        one.solve("p")
+        worker = worker_of(one)
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGSTOP)
+        ended: list[str] = []
+
+        async def give_up() -> None:
+            asking = [asyncio.create_task(one.asolve(long + str(i))) for i in range(3)]
+            await asyncio.wait(asking, timeout=0.5)
+            for task in asking:
+                task.cancel()
+            ended.extend(str(one) for one in await asyncio.gather(*asking, return_exceptions=True))
+
+        thread = threading.Thread(target=lambda: asyncio.run(give_up()), daemon=True)
+        thread.start()
+        # Far less than the minute after which the process counts as hung.
+        thread.join(30.0)
+        assert len(ended) == 3
+        os.kill(worker.pid, signal.SIGCONT)
         assert one.solve("p").answer is not None
         assert worker.starts == 1
 

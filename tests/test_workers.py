@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,34 +13,11 @@ from ets import demo
 from ets.engines.kv_space import KVSpace
 from ets.errors import EngineLostError, InputError
 from ets.rollout.options import SearchOptions
-from ets.rollout.result import Answered, SearchResult
+from ets.rollout.result import Answered
 from ets.workers.load import OptionsEngines
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 from scripted_worker import ScriptedFleet, ScriptedWorker
-
-PROBLEMS = [f"problem {i}" for i in range(10)]
-STRATEGY = ets.ETS(width=6, lambda_b=1.0)
-
-
-def search(**more: Any) -> ets.Search:
-    arguments = {"prm": ScriptedPRM(), "embedder": ScriptedEmbedder(), "max_step_tokens": 20}
-    return ets.Search(
-        more.pop("policy", ScriptedPolicy()),
-        strategy=STRATEGY,
-        **{**arguments, "max_tokens": 200, **more},
-    )
-
-
-def told(result: SearchResult) -> Any:
-    """All of a result but times, and where it was."""
-    found = result.to_dict()
-    for name in ("seconds", "policy_seconds", "prm_seconds", "replicas"):
-        del found["usage"][name]
-    return found, result.tree.to_json()
-
-
-def all_of(results: Sequence[SearchResult]) -> list[Any]:
-    return [told(result) for result in results]
+from worker_cases import PROBLEMS, STRATEGY, all_of, search, told
 
 
 @pytest.fixture(scope="module")
@@ -177,19 +154,6 @@ def test_a_poisonous_problem_is_given_up() -> None:
     with search(workers=fleet) as several, pytest.raises(EngineLostError, match="killed"):
         several.solve("poison")
     assert len(fleet.workers[0].ended) == 4
-
-
-def test_a_step_that_takes_too_long_ends_its_worker(undisturbed: list[Any]) -> None:
-    fleet = ScriptedFleet(1, step_seconds=0.5)
-
-    def hang(number: int) -> None:
-        if number == 3:
-            fleet.workers[0].hangs = not fleet.workers[0].ended
-
-    fleet._each["before"] = hang
-    with search(workers=fleet) as several:
-        assert told(several.solve(PROBLEMS[0])) == undisturbed[0]
-    assert fleet.workers[0].ended == ["no step was complete in 0.5 s"]
 
 
 def test_a_drained_worker_hands_its_problems_on(undisturbed: list[Any]) -> None:

@@ -16,23 +16,19 @@ from scripted_engines import ScriptedPolicy
 
 @dataclass
 class Fateful(ScriptedPolicy):
-    """Does what the file `fate` says before step `at` of any problem, and removes the file, unless
-    it is to happen `again`."""
+    """Does what the file `fate` says before the third step of any problem, and removes the file."""
 
     fate: str = ""
-    at: int = 2
-    again: bool = False
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
-        if self.fate and len(prefix.steps) == self.at:
-            self._meet(Path(self.fate))
+        if self.fate and len(prefix.steps) == 2:
+            await self._meet(Path(self.fate))
         return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 
-    def _meet(self, fate: Path) -> None:
+    async def _meet(self, fate: Path) -> None:
         try:
             text = fate.read_text("ascii")
-            if not self.again:
-                fate.unlink()
+            fate.unlink()
         except FileNotFoundError:  # another one met it
             return
         if text == "kill":
@@ -43,6 +39,8 @@ class Fateful(ScriptedPolicy):
             os._exit(7)
         elif text == "block":
             time.sleep(600)
+        elif text == "hang":
+            await asyncio.Event().wait()
         elif text == "lost":
             raise EngineLostError("the GPU has gone")
         else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ets.bench.engines import GridEngines, numbered
 from ets.engines.vllm.load import EngineLoad
-from ets.errors import InputError
+from ets.errors import EngineLostError, InputError
 from ets.workers.fleet import Fleet
 from ets.workers.processes import Workers
 from ets.workers.worker import Worker
@@ -48,23 +49,30 @@ class FleetEngines:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        asyncio.run(_all(worker.aclose() for worker in self._workers))
+        asyncio.run(_closed(self._workers))
 
     def forget_prefixes(self) -> None:
-        """As `Engines.forget_prefixes`, in each that runs."""
-        running = [worker for worker in self._workers if worker.is_ready]
-        asyncio.run(_all(worker.call("forget_prefixes") for worker in running))
+        """As `Engines.forget_prefixes`, in each that runs; one that is started anew has none."""
+        asyncio.run(self._asked("forget_prefixes"))
 
     def loads(self) -> dict[str, EngineLoad]:
         """As `Engines.loads`, with numbers; nothing where no engine has any."""
         if not self._loads:
             return {}
-        running = [worker for worker in self._workers if worker.is_ready]
-        each = asyncio.run(_all(worker.call("loads") for worker in running))
+        each = asyncio.run(self._asked("loads"))
         self._loads = any(each)
-        return numbered(each)
+        return numbered([loads or {} for loads in each])
+
+    async def _asked(self, method: str) -> list[Any]:
+        """What each worker answers; None of those that are lost, or being started."""
+
+        async def ask(worker: Worker) -> Any:
+            with suppress(EngineLostError):
+                return await worker.call(method)
+            return None
+
+        return await asyncio.gather(*map(ask, self._workers))
 
 
-async def _all(calls: Any) -> list[Any]:
-    waiting: list[Coroutine[Any, Any, Any]] = list(calls)
-    return list(await asyncio.gather(*waiting))
+async def _closed(workers: Sequence[Worker]) -> None:
+    await asyncio.gather(*(worker.aclose() for worker in workers))

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ets.checks import check_flag, check_number, check_text, checked_count, integer, shown
+from ets.checks import check_flag, check_number, check_text, checked_count, shown
 from ets.errors import InputError
 from ets.workers.load import Load
+from ets.workers.patience import Patience
 from ets.workers.worker import Worker
 
 
@@ -44,12 +45,10 @@ class RayWorkers:
     for them; else what it cannot have is refused at once."""
     hang_seconds: float = 60.0
     """How long a worker may give no sign of life, > 0; one comes every second."""
-    step_seconds: float | None = None
-    """How long one step of a problem may take, > 0; None: for ever."""
     start_seconds: float = 1800.0
     """How long it may take to be placed and to load its engines, > 0."""
     restarts: int = 3
-    """How often in a row it is started again with nothing done in between, >= 0."""
+    """How often in a row it is started again with no step completed in between, >= 0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", checked_count("count", self.count))
@@ -65,10 +64,7 @@ class RayWorkers:
             check_text("name of resources", name)
             check_number(f"resources[{name!r}]", amount, ">= 0", lambda x: x >= 0)
         check_flag("autoscales", self.autoscales)
-        for name in ("hang_seconds", "start_seconds", "step_seconds"):
-            if name != "step_seconds" or self.step_seconds is not None:
-                check_number(name, getattr(self, name), "> 0", lambda x: x > 0)
-        object.__setattr__(self, "restarts", integer("restarts", self.restarts, 0))
+        object.__setattr__(self, "restarts", self._patience.restarts)
 
     def start(self, load: Load) -> list[Worker]:
         """Connect to the cluster if nobody has, and begin to start them, side by side.
@@ -82,7 +78,6 @@ class RayWorkers:
 
         ray = connect(self.address)
         from ets.ray.worker import Place, RayWorker
-        from ets.workers.process import Patience
 
         resources = dict(self.resources or {})
         if not self.autoscales:
@@ -97,8 +92,10 @@ class RayWorkers:
             options["runtime_env"] = dict(self.runtime_env)
         # By value where it is a script's own, which no other process can import.
         place = Place(options, ray.cloudpickle.dumps(load))
-        patience = Patience(self.hang_seconds, self.start_seconds, self.restarts)
         return [
-            RayWorker(f"worker {number + 1}", place, patience, step_seconds=self.step_seconds)
-            for number in range(self.count)
+            RayWorker(f"worker {number + 1}", place, self._patience) for number in range(self.count)
         ]
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.hang_seconds, self.start_seconds, self.restarts)

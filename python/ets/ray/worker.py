@@ -20,7 +20,7 @@ from ets.loop.stream import Stream
 from ets.loop.thread import LoopThread
 from ets.ray.actor import WorkerActor
 from ets.shown.log import Log
-from ets.workers.process import Patience
+from ets.workers.patience import Patience, shows_work
 
 T = TypeVar("T")
 _LOG = Log("ets")
@@ -28,8 +28,6 @@ _BEAT = 1.0
 """Seconds between two signs of life."""
 _CLOSING = 50.0
 """Seconds for an actor to close its engines."""
-_PAUSES = (0.1, 1.0, 5.0, 30.0)
-"""Seconds before an actor is made again; the last one from then on."""
 _WAITS_LONG = 30.0
 """Seconds without a place on the cluster after which the log says so."""
 _AT_ONCE = 10_000
@@ -114,11 +112,8 @@ class RayWorker:
     All that concerns Ray happens on an event loop of its own.
     """
 
-    def __init__(
-        self, name: str, place: Place, patience: Patience, *, step_seconds: float | None
-    ) -> None:
+    def __init__(self, name: str, place: Place, patience: Patience) -> None:
         self.name = name
-        self.step_seconds = step_seconds
         self._place = place
         self._patience = patience
         self._starts = 0
@@ -235,7 +230,8 @@ class RayWorker:
                     ended = True
                     return
                 found = await life.answer(item)
-                self._failures = 0
+                if shows_work(found):
+                    self._failures = 0
                 yield found
         except _Gone as error:
             raise self._lost(life, error) from error
@@ -252,12 +248,13 @@ class RayWorker:
         while True:
             words = await self._live_once()
             self._failures += 1
-            if self._failure is not None or self._failures > self._patience.restarts:
+            pause = self._patience.pause(self._failures)
+            if self._failure is not None or pause is None:
                 self._failure = self._failure or EngineLostError(words)
                 self._tell()
                 return
             _LOG.warning("%s is started again: %s", self.name, words)
-            await asyncio.sleep(_PAUSES[min(self._failures, len(_PAUSES)) - 1])
+            await asyncio.sleep(pause)
 
     async def _live_once(self) -> str:
         """Make an actor and look after it until it has ended; its last words."""

@@ -45,7 +45,8 @@ class Placement:
     @property
     def most_losses(self) -> int:
         """Replicas that a problem may be lost with, one after the other, before it is given up."""
-        return max(len(self.replicas), _TRIES if self.replicas[0].site.returns else 0)
+        returns = any(replica.site.returns for replica in self.replicas)
+        return max(len(self.replicas), _TRIES if returns else 0)
 
     def can_leave(self, replica: Replica) -> bool:
         """Whether a problem on `replica` could go on elsewhere, or waits until it can."""

@@ -12,7 +12,6 @@ import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -22,38 +21,24 @@ from ets.errors import EngineError, EngineLostError
 from ets.loop.workers import Threads
 from ets.shown.log import Log
 from ets.workers import child
-from ets.workers.messages import Done, Stepped
+from ets.workers.patience import Patience, shows_work
 
 _LOG = Log("ets")
 _LOOK = 0.25
 """Seconds between two looks at what a silent process should have done."""
-_CLOSING = 70.0
+_CLOSING = 50.0
 """Seconds for a process to close its engines."""
 _CLOSING_UNLOADED = 10.0
 """The same while it only loads them."""
-_PAUSES = (0.1, 1.0, 5.0, 30.0)
-"""Seconds before a process is started again; the last one from then on."""
 _UNGUARDED = 'a script that starts workers does so below `if __name__ == "__main__":`'
 _Sent = tuple[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a worker's owner waits for what."""
-
-    hang_seconds: float
-    """Without a sign of life, once it runs."""
-    start_seconds: float
-    """For its engines to load."""
-    restarts: int
-    """In a row, without a step of a problem that was completed in between."""
 
 
 class ProcessWorker:
     """A process with engines, kept alive by a thread of this one.
 
-    `load` is a pickled `ets.workers.load.Load`; `environment` is set in the process before anything
-    else.
+    `load` is a pickled `ets.workers.load.Load`; `environment` is set in the process before that is
+    read, but behind what a script's main module imports.
     """
 
     def __init__(
@@ -62,17 +47,15 @@ class ProcessWorker:
         load: bytes,
         environment: Mapping[str, str],
         patience: Patience,
-        *,
-        step_seconds: float | None,
     ) -> None:
         self.name = name
-        self.step_seconds = step_seconds
         self.starts = 0
         self._arguments = (load, dict(environment))
         self._patience = patience
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._sends = Threads(f"ets-sends-{name.replace(' ', '-')}", 1)
+        self._cancels: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count()
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
@@ -194,8 +177,14 @@ class ProcessWorker:
         finally:
             with self._lock:
                 known = self._open.pop(number, None) is not None
-            if known and not ended:
-                self._send(pipe, pickle.dumps(("cancel", number)))
+            if known and not ended:  # nobody waits for it, so that a stopped process is no matter
+                cancelling = loop.create_task(self._cancel(pipe, number))
+                self._cancels.add(cancelling)
+                cancelling.add_done_callback(self._cancels.discard)
+
+    async def _cancel(self, pipe: Connection, number: int) -> None:
+        with contextlib.suppress(EngineError):  # it is closed meanwhile
+            await self._sends.run(self._send, pipe, pickle.dumps(("cancel", number)))
 
     def _send(self, pipe: Connection, packed: bytes) -> None:
         with self._sending, contextlib.suppress(OSError):  # the thread sees that it has gone
@@ -209,12 +198,12 @@ class ProcessWorker:
             if self._closing.is_set():
                 break
             self._failures += 1
-            if self._failure is not None or self._failures > self._patience.restarts:
+            pause = self._patience.pause(self._failures)
+            if self._failure is not None or pause is None:
                 with self._lock:
                     self._failure = self._failure or EngineLostError(words)
                 self._tell_waiting()
                 return
-            pause = _PAUSES[min(self._failures, len(_PAUSES)) - 1]
             _LOG.warning("%s is started again: %s", self.name, words)
             self._closing.wait(pause)
         self._tell_waiting()
@@ -279,9 +268,7 @@ class ProcessWorker:
                 self._failure = what[0]
         elif kind != "beat":
             number, value = what
-            if isinstance(
-                value, Stepped | Done
-            ):  # calls are answered by one that dies at each step
+            if shows_work(value):
                 self._failures = 0
             with self._lock:
                 take = self._open.get(number)

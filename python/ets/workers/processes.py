@@ -7,15 +7,16 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ets.checks import check_number, check_text, checked_count, integer, shown
+from ets.checks import check_text, checked_count, shown
 from ets.errors import InputError
 from ets.workers.load import Load
+from ets.workers.patience import Patience
 from ets.workers.worker import Worker
 
 _GPUS = "CUDA_VISIBLE_DEVICES"
 
 
-@dataclass(frozen=True, kw_only=False)
+@dataclass(frozen=True)
 class Workers:
     """Processes of this host, each with a policy, a PRM and an embedder of its own.
 
@@ -33,22 +34,17 @@ class Workers:
     """For each worker the GPU or GPUs that it may see, as in `CUDA_VISIBLE_DEVICES`. None: those of
     this process's `CUDA_VISIBLE_DEVICES`, divided evenly where that can be; else all see all."""
     env: Mapping[str, str] | None = None
-    """Variables of the environment of each."""
+    """Variables of the environment of each, behind what a script's main module imports there."""
     hang_seconds: float = 60.0
     """How long a worker may give no sign of life, > 0; one comes every second."""
-    step_seconds: float | None = None
-    """How long one step of a problem may take, > 0; None: for ever."""
     start_seconds: float = 1800.0
     """How long its engines may take to load, > 0."""
     restarts: int = 3
-    """How often in a row it is started again with nothing done in between, >= 0."""
+    """How often in a row it is started again with no step completed in between, >= 0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", checked_count("count", self.count))
-        for name in ("hang_seconds", "start_seconds", "step_seconds"):
-            if name != "step_seconds" or self.step_seconds is not None:
-                check_number(name, getattr(self, name), "> 0", lambda x: x > 0)
-        object.__setattr__(self, "restarts", integer("restarts", self.restarts, 0))
+        object.__setattr__(self, "restarts", self._patience.restarts)
         if self.env is not None:
             if not isinstance(self.env, Mapping):
                 raise InputError(f"env must be a mapping of texts, got {shown(self.env)}")
@@ -71,20 +67,17 @@ class Workers:
     def start(self, load: Load) -> list[Worker]:
         """Begin to start them, side by side; each calls `load` for its engines."""
         # Processes are not everyone's: importing them takes a while.
-        from ets.workers.process import Patience, ProcessWorker
+        from ets.workers.process import ProcessWorker
 
-        packed = pickle.dumps(load, pickle.HIGHEST_PROTOCOL)
-        patience = Patience(self.hang_seconds, self.start_seconds, self.restarts)
+        packed, patience = pickle.dumps(load, pickle.HIGHEST_PROTOCOL), self._patience
         return [
-            ProcessWorker(
-                f"worker {number + 1}",
-                packed,
-                self._environment(number),
-                patience,
-                step_seconds=self.step_seconds,
-            )
+            ProcessWorker(f"worker {number + 1}", packed, self._environment(number), patience)
             for number in range(self.count)
         ]
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.hang_seconds, self.start_seconds, self.restarts)
 
     def _environment(self, number: int) -> dict[str, str]:
         # As many threads in all as there are cores.

@@ -145,15 +145,8 @@ class WorkerSite:
         starts, begin = worker.starts, time.monotonic()
         asked = (self._key, stay.name, course.posed, away.carried, course.watched)
         async with aclosing(worker.stream("search", *asked)) as every:
-            while True:
-                try:
-                    sent: Sent = await asyncio.wait_for(anext(every), worker.step_seconds)
-                except StopAsyncIteration:
-                    return
-                except asyncio.TimeoutError as error:
-                    why = f"no step was complete in {worker.step_seconds:g} s"
-                    worker.restart(why, starts)
-                    raise EngineLostError(why) from error
+            sent: Sent
+            async for sent in every:
                 if isinstance(sent, Left):
                     away.take(sent)
                     worker.restart(sent.words, starts)

@@ -62,11 +62,6 @@ class Worker(Protocol):
         """
         ...
 
-    @property
-    def step_seconds(self) -> float | None:
-        """How long a step may take before the worker counts as hung; None: for ever."""
-        ...
-
     def restart(self, why: str, starts: int) -> None:
         """End it, and start it again: its engines are lost, or it hangs.
 
