@@ -269,6 +269,7 @@ def test_health_is_true_and_counts(server: Running) -> None:
             "messages[1].role",
         ),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages[0].name"),
         ({"ets": {"width": 0}}, "ets.width"),
         ({"ets": {"width": 9}}, "ets.width"),
         ({"ets": {"strategy": "none"}}, "ets.strategy"),
@@ -305,6 +306,12 @@ def test_what_cannot_be_honoured_is_refused_by_name(
 )
 def test_what_says_nothing_is_taken(server: Running, more: dict[str, Any]) -> None:
     assert server.chat(**more).status_code == 200
+
+
+def test_whom_a_search_is_for_is_told(server: Running) -> None:
+    key = server.chat(user="somebody").headers["x-search-id"]
+    with server.client() as client:
+        assert client.get(f"/v1/searches/{key}").json()["user"] == "somebody"
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ def posed(name: str, given: object) -> Posed:
                 "takes several problems"
             )
         return Dialogue.of(name, given)
-    one = isinstance(given, Mapping)
-    check_text(name, given, " or a list of messages" + ", even of one" * one)
+    alone = ", even of one" if isinstance(given, Mapping) else ""
+    check_text(name, given, f" or a list of messages{alone}")
     return str(given)
 
 

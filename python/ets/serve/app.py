@@ -20,7 +20,6 @@ from ets.rollout.result import SearchResult
 from ets.search.search import Search
 from ets.serve.chat import ChatAnswer, ChatRequest
 from ets.serve.chat_route import chat_answer, chat_chunks
-from ets.serve.extension import Wishes
 from ets.serve.gate import OWNER, Gate
 from ets.serve.problems import problem_of
 from ets.serve.refusal import ErrorAnswer, Refusal
@@ -43,7 +42,13 @@ Key = Annotated[str, Path(min_length=1, max_length=200)]
 _PLAIN = (400, 401, 404, 405)
 _OF_SEARCHES = (*_PLAIN, 408, 409, 413, 429, 500, 503, 504)
 _SEARCH = "X-Search-ID"
-_SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; its data is JSON, but for a last `[DONE]`.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+_SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": _EVENT}}}
 
 
 def create_app(service: Service, failed: Callable[[Exception], None]) -> Gate:
@@ -166,7 +171,7 @@ class Routes:
             max_tokens=next(iter(most), None),
             seed=asked.seed,
         )
-        running = self._submit(request, model, search, problem, asked.ets)
+        running = self._submit(request, model, search, problem, asked)
         if asked.stream:
             return self._streamed(running, chat_chunks(running, asked))
         result = await _awaited(request, running)
@@ -182,7 +187,7 @@ class Routes:
         model, search = self._service.configurations.search(
             asked.model, asked.ets, max_tokens=asked.max_output_tokens, seed=None
         )
-        running = self._submit(request, model, search, problem, asked.ets)
+        running = self._submit(request, model, search, problem, asked)
         if asked.stream:
             return self._streamed(running, responses_events(running, asked, sampling))
         result = await _awaited(request, running)
@@ -245,13 +250,19 @@ class Routes:
         )
 
     def _submit(
-        self, request: Request, model: str, search: Search, problem: Posed, wishes: Wishes
+        self,
+        request: Request,
+        model: str,
+        search: Search,
+        problem: Posed,
+        asked: ChatRequest | ResponsesRequest,
     ) -> RunningSearch:
         return self._service.desk.submit(
             model,
             search,
             problem,
-            wishes,
+            asked.ets,
+            user=asked.user,
             once=search is not self._service.configurations[model],
             owner=request.scope[OWNER],
             context=self._service.traced.context(request.headers),

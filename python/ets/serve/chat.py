@@ -26,13 +26,14 @@ class TextPart(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """A message. What an assistant's message brings beside its text must be empty."""
+    """A message. What an assistant's message brings beside its text must be empty, but for what it
+    thought, which no chat template would show again."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[TextPart], Field(min_length=1)]
-    name: str | None = None
+    name: None = None
     refusal: None = None
     annotations: Empty | None = None
     audio: None = None
@@ -93,7 +94,7 @@ class ChatRequest(BaseModel):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
-    """Kept with the search."""
+    """Whom the client asks for; `/v1/searches` tells it."""
     ets: Wishes = Field(default_factory=Wishes)
     frequency_penalty: Zero | None = None
     presence_penalty: Zero | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from ets.checks import shown
 from ets.errors import InputError
@@ -82,11 +82,11 @@ class Configurations:
 
     def __init__(self, served: Served) -> None:
         settings = served.settings
-        made = {name: _options(given) for name, given in served.searches.items()}
-        widest = max(options.strategy.width for options in made.values())
+        made = [SearchOptions(**given) for given in served.searches.values()]
+        widest = max(options.strategy.width for options in made)
         self.max_width = settings.max_width or widest
         self.settings = settings
-        embeds = any(options.strategy.needs_embeddings for options in made.values())
+        embeds = any(options.strategy.needs_embeddings for options in made)
         embeds = embeds or served.arguments.get("embedder", "lexical") == "lexical"
         width = max(widest, self.max_width)
         strategy: Strategy = ETS(width=width) if embeds else REBASE(width=width)
@@ -180,11 +180,12 @@ class Configurations:
                 said.setdefault("lambda_d", 0.0)
             elif wishes.strategy == "ets" and getattr(own, "lambda_d", None) == 0:
                 said.setdefault("lambda_d", None)
-            known = [field.name for field in fields(own)]  # type: ignore[arg-type]
+            known = [field.name for field in fields(cast(Any, own))]
             for key in said:
                 if key not in known:
                     raise InputError(f"{key} has no meaning with {type(own).__name__}")
-            return replace(own, **said)  # type: ignore[type-var]
+            changed: Strategy = replace(cast(Any, own), **said)
+            return changed
         except InputError as error:
             field = next((key for key in said if str(error).startswith(key)), "strategy")
             raise Refusal(
@@ -199,10 +200,6 @@ class Configurations:
             limits = [getattr(own, key) if wished is None else wished, most.get(key)]
             least[key] = min((limit for limit in limits if limit is not None), default=None)
         return Budget(**least)
-
-
-def _options(arguments: Mapping[str, Any]) -> SearchOptions:
-    return SearchOptions(**arguments)
 
 
 def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class Desk:
         *,
         once: bool = False,
         owner: str | None = None,
+        user: str | None = None,
         context: Any = None,
     ) -> RunningSearch:
         """Begin a search, or put it into the queue; `context` is that of the request's trace, the
@@ -92,7 +93,9 @@ class Desk:
         """
         self._check_open()
         key = f"search-{secrets.token_hex(12)}"
-        running = RunningSearch(key, model, search, problem, wishes, once=once, owner=owner)
+        running = RunningSearch(
+            key, model, search, problem, wishes, once=once, owner=owner, user=user
+        )
         self._searches[key] = running
         running.task = asyncio.create_task(self._run(running, context))
         running.task.add_done_callback(lambda _: self._settle(running))

@@ -67,6 +67,7 @@ class ResponsesRequest(BaseModel):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     stream: bool | None = None
     user: str | None = None
+    """Whom the client asks for; `/v1/searches` tells it."""
     ets: Wishes = Field(default_factory=Wishes)
     background: Literal[False] | None = None
     include: Empty | None = None
@@ -115,6 +116,7 @@ class ResponsesUsage(TokensOut):
         return cls(
             **TokensOut.of(result).model_dump(),
             input_tokens=prompt,
+            # Of a prompt that is counted once: what samples share of it is in the search's counts.
             input_tokens_details=CachedTokens(cached_tokens=0),
             output_tokens=solution.tokens,
             total_tokens=prompt + solution.tokens,

@@ -35,6 +35,8 @@ class RunningSearch:
         Whether `search` is for this one problem, and is closed behind it.
     owner
         The name of the API key that asked for it; None: there are no keys.
+    user
+        Whom it was asked for, in the client's own words.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class RunningSearch:
         *,
         once: bool,
         owner: str | None,
+        user: str | None = None,
     ) -> None:
         self.key = key
         self.model = model
         self.search = search
         self.wishes = wishes
         self.owner = owner
+        self.user = user
         self.created = int(time.time())
         self.began: float | None = None
         """On the monotonic clock, when its turn came."""

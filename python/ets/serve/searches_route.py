@@ -54,6 +54,8 @@ class SearchOut(BaseModel):
     state: State
     nodes: int
     """Of its tree."""
+    user: str | None
+    """As the request had it."""
 
     @classmethod
     def of(cls, running: RunningSearch) -> SearchOut:
@@ -64,6 +66,7 @@ class SearchOut(BaseModel):
             model=running.model,
             state=running.state,
             nodes=running.nodes,
+            user=running.user,
         )
 
 
