@@ -492,6 +492,8 @@ def test_the_command_serves_and_ends_at_sigterm(tmp_path: Path) -> None:
             url = process.stderr.readline().strip()
             assert url.startswith("http://127.0.0.1:")
             with httpx.Client(timeout=PATIENCE, trust_env=False) as client:
+                health = url.removesuffix("/v1") + "/health"
+                until(lambda: client.get(health).status_code == 200)  # its engines start
                 answer = client.post(
                     f"{url}/chat/completions", json=asked("Ann has 2 pens and buys 3. How many?")
                 )

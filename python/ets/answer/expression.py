@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -96,12 +97,23 @@ def constant(s: str) -> Any:
     return None if isinstance(got, context.mpc) and got.imag else context.mpf(got.real)
 
 
-def _context() -> MPContext:
-    from mpmath.ctx_mp import MPContext  # takes longer to import than all of ets.answer
+class _OfThread(threading.local):
+    """A context takes 2 ms to make, a vote asks for hundreds, and threads cannot share one, since
+    functions raise its precision while they run."""
 
-    context = MPContext()
-    context.dps = _PRECISION
-    return context
+    context: MPContext | None = None
+
+
+_OF_THREAD = _OfThread()
+
+
+def _context() -> MPContext:
+    if _OF_THREAD.context is None:
+        from mpmath.ctx_mp import MPContext  # takes longer to import than all of ets.answer
+
+        _OF_THREAD.context = MPContext()
+    _OF_THREAD.context.dps = _PRECISION
+    return _OF_THREAD.context
 
 
 def _point(context: MPContext, letter: str, point: int) -> Any:

@@ -17,7 +17,7 @@ class Mailbox:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._callbacks: deque[Callable[[], object]] = deque()
         self._woken = False
 
@@ -31,7 +31,7 @@ class Mailbox:
         if not self._woken:
             self._woken = True
             try:
-                self._loop.call_soon_threadsafe(self.empty)
+                self.loop.call_soon_threadsafe(self.empty)
             except RuntimeError:
                 self._woken = False
                 raise

@@ -29,8 +29,8 @@ def serve(pipe: Connection, load: bytes, environment: Mapping[str, str]) -> None
     """Load engines, say that they are there, then answer until the owner closes the pipe.
 
     It is sent `("call" | "stream", number, method, arguments)` and `("cancel", number)`; it sends
-    `("ready",)` or `("failed", error)`, then `("beat",)` and for each number `("item", n, value)`,
-    `("end", n, value)` or `("error", n, error)`.
+    lists of packed messages: `("ready",)` or `("failed", error)`, then `("beat",)` and for each
+    number `("item", n, value)`, `("end", n, value)` or `("error", n, error)`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the owner's to handle
     # Before anything is imported that reads it, as torch does.
@@ -60,17 +60,35 @@ def _end_with_owner(loaded: threading.Event) -> None:
 
 
 class _Owner:
-    """Sends to the owner from any thread; once it has gone, to nobody."""
+    """Sends to the owner; once it has gone, to nobody."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
-        self._lock = threading.Lock()
+        self._packed: list[bytes] = []
 
     def send(self, *message: Any) -> None:
-        """What does not pickle is an error for whoever asked."""
-        packed = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        with self._lock, contextlib.suppress(OSError):  # `_read` sees that nobody listens
-            self.pipe.send_bytes(packed)
+        """Now, with what is to be sent soon before it."""
+        self._pack(message)
+        self._send()
+
+    def send_soon(self, *message: Any) -> None:
+        """With all else that this turn of the running loop has to say: a message costs its owner
+        some system calls, and searches that wait for one engine go on together.
+
+        What does not pickle is an error for whoever asked.
+        """
+        if not self._packed:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._pack(message)
+
+    def _pack(self, message: tuple[Any, ...]) -> None:
+        self._packed.append(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+
+    def _send(self) -> None:
+        packed, self._packed = self._packed, []
+        if packed:
+            with contextlib.suppress(OSError):  # `_read` sees that nobody listens
+                self.pipe.send_bytes(pickle.dumps(packed, pickle.HIGHEST_PROTOCOL))
 
 
 async def _answers(body: WorkerBody, owner: _Owner) -> None:
@@ -127,14 +145,14 @@ async def _answer(
     try:
         found = getattr(body, method)(*arguments)
         if kind == "call":
-            owner.send("end", number, await found)
+            owner.send_soon("end", number, await found)
             return
         async with aclosing(found) as items:
             async for item in items:
-                owner.send("item", number, item)
-        owner.send("end", number, None)
+                owner.send_soon("item", number, item)
+        owner.send_soon("end", number, None)
     except Exception as error:  # noqa: BLE001 - whoever asked raises it
-        owner.send("error", number, sendable(error))
+        owner.send_soon("error", number, sendable(error))
 
 
 def _read(pipe: Connection, loop: asyncio.AbstractEventLoop, asked: asyncio.Queue[Any]) -> None:

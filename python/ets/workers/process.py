@@ -12,12 +12,14 @@ import signal
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ets.errors import EngineError, EngineLostError
+from ets.loop.mailbox import Mailbox
 from ets.loop.workers import Threads
 from ets.shown.log import Log
 from ets.workers import child
@@ -67,6 +69,8 @@ class ProcessWorker:
         self._failures = 0
         self._closing = threading.Event()
         self._open: dict[int, Callable[[_Sent], None]] = {}
+        self._mailbox: Mailbox | None = None
+        """Of the loop that asked last."""
         self._waiting: list[Callable[[], object]] = []
         self._owner = os.getpid()
         atexit.register(self._end_at_exit)
@@ -151,11 +155,14 @@ class ProcessWorker:
     ) -> AsyncGenerator[_Sent, None]:
         """What comes of a request, up to its end."""
         loop = asyncio.get_running_loop()
+        if self._mailbox is None or self._mailbox.loop is not loop:
+            self._mailbox = Mailbox(loop)
+        mailbox = self._mailbox
         answers: asyncio.Queue[_Sent] = asyncio.Queue()
 
         def take(sent: _Sent) -> None:
             with contextlib.suppress(RuntimeError):  # the caller's loop has been closed
-                loop.call_soon_threadsafe(answers.put_nowait, sent)
+                mailbox.post(partial(answers.put_nowait, sent))
 
         number = next(self._numbers)
         packed = pickle.dumps((kind, number, method, arguments), pickle.HIGHEST_PROTOCOL)
@@ -243,13 +250,14 @@ class ProcessWorker:
         while not self._closing.is_set():
             if wait([ours], timeout=_LOOK):
                 try:
-                    kind, *what = pickle.loads(ours.recv_bytes())
+                    told = [pickle.loads(packed) for packed in pickle.loads(ours.recv_bytes())]
                 except (EOFError, OSError):
                     return self._ended(process)
                 except Exception as error:  # noqa: BLE001 - of whatever class is not to be had here
                     return f"{self.name} sent what cannot be read: {type(error).__name__}: {error}"
                 heard = time.monotonic()
-                self._heard(kind, *what)
+                for kind, *what in told:
+                    self._heard(kind, *what)
                 continue
             now = time.monotonic()
             if not self._ready and now - begin > self._patience.start_seconds:
