@@ -1,6 +1,6 @@
 """Many replicas behind one search: what they add, what placing costs, what affinity is worth.
 
-    python benches/fleet.py [--servers | --many 100000]
+    python benches/fleet.py [--width 4 | --servers | --many 100000]
 
 Without an option: workers whose scripted engines answer every request after the same time, 1 to 8
 of them with 64 problems each in flight; problems per minute beside those of one, and processor time
@@ -90,6 +90,7 @@ class Scattered:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--width", type=int, default=4)
     parser.add_argument("--servers", action="store_true")
     parser.add_argument("--many", type=int, metavar="PROBLEMS")
     given = parser.parse_args()
@@ -98,10 +99,10 @@ def main() -> None:
     elif given.many is not None:
         memory(given.many)
     else:
-        scaling()
+        scaling(given.width)
 
 
-def scaling() -> None:
+def scaling(width: int) -> None:
     """Workers that only wait."""
     print("| workers | problems | problems a minute | of linear | us of this process a node |")
     print("| --- | --- | --- | --- | --- |")
@@ -109,7 +110,7 @@ def scaling() -> None:
     for count in (1, 2, 4, 8):
         problems = [f"problem {i}" for i in range(2 * EACH * count)]
         with ets.Search(
-            Latent(), InstantPRM(), ets.REBASE(width=4), workers=ets.Workers(count)
+            Latent(), InstantPRM(), ets.REBASE(width=width), workers=ets.Workers(count)
         ) as search:
             # Each worker has loaded its engines, and knows this search.
             list(search.map(problems[:count], concurrency=count))

@@ -31,6 +31,7 @@ from ets.prm.formats import FORMATS
 from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
+from ets.ray.fleet import RayWorkers
 from ets.rollout.options import OPTIONS, TABLES, SearchOptions, default_text
 from ets.search.toml import read_config, search_arguments
 from ets.strategy.registry import STRATEGIES, strategy_by_name
@@ -45,6 +46,8 @@ PAGE = (DOCS / "options.md").read_text("utf-8")
 SECTIONS: dict[str, Callable[..., Any]] = {
     "`ets.Search`": ets.Search,
     **{f"`{name}`": kind for name, kind in STRATEGIES.items() if name != "ets-kv"},
+    "`ets.Workers`": ets.Workers,
+    "`ets.ray.RayWorkers`": RayWorkers,
     "Budget": ets.Budget,
     "Every policy": PolicyOptions,
     "`demo`": BundledPolicy,
@@ -83,6 +86,8 @@ def taken(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options that a constructor takes by name."""
     parameters = inspect.signature(kind).parameters.values()
     names = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    if kind in (ets.Workers, RayWorkers):
+        return {p.name: p for p in names}
     of_search = [p for p in names if p.name != "workers"]  # where engines are, a section of its own
     keyword_only = [p for p in names if p.kind is inspect.Parameter.KEYWORD_ONLY]
     if kind is HiddenStateEmbedder:

@@ -22,6 +22,7 @@ import ets
 from ets import demo
 from ets.errors import EngineError, EngineLostError, InputError
 from ets.workers.process import ProcessWorker
+from ets.workers.processes import visible_gpus
 from scripted_engines import ScriptedEmbedder, ScriptedPolicy, ScriptedPRM
 from worker_cases import PROBLEMS, all_of, eventually, runs, search, told, worker_at
 from worker_engines import Deadly, Devices, Fateful, Stuck, Unloadable, half
@@ -183,6 +184,19 @@ def test_each_has_its_devices_and_threads(monkeypatch: pytest.MonkeyPatch) -> No
     assert sorted(map(str, seen(ets.Workers(2)))) == ["4,5 1 None", "6,7 1 None"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
     assert seen(ets.Workers(2)) == ["4,5,6 1 None"] * 2
+
+
+def test_gpus_are_those_of_the_variable_or_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia2", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus(tmp_path) == ["0", "1", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5, 4")
+    assert visible_gpus(tmp_path) == ["GPU-5", "4"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus(tmp_path) == []
 
 
 def test_a_prm_that_is_a_function() -> None:

@@ -6,6 +6,7 @@ import os
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ets.checks import check_text, checked_count, shown
 from ets.errors import InputError
@@ -31,8 +32,8 @@ class Workers:
     count: int
     """Processes, >= 1."""
     devices: Sequence[int | str | Sequence[int | str]] | None = None
-    """For each worker the GPU or GPUs that it may see, as in `CUDA_VISIBLE_DEVICES`. None: those of
-    this process's `CUDA_VISIBLE_DEVICES`, divided evenly where that can be; else all see all."""
+    """For each worker the GPU or GPUs that it may see, as in `CUDA_VISIBLE_DEVICES`. None: those
+    that this process may see, divided evenly where that can be; else all see all."""
     env: Mapping[str, str] | None = None
     """Variables of the environment of each, behind what a script's main module imports there."""
     hang_seconds: float = 60.0
@@ -86,11 +87,22 @@ class Workers:
         if self.devices is not None:
             found[_GPUS] = _visible(f"devices[{number}]", self.devices[number])
         else:
-            gpus = [gpu for gpu in os.environ.get(_GPUS, "").split(",") if gpu.strip()]
+            gpus = visible_gpus()
             each, left = divmod(len(gpus), self.count)
             if each and not left:
                 found[_GPUS] = ",".join(gpus[number * each : (number + 1) * each])
         return {**found, **(self.env or {})}
+
+
+def visible_gpus(devices: Path = Path("/dev")) -> list[str]:
+    """NVIDIA's GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Without the variable CUDA numbers those whose files (`/dev/nvidia0`, ...) are there, from 0.
+    """
+    named = os.environ.get(_GPUS)
+    if named is not None:
+        return [gpu.strip() for gpu in named.split(",") if gpu.strip()]
+    return [str(number) for number, _ in enumerate(devices.glob("nvidia[0-9]*"))]
 
 
 def _visible(name: str, device: object) -> str:
