@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import sqlite3
@@ -17,7 +18,7 @@ import pytest
 from ets.bench.bank import SampleBank, identity
 from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM
 from ets.engines.kv_space import HasKVSpace
-from ets.engines.protocols import PRM, Policy
+from ets.engines.protocols import PRM, Policy, WaitsForServer
 from ets.errors import EngineError
 from ets.step import Prefix, Score, Step
 from run_cases import TIMES, write_problems
@@ -98,6 +99,31 @@ def test_what_was_asked_before_is_not_asked_again(tmp_path: Path) -> None:
     asyncio.run(embedder.aclose())
     assert engine.asked == -1
     bank.close()
+
+
+def test_what_an_engine_can_is_seen_without_asking_it(tmp_path: Path) -> None:
+    """As protocols look from Python 3.12 on; and what changes in the engine changes here."""
+
+    class More(CountingEngines):
+        patience = 300.0
+
+        async def kv_space(self) -> None:
+            return None
+
+        def wait_at_most(self, seconds: float) -> None:
+            self.patience = seconds
+
+    engine = More()
+    with SampleBank(tmp_path / "bank.sqlite") as bank:
+        for banked in (BankedPolicy(engine, bank, b"model"), BankedPRM(engine, bank, b"model")):
+            assert isinstance(banked, WaitsForServer)
+            assert isinstance(banked, HasKVSpace)
+            for name in ("kv_space", "wait_at_most", "patience"):
+                assert inspect.getattr_static(banked, name)
+            banked.wait_at_most(7.0)
+            assert banked.patience == engine.patience == 7.0
+            engine.patience = 300.0
+        assert not isinstance(BankedPolicy(CountingEngines(), bank, b"model"), WaitsForServer)
 
 
 def test_texts_cannot_run_into_each_other(tmp_path: Path) -> None:

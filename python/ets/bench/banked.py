@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,18 @@ from ets.engines.start import start
 from ets.errors import EngineError
 from ets.step import Prefix, Score, Step
 
+T = TypeVar("T")
+
 
 class BankedPolicy:
     """A policy whose samples are kept by model, prompt ids, token limit and seed.
 
     What else the policy can do (`kv_space`, `embedder`, `prompt`) it can still.
     """
+
+    def __new__(cls, policy: Policy, bank: SampleBank, model: bytes) -> BankedPolicy:
+        """One that can what the policy can."""
+        return object.__new__(_with_rest_of(cls, policy, "_policy"))
 
     def __init__(self, policy: Policy, bank: SampleBank, model: bytes) -> None:
         self._policy, self._bank, self._model = policy, bank, model
@@ -56,15 +63,16 @@ class BankedPolicy:
         """As the policy itself."""
         await self._policy.aclose()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._policy, name)
-
 
 class BankedPRM:
     """A PRM whose scores are kept by model, problem and steps.
 
     What else the PRM can do (`format`, `engine`) it can still.
     """
+
+    def __new__(cls, prm: PRM, bank: SampleBank, model: bytes) -> BankedPRM:
+        """One that can what the PRM can."""
+        return object.__new__(_with_rest_of(cls, prm, "_prm"))
 
     def __init__(self, prm: PRM, bank: SampleBank, model: bytes) -> None:
         self._prm, self._bank, self._model = prm, bank, model
@@ -91,9 +99,6 @@ class BankedPRM:
     async def aclose(self) -> None:
         """As the PRM itself."""
         await self._prm.aclose()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._prm, name)
 
 
 class BankedEmbedder:
@@ -129,6 +134,17 @@ def embedder_identity(search: Mapping[str, Any]) -> bytes:
     policy = search.get("policy", "demo"), search.get("policy_options", {})
     whose = identity(*policy) if name.partition("?")[0] == "policy" else b""
     return digest(whose, identity(name, options))
+
+
+def _with_rest_of(kind: type[T], engine: object, at: str) -> type[T]:
+    """`kind` with the public attributes that only the engine has, which stands in attribute `at`.
+
+    By properties, since from Python 3.12 on protocols do not see what `__getattr__` answers.
+    """
+    rest = {name for name in dir(engine) if not name.startswith("_")} - {*dir(kind)}
+    return type(
+        kind.__name__, (kind,), {name: property(attrgetter(f"{at}.{name}")) for name in rest}
+    )
 
 
 async def _forget_prefixes(engine: object) -> None:
