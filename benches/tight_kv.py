@@ -29,7 +29,7 @@ from random_rewards import RandomRewards
 
 ROW = (
     "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
-    "| {kept:.0f} | {fits:.1f} | {right} |"
+    "| {computed:.0f} | {kept:.0f} | {fits:.1f} | {right} |"
 )
 
 
@@ -119,6 +119,7 @@ def main() -> None:
         ("ETS", ets.ETS(width=width), n, {}),
         ("ETS, best leaf first", ets.ETS(width=width), n, {"request_order": "best_first"}),
         ("ETS, kv_budget auto", ets.ETS(width=width), n, {"kv_budget": "auto"}),
+        ("MPTS", ets.MPTS(width=width), n, {}),
         ("REBASE, concurrency auto", ets.REBASE(width=width), "auto", {}),
         ("ETS, concurrency auto", ets.ETS(width=width), "auto", {}),
         (
@@ -127,15 +128,16 @@ def main() -> None:
             "auto",
             {"kv_budget": "auto"},
         ),
+        ("MPTS, concurrency auto", ets.MPTS(width=width), "auto", {}),
     ]
     if options.rows:
         plans = [plan for plan in plans if plan[0] in options.rows]
     rows = []
     print(
-        "| loop | at once | problems/min | preemptions | prompt tokens cached | KV kept | fit "
-        "| right |"
+        "| loop | at once | problems/min | preemptions | prompt tokens cached | computed | KV kept "
+        "| fit | right |"
     )
-    print("| --- " * 8 + "|")
+    print("| --- " * 9 + "|")
     space = asyncio.run(policy.kv_space())
     for loop, strategy, concurrency, more in plans:
         asyncio.run(empty())
@@ -154,6 +156,10 @@ def main() -> None:
             "preemptions": sum(u.policy_preemptions for u in usages),
             "cached": sum(u.policy_cached_tokens for u in usages)
             / sum(u.policy_prompt_tokens for u in usages),
+            "computed": sum(
+                u.policy_prompt_tokens - u.policy_cached_tokens + u.policy_tokens for u in usages
+            )
+            / len(usages),
             "kept": sum(r.kv.after.sum for r in results) / len(results),
             "fits": space.tokens / statistics.mean(need(r.tree, space) for r in results),
             "right": sum(

@@ -3,7 +3,8 @@
 Answers come from seeds alone, so an undisturbed run and one that was killed many times must have
 the same rows. A sample takes about a millisecond, so that there is a moment to kill it in.
 
-With a problem in `SCRIPTED_LOSS` the policy is lost behind the third step of it.
+With a problem in `SCRIPTED_LOSS` the policy is lost behind the third step of it; in the folder
+`SCRIPTED_SEEN` each process that samples leaves a file with its number as name.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import os
 import random
 import zlib
+from pathlib import Path
 from typing import Any
 
 import ets.bench.engines
@@ -27,6 +29,8 @@ class Policy(ScriptedPolicy):
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         if prefix.problem == os.environ.get("SCRIPTED_LOSS") and len(prefix.steps) >= 3:
             raise EngineLostError("the server has gone")
+        if folder := os.environ.get("SCRIPTED_SEEN"):
+            (Path(folder) / str(os.getpid())).touch()
         await asyncio.sleep(random.random() * 0.002)
         return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
 

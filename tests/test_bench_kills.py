@@ -75,13 +75,13 @@ def test_workers_that_are_killed_change_no_row(tmp_path: Path) -> None:
     command = [*SCRIPTED, str(tmp_path / "run"), *options, "--worker-option", "restarts=9"]
     killed: set[int] = set()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_seen(tmp_path)
     ) as run:
         while run.poll() is None and len(killed) < 3:
             before = _written(tmp_path / "run")
             while run.poll() is None and _written(tmp_path / "run") < before + 5:
                 time.sleep(0.005)
-            for pid in _children(run.pid)[:1]:
+            for pid in _searching(tmp_path, run.pid)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
         said, why = run.communicate()
@@ -98,11 +98,12 @@ def test_workers_that_die_again_and_again_are_the_end_of_the_run(tmp_path: Path)
     command = [*SCRIPTED, str(tmp_path / "run"), "--dataset", str(problems), "--workers", "2"]
     command += ["--strategies", "rebase,ets", "--widths", "8"]
     stubborn = [*command, "--worker-option", "restarts=0"]
-    with subprocess.Popen(stubborn, stderr=subprocess.PIPE, text=True) as run:
-        while not _written(tmp_path / "run"):
+    with subprocess.Popen(stubborn, stderr=subprocess.PIPE, text=True, env=_seen(tmp_path)) as run:
+        workers: list[int] = []
+        while len(workers) < 2 or not _written(tmp_path / "run"):
             assert run.poll() is None
             time.sleep(0.005)
-        workers = _children(run.pid)
+            workers = _searching(tmp_path, run.pid)
         assert len(workers) == 2
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
@@ -144,6 +145,19 @@ def test_an_error_in_one_of_several_processes_is_the_error_of_the_run(tmp_path: 
     assert done.returncode == 2
     assert "the PRM is broken" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def _seen(folder: Path) -> dict[str, str]:
+    """An environment in which processes that search are seen in a folder."""
+    seen = folder / "seen"
+    seen.mkdir()
+    return {**os.environ, "SCRIPTED_SEEN": str(seen)}
+
+
+def _searching(folder: Path, pid: int) -> list[int]:
+    """Workers of a run that have their engines: what dies before is never started again."""
+    seen = {file.name for file in (folder / "seen").iterdir()}
+    return [child for child in _children(pid) if str(child) in seen]
 
 
 def _children(pid: int) -> list[int]:

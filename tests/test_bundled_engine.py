@@ -179,8 +179,8 @@ def test_numpy_has_its_threads_back_after_the_last_computation() -> None:
         ]
 
     before = threads()
-    if not before:
-        pytest.skip("this numpy has no BLAS whose threads can be set")
+    if not before or before == [1]:
+        pytest.skip("this numpy has no BLAS whose threads can be set, or one thread only")
     inside, go = threading.Event(), threading.Event()
 
     def other() -> None:

@@ -373,7 +373,7 @@ def test_an_interrupt_ends_program_and_processes(tmp_path: Path) -> None:
         time.sleep(0.5)
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to the workers too
         _, said = run.communicate(timeout=120)
-    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert said.rstrip().endswith("KeyboardInterrupt"), said
     assert eventually(lambda: not any(map(runs, pids)), 120.0)
 
 

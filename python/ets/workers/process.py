@@ -292,9 +292,8 @@ class ProcessWorker:
         if code is not None and code < 0:
             how = f"was ended by {_signal(-code)}"
         if not self._loaded and self._failure is None:
-            self._failure = EngineError(
-                f"{self.name} {how} before its engines were loaded; {_UNGUARDED}"
-            )
+            hint = "; " + _UNGUARDED if code == 1 else ""  # that of an exception
+            self._failure = EngineError(f"{self.name} {how} before its engines were loaded{hint}")
         return f"{self.name} {how}"
 
     def _end(self, process: BaseProcess, pipe: Connection, seconds: float) -> None:

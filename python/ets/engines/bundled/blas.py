@@ -45,7 +45,19 @@ class _OneThread:
             with self._lock:
                 self._running -= 1
                 if self._running == 0:
-                    self._limit.__exit__(None, None, None)
+                    self._restore()
+
+    def _restore(self) -> None:
+        """Give numpy its threads back, whichever thread set the limit.
+
+        threadpoolctl lets only the thread change a limit that did so first, and says nothing to
+        others; here the count above says whose turn it is.
+        """
+        from threadpoolctl import OpenBLASController
+
+        OpenBLASController.clear_controlling_thread(force=True)
+        self._limit.__exit__(None, None, None)
+        OpenBLASController.clear_controlling_thread(force=True)
 
 
 ONE_THREAD = _OneThread()
