@@ -109,6 +109,7 @@ const radius = (v) => Math.min(16, 4 + 1.8 * Math.sqrt(v ? N.asked[v] : 1));
 let time = 0, chosen = 0, hovered = -1, zoom = 1, left = 0, top_ = 0, dirty = true;
 let fitX = 1, fitZoom = 1, fitted = true;
 let matches = [], match = -1, needle = "";
+let quiet = false; // whether the cluster of the chosen node is not pointed out
 // After step k the search knows the steps of depth k, their rewards, and what it selected of them.
 const visible = (v) => N.depth[v] <= time;
 const onPath = new Set();
@@ -208,7 +209,7 @@ function draw() {
   edges(sy, low, high, (v) => onPath.has(v), theme.accent, 2);
   // Answers one below the other are as far apart as their rows; below 10 pixels some have no label.
   const labelGap = Math.max(10, Math.min(13, ROW * zoom * .98));
-  const mate = chosen && N.cluster[chosen] >= 0 ? N.depth[chosen] + ":" + N.cluster[chosen] : "";
+  const mate = chosen && !quiet && N.cluster[chosen] >= 0 ? N.depth[chosen] + ":" + N.cluster[chosen] : "";
   pen.textBaseline = "middle";
   for (let d = 0; d <= time && d < levels.length; d++) {
     const x = d * COLUMN * zoomX() + left;

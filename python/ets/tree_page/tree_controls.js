@@ -117,7 +117,8 @@ canvas.addEventListener("keydown", (e) => {
   e.preventDefault();
 });
 document.addEventListener("keydown", (e) => {
-  if (e.target === el("find") || e.ctrlKey || e.metaKey || e.altKey) return;
+  if (e.target.matches("textarea, select, input:not([type=range])")) return;
+  if (e.ctrlKey || e.metaKey || e.altKey) return;
   if (e.key === "/") { e.preventDefault(); el("find").focus(); }
   else if (e.key === "[") setTime(time - 1);
   else if (e.key === "]") setTime(time + 1);
