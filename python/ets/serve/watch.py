@@ -45,11 +45,11 @@ class WatchRoutes:
         routing = Routing()
         self.router = routing.router
         html: dict[int | str, Any] = {200: text_of("text/html")}
-        routing.add("GET", "/", self.page, responses=html, response_class=HTMLResponse)
+        routing.add("GET", "/", self.page, responses=html, response_class=Response)
         routing.add("POST", "/v1/searches", self.begin, *OF_SEARCHES)
         routing.add(
             "GET", "/v1/searches/{key}/tree", self.tree, *PLAIN, 409,
-            responses=html, response_class=HTMLResponse,
+            responses=html, response_class=Response,
         )  # fmt: skip
         routing.add(
             "GET", "/v1/searches/{key}/tree/events", self.growth,
