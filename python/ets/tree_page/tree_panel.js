@@ -186,7 +186,6 @@ new ResizeObserver(() => { if (fitted) fit(); dirty = true; }).observe(canvas);
 
 function showRaw() {
   el("raw").hidden = !data.formulas.length;
-  el("raw").textContent = raw ? "Math: LaTeX" : "Math: formulas";
   el("raw").setAttribute("aria-pressed", raw);
 }
 el("raw").addEventListener("click", () => {
