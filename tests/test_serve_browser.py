@@ -36,6 +36,7 @@ def clean(browser: Any) -> Iterator[Any]:
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
     browser.get("about:blank")
+    browser.get_log("browser")  # what a test brought about is not the next one's
 
 
 @pytest.fixture(scope="module")

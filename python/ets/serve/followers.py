@@ -20,7 +20,7 @@ class Followers:
     def join(self) -> None:
         """One more."""
         self._count += 1
-        self.close()
+        self._stop()
 
     def leave(self) -> None:
         """One less."""
@@ -29,11 +29,15 @@ class Followers:
             self._wait()
 
     def close(self) -> None:
-        """Wait for nobody any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """The search is over: wait for nobody any more."""
+        self._patience = None
+        self._stop()
 
     def _wait(self) -> None:
         if self._patience is not None:
             self._timer = asyncio.get_running_loop().call_later(self._patience, self._alone)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -78,25 +79,24 @@ class Growth:
             return
         self._tell(await asyncio.to_thread(self._answer, result), "answer")
 
-    def _pieces(
-        self, tree: TreeSearch, events: Sequence[Event], first: bool
-    ) -> list[dict[str, Any]]:
+    def _pieces(self, tree: TreeSearch, events: Sequence[Event], first: bool) -> list[str]:
         found = [self._data.beginning(tree)] if first else []
         found += [p for each in events if (p := self._data.take(tree, each)) is not None]
-        return found
+        return [json.dumps(piece, ensure_ascii=False) for piece in found]
 
-    def _answer(self, result: SearchResult) -> dict[str, Any]:
+    def _answer(self, result: SearchResult) -> str:
         running = self._running
         certain = "" if result.trajectories else certain_of(running.events, result.tree.nodes)
         (solution,) = chosen(result, certain, 1, ())
-        return {
+        answer = {
             "solution": self._data.text(solution.text),
             "ets": Found.of(running.key, result, running.wishes).model_dump(),
             "usage": TokensOut.of(result).model_dump(),
             **self._data.outcome(result.tree, _outcome(result)),  # last: it has the formulas
         }
+        return json.dumps(answer, ensure_ascii=False)
 
-    def _tell(self, value: dict[str, Any], name: str) -> None:
+    def _tell(self, value: str | dict[str, Any], name: str) -> None:
         self._told.append(event(value, name, len(self._told)))
 
     def _wake(self) -> None:

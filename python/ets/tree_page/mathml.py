@@ -37,6 +37,8 @@ _LENGTH = re.compile(r"[+-]?(\d{0,3}(?:\.\d{0,6})?)(em|ex|px|pt|mu|)")
 _MOST_LENGTH = {"em": 4.0, "ex": 8.0, "mu": 72.0, "": 4.0}
 """Of spaces and shifts: one more may put a formula over another part of the page."""
 
+_LINE = "\u2015"
+"""Above or below, as the converter writes it."""
 _MACRO = re.compile(r"\\(?:\w*newcommand|\w*newenvironment|def|[egx]def|let|DeclareMathOperator)\b")
 """Definitions, by which a short text becomes an endless one."""
 _DEEPER = re.compile(r"\\[{}]|\{|\}|\\left\b|\\right\b")
@@ -105,7 +107,10 @@ class _Reading:
         if element.text:
             made.append(_text(element.text))
         children = [self.read(child, depth + 1) for child in element]
-        return made + (_with_numbers(children) if tag in ("math", "mrow") else children)
+        if tag in ("mover", "munder") and children[1:] and children[1][-1] == _LINE:
+            # Drawn by the page's style: not every font has a line that stretches.
+            return ["mrow", {"class": "over" if tag == "mover" else "under"}, children[0]]
+        return made + (_tidied(children) if tag in ("math", "mrow") else children)
 
 
 def _attributes(element: Element) -> dict[str, str]:
@@ -128,10 +133,13 @@ def _text(text: str) -> str:
     return _ENTITY.sub(lambda found: chr(int(found[1], 16)), text)
 
 
-def _with_numbers(parts: list[MathML]) -> list[MathML]:
-    """The same, with `10{,}000` as one number: browsers put a space behind a comma."""
+def _tidied(parts: list[MathML]) -> list[MathML]:
+    """The same without what browsers leave room for: a fence that is none, as of `\\left.`, and the
+    comma in `10{,}000`, which is one number."""
     joined: list[MathML] = []
     for part in parts:
+        if part[0] == "mo" and not isinstance(part[-1], str | list):
+            continue
         comma = joined[-1] if joined else None
         if (
             part[0] == "mn"
