@@ -66,18 +66,23 @@ class Growth:
     async def _make_pieces(self) -> None:
         running, at = self._running, 0
         while events := await running.news(at):
-            tree = running.tree
-            if tree is not None:
-                for piece in await asyncio.to_thread(self._pieces, tree, events, at == 0):
-                    self._tell(piece, "grown")
-                self._wake()
+            await self._grow(events, at)
             at += len(events)
+        if running.tree is not None:  # which one that was ended may have left ahead of its events
+            await self._grow(running.tree.events[at:], at)
         try:
             result = await running.outcome()
         except Refusal as refusal:
             self._tell(refusal.answer.model_dump(), "error")
             return
         self._tell(await asyncio.to_thread(self._answer, result), "answer")
+
+    async def _grow(self, events: Sequence[Event], at: int) -> None:
+        tree = self._running.tree
+        if tree is not None and events:
+            for piece in await asyncio.to_thread(self._pieces, tree, events, at == 0):
+                self._tell(piece, "grown")
+            self._wake()
 
     def _pieces(self, tree: TreeSearch, events: Sequence[Event], first: bool) -> list[str]:
         found = [self._data.beginning(tree)] if first else []
