@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ets.tree_page.formulas import Formulas, formula_spans
-from ets.tree_page.mathml import MathML, mathml
+from ets.tree_page.mathml import MathML, mathml, remembering
 
 
 def found(text: str) -> list[str]:
@@ -99,6 +99,14 @@ def test_a_formula_is_converted_once() -> None:
     assert formulas.spans(r"$y$ and \(z\)") == [0, 3, 1, 8, 13, 2]
     assert len(formulas.new()) == 1
     assert formulas.spans("no formula") is None
+
+
+def test_pages_share_what_was_converted() -> None:
+    convert = remembering()
+    for _ in range(2):
+        assert Formulas(convert).spans(r"$x$ and \[x\] and $\foo$") == [0, 3, 0, 8, 13, 1]
+    assert convert.cache_info().misses == 3  # type: ignore[attr-defined]
+    assert convert.cache_info().hits == 3  # type: ignore[attr-defined]
 
 
 def test_answers_without_signs() -> None:

@@ -19,6 +19,7 @@ from ets.serve.sse import event
 from ets.shown.log import Log
 from ets.tree.events import Event
 from ets.tree_page.data import PageData
+from ets.tree_page.mathml import Convert
 from ets.tree_page.page import tree_page
 from ets.tree_search.search import TreeSearch
 
@@ -32,9 +33,10 @@ class Growth:
     tenth of a millisecond each.
     """
 
-    def __init__(self, running: RunningSearch) -> None:
+    def __init__(self, running: RunningSearch, convert: Convert) -> None:
         self._running = running
-        self._data = PageData(transcript(running.problem), running.search.options.tally())
+        problem, tally = transcript(running.problem), running.search.options.tally()
+        self._data = PageData(problem, tally, convert)
         self._told: list[str] = []
         self._over = False
         self._news = asyncio.Event()
@@ -109,7 +111,7 @@ class Growth:
         self._news = asyncio.Event()
 
 
-def page_of(running: RunningSearch) -> str:
+def page_of(running: RunningSearch, convert: Convert) -> str:
     """The tree page of a search that is over, also of one that was ended.
 
     # Errors
@@ -124,7 +126,7 @@ def page_of(running: RunningSearch) -> str:
     tally = running.search.options.tally()
     done = Outcome([tally.solution(trajectory) for trajectory in tree.trajectories], [], 0)
     outcome = done if result is None else _outcome(result)
-    return tree_page(tree, outcome, problem=transcript(running.problem))
+    return tree_page(tree, outcome, problem=transcript(running.problem), convert=convert)
 
 
 def _outcome(result: SearchResult) -> Outcome:

@@ -20,6 +20,7 @@ from ets.serve.running import RunningSearch
 from ets.serve.searches_route import SearchOut
 from ets.serve.service import Service
 from ets.serve.sse import EventStream, behind
+from ets.tree_page.mathml import remembering
 
 
 class SearchRequest(BaseModel):
@@ -40,6 +41,7 @@ class WatchRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._convert = remembering()
         self._growths: dict[str, Growth] = {}
         self._page, self._headers = live_page(), tree_page_headers()
         routing = Routing()
@@ -85,7 +87,7 @@ class WatchRoutes:
     async def tree(self, request: Request, key: Key) -> HTMLResponse:
         """The page of a tree whose search is over, as one HTML file."""
         running = self._service.desk.find(key, request.scope[OWNER])
-        page = await asyncio.to_thread(page_of, running)
+        page = await asyncio.to_thread(page_of, running, self._convert)
         return HTMLResponse(page.encode("utf-8", "replace"), headers=dict(self._headers))
 
     async def growth(self, request: Request, key: Key) -> EventStream:
@@ -104,5 +106,5 @@ class WatchRoutes:
         for key in self._growths.keys() - known:
             del self._growths[key]
         if running.key not in self._growths:
-            self._growths[running.key] = Growth(running)
+            self._growths[running.key] = Growth(running, self._convert)
         return self._growths[running.key]

@@ -12,6 +12,7 @@ from ets.tree.events import Ended, Event, Finished, Pruned, Scored
 from ets.tree.kv_record import KVStep
 from ets.tree.trajectory import Cut
 from ets.tree_page.formulas import Formulas
+from ets.tree_page.mathml import Convert, mathml
 from ets.tree_page.reasons import Verdict, Verdicts, path_reward, verdicts
 from ets.tree_page.searched import Searched
 
@@ -24,10 +25,12 @@ class PageData:
     `first` on. A whole search is one piece.
     """
 
-    def __init__(self, problem: str = "", tally: Tally | None = None) -> None:
+    def __init__(
+        self, problem: str = "", tally: Tally | None = None, convert: Convert = mathml
+    ) -> None:
         self._problem = problem
         self._tally = tally or Tally()
-        self._formulas = Formulas()
+        self._formulas = Formulas(convert)
         self._verdicts = Verdicts()
 
     def whole(self, search: Searched, outcome: Outcome) -> dict[str, Any]:

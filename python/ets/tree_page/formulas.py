@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from ets.tree_page.mathml import MOST_LETTERS, MathML, mathml
+from ets.tree_page.mathml import MOST_LETTERS, Convert, MathML, mathml
 
 _TOKEN = re.compile(
     r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\\boxed ?\{|\\.|\$\$|\$|[{}]|\n[ \t]*\n", re.DOTALL
@@ -101,7 +101,8 @@ class _Tokens:
 class Formulas:
     """The table of a page's formulas; texts refer to it by number."""
 
-    def __init__(self) -> None:
+    def __init__(self, convert: Convert = mathml) -> None:
+        self._convert = convert
         self._numbers: dict[tuple[str, bool], int | None] = {}
         self._new: list[MathML] = []
         self._count = 0
@@ -138,7 +139,7 @@ class Formulas:
         key = (latex, display)
         if key not in self._numbers:
             self._letters += len(latex)
-            made = mathml(latex, display=display) if self._letters <= _MOST_LETTERS else None
+            made = self._convert(latex, display=display) if self._letters <= _MOST_LETTERS else None
             self._numbers[key] = None if made is None else self._count
             if made is not None:
                 self._count += 1

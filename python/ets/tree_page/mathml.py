@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -57,6 +58,14 @@ _SAME = {
 _ENVIRONMENT = re.compile(r"(\\(?:begin|end)\s*\{)(" + "|".join(map(re.escape, _SAME)) + r")(\})")
 
 
+class Convert(Protocol):
+    """`mathml`, or one that remembers what it made."""
+
+    def __call__(self, latex: str, *, display: bool) -> MathML | None:
+        """As `mathml`."""
+        ...
+
+
 class _UnreadableError(Exception):
     """No formula that is known in all its parts."""
 
@@ -75,6 +84,12 @@ def mathml(latex: str, *, display: bool) -> MathML | None:
     # Of wrong LaTeX it raises errors of its own, and IndexError, RecursionError and others.
     except Exception:  # noqa: BLE001
         return None
+
+
+def remembering(most: int = 10_000) -> Convert:
+    """A conversion for several pages, whose formulas are often the same; of so many it knows the
+    result. Threads may share it."""
+    return lru_cache(maxsize=most)(mathml)
 
 
 def _deep(latex: str) -> bool:

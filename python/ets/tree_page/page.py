@@ -9,6 +9,7 @@ from typing import Any
 from ets.answer.tally import Outcome
 from ets.tree_page.assets import TREE_SCRIPTS, asset, filled, joined, source_hash
 from ets.tree_page.data import PageData
+from ets.tree_page.mathml import Convert, mathml
 from ets.tree_page.searched import Searched
 
 NOTEBOOK_HEIGHT = 640
@@ -16,11 +17,17 @@ NOTEBOOK_HEIGHT = 640
 
 
 def tree_page(
-    search: Searched, outcome: Outcome, *, problem: str = "", title: str | None = None
+    search: Searched,
+    outcome: Outcome,
+    *,
+    problem: str = "",
+    title: str | None = None,
+    convert: Convert = mathml,
 ) -> str:
     """The page as HTML text. What models and users wrote is data in it, never markup.
 
-    `title` is the page's, the problem's beginning unless given.
+    `title` is the page's, the problem's beginning unless given. `convert` makes its formulas, for
+    whoever makes several pages one that is `remembering`.
     """
     words = " ".join((title or problem or "search tree").split())[:80]
     style, script = asset("tree.css"), tree_script()
@@ -32,7 +39,7 @@ def tree_page(
         "style_hash": source_hash(style),
         "script": script,
         "script_hash": source_hash(script),
-        "data": script_json(PageData(problem).whole(search, outcome)),
+        "data": script_json(PageData(problem, convert=convert).whole(search, outcome)),
     }
     return filled(asset("tree.html"), places)
 
