@@ -34,6 +34,14 @@ class Page:
         self.browser = browser
         browser.get(file.as_uri())
 
+    @classmethod
+    def at(cls, browser: Any, url: str) -> Page:
+        """The page of an address."""
+        page = cls.__new__(cls)
+        page.browser = browser
+        browser.get(url)
+        return page
+
     def js(self, code: str) -> Any:
         return self.browser.execute_script(f"return {code}")
 
@@ -59,6 +67,18 @@ class Page:
         points = [{"x": box[0] + x, "y": box[1] + y, "id": i} for i, (x, y) in enumerate(fingers)]
         event = {"type": f"touch{kind.title()}", "touchPoints": points}
         self.browser.execute_cdp_cmd("Input.dispatchTouchEvent", event)
+
+    def resize(self, width: int, height: int, scheme: str = "light") -> None:
+        """Also to widths below that of the browser's own window; `scheme` is `light` or `dark`."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def restore(self) -> None:
+        """The browser's own size and scheme again."""
+        self.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
     def picture(self) -> str:
         """The canvas as it is drawn now."""

@@ -168,7 +168,7 @@ def test_requests_made_of_the_document_get_answers_of_the_document() -> None:
 
                 ask()
         running.settled()
-    assert len(seen) == 10
+    assert len(seen) == 14
 
 
 # -- the bundled pair ------------------------------------------------------------------------------

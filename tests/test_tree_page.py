@@ -76,7 +76,8 @@ def test_nothing_that_a_model_wrote_is_markup() -> None:
     assert tuple(said["nodes"]["text"][1:5]) == HOSTILE
     assert said["problem"] == HOSTILE[0]
     assert html.escape(HOSTILE[0]) in page  # the title
-    assert "http" not in page.replace("http-equiv", "")
+    namespace = '"http://www.w3.org/1998/Math/MathML"'  # a name, which nobody fetches
+    assert "http" not in page.replace("http-equiv", "").replace(namespace, "", 1)
 
 
 @given(st.recursive(st.text() | st.integers() | st.none(), lambda x: st.lists(x, max_size=3)))

@@ -68,8 +68,10 @@ def test_wheel_holds_the_bundled_pair_and_the_stub() -> None:
         for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
             assert f"ets/demo/{part}/{file}" in names
     assert {"ets/_core.pyi", "ets/py.typed", "ets/demo/test.jsonl"} <= names
-    for file in ("tree.html", "tree.css", "tree.js", "tree_controls.js", "tree_panel.js"):
-        assert f"ets/tree_page/{file}" in names
+    for folder in ("tree_page", "serve/assets"):
+        files = [file.name for file in (ROOT / "python" / "ets" / folder).glob("*.[hcj]*")]
+        assert len(files) >= 5
+        assert {f"ets/{folder}/{file}" for file in files} <= names
     assert any(name.startswith("ets/_core") and name.endswith(".so") for name in names)
 
 

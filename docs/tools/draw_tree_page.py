@@ -9,13 +9,17 @@ from __future__ import annotations
 import argparse
 import shutil
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 
-def take(page: Path, out: Path, width: int, height: int, scheme: str) -> None:
+@contextmanager
+def opened(width: int, height: int, scheme: str) -> Iterator[Chrome]:
+    """A browser of this size, in which nothing is open yet."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         raise SystemExit("needs a browser: install chromium and chromium-driver")
@@ -31,14 +35,19 @@ def take(page: Path, out: Path, width: int, height: int, scheme: str) -> None:
         )
         feature = {"name": "prefers-color-scheme", "value": scheme}
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        yield browser
+    finally:
+        browser.quit()
+
+
+def take(page: Path, out: Path, width: int, height: int, scheme: str) -> None:
+    with opened(width, height, scheme) as browser:
         browser.get(page.resolve().as_uri())
         browser.execute_async_script(
             "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
         )
         shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
         out.write_bytes(b64decode(shot["data"]))
-    finally:
-        browser.quit()
 
 
 def main() -> None:

@@ -96,12 +96,13 @@ class Tally:
 
         `seconds` is what the comparisons of the vote may take, by default `VOTE_SECONDS`.
         """
-        solutions = [self._solution(trajectory) for trajectory in trajectories]
+        solutions = [self.solution(trajectory) for trajectory in trajectories]
         pooling = pool_answers([solution.answer for solution in solutions], seconds)
         votes = votes_of(pooling, [solution.score for solution in solutions], self._vote)
         return Outcome(solutions, votes, pooling.undecided)
 
-    def _solution(self, trajectory: Trajectory) -> Solution:
+    def solution(self, trajectory: Trajectory) -> Solution:
+        """One of them with its answer, before any vote."""
         text = "".join(text or "" for text in trajectory.texts)
         return Solution(
             node=trajectory.node,

@@ -47,7 +47,9 @@ def run_serve(
             exit_when_lost=exit_when_lost,
         )
         address = f"[{host}]" if ":" in host else host
-        output.note(f"http://{address}:{socket.getsockname()[1]}/v1")
+        url = f"http://{address}:{socket.getsockname()[1]}/"
+        output.note(f"{url}v1")
+        output.note(f"a page to search with and to watch: {url}")
         server.run([socket])
 
 

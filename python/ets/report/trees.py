@@ -16,6 +16,7 @@ from ets.bench.summary import Row
 from ets.checks import check_choice, check_int
 from ets.dialogue import transcript
 from ets.report.problem_data import by_problem, outcome
+from ets.tree_page.mathml import remembering
 from ets.tree_page.page import tree_page
 
 TreeChoice = Literal["all", "wrong", "none"]
@@ -50,6 +51,7 @@ class TreePages:
         given = {problem.key: problem.posed for problem in self.run.problems()}
         if self.rows:
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        convert = remembering()  # strategies sample the same steps of a problem
         for row in self.rows:
             tree = tree_of(self.run, row, grid, given)
             if tree is not None:
@@ -58,6 +60,7 @@ class TreePages:
                     tally.count(tree.trajectories),
                     problem=transcript(given.get(row["id"], "")),
                     title=f"{row['id']}: {row['cell']}, seed {row['seed']}",
+                    convert=convert,
                 )
                 write_whole(folder / FOLDER / file_name(row), page.encode("utf-8", "replace"))
 

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from ets._core import __version__
-from ets.dialogue import Posed
 from ets.rollout.result import SearchResult
-from ets.search.search import Search
 from ets.serve.chat import ChatAnswer, ChatRequest
 from ets.serve.chat_route import chat_answer, chat_chunks
 from ets.serve.gate import OWNER, Gate
 from ets.serve.problems import problem_of
-from ets.serve.refusal import ErrorAnswer, Refusal
+from ets.serve.refusal import Refusal
 from ets.serve.responses import ResponsesAnswer, ResponsesRequest
 from ets.serve.responses_route import responses_answer, responses_events
+from ets.serve.routing import OF_SEARCHES, SSE, Key, Routing, text_of
 from ets.serve.running import RunningSearch
 from ets.serve.searches_route import (
     HealthOut,
@@ -35,20 +33,11 @@ from ets.serve.searches_route import (
     search_events,
 )
 from ets.serve.service import Service
-from ets.serve.sse import EventStream
+from ets.serve.sse import EventStream, behind
+from ets.serve.watch import WatchRoutes
 from ets.serve.wrong_input import wrong_input
 
-Key = Annotated[str, Path(min_length=1, max_length=200)]
-_PLAIN = (400, 401, 404, 405)
-_OF_SEARCHES = (*_PLAIN, 408, 409, 413, 429, 500, 503, 504)
 _SEARCH = "X-Search-ID"
-_EVENT = {
-    "type": "object",
-    "description": "One server-sent event; its data is JSON, but for a last `[DONE]`.",
-    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
-    "required": ["data"],
-}
-_SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": _EVENT}}}
 
 
 def create_app(service: Service, failed: Callable[[Exception], None]) -> Gate:
@@ -69,6 +58,7 @@ def create_app(service: Service, failed: Callable[[Exception], None]) -> Gate:
         redoc_url=None,
     )
     app.include_router(Routes(service).router)
+    app.include_router(WatchRoutes(service).router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -90,44 +80,26 @@ class Routes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.router = router = APIRouter()
-        keyed = [Depends(HTTPBearer(auto_error=False, description="Where the server has keys."))]
-
-        def route(
-            method: str, path: str, call: Callable[..., Any], *more: int, **rest: Any
-        ) -> None:
-            of_v1 = path.startswith("/v1/")
-            statuses = more or (_PLAIN if of_v1 else (405,))
-            responses: dict[int | str, Any] = {
-                status: {"model": ErrorAnswer} for status in statuses
-            }
-            router.add_api_route(
-                path,
-                call,
-                methods=[method],
-                status_code=200,
-                dependencies=keyed if of_v1 else [],
-                responses={**responses, **rest.pop("responses", {})},
-                **rest,
-            )
-
+        routing = Routing()
+        self.router = routing.router
+        route = routing.add
+        streams: dict[int | str, Any] = {200: SSE}
         route("GET", "/v1/models", self.models)
         route("GET", "/v1/models/{model:path}", self.model)
-        streams = {"responses": {200: _SSE}}
         route(
-            "POST", "/v1/chat/completions", self.chat, *_OF_SEARCHES,
-            response_model=ChatAnswer, **streams,
+            "POST", "/v1/chat/completions", self.chat, *OF_SEARCHES,
+            response_model=ChatAnswer, responses=streams,
         )  # fmt: skip
         route(
-            "POST", "/v1/responses", self.respond, *_OF_SEARCHES,
-            response_model=ResponsesAnswer, **streams,
+            "POST", "/v1/responses", self.respond, *OF_SEARCHES,
+            response_model=ResponsesAnswer, responses=streams,
         )  # fmt: skip
         route("GET", "/v1/searches", self.searches)
         route("GET", "/v1/searches/{key}", self.search)
         route("DELETE", "/v1/searches/{key}", self.cancel)
         route(
             "GET", "/v1/searches/{key}/events", self.events,
-            response_class=Response, **streams,
+            response_class=Response, responses=streams,
         )  # fmt: skip
         route(
             "GET", "/health", self.health, 405,
@@ -135,8 +107,7 @@ class Routes:
         )  # fmt: skip
         route(
             "GET", "/metrics", self.metrics, 405,
-            responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-            response_class=Response,
+            responses={200: text_of("text/plain")}, response_class=Response,
         )  # fmt: skip
 
     async def models(self) -> ModelsOut:
@@ -171,7 +142,15 @@ class Routes:
             max_tokens=next(iter(most), None),
             seed=asked.seed,
         )
-        running = self._submit(request, model, search, problem, asked)
+        running = self._service.submit(
+            model,
+            search,
+            problem,
+            asked.ets,
+            user=asked.user,
+            owner=request.scope[OWNER],
+            headers=request.headers,
+        )
         if asked.stream:
             return self._streamed(running, chat_chunks(running, asked))
         result = await _awaited(request, running)
@@ -187,7 +166,15 @@ class Routes:
         model, search = self._service.configurations.search(
             asked.model, asked.ets, max_tokens=asked.max_output_tokens, seed=None
         )
-        running = self._submit(request, model, search, problem, asked)
+        running = self._service.submit(
+            model,
+            search,
+            problem,
+            asked.ets,
+            user=asked.user,
+            owner=request.scope[OWNER],
+            headers=request.headers,
+        )
         if asked.stream:
             return self._streamed(running, responses_events(running, asked, sampling))
         result = await _awaited(request, running)
@@ -214,8 +201,11 @@ class Routes:
         """What happens in a search's tree, from its beginning: `expanded`, `scored`, `finished`,
         `pruned`, `ended`, and `answer` or `error` at the end."""
         running = self._service.desk.find(key, request.scope[OWNER])
+        running.followers.join()
         return EventStream(
-            search_events(running), send_seconds=self._send_seconds, ended=lambda: None
+            search_events(running, behind(request.headers)),
+            send_seconds=self._send_seconds,
+            ended=running.followers.leave,
         )
 
     async def health(self, response: Response) -> HealthOut:
@@ -247,25 +237,6 @@ class Routes:
             configurations[name].options,
             self._service.created,
             default=name == configurations.default,
-        )
-
-    def _submit(
-        self,
-        request: Request,
-        model: str,
-        search: Search,
-        problem: Posed,
-        asked: ChatRequest | ResponsesRequest,
-    ) -> RunningSearch:
-        return self._service.desk.submit(
-            model,
-            search,
-            problem,
-            asked.ets,
-            user=asked.user,
-            once=search is not self._service.configurations[model],
-            owner=request.scope[OWNER],
-            context=self._service.traced.context(request.headers),
         )
 
     def _streamed(self, running: RunningSearch, events: AsyncGenerator[str, None]) -> EventStream:

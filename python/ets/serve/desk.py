@@ -83,6 +83,7 @@ class Desk:
         once: bool = False,
         owner: str | None = None,
         user: str | None = None,
+        patience: float | None = None,
         context: Any = None,
     ) -> RunningSearch:
         """Begin a search, or put it into the queue; `context` is that of the request's trace, the
@@ -94,7 +95,15 @@ class Desk:
         self._check_open()
         key = f"search-{secrets.token_hex(12)}"
         running = RunningSearch(
-            key, model, search, problem, wishes, once=once, owner=owner, user=user
+            key,
+            model,
+            search,
+            problem,
+            wishes,
+            once=once,
+            owner=owner,
+            user=user,
+            patience=patience,
         )
         self._searches[key] = running
         running.task = asyncio.create_task(self._run(running, context))

@@ -13,6 +13,7 @@ from ets.errors import EngineLostError
 from ets.rollout.result import Answered, SearchResult
 from ets.search.search import Search
 from ets.serve.extension import Wishes
+from ets.serve.followers import Followers
 from ets.serve.refusal import Refusal, refusal_of
 from ets.tree.events import Event, Scored, event_to_dict
 from ets.tree_search.search import TreeSearch
@@ -37,6 +38,8 @@ class RunningSearch:
         The name of the API key that asked for it; None: there are no keys.
     user
         Whom it was asked for, in the client's own words.
+    patience
+        Seconds without a follower after which it is cancelled; None: it has no need of any.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class RunningSearch:
         once: bool,
         owner: str | None,
         user: str | None = None,
+        patience: float | None = None,
     ) -> None:
         self.key = key
         self.model = model
@@ -68,7 +72,9 @@ class RunningSearch:
         self.task: asyncio.Task[None] | None = None
         self.tree: TreeSearch | None = None
         """As it grows, for reading only; it is ahead of the events."""
-        self._problem = problem
+        self.problem = problem
+        self.followers = Followers(patience, self.cancel)
+        """Who reads its events."""
         self._once = once
         self._cancelled = False
         self._news = asyncio.Event()
@@ -119,11 +125,12 @@ class RunningSearch:
             self.state = "completed"
         else:
             self.state = "cancelled" if self.failure.code == "cancelled" else "failed"
+        self.followers.close()
         self._tell()
         self._ended.set()
 
     async def _search(self, noted: Callable[[Event], None]) -> None:
-        stream = self.search.stream(self._problem)
+        stream = self.search.stream(self.problem)
         async with stream:
             async for event in stream:
                 if isinstance(event, Answered):
@@ -156,16 +163,18 @@ class RunningSearch:
             raise self.failure or Refusal(500, "the search ended without a result")
         return self.result
 
-    async def follow(self) -> AsyncGenerator[Event, None]:
-        """All of its events, from the first on; ends with the search, however that ends."""
-        at = 0
-        while True:
-            while at < len(self.events):
-                at += 1
-                yield self.events[at - 1]
-            if self.over:
-                return
+    async def news(self, at: int) -> list[Event]:
+        """The events from number `at` on, at least one; none where there will be none."""
+        while len(self.events) <= at and not self.over:
             await self._news.wait()
+        return self.events[at:]
+
+    async def follow(self, at: int = 0) -> AsyncGenerator[Event, None]:
+        """All of its events, from number `at` on; ends with the search, however that ends."""
+        while events := await self.news(at):
+            at += len(events)
+            for event in events:
+                yield event
 
     def told(self, event: Event) -> dict[str, Any]:
         """An event as JSON-able values; one of new nodes with their texts."""

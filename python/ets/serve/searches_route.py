@@ -85,10 +85,13 @@ class HealthOut(BaseModel):
     queued: int
 
 
-async def search_events(running: RunningSearch) -> AsyncGenerator[str, None]:
-    """The tree's events by name, those that were before too; `answer` or `error` is the last."""
-    async for happened in running.follow():
-        yield event(running.told(happened), happened.kind)
+async def search_events(running: RunningSearch, first: int = 0) -> AsyncGenerator[str, None]:
+    """The tree's events by name, from number `first` on, those that were before too; `answer` or
+    `error` is the last."""
+    number = first
+    async for happened in running.follow(first):
+        yield event(running.told(happened), happened.kind, number)
+        number += 1
     try:
         result = await running.outcome()
     except Refusal as refusal:

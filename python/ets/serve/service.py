@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ets.dialogue import Posed
+from ets.search.search import Search
 from ets.serve.configurations import Configurations, Served
 from ets.serve.desk import Desk
+from ets.serve.extension import Wishes
 from ets.serve.keys import Keys
 from ets.serve.metrics import Metrics
 from ets.serve.refusal import Refusal
+from ets.serve.running import RunningSearch
 from ets.serve.sampling import Sampling
 from ets.serve.traces import Traced
 from ets.shown.log import Log
@@ -49,6 +53,35 @@ class Service:
             traced=traced,
             desk=Desk(served.settings, metrics, traced),
             created=int(time.time()),
+        )
+
+    def submit(
+        self,
+        model: str,
+        search: Search,
+        problem: Posed,
+        wishes: Wishes,
+        *,
+        user: str | None,
+        owner: str | None,
+        headers: Mapping[str, str],
+        patience: float | None = None,
+    ) -> RunningSearch:
+        """Begin a search of a request with these headers, or put it into the queue.
+
+        # Errors
+        Those of `Desk.submit`.
+        """
+        return self.desk.submit(
+            model,
+            search,
+            problem,
+            wishes,
+            user=user,
+            once=search is not self.configurations[model],
+            owner=owner,
+            patience=patience,
+            context=self.traced.context(headers),
         )
 
     async def start(self, failed: Callable[[Exception], None]) -> None:

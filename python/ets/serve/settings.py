@@ -40,6 +40,8 @@ class Settings:
     """Of one request's search, at which it ends with its best answer so far."""
     send_seconds: float = 60.0
     """In which a client has to take a part of a stream."""
+    unwatched_seconds: float = 30.0
+    """Without a follower after which a search that was begun to be watched is ended."""
     kept_searches: int = 32
     """Finished searches whose events can still be read, >= 0."""
 
@@ -57,7 +59,7 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise InputError(f"serve.{name} must be an integer >= 0, got {value!r}")
-        for name in ("body_seconds", "max_seconds", "send_seconds"):
+        for name in ("body_seconds", "max_seconds", "send_seconds", "unwatched_seconds"):
             check_number(f"serve.{name}", getattr(self, name), "> 0", lambda x: x > 0)
 
     @classmethod

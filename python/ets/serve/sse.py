@@ -15,10 +15,18 @@ _PING = 15.0
 """Seconds of silence after which a comment is sent, so that nobody between takes it for dead."""
 
 
-def event(data: str | Mapping[str, Any], name: str | None = None) -> str:
-    """One event; `data` that is no text as JSON."""
+def event(data: str | Mapping[str, Any], name: str | None = None, number: int | None = None) -> str:
+    """One event; `data` that is no text as JSON. `number` is its id, which `behind` reads."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    return f"data: {text}\n\n" if name is None else f"event: {name}\ndata: {text}\n\n"
+    lines = [] if number is None else [f"id: {number}"]
+    lines += [] if name is None else [f"event: {name}"]
+    return "\n".join([*lines, f"data: {text}", "", ""])
+
+
+def behind(headers: Mapping[str, str]) -> int:
+    """The number of the first event that a client has not seen, by its `Last-Event-ID`; else 0."""
+    last = headers.get("last-event-id", "")
+    return int(last) + 1 if last.isascii() and last.isdigit() and len(last) < 10 else 0
 
 
 class EventStream(StreamingResponse):

@@ -44,30 +44,46 @@ class Verdict:
     a strategy of your own compared itself with another REBASE."""
 
 
-def verdicts(search: Searched) -> list[Verdict]:
-    """A verdict for each node, index = id; from rewards, clusters and the remaining widths."""
-    nodes, strategy = search.nodes, search.strategy
-    found = [Verdict("ended" if fate == "left" else None, None) for fate in nodes.fate]
-    pruned = {event.step: event for event in search.events if isinstance(event, Pruned)}
-    frontier = None
-    for step in search.kv:
-        event = pruned[step.depth]
+class Verdicts:
+    """Finds the verdicts of one search, whose selections are told one by one, in their order."""
+
+    def __init__(self) -> None:
+        self._frontier: Frontier | None = None
+
+    def take(self, search: Searched, step: KVStep, event: Pruned) -> dict[int, Verdict]:
+        """Those of one selection's candidates, ids ascending; from rewards, clusters and the width.
+
+        It may make the selection again, which takes the time that it took.
+        """
+        strategy, nodes = search.strategy, search.nodes
         candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
         shares = rebase_shares(search, step, candidates)
-        frontier = _next(frontier, search, candidates.tolist())
+        frontier = self._frontier = _next(self._frontier, search, candidates.tolist())
         chosen = set(event.kept)
         if isinstance(strategy, ETS | MPTS) and event.optimal:
             chosen |= _chosen(search, strategy, step, frontier, candidates, shares)
         covered = {nodes.cluster[node] for node in event.kept} - {-1}
         known = frontier.kv_tokens(shares > 0) == step.kv_rebase
+        dropped, found = set(event.dropped), {}
         for node, share in zip(candidates.tolist(), shares.tolist(), strict=True):
             reason: Reason | None = None
-            if nodes.fate[node] == "pruned":
+            if node in dropped:
                 if share == 0 or node in chosen or not isinstance(strategy, ETS | MPTS):
                     reason = "reward"
                 else:
                     reason = "cluster" if nodes.cluster[node] in covered else "kv"
             found[node] = Verdict(reason, share if known else None)
+        return found
+
+
+def verdicts(search: Searched) -> list[Verdict]:
+    """A verdict for each node, index = id."""
+    found = [Verdict("ended" if fate == "left" else None, None) for fate in search.nodes.fate]
+    pruned = {event.step: event for event in search.events if isinstance(event, Pruned)}
+    reading = Verdicts()
+    for step in search.kv:
+        for node, verdict in reading.take(search, step, pruned[step.depth]).items():
+            found[node] = verdict
     return found
 
 

@@ -1,22 +1,48 @@
 "use strict";
 // One search tree on a canvas: only what is in sight is drawn, so thousands of nodes stay fluid.
-const data = JSON.parse(document.getElementById("data").textContent);
-const N = data.nodes, count = N.parent.length;
 const el = (id) => document.getElementById(id);
 const num = (n) => n.toLocaleString();
 const canvas = el("tree"), pen = canvas.getContext("2d");
 
+// --- what is known: it comes in pieces, of which the whole may be one ----------------------------
+
+// Of a node of which nothing more is known yet.
+const NEW = {
+  parent: -1, depth: 0, tokens: 0, total: 0, reward: 0, path_reward: 0, text: null, math: null,
+  cluster: -1, fate: "open", asked: 0, share: null, why: null, answer: null, score: null, vote: null,
+};
+let data, N, count = 0;
+
+function clear() {
+  data = {
+    problem: "", problem_math: null, strategy: "", settings: {}, limits: {}, path_reward: "last",
+    prompt_tokens: 0, answer: null, votes: [], end: null, kv: [], formulas: [],
+  };
+  N = {};
+  for (const name in NEW) N[name] = [];
+  count = 0;
+}
+clear();
+
+// The page computes the rest with `lay`.
+function grow({ nodes, kv = [], formulas = [], ...values }) {
+  Object.assign(data, values);
+  for (const step of kv) data.kv.push(step);
+  for (const formula of formulas) data.formulas.push(formula);
+  if (!nodes) return;
+  const { first, ...columns } = nodes;
+  for (const [name, column] of Object.entries(columns)) {
+    for (; count < first + column.length; count++) {
+      for (const each in NEW) N[each].push(NEW[each]);
+    }
+    column.forEach((value, at) => { N[name][first + at] = value; });
+  }
+}
+
 // --- the tree ------------------------------------------------------------------------------------
 
-const children = Array.from({ length: count }, () => []);
-const levels = [];
-for (let v = 0; v < count; v++) {
-  if (v > 0) children[N.parent[v]].push(v);
-  (levels[N.depth[v]] ||= []).push(v);
-}
-const last = levels.length - 1;
+let children = [], levels = [], last = 0, selectionAt = new Map(), clusterSize = new Map();
 const done = (v) => N.fate[v] === "done";
-const selectionAt = new Map(data.kv.map((step) => [step.depth, step]));
 function why(v) {
   const kv = selectionAt.get(N.depth[v]);
   const binds = kv && kv.budget !== null && kv.before > kv.budget;
@@ -32,24 +58,32 @@ function why(v) {
     default: return "the search ended before it was decided";
   }
 }
-const clusterSize = new Map();
-for (let v = 1; v < count; v++) {
-  if (N.cluster[v] < 0) continue;
-  const key = N.depth[v] + ":" + N.cluster[v];
-  const seen = clusterSize.get(key) || { all: 0, kept: 0, mass: 0, given: 0 };
-  seen.all++;
-  seen.kept += N.fate[v] === "kept";
-  seen.mass += N.share[v] || 0;
-  seen.given += N.asked[v];
-  clusterSize.set(key, seen);
-}
-
 // Rows: nodes without children one below the other, those that end early closer together.
 const COLUMN = 150, ROW = 22, TIGHT = 13, BAR = 26; // BAR: of a score of 1
-const X = new Float64Array(count), Y = new Float64Array(count);
-let floor = 0;
-(function place() {
-  const todo = [[0, false]];
+let X = new Float64Array(0), Y = new Float64Array(0), floor = 0, byHeight = [];
+
+function lay() {
+  children = Array.from({ length: count }, () => []);
+  levels = [];
+  clusterSize = new Map();
+  for (let v = 0; v < count; v++) {
+    if (v > 0) children[N.parent[v]].push(v);
+    (levels[N.depth[v]] ||= []).push(v);
+    if (N.cluster[v] < 0) continue;
+    const key = N.depth[v] + ":" + N.cluster[v];
+    const seen = clusterSize.get(key) || { all: 0, kept: 0, mass: 0, given: 0 };
+    seen.all++;
+    seen.kept += N.fate[v] === "kept";
+    seen.mass += N.share[v] || 0;
+    seen.given += N.asked[v];
+    clusterSize.set(key, seen);
+  }
+  last = Math.max(0, levels.length - 1);
+  selectionAt = new Map(data.kv.map((step) => [step.depth, step]));
+  X = new Float64Array(count);
+  Y = new Float64Array(count);
+  floor = 0;
+  const todo = count ? [[0, false]] : [];
   while (todo.length) {
     const [v, seen] = todo.pop();
     X[v] = N.depth[v] * COLUMN;
@@ -65,15 +99,17 @@ let floor = 0;
       for (let i = children[v].length - 1; i >= 0; i--) todo.push([children[v][i], false]);
     }
   }
-})();
-const byHeight = levels.map((level) => [...level].sort((a, b) => Y[a] - Y[b]));
+  byHeight = levels.map((level) => [...level].sort((a, b) => Y[a] - Y[b]));
+  dirty = true;
+}
 const radius = (v) => Math.min(16, 4 + 1.8 * Math.sqrt(v ? N.asked[v] : 1));
 
 // --- state ---------------------------------------------------------------------------------------
 
-let time = last, chosen = 0, hovered = -1, zoom = 1, left = 0, top_ = 0, dirty = true;
+let time = 0, chosen = 0, hovered = -1, zoom = 1, left = 0, top_ = 0, dirty = true;
 let fitX = 1, fitZoom = 1, fitted = true;
 let matches = [], match = -1, needle = "";
+let quiet = false; // whether the cluster of the chosen node is not pointed out
 // After step k the search knows the steps of depth k, their rewards, and what it selected of them.
 const visible = (v) => N.depth[v] <= time;
 const onPath = new Set();
@@ -173,9 +209,9 @@ function draw() {
   edges(sy, low, high, (v) => onPath.has(v), theme.accent, 2);
   // Answers one below the other are as far apart as their rows; below 10 pixels some have no label.
   const labelGap = Math.max(10, Math.min(13, ROW * zoom * .98));
-  const mate = chosen && N.cluster[chosen] >= 0 ? N.depth[chosen] + ":" + N.cluster[chosen] : "";
+  const mate = chosen && !quiet && N.cluster[chosen] >= 0 ? N.depth[chosen] + ":" + N.cluster[chosen] : "";
   pen.textBaseline = "middle";
-  for (let d = 0; d <= time; d++) {
+  for (let d = 0; d <= time && d < levels.length; d++) {
     const x = d * COLUMN * zoomX() + left;
     if (x < -60 || x > width + 60) continue;
     let labelled = -1e9;
@@ -199,7 +235,7 @@ function draw() {
         pen.beginPath(); pen.arc(x, y, r + 6, 0, 7); pen.stroke();
       }
       if (N.answer[v] !== null && y - labelled >= labelGap && (zoom > .25 || d === last)) {
-        const text = clip(N.answer[v], 14), wins = N.vote[v] === 0;
+        const text = clip(short(N.answer[v]), 14), wins = N.vote[v] === 0;
         pen.font = (wins ? "600 " : "") + Math.min(12, labelGap) + "px system-ui, sans-serif";
         pen.fillStyle = wins ? theme.ink : theme.soft;
         pen.fillText(text, x + r + 8, y);
@@ -216,12 +252,19 @@ function draw() {
   pen.globalAlpha = 1;
   pen.font = "11px system-ui, sans-serif"; pen.fillStyle = theme.soft; pen.textAlign = "center";
   let right = -1e9;
-  for (let d = 0; d <= time; d++) {
+  for (let d = 0; d <= time && d < levels.length; d++) {
     const x = d * COLUMN * zoomX() + left, text = d ? "step " + d : "problem";
     if (x - right < 56) continue;
     pen.fillText(text, x, 12); right = x;
   }
   pen.textAlign = "left";
+}
+
+// An answer where no formula can stand.
+function short(answer) {
+  if (raw) return answer;
+  return answer.replace(/\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}/g, "$1/$2")
+    .replace(/\\sqrt\{(\w*)\}/g, "√$1").replace(/\\pi(?![a-z])/g, "π").replace(/\^\{?\\circ\}?/g, "°");
 }
 
 // Of one scale for all, or bars could not be compared; none where it would reach the next level.

@@ -32,7 +32,7 @@ function nodeAt(px, py) {
   let best = -1, least = 16 * 16;
   const d = Math.round((px - left) / (COLUMN * zoomX()));
   for (const level of [d - 1, d, d + 1]) {
-    if (!(level >= 0 && level <= time)) continue;
+    if (!(level >= 0 && level <= time && level < levels.length)) continue;
     for (const v of byHeight[level]) {
       const dx = X[v] * zoomX() + left - px, dy = Y[v] * zoom + top_ - py;
       if (dy < -16) continue;
@@ -117,7 +117,8 @@ canvas.addEventListener("keydown", (e) => {
   e.preventDefault();
 });
 document.addEventListener("keydown", (e) => {
-  if (e.target === el("find") || e.ctrlKey || e.metaKey || e.altKey) return;
+  if (e.target.matches("textarea, select, input:not([type=range])")) return;
+  if (e.ctrlKey || e.metaKey || e.altKey) return;
   if (e.key === "/") { e.preventDefault(); el("find").focus(); }
   else if (e.key === "[") setTime(time - 1);
   else if (e.key === "]") setTime(time + 1);
@@ -135,7 +136,7 @@ function known() {
     if (N.vote[v] !== null) got.set(N.vote[v], (got.get(N.vote[v]) || 0) + 1);
   }
   const votes = [...got].sort((a, b) => b[1] - a[1]).slice(0, 3)
-    .map(([vote, n]) => clip(data.votes[vote][0], 14) + "\u00a0×\u00a0" + n);
+    .map(([vote, n]) => clip(short(data.votes[vote][0]), 14) + "\u00a0×\u00a0" + n);
   return [
     num(tokens) + " tokens sampled",
     kv && "KV " + num(kv.before) + " → " + num(kv.after) + " tokens (REBASE " + num(kv.rebase) + ")",
@@ -146,6 +147,7 @@ function known() {
 
 function setTime(to) {
   time = Math.max(0, Math.min(last, to));
+  el("time").max = last;
   el("time").value = time;
   el("when").textContent = "step " + time + " of " + last;
   el("time").setAttribute("aria-valuetext", el("when").textContent);
@@ -154,7 +156,6 @@ function setTime(to) {
   while (!visible(v)) v = N.parent[v];
   choose(v, false);
 }
-el("time").max = last;
 el("time").addEventListener("input", (e) => setTime(+e.target.value));
 el("back").addEventListener("click", () => setTime(time - 1));
 el("forth").addEventListener("click", () => setTime(time + 1));

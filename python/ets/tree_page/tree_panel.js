@@ -1,56 +1,39 @@
-// What is said beside the tree; and the start.
-
-// --- words: what a model wrote only ever becomes a text node -------------------------------------
-
-function make(tag, text, parent, name) {
-  const made = document.createElement(tag);
-  if (text !== undefined && text !== null) made.textContent = text;
-  if (name) made.className = name;
-  parent?.append(made);
-  return made;
-}
-
-function clip(text, most) {
-  const letters = Array.from(text);
-  return letters.length > most ? letters.slice(0, most - 1).join("") + "…" : text;
-}
+// What is said beside the tree.
 
 function fateOf(v) {
   if (done(v)) {
     const answer = N.answer[v];
-    return answer === null ? "complete, but without an answer" : "complete: answer " + clip(answer, 200);
+    return answer === null ? "complete, but without an answer" : "complete: answer ";
   }
   if (N.why[v]) return (N.why[v] === "ended" ? "left: " : "pruned: ") + why(v);
   if (N.fate[v] === "open") return "waits for its selection";
   return "continued " + N.asked[v] + (N.asked[v] === 1 ? " time" : " times");
 }
 
-let shown = -1;
+let said = "";
 function describe(v) {
+  // Of a tree that grows, most pieces change nothing of the node that is shown.
+  const now = JSON.stringify([
+    v, count > v && [N.fate[v], N.asked[v], N.answer[v], N.vote[v]], needle, raw, data.votes.length,
+  ]);
+  if (now === said) return;
+  said = now;
   const box = el("detail");
-  shown = v;
   box.replaceChildren();
+  if (v >= count) return;
   make("h2", v === 0 ? "Problem" : "Step " + N.depth[v] + " · node " + v, box);
-  make("p", fateOf(v), box, "fate");
-  const body = make("p", undefined, box, "text");
-  const text = v === 0 ? data.problem : (N.text[v] ?? "(no text)").trim();
-  if (!needle) body.textContent = text;
-  else { // the match stands out
-    let from = 0, at;
-    const small = text.toLowerCase();
-    while (small.length === text.length && (at = small.indexOf(needle, from)) >= 0) {
-      body.append(text.slice(from, at));
-      make("mark", text.slice(at, at + needle.length), body);
-      from = at + needle.length;
-    }
-    body.append(text.slice(from));
-  }
+  const fate = make("p", fateOf(v), box, "fate");
+  const pool = N.vote[v] === null ? null : data.votes[N.vote[v]];
+  if (N.answer[v] !== null) writeAnswer(fate, N.answer[v], pool?.[0] === N.answer[v] ? pool[3] : null, 200);
+  const text = v === 0 ? data.problem : (N.text[v] ?? "(no text)");
+  write(make("p", undefined, box, "text"), text, v === 0 ? data.problem_math : N.math[v], needle);
   const rows = make("tbody", undefined, make("table", undefined, box));
   const row = (name, value) => {
     if (value === null || value === undefined) return;
     const line = make("tr", undefined, rows);
     make("th", name, line).scope = "row";
     make("td", value, line);
+    return line.firstChild;
   };
   if (v) {
     row("reward", N.reward[v].toFixed(3));
@@ -68,9 +51,9 @@ function describe(v) {
       }
     }
     if (done(v) && N.score[v] !== null) row("score", N.score[v].toPrecision(3));
-    if (N.vote[v] !== null) {
-      const [answer, weight, votes] = data.votes[N.vote[v]];
-      row("votes for " + clip(answer, 24), votes + " (weight " + weight.toFixed(2) + ")");
+    if (pool) {
+      const [answer, weight, votes, formula] = pool;
+      writeAnswer(row("votes for ", votes + " (weight " + weight.toFixed(2) + ")"), answer, formula, 24);
     }
     row("tokens", num(N.tokens[v]));
     row("tokens of its path", num(N.total[v]));
@@ -95,41 +78,55 @@ function way(v, box) {
   const list = make("ol", undefined, fold);
   for (const u of path) {
     const line = make("li", undefined, list);
-    make("span", (N.text[u] ?? "(no text)").trim(), line);
+    write(make("span", undefined, line), N.text[u] ?? "(no text)", N.math[u]);
     make("small", " " + N.reward[u].toFixed(2), line).title = "reward";
   }
 }
 
+// --- the header ----------------------------------------------------------------------------------
+
 function fact(name, value, strong) {
   const pair = make("div", undefined, el("facts"));
   make("dt", name, pair);
-  make("dd", value, pair, strong ? "strong" : "");
+  return make("dd", value, pair, strong ? "strong" : "");
 }
 const sum = (column) => data.kv.reduce((total, step) => total + step[column], 0);
 function less(kept, rebase) {
   const part = Math.round(100 * (1 - kept / rebase));
   return part === 0 ? "as much" : part < 0 ? -part + "% more" : part + "% less";
 }
-el("problem").textContent = data.problem || "Search tree";
-fact("answer", data.answer === null ? "none" : clip(data.answer, 120), data.answer !== null);
-if (data.votes.length) {
-  const best = data.votes.slice(0, 4)
-    .map(([answer, weight, n]) => clip(answer, 30) + " × " + n + " (weight " + weight.toFixed(2) + ")");
-  const more = data.votes.length - best.length;
-  fact("votes", best.join(", ") + (more ? " and " + more + " more" : ""));
-}
 const MAIN = /width|lambda|temperature$|beam|subtrees|resampling/; // the problem's panel has all
-fact("strategy", data.strategy + " " + Object.entries(data.settings)
-  .filter(([name, value]) => value !== null && MAIN.test(name))
-  .map(([name, value]) => name + " " + value).join(", "));
-if (data.kv.length) {
-  const kept = sum("after"), rebase = sum("rebase");
-  const beside = rebase ? ", REBASE " + num(rebase) + " (" + less(kept, rebase) + ")" : "";
-  fact("KV kept", num(kept) + " tokens" + beside);
+function showFacts() {
+  el("facts").replaceChildren();
+  const answer = fact("answer", data.answer === null ? "none" : null, data.answer !== null);
+  if (data.answer !== null) writeAnswer(answer, data.answer, data.votes[0]?.[3], 120);
+  if (data.votes.length) {
+    const list = fact("votes", null);
+    data.votes.slice(0, 4).forEach(([given, weight, n, formula], at) => {
+      if (at) list.append(", ");
+      writeAnswer(list, given, formula, 30);
+      list.append(" × " + n + " (weight " + weight.toFixed(2) + ")");
+    });
+    const more = data.votes.length - 4;
+    if (more > 0) list.append(" and " + more + " more");
+  }
+  fact("strategy", data.strategy + " " + Object.entries(data.settings)
+    .filter(([name, value]) => value !== null && MAIN.test(name))
+    .map(([name, value]) => name + " " + value).join(", "));
+  if (data.kv.length) {
+    const kept = sum("after"), rebase = sum("rebase");
+    const beside = rebase ? ", REBASE " + num(rebase) + " (" + less(kept, rebase) + ")" : "";
+    fact("KV kept", num(kept) + " tokens" + beside);
+  }
+  const sampled = N.tokens.reduce((total, n) => total + n, -data.prompt_tokens);
+  fact("sampled", num(sampled) + " tokens in " + num(Math.max(0, count - 1)) + " steps");
+  fact("ended", (data.end || "not yet").replaceAll("_", " "));
 }
-const sampled = N.tokens.reduce((total, n) => total + n, -data.prompt_tokens);
-fact("sampled", num(sampled) + " tokens in " + num(count - 1) + " steps");
-fact("ended", (data.end || "not yet").replaceAll("_", " "));
+function showProblem() {
+  const box = el("problem");
+  box.replaceChildren();
+  write(box, data.problem || "Search tree", data.problem ? data.problem_math : null);
+}
 
 // --- legend and theme ----------------------------------------------------------------------------
 
@@ -185,12 +182,28 @@ el("theme").addEventListener("click", () => {
 wide.addEventListener("change", paint);
 new ResizeObserver(() => { if (fitted) fit(); dirty = true; }).observe(canvas);
 
-paint();
-fit();
+// --- all of it -----------------------------------------------------------------------------------
+
+function showRaw() {
+  el("raw").hidden = !data.formulas.length;
+  el("raw").setAttribute("aria-pressed", raw);
+}
+el("raw").addEventListener("click", () => {
+  raw = !raw;
+  showAll();
+});
+
 // Of the solutions that gave the answer the best: one with a higher score may have been outvoted. The
 // problem, where there is no answer.
-for (let v = 1; v < count; v++) {
-  if (N.vote[v] === 0 && (chosen === 0 || N.score[v] > N.score[chosen])) chosen = v;
+function winner() {
+  let best = 0;
+  for (let v = 1; v < count; v++) {
+    if (N.vote[v] === 0 && (best === 0 || N.score[v] > N.score[best])) best = v;
+  }
+  return best;
 }
-setTime(last);
-loop();
+
+function showAll() {
+  showRaw(); showProblem(); showFacts();
+  describe(hovered >= 0 ? hovered : chosen);
+}
