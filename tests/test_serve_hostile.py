@@ -25,7 +25,9 @@ import httpx
 
 import ets
 from ets.errors import EngineLostError, InputError
+from ets.serve.app import create_app
 from ets.serve.extension import Wishes
+from ets.serve.gate import Gate
 from ets.serve.keys import Keys
 from ets.serve.refusal import Refusal
 from ets.step import Prefix, Step
@@ -325,6 +327,25 @@ def test_without_a_right_key_nothing_is_read_or_told() -> None:
         assert client.get(path, headers=bob).status_code == 404
         assert client.delete(path, headers=bob).status_code == 404
         assert client.get("/v1/searches", headers=bob).json()["data"] == []
+
+
+def test_keys_are_asked_for_behind_a_prefix_too() -> None:
+    """As an application is called that is mounted somewhere, by Ray Serve or another server."""
+
+    async def ask(app: Gate, root: str, path: str) -> int:
+        there = httpx.ASGITransport(app=app, root_path=root)
+        async with httpx.AsyncClient(transport=there, base_url="http://x") as client:
+            return (await client.get(path)).status_code
+
+    with served(keys={"ann": "key-a"}) as running:
+        app = create_app(running.service)
+        for root, path in (
+            ("", "/v1/models"),
+            ("/grows", "/grows/v1/models"),
+            ("/v", "/v1/models"),
+        ):
+            assert asyncio.run(ask(app, root, path)) == 401
+        assert asyncio.run(ask(app, "/grows", "/grows/health")) == 200
 
 
 def test_keys_come_from_a_file_that_is_checked(tmp_path: Path) -> None:

@@ -51,14 +51,16 @@ _EVENT = {
 _SSE: dict[str, Any] = {"content": {"text/event-stream": {"schema": _EVENT}}}
 
 
-def create_app(service: Service, failed: Callable[[Exception], None]) -> Gate:
-    """The ASGI application of a service; `failed` is told what keeps its engines from starting."""
+def create_app(service: Service, failed: Callable[[Exception], None] | None = None) -> Gate:
+    """The ASGI application of a service; `failed` is told what keeps its engines from starting.
+    None: they have started."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        starting = asyncio.create_task(service.start(failed))
+        starting = None if failed is None else asyncio.create_task(service.start(failed))
         yield
-        starting.cancel()
+        if starting is not None:
+            starting.cancel()
         await service.close()
 
     app = FastAPI(

@@ -30,10 +30,13 @@ _AGAIN = 1.0
 class Desk:
     """All searches of a server: those that run, those that wait, and some that are over.
 
-    `limit` says how many may run at once, and is asked whenever one could start.
+    `limit` says how many may run at once, and is asked whenever one could start. `at` is in the
+    ids of its searches: the name of this server where several stand behind one address.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, traced: Traced) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, traced: Traced, *, at: str = ""
+    ) -> None:
         self.lost: str | None = None
         """The last words of engines that answer no more; None while they do."""
         self.draining = False
@@ -45,6 +48,7 @@ class Desk:
         self._settings = settings
         self._metrics = metrics
         self._traced = traced
+        self._id = f"search-{at}-" if at else "search-"
         self._searches: dict[str, RunningSearch] = {}
         self._finished: deque[str] = deque()
         self._inside = 0
@@ -92,7 +96,7 @@ class Desk:
         `Refusal`: 503 while the engines start, are lost or the server ends, 429 for a full queue.
         """
         self._check_open()
-        key = f"search-{secrets.token_hex(12)}"
+        key = self._id + secrets.token_hex(12)
         running = RunningSearch(
             key, model, search, problem, wishes, once=once, owner=owner, user=user
         )

@@ -33,8 +33,15 @@ class Service:
     """In seconds of Unix time."""
 
     @classmethod
-    def of(cls, served: Served, keys: Keys | None = None, traced: Traced | None = None) -> Service:
-        """Load the engines.
+    def of(
+        cls,
+        served: Served,
+        keys: Keys | None = None,
+        traced: Traced | None = None,
+        *,
+        at: str = "",
+    ) -> Service:
+        """Load the engines; `at` is as of `Desk`.
 
         # Errors
         Those of `Configurations`.
@@ -47,7 +54,7 @@ class Service:
             keys=keys or Keys(),
             metrics=metrics,
             traced=traced,
-            desk=Desk(served.settings, metrics, traced),
+            desk=Desk(served.settings, metrics, traced, at=at),
             created=int(time.time()),
         )
 
