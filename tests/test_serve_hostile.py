@@ -391,6 +391,45 @@ def test_a_lost_engine_is_503_for_all_and_health_is_false(
             assert client.get("/health").status_code == 200
 
 
+@dataclass
+class Watched(Held):
+    """Tells of its end by itself."""
+
+    watched: int = 0
+
+    async def until_lost(self) -> str:
+        self.watched += 1
+        try:
+            while not self.lost:
+                await asyncio.sleep(0.01)
+        finally:
+            self.watched -= 1
+        return "it went\nby itself"
+
+
+def test_an_idle_engine_that_is_lost_shows_before_the_next_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with served(Watched(open=True)) as running, running.client() as client:
+        assert running.chat().status_code == 200
+        assert running.policy.watched == 1
+        running.policy.lost = True
+        until(lambda: client.get("/health").json()["status"] == "lost")
+        assert running.chat().status_code == 503
+    assert "an engine is lost: it went by itself" in caplog.text
+    assert running.policy.watched == 0
+    with served(Watched(), exit_when_lost=True) as running:
+        running.policy.lost = True
+        until(lambda: running.server.should_exit)
+    assert isinstance(running.server.failure, EngineLostError)
+
+
+def test_a_watch_ends_with_its_server() -> None:
+    with served(Watched()) as running:
+        until(lambda: running.policy.watched == 1)
+    assert running.policy.watched == 0
+
+
 def test_a_server_may_end_with_its_engine() -> None:
     with served(Held(lost=True), exit_when_lost=True) as running:
         assert running.chat().status_code == 503

@@ -55,12 +55,16 @@ def create_app(service: Service, failed: Callable[[Exception], None] | None = No
     """The ASGI application of a service; `failed` is told what keeps its engines from starting.
     None: they have started."""
 
+    async def run() -> None:
+        if failed is not None:
+            await service.start(failed)
+        await service.watch()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        starting = None if failed is None else asyncio.create_task(service.start(failed))
+        running = asyncio.create_task(run())
         yield
-        if starting is not None:
-            starting.cancel()
+        running.cancel()
         await service.close()
 
     app = FastAPI(

@@ -116,6 +116,15 @@ class Desk:
             raise Refusal(404, "no such search", param="id", code="not_found")
         return running
 
+    def lose(self, words: str) -> None:
+        """The engines are lost: all that run or wait end, and `lost` says so."""
+        if self.lost is None:
+            self.lost = " ".join(words.split())
+            _LOG.error("an engine is lost: %s", self.lost)
+            self.on_loss()
+        for other in self.open:
+            other.cancel(lost())
+
     async def fail_open(self, why: Refusal) -> None:
         """End all that run or wait, each refused with `why`, and wait until they have ended."""
         there = self.open
@@ -180,7 +189,7 @@ class Desk:
         )
         cause = None if failure is None else failure.__cause__
         if isinstance(cause, EngineLostError):
-            self._lose(" ".join(str(cause).split()))
+            self.lose(str(cause))
         elif failure is not None and failure.status >= 500 and cause is not None:
             # Its words may be of the request.
             _LOG.error("%s: %s, %s", running.key, failure.message, type(cause).__name__)
@@ -188,14 +197,6 @@ class Desk:
         self._finished.append(running.key)
         while len(self._finished) > self._settings.kept_searches:
             self._searches.pop(self._finished.popleft(), None)
-
-    def _lose(self, words: str) -> None:
-        if self.lost is None:
-            _LOG.error("an engine is lost: %s", words)
-            self.lost = words
-            self.on_loss()
-        for other in self.open:
-            other.cancel(lost())
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

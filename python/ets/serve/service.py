@@ -70,6 +70,11 @@ class Service:
             return
         _LOG.info("ready after %.1f s", time.monotonic() - begin)
 
+    async def watch(self) -> None:
+        """Wait for the loss of engines that tell of it by themselves, with no search to show it."""
+        if self.desk.limit is not None:
+            self.desk.lose(await self.configurations.engines.until_lost())
+
     async def drain(self, seconds: float) -> None:
         """Take nothing new, and end after so many seconds what has not ended by then."""
         self.desk.draining = True
