@@ -19,6 +19,7 @@ LONGEST = (
     "test_doctor.py",
     "test_ray.py",
     "test_ray_serve.py",
+    "test_serve_supervised.py",
     "test_extras.py",
     "test_content.py",
     "test_llamacpp.py",
