@@ -61,9 +61,15 @@ def supervised(port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield shell
     finally:
+        # The shell ends at once, the server when it has put its engine away.
         with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGTERM)
+            shell.wait()
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline:
+                os.killpg(shell.pid, 0)
+                time.sleep(0.1)
             os.killpg(shell.pid, signal.SIGKILL)
-        shell.wait()
 
 
 def engines_of(group: int) -> list[int]:
@@ -129,7 +135,6 @@ def test_an_engine_is_killed_amid_requests_and_the_server_comes_back(tmp_path: P
             assert shell.poll() is None
             time.sleep(0.2)
         wait_until("ok")
-        os.kill(shell.pid, signal.SIGTERM)  # the loop ends; and the server with the block
     said = log.read_text(errors="replace")
     for words in re.findall(r"an engine is lost: (.*)", said):
         remove_log(words)
