@@ -18,6 +18,8 @@ LONGEST = (
     "test_bench_replay.py",
     "test_doctor.py",
     "test_ray.py",
+    "test_ray_serve.py",
+    "test_serve_supervised.py",
     "test_extras.py",
     "test_content.py",
     "test_llamacpp.py",

@@ -133,7 +133,7 @@ def test_commands_that_are_not_run_are_commands(block: Block) -> None:
 
 PROGRAMS = {
     *("pip", "llama-server", "export", "make", "curl", "lm_eval", "opentelemetry-instrument"),
-    *("ray", "helm", "kubectl"),
+    *("ray", "serve", "helm", "kubectl", "until"),
 }
 """Those of others."""
 

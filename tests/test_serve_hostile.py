@@ -25,7 +25,9 @@ import httpx
 
 import ets
 from ets.errors import EngineLostError, InputError
+from ets.serve.app import create_app
 from ets.serve.extension import Wishes
+from ets.serve.gate import Gate
 from ets.serve.keys import Keys
 from ets.serve.refusal import Refusal
 from ets.step import Prefix, Step
@@ -327,6 +329,25 @@ def test_without_a_right_key_nothing_is_read_or_told() -> None:
         assert client.get("/v1/searches", headers=bob).json()["data"] == []
 
 
+def test_keys_are_asked_for_behind_a_prefix_too() -> None:
+    """As an application is called that is mounted somewhere, by Ray Serve or another server."""
+
+    async def ask(app: Gate, root: str, path: str) -> int:
+        there = httpx.ASGITransport(app=app, root_path=root)
+        async with httpx.AsyncClient(transport=there, base_url="http://x") as client:
+            return (await client.get(path)).status_code
+
+    with served(keys={"ann": "key-a"}) as running:
+        app = create_app(running.service)
+        for root, path in (
+            ("", "/v1/models"),
+            ("/grows", "/grows/v1/models"),
+            ("/v", "/v1/models"),
+        ):
+            assert asyncio.run(ask(app, root, path)) == 401
+        assert asyncio.run(ask(app, "/grows", "/grows/health")) == 200
+
+
 def test_keys_come_from_a_file_that_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text("# name key\nann one\n\nbob two\n")
@@ -368,6 +389,45 @@ def test_a_lost_engine_is_503_for_all_and_health_is_false(
         until(lambda: running.chat().status_code == 200)
         with running.client() as client:
             assert client.get("/health").status_code == 200
+
+
+@dataclass
+class Watched(Held):
+    """Tells of its end by itself."""
+
+    watched: int = 0
+
+    async def until_lost(self) -> str:
+        self.watched += 1
+        try:
+            while not self.lost:
+                await asyncio.sleep(0.01)
+        finally:
+            self.watched -= 1
+        return "it went\nby itself"
+
+
+def test_an_idle_engine_that_is_lost_shows_before_the_next_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with served(Watched(open=True)) as running, running.client() as client:
+        assert running.chat().status_code == 200
+        assert running.policy.watched == 1
+        running.policy.lost = True
+        until(lambda: client.get("/health").json()["status"] == "lost")
+        assert running.chat().status_code == 503
+    assert "an engine is lost: it went by itself" in caplog.text
+    assert running.policy.watched == 0
+    with served(Watched(), exit_when_lost=True) as running:
+        running.policy.lost = True
+        until(lambda: running.server.should_exit)
+    assert isinstance(running.server.failure, EngineLostError)
+
+
+def test_a_watch_ends_with_its_server() -> None:
+    with served(Watched()) as running:
+        until(lambda: running.policy.watched == 1)
+    assert running.policy.watched == 0
 
 
 def test_a_server_may_end_with_its_engine() -> None:

@@ -83,6 +83,27 @@ def test_the_search_ends_with_its_answer_so_far(
     remove_log(result.lost)
 
 
+def test_an_engine_that_dies_idle_says_so(policy: VLLMPolicy, engine_loop: LoopThread) -> None:
+    async def kill_idle() -> list[str]:
+        from ets.engines.vllm.lifecycle import processes_of
+
+        (process,) = processes_of(await policy.engine.ready())
+        several = [asyncio.create_task(policy.until_lost()) for _ in range(2)]
+        given_up = asyncio.create_task(policy.until_lost())
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        assert not any(task.done() for task in several)
+        os.kill(process.pid, signal.SIGKILL)
+        return await asyncio.gather(*several)
+
+    first, second = engine_loop.run(kill_idle())
+    assert first == second
+    assert "died (exit code -9, killed: " in first
+    assert "\n" not in first
+    remove_log(first)
+
+
 def test_an_engine_that_is_closed_is_not_lost(policy: VLLMPolicy, engine_loop: LoopThread) -> None:
     """Its user ended it: no search must take that for an answer so far."""
 

@@ -74,6 +74,27 @@ class Endless(ScriptedPolicy):
 
 
 @dataclass
+class Gated(ScriptedPolicy):
+    """Its steps come once `folder` has a file `open`; it gets `begun PID PROBLEM` for each problem
+    and `cancelled PROBLEM`. A process with a file `lost PID` has no engine any more."""
+
+    folder: str = ""
+
+    async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
+        folder, pid = Path(self.folder), os.getpid()
+        (folder / f"begun {pid} {prefix.problem}").touch()
+        try:
+            while not (folder / "open").exists():
+                if (folder / f"lost {pid}").exists():
+                    raise EngineLostError("the GPU has gone")
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            (folder / f"cancelled {prefix.problem}").touch()
+            raise
+        return await super().sample(prefix, seed=seed, max_tokens=max_tokens)
+
+
+@dataclass
 class Devices(ScriptedPolicy):
     """Says in its steps which GPUs its process may see, and how many threads it has."""
 

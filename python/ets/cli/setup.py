@@ -11,12 +11,11 @@ from ets.bench.grid import Grid
 from ets.checks import check_options, check_text
 from ets.cli.declared import GRID_TABLE, Said
 from ets.search.search import Search
-from ets.search.toml import read_config, read_toml, search_arguments
+from ets.search.toml import NO_PRM, read_config, read_toml, search_arguments, with_defaults
 from ets.shown.redaction import redacted, redacted_repr
 from ets.strategy import ETS, Strategy
 from ets.workers.fleet import Fleet
 
-NO_PRM = "none"
 WAY_OUT = (
     "no --prm: steps are not scored, so this is a plain majority vote over independent samples; "
     "add --prm vllm:PATH, transformers:PATH or pooling:MODEL@URL to search"
@@ -72,16 +71,11 @@ def _fleet(said: Any) -> Fleet:
 
 
 def settled(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], bool, Fleet | None]:
-    """The same with engines and strategy among them; whether nobody said that steps should go
-    without scores; and the workers, which are not among them."""
+    """As `with_defaults`; and the workers, which are not among the arguments."""
     arguments = dict(arguments)
     workers = arguments.pop("workers", None)
-    policy = arguments.setdefault("policy", "demo")
-    missing = "prm" not in arguments and policy.partition("?")[0] != "demo"
-    prm = arguments.setdefault("prm", NO_PRM if missing else "demo")
-    default = "best-of-n" if prm == NO_PRM else "ets"
-    arguments["strategy"] = {"name": default, **arguments.get("strategy", {})}
-    return arguments, missing, None if workers is None else _fleet(workers)
+    together, missing = with_defaults(arguments)
+    return together, missing, None if workers is None else _fleet(workers)
 
 
 def merged(config: str | None, said: Said) -> dict[str, Any]:

@@ -70,6 +70,10 @@ class VLLMEmbedder(Unpicklable):
         """Wait until the engine has started."""
         await self.engine.ready()
 
+    async def until_lost(self) -> str:
+        """Wait until the engine has died, and say how."""
+        return await self.engine.until_lost()
+
     async def embed(self, text: str) -> Vector:
         """The text's vector: float32, of length 1.
 

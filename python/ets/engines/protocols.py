@@ -145,6 +145,19 @@ class WaitsForServer(Protocol):
 
 
 @runtime_checkable
+class TellsLoss(Protocol):
+    """An engine that learns of its end by itself, with no request to show it."""
+
+    async def until_lost(self) -> str:
+        """Wait until it is lost; its last words, of one line.
+
+        # Errors
+        `EngineError` if it is closed.
+        """
+        ...
+
+
+@runtime_checkable
 class HasRanks(Protocol):
     """A policy of several engines, of which one can be asked for."""
 

@@ -114,6 +114,10 @@ class VLLMPolicy(Unpicklable):
         """Wait until the engine has started."""
         await self.engine.ready()
 
+    async def until_lost(self) -> str:
+        """Wait until the engine has died, and say how."""
+        return await self.engine.until_lost()
+
     async def kv_space(self) -> KVSpace:
         """The KV cache of the policy's engine, once it has started."""
         return await self.engine.kv_space()
@@ -248,6 +252,10 @@ class VLLMRank:
     async def ready(self) -> None:
         """Wait until the engines have started."""
         await self._policy.ready()
+
+    async def until_lost(self) -> str:
+        """As `VLLMPolicy.until_lost`: one that dies takes all ranks along."""
+        return await self._policy.until_lost()
 
     async def kv_space(self) -> KVSpace:
         """The KV cache of this rank, once the engines have started."""

@@ -120,6 +120,10 @@ class VLLMPRM(Unpicklable):
         """Wait until the engine has started."""
         await self.engine.ready()
 
+    async def until_lost(self) -> str:
+        """Wait until the engine has died, and say how."""
+        return await self.engine.until_lost()
+
     async def kv_space(self) -> KVSpace:
         """The KV cache of the PRM's engine, once it has started."""
         return await self.engine.kv_space()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ets.embed import load_embedder
 from ets.engines.local.prefix_cache import ForgetsPrefixes
 from ets.engines.name import each_server
-from ets.engines.protocols import PRM, Embedder, HasRanks, Policy, WaitsForServer
+from ets.engines.protocols import PRM, Embedder, HasRanks, Policy, TellsLoss, WaitsForServer
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
 from ets.loop.engine_call import EngineCall
@@ -42,11 +42,30 @@ class Engines:
         # Errors
         `EngineError` of one that does not start.
         """
-        for engine in (self.policy, self.prm, self.embedder):
+        for engine in self._all:
             ready = getattr(engine, "ready", None)
             if inspect.iscoroutinefunction(ready):  # any object can be an engine here
                 with EngineCall(engine):
                     await ready()
+
+    async def until_lost(self) -> str:
+        """Wait until one of those that can tell is lost, and say what it says of it; where none can
+        for ever.
+
+        # Errors
+        `EngineError` if it is closed.
+        """
+        told = [one for one in self._all if isinstance(one, TellsLoss)]
+        tasks = [asyncio.ensure_future(_loss(one)) for one in told]
+        if not tasks:
+            await asyncio.Event().wait()
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def forget_prefixes(self) -> None:
         """Empty the prefix caches, of those that can: as if they had just started.
@@ -54,7 +73,7 @@ class Engines:
         # Errors
         `EngineError` if one still works on what was given up, some seconds later.
         """
-        for engine in (self.policy, self.prm, self.embedder):
+        for engine in self._all:
             if not isinstance(engine, ForgetsPrefixes):
                 continue
             for wait in (*_WAITS, None):
@@ -65,6 +84,10 @@ class Engines:
                     if wait is None:
                         raise
                     await asyncio.sleep(wait)
+
+    @property
+    def _all(self) -> tuple[object, ...]:
+        return self.policy, self.prm, self.embedder
 
     def loads(self) -> dict[str, EngineLoad]:
         """What `policy` and `PRM` work on at once, and their busiest moment; of those on vLLM."""
@@ -156,3 +179,8 @@ def _each(given: Any) -> list[Any]:
     if not every:
         raise InputError("policy and prm must be one or several, got an empty sequence")
     return [name for one in every for name in (each_server(one) if isinstance(one, str) else [one])]
+
+
+async def _loss(engine: TellsLoss) -> str:
+    with EngineCall(engine):
+        return await engine.until_lost()

@@ -271,6 +271,17 @@ class Search(Unpicklable):
         """
         return await self._loop.call(self._ready(concurrency))
 
+    async def until_lost(self) -> str:
+        """Wait until its engines are lost, of every replica, and say what they say of it.
+
+        Those on vLLM in this process tell at once; of others a problem's end is the first sign, and
+        workers are started again: this waits for ever then, which costs nothing.
+
+        # Errors
+        `EngineError` if the search is closed.
+        """
+        return await self._loop.call(self._sites.until_lost())
+
     def solve(self, problem: Given) -> SearchResult:
         """Search one problem and wait for the result.
 

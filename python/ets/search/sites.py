@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from ets.errors import InputError
+from ets.errors import EngineError, InputError
 from ets.rollout.belongings import Belongings
 from ets.rollout.engines import Engines, names_of, patience_of
 from ets.rollout.options import SearchOptions
@@ -36,6 +37,15 @@ class Sites(Protocol):
         """
         ...
 
+    async def until_lost(self) -> str:
+        """Wait until no replica is left that may return, as far as engines tell of it by
+        themselves; what they say of it.
+
+        # Errors
+        `EngineError` if they are closed.
+        """
+        ...
+
     def of(self, options: SearchOptions) -> Sequence[Site]:
         """One on each replica, for problems that are searched with these options.
 
@@ -58,6 +68,10 @@ class LocalSites:
         """As `Sites.started`."""
         for engines in self._engines:
             await engines.started()
+
+    async def until_lost(self) -> str:
+        """As `Sites.until_lost`."""
+        return "; ".join([await engines.until_lost() for engines in self._engines])
 
     def of(self, options: SearchOptions) -> list[Site]:
         """As `Sites.of`."""
@@ -84,6 +98,11 @@ class WorkerSites:
         """As `Sites.started`."""
         for worker in self._workers:
             await worker.ready()
+
+    async def until_lost(self) -> str:
+        """As `Sites.until_lost`: never, they are started again."""
+        await asyncio.Event().wait()
+        raise EngineError("the workers are closed")
 
     def of(self, options: SearchOptions) -> list[Site]:
         """As `Sites.of`."""

@@ -22,6 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+NO_PRM = "none"
 _MOST_BYTES = 1 << 20
 _ENGINES = ("policy", "prm", "embedder")
 
@@ -71,6 +72,18 @@ def check_arguments(config: Mapping[str, Any], where: str) -> None:
             raise InputError(f"{where}: {key} must be {wanted}, got {shown(redacted(value))}")
         if key in (*_ENGINES, "preset") and not isinstance(value, str):
             raise InputError(f"{where}: {key} must be a name, got {shown(redacted(value))}")
+
+
+def with_defaults(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The same with engines and strategy among them, and whether nobody said that steps should go
+    without scores."""
+    arguments = dict(config)
+    policy = arguments.setdefault("policy", "demo")
+    missing = "prm" not in arguments and policy.partition("?")[0] != "demo"
+    prm = arguments.setdefault("prm", NO_PRM if missing else "demo")
+    default = "best-of-n" if prm == NO_PRM else "ets"
+    arguments["strategy"] = {"name": default, **arguments.get("strategy", {})}
+    return arguments, missing
 
 
 def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,14 +40,20 @@ from ets.serve.wrong_input import wrong_input
 _SEARCH = "X-Search-ID"
 
 
-def create_app(service: Service, failed: Callable[[Exception], None]) -> Gate:
-    """The ASGI application of a service; `failed` is told what keeps its engines from starting."""
+def create_app(service: Service, failed: Callable[[Exception], None] | None = None) -> Gate:
+    """The ASGI application of a service; `failed` is told what keeps its engines from starting.
+    None: they have started."""
+
+    async def run() -> None:
+        if failed is not None:
+            await service.start(failed)
+        await service.watch()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        starting = asyncio.create_task(service.start(failed))
+        running = asyncio.create_task(run())
         yield
-        starting.cancel()
+        running.cancel()
         await service.close()
 
     app = FastAPI(

@@ -30,10 +30,13 @@ _AGAIN = 1.0
 class Desk:
     """All searches of a server: those that run, those that wait, and some that are over.
 
-    `limit` says how many may run at once, and is asked whenever one could start.
+    `limit` says how many may run at once, and is asked whenever one could start. `at` is in the
+    ids of its searches: the name of this server where several stand behind one address.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, traced: Traced) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, traced: Traced, *, at: str = ""
+    ) -> None:
         self.lost: str | None = None
         """The last words of engines that answer no more; None while they do."""
         self.draining = False
@@ -45,6 +48,7 @@ class Desk:
         self._settings = settings
         self._metrics = metrics
         self._traced = traced
+        self._id = f"search-{at}-" if at else "search-"
         self._searches: dict[str, RunningSearch] = {}
         self._finished: deque[str] = deque()
         self._inside = 0
@@ -93,7 +97,7 @@ class Desk:
         `Refusal`: 503 while the engines start, are lost or the server ends, 429 for a full queue.
         """
         self._check_open()
-        key = f"search-{secrets.token_hex(12)}"
+        key = self._id + secrets.token_hex(12)
         running = RunningSearch(
             key,
             model,
@@ -120,6 +124,15 @@ class Desk:
         if running is None or running.owner != owner:
             raise Refusal(404, "no such search", param="id", code="not_found")
         return running
+
+    def lose(self, words: str) -> None:
+        """The engines are lost: all that run or wait end, and `lost` says so."""
+        if self.lost is None:
+            self.lost = " ".join(words.split())
+            _LOG.error("an engine is lost: %s", self.lost)
+            self.on_loss()
+        for other in self.open:
+            other.cancel(lost())
 
     async def fail_open(self, why: Refusal) -> None:
         """End all that run or wait, each refused with `why`, and wait until they have ended."""
@@ -185,7 +198,7 @@ class Desk:
         )
         cause = None if failure is None else failure.__cause__
         if isinstance(cause, EngineLostError):
-            self._lose(" ".join(str(cause).split()))
+            self.lose(str(cause))
         elif failure is not None and failure.status >= 500 and cause is not None:
             # Its words may be of the request.
             _LOG.error("%s: %s, %s", running.key, failure.message, type(cause).__name__)
@@ -193,14 +206,6 @@ class Desk:
         self._finished.append(running.key)
         while len(self._finished) > self._settings.kept_searches:
             self._searches.pop(self._finished.popleft(), None)
-
-    def _lose(self, words: str) -> None:
-        if self.lost is None:
-            _LOG.error("an engine is lost: %s", words)
-            self.lost = words
-            self.on_loss()
-        for other in self.open:
-            other.cancel(lost())
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

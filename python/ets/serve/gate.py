@@ -65,7 +65,7 @@ class Gate:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        if scope["path"].startswith("/v1/"):
+        if "/v1/" in scope["path"]:  # behind a prefix perhaps
             given = headers.get(b"authorization")
             text = None if given is None else given.decode("latin-1")
             scope[OWNER] = self._service.keys.name_of(text)

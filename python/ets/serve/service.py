@@ -37,8 +37,15 @@ class Service:
     """In seconds of Unix time."""
 
     @classmethod
-    def of(cls, served: Served, keys: Keys | None = None, traced: Traced | None = None) -> Service:
-        """Load the engines.
+    def of(
+        cls,
+        served: Served,
+        keys: Keys | None = None,
+        traced: Traced | None = None,
+        *,
+        at: str = "",
+    ) -> Service:
+        """Load the engines; `at` is as of `Desk`.
 
         # Errors
         Those of `Configurations`.
@@ -51,7 +58,7 @@ class Service:
             keys=keys or Keys(),
             metrics=metrics,
             traced=traced,
-            desk=Desk(served.settings, metrics, traced),
+            desk=Desk(served.settings, metrics, traced, at=at),
             created=int(time.time()),
         )
 
@@ -95,6 +102,11 @@ class Service:
             failed(error)
             return
         _LOG.info("ready after %.1f s", time.monotonic() - begin)
+
+    async def watch(self) -> None:
+        """Wait for the loss of engines that tell of it by themselves, with no search to show it."""
+        if self.desk.limit is not None:
+            self.desk.lose(await self.configurations.engines.until_lost())
 
     async def drain(self, seconds: float) -> None:
         """Take nothing new, and end after so many seconds what has not ended by then."""

@@ -24,11 +24,14 @@ from ets.engines.context_need import ContextNeed
 from ets.engines.kv_space import KVSpace
 from ets.engines.vllm.counters import CounterBook, EngineCounters
 from ets.engines.vllm.files import EngineFiles
-from ets.engines.vllm.lifecycle import end_engine, processes_of, start_engine
+from ets.engines.vllm.lifecycle import end_engine, first_end, processes_of, start_engine
 from ets.engines.vllm.options import configure, gist, kv_space, on_cpu
 from ets.errors import EngineError, EngineLostError
 from ets.loop.call import LoopClosedError
 from ets.loop.thread import LoopThread
+
+_REAP_SECONDS = 0.05
+"""That a process which ends is given to say how."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,21 @@ class VLLMEngine:
         except LoopClosedError as error:
             raise self._closed() from error
 
+    async def until_lost(self) -> str:
+        """Wait until one of its processes has ended, and say how. It is not asked for anything.
+
+        # Errors
+        `EngineError` if it did not start or is closed.
+        """
+        llm = await self.ready()
+        try:
+            await self._loop.call(first_end([one.sentinel for one in processes_of(llm)]))
+        except LoopClosedError as error:
+            raise self._closed() from error
+        if not self._close.alive:
+            raise self._closed()
+        return await asyncio.to_thread(_end_of, self.model, processes_of(llm), self._files)
+
     async def unfinished(self) -> int:
         """How many requests the engine still works on, as its front end counts them."""
         return int((await self.ready()).output_processor.get_num_unfinished_requests())
@@ -226,16 +244,26 @@ class VLLMEngine:
     def _failure(self, llm: Any, error: Exception) -> EngineError:
         """What a failed request raises: of the request itself, or of an engine that died."""
         cause = error.__cause__ or error
-        codes = [code for process in processes_of(llm) if (code := process.exitcode) is not None]
-        died = bool(codes) or bool(getattr(llm, "errored", False))
+        processes = processes_of(llm)
+        died = any(process.exitcode is not None for process in processes)
+        died = died or bool(getattr(llm, "errored", False))
         if not died or isinstance(cause, EngineError):  # the latter of `_fail_waiting`
             return EngineError(f"the vLLM engine of {self.model!r} failed: {gist(cause)}")
-        # Nobody but the system kills an engine, and its log says nothing of that.
-        killed = ", killed: as a rule by a system that is out of memory"
-        how = f" (exit code {codes[0]}{killed * (codes[0] == -signal.SIGKILL)})" if codes else ""
-        return EngineLostError(
-            f"the vLLM engine of {self.model!r} died{how}{self._files.last_words()}"
-        )
+        return EngineLostError(_death(self.model, processes, self._files))
+
+
+def _end_of(model: str, processes: Sequence[Any], files: EngineFiles) -> str:
+    for process in processes:
+        process.join(_REAP_SECONDS)  # its pipe ends a moment before itself
+    return _death(model, processes, files)
+
+
+def _death(model: str, processes: Sequence[Any], files: EngineFiles) -> str:
+    codes = [code for process in processes if (code := process.exitcode) is not None]
+    # Nobody but the system kills an engine, and its log says nothing of that.
+    killed = ", killed: as a rule by a system that is out of memory"
+    how = f" (exit code {codes[0]}{killed * (codes[0] == -signal.SIGKILL)})" if codes else ""
+    return f"the vLLM engine of {model!r} died{how}{files.last_words()}"
 
 
 def rendered(ids: Sequence[int]) -> Any:

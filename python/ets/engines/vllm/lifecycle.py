@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -120,6 +122,29 @@ def _end_processes(future: Future[list[Any]], files: EngineFiles) -> None:
             process.join()
     if not died:
         files.remove()
+
+
+async def first_end(sentinels: Sequence[int]) -> None:
+    """Wait until one of these processes, by its `multiprocessing` sentinel, has ended; without any
+    of them for ever."""
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def end(own: int) -> None:
+        loop.remove_reader(own)  # it stays readable
+        if not ended.done():
+            ended.set_result(None)
+
+    # A loop has one reader for a descriptor, and several may wait for the same process.
+    mine = [os.dup(sentinel) for sentinel in sentinels]
+    for own in mine:
+        loop.add_reader(own, end, own)
+    try:
+        await ended
+    finally:
+        for own in mine:
+            loop.remove_reader(own)
+            os.close(own)
 
 
 def processes_of(llm: Any) -> list[Any]:
