@@ -279,7 +279,12 @@
   el("asked").addEventListener("input", () => { if (now) showAsked(); });
   el("key").addEventListener("change", () => { server.unlock(el("key").value); readModels(); });
   el("stop").addEventListener("click", stop);
-  el("forget").addEventListener("click", () => { past.forget(); past.show(open); el("asked").focus(); });
+  el("forget").addEventListener("click", () => {
+    past.forget();
+    past.show(open);
+    history.replaceState(null, "", location.pathname);
+    el("asked").focus();
+  });
   el("raw").addEventListener("click", showSolution);
   for (const kind of ["pointerdown", "keydown"]) {
     canvas.addEventListener(kind, () => { own = true; quiet = false; });
