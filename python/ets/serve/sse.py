@@ -18,8 +18,8 @@ _PING = 15.0
 def event(data: str | Mapping[str, Any], name: str | None = None, number: int | None = None) -> str:
     """One event; `data` that is no text as JSON. `number` is its id, which `behind` reads."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
-    lines = [] if name is None else [f"event: {name}"]
-    lines += [] if number is None else [f"id: {number}"]
+    lines = [] if number is None else [f"id: {number}"]
+    lines += [] if name is None else [f"event: {name}"]
     return "\n".join([*lines, f"data: {text}", "", ""])
 
 
