@@ -314,7 +314,7 @@
   loop();
   readModels().then((there) => {
     const id = location.hash.slice(1);
-    if (!there || !/^search-[0-9a-f]+$/.test(id)) return;
+    if (!there || !/^search-[\w-]+$/.test(id)) return;
     const known = past.all.find((one) => one.id === id);
     begin({ id, problem: known?.problem, model: known?.model });
   });
