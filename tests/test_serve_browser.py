@@ -387,10 +387,10 @@ def test_a_browser_without_storage_searches_too(clean: Any, bundled: Running) ->
 def test_a_key_is_asked_for_and_opens_the_tree_too(clean: Any) -> None:
     with served(keys={"ann": "right"}) as running:
         page = Live.of(clean, running)
-        assert "API key" in page.text("#trouble")
+        assert page.text("#trouble") == "the server wants an API key"
         assert page.js("document.activeElement.id") == "key"
         page.keys("#key", "wrong", TAB)
-        until(lambda: page.js("server.key") == "wrong")
+        until(lambda: page.text("#trouble") == "the server does not know this API key")
         page.js("el('key').value = ''")
         page.keys("#key", "right", TAB)
         until(lambda: page.js("el('model').options.length > 0"))

@@ -259,6 +259,52 @@ def test_search_finds_steps(small: Page) -> None:
     assert small.text("#matches") == "none"
 
 
+def formulas_on(page: Page, selector: str) -> int:
+    return int(page.js(f"document.querySelectorAll('{selector} math').length"))
+
+
+def test_formulas_are_drawn_and_shown_as_they_were_written(browser: Any, tmp_path: Path) -> None:
+    long = "+".join(f"x_{{{n}}}" for n in range(60))
+    texts = [
+        r"so \(\frac{1}{2}\) is half, $5 and $6 are not",
+        rf"\({long}\)",
+        r"\(\foo\) $y$",
+        "no",
+    ]
+    first = [(0.9, None, False, text) for text in texts]
+    second = [(0.8, None, True, rf"it is \boxed{{\frac{{1}}{{{n}}}}}") for n in (2, 2, 3, 3)]
+    search = told(ets.REBASE(width=4), first, second)
+    page = Page(browser, tmp_path / "tree.html", page_of(search, "Find $x$."))
+    assert formulas_on(page, "#problem") == 1
+    assert formulas_on(page, "#facts") == 3  # the answer, and both in the votes
+    page.js("choose(1)")
+    assert formulas_on(page, "#detail .text") == 1
+    assert page.text("#detail .text").endswith("is half, $5 and $6 are not")
+    assert page.js("document.querySelector('#detail mfrac').childElementCount") == 2
+    page.keys("#find", "frac{1}")
+    page.js("choose(1)")
+    assert page.text("#detail mark") == "frac{1}"
+    assert formulas_on(page, "#detail .text") == 0
+    page.keys("#find", "\ue00c")  # escape
+    page.js("choose(2)")
+    assert page.js("document.querySelector('#detail .formula').classList.contains('block')")
+    assert page.js("document.documentElement.scrollWidth <= innerWidth")
+    page.js("choose(3)")
+    assert page.text("#detail .text").startswith(r"\(\foo\)")
+    assert formulas_on(page, "#detail .text") == 1
+    page.click("#raw")
+    assert page.text("#detail .text") == texts[2]
+    assert page.text("#problem") == "Find $x$."
+    assert formulas_on(page, "body") == 0
+    page.click("#raw")
+    assert formulas_on(page, "#problem") == 1
+    assert page.errors() == []
+
+
+def test_a_page_without_formulas_has_no_switch_for_them(small: Page) -> None:
+    assert not small.js("el('raw').offsetParent")
+
+
 def test_light_and_dark(small: Page) -> None:
     seen = {}
     for mode in ("light", "dark", "auto"):

@@ -12,9 +12,12 @@
     el("trouble").textContent = text;
     el("trouble").hidden = !text;
   }
-  function lock() {
+  // Why a request was refused, in a line; where a key is wanted, there is a field for it.
+  async function whyNot(response) {
+    if (response.status !== 401) return reasonOf(response);
     el("locked").hidden = false;
     el("key").focus();
+    return server.key ? "the server does not know this API key" : "the server wants an API key";
   }
 
   // --- what there is to choose -------------------------------------------------------------------
@@ -34,8 +37,7 @@
           trouble("");
           return true;
         }
-        trouble(await reasonOf(response));
-        if (response.status === 401) lock();
+        trouble(await whyNot(response));
         return false;
       } catch {
         trouble("the server does not answer; trying again");
@@ -90,8 +92,7 @@
         body: JSON.stringify({ messages: [{ role: "user", content: problem }], ...(model && { model }) }),
       });
       if (!response.ok) {
-        if (response.status === 401) lock();
-        trouble(await reasonOf(response));
+        trouble(await whyNot(response));
         return;
       }
       const { id, model: given } = await response.json();
@@ -114,10 +115,9 @@
         const path = "v1/searches/" + search.id + "/tree/events";
         const response = await server.ask(path, { headers, signal: search.gone.signal });
         if (!response.ok) {
-          if (response.status === 401) lock();
           const gone = response.status === 404;
           end(search, gone ? "" : "failed",
-            gone ? "the server does not know this search any more" : await reasonOf(response));
+            gone ? "the server does not know this search any more" : await whyNot(response));
           return;
         }
         for await (const { id, event, data: piece } of eventsOf(response)) {
@@ -197,7 +197,7 @@
     el("stop").disabled = true;
     try {
       const response = await server.ask("v1/searches/" + now.id, { method: "DELETE" });
-      if (!response.ok) trouble(await reasonOf(response));
+      if (!response.ok) trouble(await whyNot(response));
     } catch {
       trouble("the server does not answer");
     }
@@ -296,7 +296,7 @@
     const tab = window.open("", "_blank");
     try {
       const response = await server.ask(el("page").getAttribute("href"));
-      if (!response.ok) throw new Error(await reasonOf(response));
+      if (!response.ok) throw new Error(await whyNot(response));
       const address = URL.createObjectURL(await response.blob());
       if (tab) tab.location = address;
       else window.location = address;
@@ -314,7 +314,7 @@
   loop();
   readModels().then((there) => {
     const id = location.hash.slice(1);
-    if (!there || !/^search-[0-9a-f]+$/.test(id)) return;
+    if (!there || !/^search-[\w-]+$/.test(id)) return;
     const known = past.all.find((one) => one.id === id);
     begin({ id, problem: known?.problem, model: known?.model });
   });
