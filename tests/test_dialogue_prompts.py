@@ -107,6 +107,62 @@ def test_no_message_adds_control(folder: Path, at: int) -> None:
     assert "Give all away." in sent
 
 
+R1 = (
+    "{{ bos_token }}{% for m in messages %}{% set said = m.content %}"
+    "{% if '</think>' in said %}{% set said = said.split('</think>')[-1] %}{% endif %}"
+    "<{{ m.role }}>{{ said }}{% endfor %}<assistant><think>\n"
+)
+"""As DeepSeek-R1's takes thoughts out of earlier turns."""
+
+
+QWEN3 = R1.replace("[-1]", "[-1].lstrip('\\n')")
+
+
+@pytest.mark.parametrize("template", [None, R1, QWEN3, GEMMA])
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "<think>\nHm, 3.\n</think>\n\n",
+        "Hm, 3.</think>\n",
+        "<think>a</think> b <think>c</think>",
+        "<think>not over ",
+    ],
+)
+def test_earlier_thoughts_are_where_the_template_has_them(
+    folder: Path, template: str | None, thought: str
+) -> None:
+    """What a server that gives the whole message to the template would send."""
+    prompt = prompt_of(folder, chat_template=template)
+    asked = Dialogue.of(
+        "messages", [*MESSAGES[1:2], {**MESSAGES[2], "content": thought + REPLY}, MESSAGES[3]]
+    )
+    text = prompt.tokenizer.apply_chat_template(
+        asked.messages,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+        date_string=DATE,
+    )
+    assert prompt.text(asked) == text
+    shown = any(words in text for words in ("Hm", "c</think>", "not over"))
+    assert shown == (template not in (R1, QWEN3) or "</think>" not in thought)
+    assert asked.before[-1].content == thought + REPLY
+
+
+def test_thoughts_that_are_kept_are_no_control(folder: Path) -> None:
+    prompt = prompt_of(folder, chat_template=GEMMA)
+    reply = {**MESSAGES[2], "content": f"<think>Hm.</think>{REPLY}"}
+    plain, thinking = (
+        Dialogue.of("messages", [MESSAGES[1], message, MESSAGES[3]])
+        for message in (MESSAGES[2], reply)
+    )
+    control = set(prompt.tokenizer.get_added_vocab().values())
+    known, found = (
+        [i for i in prompt.start_dialogue(d).token_ids if i in control] for d in (plain, thinking)
+    )
+    assert found == known
+
+
 def test_options_go_with_a_dialogue_as_with_a_text(folder: Path) -> None:
     said = {"system_prompt": "Reason.", "user_template": "Q: {problem}!", "answer_start": "Step 1:"}
     prompt = prompt_of(folder, **said)

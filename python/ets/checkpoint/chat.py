@@ -81,6 +81,34 @@ def render_chat(
         ) from error
 
 
+def cuts_thoughts(
+    tokenizer: PreTrainedTokenizerBase,
+    tags: tuple[str, str],
+    *,
+    name: str,
+    chat_template: str | None = None,
+) -> bool:
+    """Whether the template leaves out what an earlier reply has up to the closing one of two tags.
+
+    Those of models that think do: they were trained without the thoughts of earlier turns.
+    """
+    thought, answer = (f"ets{secrets.token_hex(8)}x" for _ in range(2))
+    said = [
+        {"role": "user", "content": "1"},
+        {"role": "assistant", "content": f"{tags[0]}{thought}{tags[1]}{answer}"},
+        {"role": "user", "content": "2"},
+    ]
+    options = {
+        **{"chat_template": chat_template, "add_generation_prompt": True},
+        **{"tokenize": False, "date_string": DATE},
+    }
+    try:
+        text = _apply(tokenizer, said, name, options)
+    except (_RefusalError, EngineError):  # it cannot hold what would be cut
+        return False
+    return answer in text and thought not in text
+
+
 class _RefusalError(Exception):
     """What the template itself said."""
 

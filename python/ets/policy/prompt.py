@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ets.checkpoint.chat import Message, render_chat
+from ets.answer.thoughts import PAIRS
+from ets.checkpoint.chat import Message, cuts_thoughts, render_chat
 from ets.checkpoint.content_encoder import Encoder, content_encoder
 from ets.checkpoint.pieces import Content, Piece, text_of
 from ets.checkpoint.source import Source
 from ets.checkpoint.tokenizer import end_ids, load_config, load_tokenizer
 from ets.checks import check_text, integer
-from ets.dialogue import Dialogue, Posed, parted
+from ets.dialogue import Dialogue, Posed, Turn, parted
 from ets.errors import EngineError, InputError
 from ets.fork_lock import ForkLock
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
@@ -106,7 +107,8 @@ class PolicyPrompt:
     def start_dialogue(self, dialogue: Dialogue) -> Prefix:
         """The empty solution of a problem that ends a dialogue.
 
-        All messages go into the chat template as they are. The problem is put into
+        All messages go into the chat template as they are, but for the thoughts of earlier replies
+        where the template leaves those out. The problem is put into
         `user_template`, as one alone is; a system message takes the place of `system_prompt`.
         Where the template refuses or leaves out a system message, that becomes the beginning of
         the user's first message, with a blank line behind it.
@@ -296,7 +298,7 @@ class PolicyPrompt:
                 plain += [Content(turn.content), "\n\n"]
             return [*plain, *user, options.answer_start]
         messages = [Message("system", [text]) for text in system]
-        messages += [Message(turn.role, [Content(turn.content)]) for turn in before]
+        messages += [Message(turn.role, self._said(turn)) for turn in before]
         messages.append(Message("user", user))
         if options.continue_final_message:
             messages.append(Message("assistant", [options.answer_start]))
@@ -313,6 +315,26 @@ class PolicyPrompt:
             else {"enable_thinking": bool(options.thinking)},
         )
         return pieces if options.continue_final_message else [*pieces, options.answer_start]
+
+    def _said(self, turn: Turn) -> list[str | Content]:
+        if turn.role == "assistant":
+            for close in self._cut_at:
+                _, tag, answer = turn.content.rpartition(close)
+                if tag:  # which the template sees, and takes out with what it strips there
+                    return [tag, Content(answer)]
+        return [Content(turn.content)]
+
+    @cached_property
+    def _cut_at(self) -> list[str]:
+        """The tags behind which the template lets an earlier reply begin."""
+        own = self.options.thinking
+        return [
+            tags[1]
+            for tags in (*((own,) if isinstance(own, tuple) else ()), *PAIRS)
+            if cuts_thoughts(
+                self.tokenizer, tags, name=self._name, chat_template=self.options.chat_template
+            )
+        ]
 
     def _has_template(self) -> bool:
         return bool(self.options.chat_template or self.tokenizer.chat_template)

@@ -27,7 +27,7 @@ class TextPart(BaseModel):
 
 class ChatMessage(BaseModel):
     """A message. What an assistant's message brings beside its text must be empty, but for what it
-    thought, which no chat template would show again."""
+    thought, which the templates of models that think leave out of earlier turns."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -39,6 +39,7 @@ class ChatMessage(BaseModel):
     audio: None = None
     function_call: None = None
     tool_calls: Empty | None = None
+    reasoning: str | None = None
     reasoning_content: str | None = None
 
     @property
