@@ -176,13 +176,18 @@ def test_what_was_said_before_reaches_the_policy() -> None:
             answer = client.post("/v1/chat/completions", json=body).json()
             before[0]["role"] = "developer"
             same = client.post("/v1/chat/completions", json=body).json()
+            thought = {**before[2], "reasoning": "hm", "reasoning_content": "hm"}
+            fourth = client.post(
+                "/v1/chat/completions",
+                json={**body, "messages": [*before[:2], thought, before[3]]},
+            ).json()
             lead = {"instructions": "be short", "input": before[1:], "ets": body["ets"]}
             third = client.post("/v1/responses", json=lead).json()
         given: dict[str, Any] = {"max_step_tokens": 20, "max_tokens": 200}
         with ets.Search(strategy=ets.ETS(width=1, lambda_d=1.5), **given) as search:
             before[0]["role"] = "system"
             result = search.solve(before)
-    for found in (answer, same, third):
+    for found in (answer, same, third, fourth):
         assert ets.TreeSearch.from_dict(found["ets"]["tree"]) == result.tree
     assert answer["usage"]["prompt_tokens"] == result.tree.prompt_tokens
 
