@@ -10,18 +10,24 @@ from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import PRM
 from ets.errors import InputError
 from ets.prm.function import FunctionPRM
+from ets.prm.outcome import OutcomePRM
 from ets.shown.redaction import redacted
 
 
-def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
+def load_prm(
+    prm: str | PRM | Callable[[str, list[str]], float], *, policy: object = None, **options: Any
+) -> PRM:
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
     Names: `demo` (the bundled one, on numpy alone, or on torch as `demo?backend=transformers`),
-    `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `none`, for
-    which every step is worth the same, and `demo-checker?auroc=X`, which knows the truth of the
-    bundled problems. How a model is read follows from its config and name, or from the option
-    `format` (see `ets.prm.formats`). `options` go to the backend's constructor; they may also
-    stand in the name: `vllm:PATH?format=judge`.
+    `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `policy`,
+    how certain the policy was of its own steps (`ets.prm.policy`), `generative:NAME`, a language
+    model that writes critiques, `NAME` being a policy's or `policy`, the one that is given here
+    (`ets.prm.generative`), `outcome:NAME`, another PRM that is asked at the end only
+    (`ets.prm.OutcomePRM`), `none`, for which every step is worth the same, and
+    `demo-checker?auroc=X`, which knows the truth of the bundled problems. How a model is read
+    follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
+    go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
 
     Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded, is of no
@@ -57,6 +63,20 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             if options:
                 raise InputError(f"the PRM none takes no options, got {sorted(options)}")
             return FunctionPRM(_every_step_alike)
+        case "policy" if not path:
+            from ets.prm.policy import PolicyPRM
+
+            return PolicyPRM(**name.only("PRM", PolicyPRM))
+        case "generative" if path:
+            from ets.prm.generative import load_generative
+
+            return load_generative(path, options, policy)
+        case "outcome" if path:
+            steps = options.pop("steps", None)
+            rule = {name: options.pop(name) for name in ("between", "weight") if name in options}
+            outcome = load_prm(path, policy=policy, **options)
+            by_step = None if steps is None else load_prm(steps, policy=policy)
+            return OutcomePRM(outcome, steps=by_step, **rule)
         case "demo-checker" if not path:
             from ets.demo.blurred_checker import BlurredChecker
 
@@ -75,8 +95,8 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             model, url = name.on_server()
             return PoolingPRM(model, url, **options)
     raise InputError(
-        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got "
-        f"{shown(redacted(prm))}"
+        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL, policy, "
+        f"generative:NAME, outcome:NAME or none, got {shown(redacted(prm))}"
     )
 
 
@@ -84,4 +104,4 @@ def _every_step_alike(problem: str, steps: list[str]) -> float:
     return 1.0
 
 
-__all__ = ["load_prm"]
+__all__ = ["OutcomePRM", "load_prm"]
