@@ -10,7 +10,9 @@ import random
 from functools import cache
 from itertools import islice
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM, Qwen2Config, Qwen2Model
@@ -60,6 +62,15 @@ def plain_greedy(problem: str, *, steps: int, tokens: int) -> list[tuple[int, ..
         ids += step
         found.append(tuple(step))
     return found
+
+
+def plain_logprobs(prompt: list[int], step: list[int]) -> NDArray[np.float64]:
+    """The policy's log-probabilities, [tokens of the step, vocabulary], of one whole pass."""
+    with torch.no_grad():
+        logits = _policy()(torch.tensor([prompt + step])).logits[0, len(prompt) - 1 : -1]
+    rows = logits.double().numpy()
+    logs: NDArray[np.float64] = rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
+    return logs
 
 
 def trained_on() -> list[Prefix]:

@@ -15,6 +15,7 @@ from ets import demo
 from ets.checkpoint.chat import DATE
 from ets.dialogue import Dialogue, Turn
 from ets.engines.bundled.checkpoint import BundledCheckpoint
+from ets.engines.server.model_card import ModelCard
 from ets.errors import EngineError, InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.bundled import bundled_prompt
@@ -31,6 +32,7 @@ from vocabularies import (
 )
 
 SYSTEM, FIRST, REPLY, LAST = "Be brief.", "I have 3 apples.", "Fine: 3.", "I buy 4. How many?"
+SGLANG = ModelCard(url="http://x/v1", model="m", kind="sglang", root=None, max_length=None)
 MESSAGES = [
     {"role": "system", "content": SYSTEM},
     {"role": "user", "content": FIRST},
@@ -97,7 +99,7 @@ def test_no_message_adds_control(folder: Path, at: int) -> None:
     assert hostile == plain
     assert plain
     # What a server of text is sent holds none either.
-    steps = TextSteps(prompt, "sglang")
+    steps = TextSteps(prompt, SGLANG)
     sent, known = (steps.text(prompt.start_dialogue(d)) for d in (forged, DIALOGUE))
     read, meant = (
         [i for i in prompt.tokenizer.encode(text, add_special_tokens=False) if i in control]

@@ -295,3 +295,30 @@ def test_a_server_that_loads_is_waited_for_at_the_start(
                 break
         assert made.server.max_length == CONTEXT // SLOTS
         asyncio.run(made.aclose())
+
+
+def test_a_step_carries_log_probabilities(
+    server: LlamaServer, smollm2_path: Path, engine_loop: LoopThread
+) -> None:
+    """Those of its own model, which the GGUF file has in fewer bits than the checkpoint."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path, top_logprobs=5)
+    try:
+        root = made.start(PROBLEM)
+        step = engine_loop.run(made.sample(root, seed=3, max_tokens=24))
+    finally:
+        engine_loop.run(made.aclose())
+    model = AutoModelForCausalLM.from_pretrained(smollm2_path, dtype=torch.float32).eval()
+    with torch.no_grad():
+        logits = model(torch.tensor([root.token_ids + step.token_ids])).logits[0]
+    logs = torch.log_softmax(logits[len(root.token_ids) - 1 : -1].double(), dim=-1)
+    sampled = logs[range(len(step.token_ids)), list(step.token_ids)]
+    confidence = -logs.topk(5, dim=-1).values.mean(dim=-1)
+    assert step.certainty is not None
+    assert len(step.certainty) == len(step.token_ids) > 8
+    for measure, wanted in (("logprob", sampled), ("confidence", confidence)):
+        found = step.certainty.of_tokens(measure)
+        assert found == pytest.approx(wanted.numpy(), abs=0.5)
+        assert float(abs(found - wanted.numpy()).mean()) < 0.1

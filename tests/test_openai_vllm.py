@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_texts_make_the_same_solution_as_ids(
     for kind in ("vllm", "other"):
         greedy = OpenAIPolicy("tiny", server.url, temperature=0.0)
         if kind == "other":
-            greedy._steps = TextSteps(greedy.prompt, "other")
+            greedy._steps = TextSteps(greedy.prompt, replace(greedy.server, kind="other"))
         for problem in problems:
             prefix = greedy.start(str(problem["problem"]))
             while not (prefix.steps and prefix.steps[-1].finished) and len(prefix.steps) < 12:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from ets.certainty import Certainty
 from ets.dialogue import Dialogue, Posed, Turn
 from ets.pickled import Pickled
 
@@ -40,6 +41,11 @@ class Step(Pickled):
     thinking: int = 0
     """The characters at the beginning of `text` that are a reasoning model's thoughts, tags
     included; no answer stands in them."""
+    certainty: Certainty | None = None
+    """How certain the policy was of each token that it sampled; None where it does not say. Of a
+    server that gives texts, the tokens are the server's, and so may be another number of them."""
+
+    _later: ClassVar[frozenset[str]] = frozenset({"certainty"})
 
     @property
     def answer_text(self) -> str:
@@ -48,6 +54,7 @@ class Step(Pickled):
 
     def then(self, more: Step) -> Step:
         """The step that this one and the one after it make together."""
+        certain = self.certainty, more.certainty
         return Step(
             text=self.text + more.text,
             token_ids=(*self.token_ids, *more.token_ids),  # `+` of arrays would add them up
@@ -58,6 +65,7 @@ class Step(Pickled):
             banked=self.banked and more.banked,
             dropped_tokens=self.dropped_tokens + more.dropped_tokens,
             thinking=len(self.text) + more.thinking if more.thinking else self.thinking,
+            certainty=certain[0].then(certain[1]) if certain[0] and certain[1] else None,
         )
 
     @property

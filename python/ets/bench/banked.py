@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.bench.bank import SampleBank, digest, identity, of_ids
+from ets.certainty import Certainty
 from ets.dialogue import Dialogue
 from ets.engines.local.prefix_cache import ForgetsPrefixes
 from ets.engines.protocols import PRM, Embedder, Policy
@@ -50,9 +51,9 @@ class BankedPolicy:
         )
         if (found := await self._bank.find(key)) is not None:
             with _told_from_damage(self._bank):
-                return Step(**{**found, "token_ids": tuple(found["token_ids"])}, banked=True)
+                return _step(found)
         step = await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)
-        await self._bank.keep(key, _without_flag(asdict(step)))
+        await self._bank.keep(key, _fields(step))
         return step
 
     async def forget_prefixes(self) -> None:
@@ -168,6 +169,20 @@ def _told_from_damage(bank: SampleBank) -> Iterator[None]:
 
 def _vector_key(model: bytes, text: str) -> bytes:
     return digest(b"vector", model, text.encode("utf-8", "surrogatepass"))
+
+
+def _fields(step: Step) -> dict[str, Any]:
+    """A step as JSON-able values."""
+    fields = _without_flag(asdict(step))
+    certainty = fields.pop("certainty")
+    return fields if certainty is None else {**fields, "certainty": certainty["packed"].hex()}
+
+
+def _step(fields: dict[str, Any]) -> Step:
+    certain = fields.get("certainty")
+    certainty = None if certain is None else Certainty(bytes.fromhex(certain))
+    ids = tuple(fields["token_ids"])
+    return Step(**{**fields, "token_ids": ids, "certainty": certainty}, banked=True)
 
 
 def _without_flag(fields: dict[str, Any]) -> dict[str, Any]:

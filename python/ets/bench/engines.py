@@ -19,6 +19,7 @@ from ets.errors import InputError
 from ets.memory import shared_options
 from ets.policy import load_policy
 from ets.prm import load_prm
+from ets.prm.policy import PolicyPRM, with_logprobs
 from ets.rollout.belongings import Closes
 from ets.rollout.engines import Engines, leave_waiting_to_search
 from ets.search.toml import search_arguments
@@ -58,6 +59,9 @@ class GridEngines:
         """
         grid = self.grid
         given = search_arguments(grid.search)
+        given["policy_options"] = with_logprobs(
+            given.get("policy", "demo"), given.get("policy_options", {}), given.get("prm", "demo")
+        )
         bank = None
         if grid.bank is not None:
             size = int(grid.bank_gib * (1 << 30))
@@ -76,7 +80,11 @@ class GridEngines:
         model = identity(name, options)
         if max(len(policies), len(prms)) > 1:
             leave_waiting_to_search([*policies, *prms])
-        judges: list[PRM] = [p if bank is None else BankedPRM(p, bank, model) for p in prms]
+        # The policy's own verdicts are of numbers that the bank keeps with its steps.
+        judges: list[PRM] = [
+            p if bank is None or isinstance(p, PolicyPRM) else BankedPRM(p, bank, model)
+            for p in prms
+        ]
         if not self.embeds:
             return kept, judges, None
         name = given.get("embedder", "lexical")

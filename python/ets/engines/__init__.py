@@ -4,6 +4,7 @@ A policy, PRM or embedder of your own is any object with the protocol's methods;
 scores are what flows between them.
 """
 
+from ets.certainty import Certainty
 from ets.dialogue import Dialogue, Turn
 from ets.engines.kv_space import HasKVSpace, KVSpace
 from ets.engines.protocols import (
@@ -11,6 +12,7 @@ from ets.engines.protocols import (
     Embedder,
     HasEmbedder,
     InstantEmbedder,
+    JudgesSteps,
     Policy,
     Rereads,
     TakesDialogues,
@@ -19,11 +21,13 @@ from ets.step import Prefix, Score, Step
 
 __all__ = [
     "PRM",
+    "Certainty",
     "Dialogue",
     "Embedder",
     "HasEmbedder",
     "HasKVSpace",
     "InstantEmbedder",
+    "JudgesSteps",
     "KVSpace",
     "Policy",
     "Prefix",

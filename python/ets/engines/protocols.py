@@ -96,6 +96,17 @@ class PRM(Protocol):
 
 
 @runtime_checkable
+class JudgesSteps(Protocol):
+    """A PRM whose verdicts hold beside each other only: by rank among a step's continuations."""
+
+    def judge_step(self, rewards: Sequence[float]) -> Sequence[float]:
+        """The rewards in [0, 1] in the place of those that `score` gave one problem's newest
+        continuations, of whatever parents, in any order. Called once they have all come.
+        """
+        ...
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """A model that turns a step's text into a vector whose direction is its meaning."""
 

@@ -26,6 +26,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.certainty import Certainty
 from ets.checks import MOST, as_integer, shown
 from ets.dialogue import Turn
 from ets.engines.kv_space import KVSpace
@@ -83,6 +84,8 @@ def checked_step(step: object, policy: object) -> Step:
     if text and not token_ids and step.finish in ("step", "length"):
         right = f"hold the ids of the text {shown(text)}, which the next step continues"
         _refuse(policy, "Step.token_ids", right, step.token_ids)
+    if step.certainty is not None and not isinstance(step.certainty, Certainty):
+        _refuse(policy, "Step.certainty", "be an ets.engines.Certainty, or None", step.certainty)
     return _with(
         step,
         text=text,
@@ -110,6 +113,13 @@ def checked_reward(reward: object, prm: object) -> float:
         _refuse(prm, "the reward", "lie in [0, 1]", reward)
     rounded = min(1.0, max(0.0, round(number, REWARD_DECIMALS)))
     return number if rounded == number > 0 else rounded
+
+
+def checked_rewards(rewards: object, count: int, prm: object) -> list[float]:
+    """What `JudgesSteps.judge_step` gave: `count` rewards, each as `checked_reward` has it."""
+    if not isinstance(rewards, Sequence) or len(rewards) != count:
+        _refuse(prm, "judge_step()", f"be a sequence of {count} rewards", rewards)
+    return [checked_reward(reward, prm) for reward in rewards]
 
 
 def checked_space(space: object, engine: object) -> KVSpace:

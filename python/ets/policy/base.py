@@ -9,6 +9,7 @@ from typing import Any
 from ets.checks import (
     check_choice,
     check_flag,
+    check_int,
     check_number,
     check_text,
     iterated,
@@ -26,6 +27,9 @@ class PolicyOptions:
 
     temperature: float = 1.0
     top_p: float = 1.0
+    top_logprobs: int = 0
+    """Of how many of the likeliest tokens the log-probabilities are asked for at each token, for
+    `Step.certainty`; 0: none. A PRM `policy` asks for 20 unless this says otherwise."""
     delimiter: str = "\n\n"
     """The text that ends a step; it stays part of the step."""
     stop: tuple[str, ...] = ()
@@ -58,6 +62,7 @@ class PolicyOptions:
     def __post_init__(self) -> None:
         check_choice("step", self.step, ThinkingStep)
         object.__setattr__(self, "thinking", check_thinking(self.thinking))
+        check_int("top_logprobs", self.top_logprobs, 0, 1 << 20)
         check_number("temperature", self.temperature, ">= 0", lambda value: value >= 0)
         check_number("top_p", self.top_p, "in (0, 1]", math.isfinite)
         if not 0 < self.top_p <= 1:

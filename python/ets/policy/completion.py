@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ets.errors import EngineError
+from ets.policy.server_logprobs import ServerLogprobs
 
 _LLAMA_STOPS = ("eos", "word", "limit")
 _STOP_KEYS = ("stop_reason", "matched_stop")
@@ -37,6 +38,8 @@ class Completion:
     prompt_tokens: int | None
     cached_tokens: int
     """Prompt tokens from the server's prefix cache; 0 where the server does not say."""
+    logprobs: ServerLogprobs | None = None
+    """None where the server gives none."""
 
     @classmethod
     def read(cls, answer: str, *, url: str) -> Completion:
@@ -61,6 +64,7 @@ class Completion:
             token_ids = None if ids is None else tuple(int(i) for i in ids)
             usage: dict[str, Any] = body.get("usage") or {}
             details: dict[str, Any] = usage.get("prompt_tokens_details") or {}
+            logprobs = ServerLogprobs.read(choice.get("logprobs"))
             prompt_tokens, cached = usage.get("prompt_tokens"), details.get("cached_tokens")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             raise EngineError(
@@ -85,4 +89,5 @@ class Completion:
             stopped_by=stops[0] if stops else None,
             prompt_tokens=prompt_tokens,
             cached_tokens=cached or 0,
+            logprobs=logprobs,
         )

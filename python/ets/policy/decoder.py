@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ets.certainty import Certainty
 from ets.engines.local.batcher import Batch, Ticket
 from ets.engines.local.kv_rows import KVRows, Tokens, chunks
 from ets.errors import EngineError
@@ -41,6 +42,8 @@ class _Row:
     length: int
     """Tokens in the row's KV."""
     cached_tokens: int
+    logprobs: list[tuple[np.float32, NDArray[np.float32]]] = field(default_factory=list)
+    """Of the tokens so far and of the likeliest in their places, where these are asked for."""
 
 
 class Decoder:
@@ -57,6 +60,7 @@ class Decoder:
         self._prompt = prompt
         self._prefill_tokens = prefill_tokens
         self._name = name
+        self._vocabulary = 0
 
     def run(self, batch: Batch[Request, Step]) -> None:
         """Sample until no request is left, taking in new ones between passes."""
@@ -135,6 +139,11 @@ class Decoder:
             )
         except ValueError as error:
             raise EngineError(f"policy {self._name!r}: {error}") from error
+        if options.top_logprobs:
+            found = self._model.logprobs(logits, tokens, options.top_logprobs)
+            for row, of_token, of_likeliest in zip(rows, *found, strict=True):
+                row.logprobs.append((of_token, of_likeliest))
+            self._vocabulary = logits.shape[-1]
         for row, token in zip(rows, tokens, strict=True):
             row.pending = token
             row.length += 1
@@ -147,7 +156,11 @@ class Decoder:
     def _finish(self, row: _Row, i: int) -> None:
         """Answer the caller, and keep the step's state for the samples that will follow it."""
         prefix = row.ticket.item.prefix
-        step = row.reader.step(prompt_tokens=len(prefix.token_ids), cached_tokens=row.cached_tokens)
+        step = row.reader.step(
+            prompt_tokens=len(prefix.token_ids),
+            cached_tokens=row.cached_tokens,
+            certainty=self._certainty(row),
+        )
         row.ticket.resolve(step)
         if step.finished:
             return
@@ -158,6 +171,12 @@ class Decoder:
             parent = path[-1] if path else None
             model.store(i, parent, child.ids, len(known.ids), len(child.ids))
             model.prefixes.trim()
+
+    def _certainty(self, row: _Row) -> Certainty | None:
+        if not row.logprobs:
+            return None
+        sampled, likeliest = zip(*row.logprobs, strict=True)
+        return Certainty.of(sampled, np.stack(likeliest), self._vocabulary)
 
     def _leave(self, rows: list[_Row], i: int) -> None:
         """Free row `i`: the last row takes its place."""

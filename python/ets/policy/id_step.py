@@ -9,6 +9,7 @@ from ets.engines.server.model_card import ModelCard
 from ets.errors import EngineError
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.server_logprobs import certainty_of
 from ets.policy.step_reader import read_step
 from ets.policy.text_step import TextSteps
 from ets.step import Prefix, Step
@@ -24,7 +25,7 @@ class IdSteps:
         self._prompt = prompt
         self._server = server
         self._name = "vLLM" if server.kind == "vllm" else server.kind
-        self._texts = TextSteps(prompt, server.kind)
+        self._texts = TextSteps(prompt, server)
         if server.kind == "vllm":
             _ = prompt.engine_stops  # reads the vocabulary here, not amid a search
 
@@ -39,6 +40,7 @@ class IdSteps:
             # A server takes from the checkpoint's generation config, or from its own command line,
             # what a request leaves open.
             "top_k": 0,
+            **self._logprobs(options.top_logprobs),
             "min_p": 0.0,
             **(self._for_vllm(prefix) if self._server.kind == "vllm" else self._for_llama(prefix)),
         }
@@ -72,6 +74,13 @@ class IdSteps:
             max_tokens,
             prompt_tokens=sent,
             cached_tokens=completion.cached_tokens,
+            certainty=certainty_of(
+                completion.logprobs,
+                self._prompt.options.top_logprobs,
+                len(self._prompt.tokenizer),
+                self._server,
+                tokens=len(ids),
+            ),
         )
         self._check_stop(completion, step)
         room = self._prompt.room(prefix, max_tokens)
@@ -79,6 +88,13 @@ class IdSteps:
             # By a limit of the server's own, which the next request meets again if it is the last.
             return replace(step, finish="length" if ids else "context")
         return step
+
+    def _logprobs(self, top: int) -> dict[str, Any]:
+        if not top:
+            return {}
+        # Else vLLM takes all tokens that read the same for one.
+        named = {"return_tokens_as_token_ids": True} if self._server.kind == "vllm" else {}
+        return {"logprobs": top, **named}
 
     def _for_vllm(self, prefix: Prefix) -> dict[str, Any]:
         stops = self._prompt.stops(prefix)

@@ -115,7 +115,7 @@ class OpenAIPolicy(Unpicklable):
         self._steps = (
             IdSteps(self._prompt, self._server)
             if self._server.kind in ("vllm", "llama.cpp")
-            else TextSteps(self._prompt, self._server.kind)
+            else TextSteps(self._prompt, self._server)
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ets.certainty import Certainty
 from ets.policy.answer_end import holds_answer
 from ets.policy.prompt import PolicyPrompt
 from ets.step import Finish, Prefix, Step
@@ -42,8 +43,14 @@ class StepReader:
             return self._end("context" if self._exhausts else "length")
         return False
 
-    def step(self, *, prompt_tokens: int = 0, cached_tokens: int = 0) -> Step:
-        """The step as read so far."""
+    def step(
+        self,
+        *,
+        prompt_tokens: int = 0,
+        cached_tokens: int = 0,
+        certainty: Certainty | None = None,
+    ) -> Step:
+        """The step as read so far; `certainty` may be of tokens behind its end too."""
         text = self._prompt.decode(self.ids)
         return finished_step(
             self._prompt,
@@ -53,6 +60,7 @@ class StepReader:
             thinking=self._thinking(text),
             prompt_tokens=prompt_tokens,
             cached_tokens=cached_tokens,
+            certainty=None if certainty is None else certainty.first(len(self.ids)),
         )
 
     def _thinking(self, text: str) -> int:
@@ -72,19 +80,22 @@ def read_step(
     *,
     prompt_tokens: int = 0,
     cached_tokens: int = 0,
+    certainty: Certainty | None = None,
 ) -> Step:
     """The step that an engine's output ids make, for backends whose engine stops by itself.
 
-    `ids` may end with an end-of-sequence id. Ids after the place where the step ends are dropped,
-    and counted. An output that stops short of its limit without any reason seen in the ids was
-    ended by the engine: `end`.
+    `ids` may end with an end-of-sequence id; `certainty` is of as many tokens. Ids after the place
+    where the step ends are dropped, and counted. An output that stops short of its limit without
+    any reason seen in the ids was ended by the engine: `end`.
     """
     reader = StepReader(prompt, prefix, max_tokens)
     read = 0
     for read, token in enumerate(ids, 1):  # noqa: B007
         if reader.push(token):
             break
-    step = reader.step(prompt_tokens=prompt_tokens, cached_tokens=cached_tokens)
+    step = reader.step(
+        prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, certainty=certainty
+    )
     dropped = sum(token not in prompt.end_ids for token in ids[read:])
     return replace(step, dropped_tokens=dropped) if dropped else step
 
@@ -98,6 +109,7 @@ def finished_step(
     thinking: int,
     prompt_tokens: int,
     cached_tokens: int,
+    certainty: Certainty | None = None,
 ) -> Step:
     """A step whose end is known, and that ends its solution if it holds an answer."""
     cut = finish in ("length", "context")
@@ -109,4 +121,5 @@ def finished_step(
         prompt_tokens=prompt_tokens,
         cached_tokens=cached_tokens,
         thinking=thinking,
+        certainty=certainty,
     )

@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 from ets.dialogue import mapped
-from ets.engines.server.model_card import Kind
+from ets.engines.server.model_card import Kind, ModelCard
 from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.server_logprobs import certainty_of
 from ets.policy.step_reader import finished_step
 from ets.step import Finish, Prefix, Step
 
@@ -26,9 +27,9 @@ _MARKERS = ("answer is", "answer:", "\\boxed{")
 class TextSteps:
     """Writes requests for the next step as text, and reads steps from texts."""
 
-    def __init__(self, prompt: PolicyPrompt, kind: Kind) -> None:
+    def __init__(self, prompt: PolicyPrompt, server: ModelCard) -> None:
         self._prompt = prompt
-        self._kind = kind
+        self._server = server
         tokenizer = prompt.tokenizer
         adds_bos = tokenizer.encode("a")[:1] == [tokenizer.bos_token_id]
         # The server's tokenizer will write it, and the template has written it.
@@ -43,7 +44,8 @@ class TextSteps:
             "temperature": options.temperature,
             "top_p": options.top_p,
             "stop": list(self._prompt.texts_that_stop(prefix)),
-            **_ALL_TOKENS.get(self._kind, {}),
+            **({"logprobs": options.top_logprobs} if options.top_logprobs else {}),
+            **_ALL_TOKENS.get(self._server.kind, {}),
         }
 
     def text(self, prefix: Prefix) -> str:
@@ -81,6 +83,13 @@ class TextSteps:
             thinking=self._thinking(prefix, text),
             prompt_tokens=len(prefix.token_ids) if sent is None else sent,
             cached_tokens=completion.cached_tokens,
+            certainty=certainty_of(
+                completion.logprobs,
+                self._prompt.options.top_logprobs,
+                len(self._prompt.tokenizer),
+                self._server,
+                tokens=min(1, len(ids)),
+            ),
         )
 
     def _ended(self, completion: Completion, prefix: Prefix) -> tuple[str, Finish]:

@@ -6,6 +6,9 @@ from dataclasses import fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ets.certainty import Certainty
 from ets.checkpoint.source import SOURCE_OPTIONS, Source
 from ets.checks import check_positive, integer, path_text
 from ets.dialogue import Dialogue
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _SEEDS = 1 << 63
 """vLLM takes seeds below this."""
+_USUAL_LOGPROBS = 20
+"""What vLLM lets requests ask for unless told otherwise."""
 _ALSO_FOR_EMBEDDING = (
     "device_ids",
     "dtype",
@@ -92,6 +97,7 @@ class VLLMPolicy(Unpicklable):
             defaults={
                 "gpu_memory_utilization": 0.45,
                 "runner": "generate",
+                "max_logprobs": max(prompting.top_logprobs, _USUAL_LOGPROBS),
                 **({} if adapter is None else adapter.engine_options),
             },
             options={k: v for k, v in options.items() if k not in names},
@@ -172,13 +178,15 @@ class VLLMPolicy(Unpicklable):
                 data_parallel_rank=rank,
             )
         )
+        written = reply.output.outputs[0]
         step = read_step(
             self._prompt,
-            reply.output.outputs[0].token_ids,
+            written.token_ids,
             prefix,
             max_tokens,
             prompt_tokens=len(prefix.token_ids),
             cached_tokens=reply.output.num_cached_tokens or 0,
+            certainty=self._certainty(written),
         )
         return replace(step, preemptions=reply.preemptions)
 
@@ -209,6 +217,13 @@ class VLLMPolicy(Unpicklable):
         """End the engine; calls that still wait get an `EngineError`."""
         await self.engine.aclose()
 
+    def _certainty(self, written: Any) -> Certainty | None:
+        if written.logprobs is None:
+            return None
+        # Of each token: the one that was sampled, then the likeliest, in rows of one length.
+        rows = np.array(written.logprobs.logprobs).reshape(len(written.logprobs), -1)
+        return Certainty.of(rows[:, 0], rows[:, 1:], self.engine.vocabulary)
+
     def _sampling(self, prefix: Prefix, seed: int, max_tokens: int) -> Any:
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
@@ -219,6 +234,8 @@ class VLLMPolicy(Unpicklable):
             temperature=options.temperature,
             top_p=options.top_p,
             max_tokens=max_tokens,
+            logprobs=options.top_logprobs or None,
+            flat_logprobs=True,  # numbers, not an object for each
             stop_token_ids=list(stops.ids),
             stop=list(stops.texts),
             # Text is made in this process, of every token; it is for finding stop texts only.

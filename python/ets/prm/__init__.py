@@ -17,8 +17,9 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
     Names: `demo` (the bundled one, on numpy alone, or on torch as `demo?backend=transformers`),
-    `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `none`, for
-    which every step is worth the same, and `demo-checker?auroc=X`, which knows the truth of the
+    `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `policy`,
+    how certain the policy was of its own steps (`ets.prm.policy`), `none`, for which every
+    step is worth the same, and `demo-checker?auroc=X`, which knows the truth of the
     bundled problems. How a model is read follows from its config and name, or from the option
     `format` (see `ets.prm.formats`). `options` go to the backend's constructor; they may also
     stand in the name: `vllm:PATH?format=judge`.
@@ -57,6 +58,10 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             if options:
                 raise InputError(f"the PRM none takes no options, got {sorted(options)}")
             return FunctionPRM(_every_step_alike)
+        case "policy" if not path:
+            from ets.prm.policy import PolicyPRM
+
+            return PolicyPRM(**name.only("PRM", PolicyPRM))
         case "demo-checker" if not path:
             from ets.demo.blurred_checker import BlurredChecker
 
@@ -75,8 +80,8 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             model, url = name.on_server()
             return PoolingPRM(model, url, **options)
     raise InputError(
-        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL or none, got "
-        f"{shown(redacted(prm))}"
+        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL, policy or none, "
+        f"got {shown(redacted(prm))}"
     )
 
 

@@ -18,6 +18,7 @@ from ets.loop.engine_call import EngineCall
 from ets.memory import Engine, with_shares
 from ets.policy import load_policy
 from ets.prm import load_prm
+from ets.prm.policy import with_logprobs
 from ets.rollout.belongings import Closes
 from ets.rollout.options import SearchOptions
 
@@ -112,9 +113,15 @@ class Engines:
                     f"{name} must be one, or one for each of the {count} replicas, got {len(given)}"
                 )
         embedder = options.embedder if options.strategy.needs_embeddings else None
+        of_policies = [
+            with_logprobs(
+                policies[at % len(policies)], options.policy_options or {}, prms[at % len(prms)]
+            )
+            for at in range(count)
+        ]
         settled = [
             with_shares(
-                Engine(policies[at % len(policies)], options.policy_options or {}),
+                Engine(policies[at % len(policies)], of_policies[at]),
                 Engine(prms[at % len(prms)], options.prm_options or {}),
                 Engine(embedder, options.embedder_options or {}),
                 width=options.strategy.width,

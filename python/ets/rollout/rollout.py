@@ -253,7 +253,7 @@ class Rollout:
         """Decide the step; `cut` if not all of its children came."""
         self.tree.interrupt = interrupt
         try:
-            self.tree.tell(m.child for m in made)
+            self.tree.tell(self.sampler.judged(made))
             if spent is not None:
                 self.tree.stop(spent)
             elif cut:

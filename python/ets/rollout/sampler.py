@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.engines.protocols import Embedder, InstantEmbedder
-from ets.engines.values import awaitable, checked_embedding, checked_score, checked_step
+from ets.engines.protocols import Embedder, InstantEmbedder, JudgesSteps
+from ets.engines.values import (
+    awaitable,
+    checked_embedding,
+    checked_rewards,
+    checked_score,
+    checked_step,
+)
 from ets.errors import ContextError
 from ets.loop.call import cancel
 from ets.loop.engine_call import EngineCall
@@ -126,8 +132,26 @@ class Sampler:
             cut=cut,
             text=step.text,
             embedding=embedding,
+            certainty=step.certainty,
         )
         return Made(prefix, child)
+
+    def judged(self, made: list[Made]) -> list[Child]:
+        """The children of a step, beside each other where the PRM judges them so.
+
+        # Errors
+        `EngineError` where it gives other rewards than one in [0, 1] for each.
+        """
+        children, prm = [m.child for m in made], self._engines.prm
+        if not isinstance(prm, JudgesSteps):
+            return children
+        told = [child for child in children if child.cut != "prm_context"]
+        rewards = checked_rewards(prm.judge_step([child.reward for child in told]), len(told), prm)
+        judged = {
+            id(child): replace(child, reward=reward)
+            for child, reward in zip(told, rewards, strict=True)
+        }
+        return [judged.get(id(child), child) for child in children]
 
     def keep(self, made: list[Made]) -> None:
         """Keep the partial solutions of the newest nodes, as far as they were made here, and the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ets.engines.protocols import Policy, Rereads
 from ets.errors import InputError
 from ets.loop.engine_call import name_of
@@ -44,5 +46,8 @@ def prefix_of(node: int, tree: TreeSearch, known: dict[int, Prefix], policy: Pol
                 f"policy must have reread(prefix, text) to go on with a saved tree, got "
                 f"{name_of(policy)}"
             )
-        prefix = known[below] = prefix.extend(policy.reread(prefix, text))
+        step = policy.reread(prefix, text)
+        if (certainty := tree.nodes.certainty[below]) is not None:
+            step = replace(step, certainty=certainty)
+        prefix = known[below] = prefix.extend(step)
     return prefix

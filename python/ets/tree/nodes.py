@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.certainty import Certainty
 from ets.tree.trajectory import Cut, Limit, Trajectory
 
 Reward = Literal["last", "min", "prod"]
@@ -26,6 +27,7 @@ class Nodes:
 
     __slots__ = (
         "branch",
+        "certainty",
         "cluster",
         "cut",
         "depth",
@@ -65,6 +67,8 @@ class Nodes:
         self.cut: list[Limit | None] = [None]
         """The limit of an engine that cut the solution there."""
         self.text: list[str | None] = [None]
+        self.certainty: list[Certainty | None] = [None]
+        """How certain the policy was of the step's tokens, where it says."""
         self.branch: list[int] = [0]
         """Its ancestor at depth 1 (itself there); 0 for the root."""
         self.cluster: list[int] = [-1]
@@ -90,6 +94,7 @@ class Nodes:
         finished: bool,
         cut: Limit | None,
         text: str | None,
+        certainty: Certainty | None = None,
     ) -> int:
         """Append a node and return its id; the caller keeps `levels`."""
         node = len(self.parent)
@@ -104,6 +109,7 @@ class Nodes:
         self.finished.append(finished)
         self.cut.append(cut)
         self.text.append(text)
+        self.certainty.append(certainty)
         self.branch.append(self.branch[parent] or node)
         self.cluster.append(-1)
         self.fate.append("open")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import ClassVar, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.checks import integer
+from ets.certainty import Certainty
+from ets.checks import integer, shown
 from ets.errors import InputError
 from ets.pickled import Pickled
 from ets.tree.seeds import child_seed
@@ -49,6 +50,10 @@ class Child(Pickled):
     """Which of the parent's continuations it is (`Ask.indices`); None: the lowest not yet told."""
     cut: Limit | None = None
     """The limit of an engine that cut the solution there; such a solution is not finished."""
+    certainty: Certainty | None = None
+    """How certain the policy was of the step's tokens, where it says; kept with the tree."""
+
+    _later: ClassVar[frozenset[str]] = frozenset({"certainty"})
 
 
 class OpenStep:
@@ -200,6 +205,11 @@ def _checked(
         )
     if not isinstance(child.text, str | None):
         raise InputError(f"{name}.text must be a text or None, got {child.text!r}")
+    if not isinstance(child.certainty, Certainty | None):
+        raise InputError(
+            f"{name}.certainty must be an ets.engines.Certainty or None, got "
+            f"{shown(child.certainty)}"
+        )
     embedding = None
     if needs_embedding(parent, tokens, finished or child.cut is not None):
         if child.embedding is not None:
@@ -213,7 +223,15 @@ def _checked(
         return child
     # + 0.0 makes 0.0 of -0.0: the two are equal, but do not look equal in JSON.
     return Child(
-        parent, tokens, float(reward) + 0.0, finished, embedding, child.text, index, child.cut
+        parent,
+        tokens,
+        float(reward) + 0.0,
+        finished,
+        embedding,
+        child.text,
+        index,
+        child.cut,
+        child.certainty,
     )
 
 

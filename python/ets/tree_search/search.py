@@ -274,6 +274,7 @@ class TreeSearch(Saved):
                 child.finished,
                 child.cut,
                 child.text,
+                child.certainty,
             )
             if child.finished or cut is not None:
                 nodes.fate[node] = "done"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import Tree
+from ets.certainty import Certainty
 from ets.checks import integer
 from ets.errors import InputError
 from ets.strategy import Strategy, strategy_from_dict, strategy_to_dict
@@ -64,7 +66,10 @@ def save(state: State) -> dict[str, Any]:
         "kv_budget": state.kv_budget,
         "remaining": state.remaining,
         "end": state.end,
-        "nodes": {name: list(getattr(nodes, name)) for name in _COLUMNS},
+        "nodes": {
+            **{name: list(getattr(nodes, name)) for name in _COLUMNS},
+            **_certain("certainty", nodes.certainty),
+        },
         "requested": list(nodes.requested),
         "levels": [len(level) for level in nodes.levels],
         "completed": [[done.node, done.cut] for done in state.trajectories],
@@ -80,6 +85,7 @@ def save(state: State) -> dict[str, Any]:
                 "cut": child.cut,
                 "embedding": _pack(child.embedding),
                 "text": child.text,
+                **({} if child.certainty is None else {"certainty": _text(child.certainty)}),
             }
             for (parent, index), child in sorted(
                 state.open_step.told.items(), key=lambda item: item[0]
@@ -103,7 +109,7 @@ def load(data: Any, strategy: Strategy | None) -> State:
             "it was saved by another version of ets"
         )
     same_keys("the saved TreeSearch", data, _FIELDS)
-    same_keys("nodes", data["nodes"], _COLUMNS)
+    same_keys("nodes", data["nodes"], _COLUMNS, ("certainty",))
     for name in ("prompt_tokens", "seed", "max_tokens", "max_depth", "remaining"):
         integer(name, data[name], None)
     try:
@@ -122,13 +128,16 @@ def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
     columns = data["nodes"]
     check_columns("nodes", columns)
     check_whole("requested", data["requested"], 0)
-    rows = zip(*(columns[name] for name in _COLUMNS[:7]), strict=True)
+    said = _certainties(
+        "nodes.certainty", columns.get("certainty", [None] * len(columns["parent"]))
+    )
+    rows = zip(*(columns[name] for name in _COLUMNS[:7]), said, strict=True)
     next(rows)  # the root is there already
-    for parent, index, tokens, reward, finished, cut, text in rows:
+    for parent, index, tokens, reward, finished, cut, text, certainty in rows:
         if not 0 <= parent < len(nodes):
             raise InputError(f"parent of node {len(nodes)} must be an earlier node, got {parent}")
         seed = child_seed(nodes.seed[parent], index)
-        nodes.add(parent, index, seed, tokens, reward, finished, cut, text)
+        nodes.add(parent, index, seed, tokens, reward, finished, cut, text, certainty)
     tree.extend(
         np.array(nodes.parent[1:], dtype=np.int64), np.array(nodes.tokens[1:], dtype=np.int64)
     )
@@ -157,11 +166,12 @@ def _rebuild(data: dict[str, Any], strategy: Strategy) -> State:
         open_step.want(node, nodes.seed[node], first, count)
     told = {}
     for saved in data["told"]:
-        same_keys("told", saved, _CHILD)
+        same_keys("told", saved, _CHILD, ("certainty",))
     check_columns("told", {name: [saved[name] for saved in data["told"]] for name in CHECKED})
-    for saved in data["told"]:
+    of_told = _certainties("told.certainty", [saved.get("certainty") for saved in data["told"]])
+    for saved, certainty in zip(data["told"], of_told, strict=True):
         told[saved["parent"], saved["index"]] = Child(
-            **{**saved, "embedding": _unpack(saved["embedding"])}
+            **{**saved, "embedding": _unpack(saved["embedding"]), "certainty": certainty}
         )
     open_step.take(told)
     candidates = [node for node, _ in data["candidates"]]
@@ -207,6 +217,28 @@ def _pack(vector: NDArray[np.float32] | None) -> str | None:
     return None if vector is None else b64encode(vector.astype("<f4").tobytes()).decode("ascii")
 
 
+def _certain(name: str, column: Sequence[Certainty | None]) -> dict[str, Any]:
+    """The column, if there is anything in it: most policies are not asked."""
+    if all(entry is None for entry in column):
+        return {}
+    return {name: [None if entry is None else _text(entry) for entry in column]}
+
+
+def _text(certainty: Certainty) -> str:
+    return b64encode(certainty.packed).decode("ascii")
+
+
+def _certainties(name: str, column: list[str | None]) -> list[Certainty | None]:
+    return [_certainty(f"{name}[{at}]", packed) for at, packed in enumerate(column)]
+
+
+def _certainty(name: str, packed: str | None) -> Certainty | None:
+    try:
+        return None if packed is None else Certainty(b64decode(packed, validate=True))
+    except (InputError, ValueError, TypeError) as error:
+        raise InputError(f"{name} must be packed numbers or null: {error}") from error
+
+
 def _unpack(packed: str | None) -> NDArray[np.float32] | None:
     if packed is None:
         return None
@@ -215,11 +247,11 @@ def _unpack(packed: str | None) -> NDArray[np.float32] | None:
     return vector
 
 
-def same_keys(what: str, data: Any, keys: tuple[str, ...]) -> None:
+def same_keys(what: str, data: Any, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
     """Refuse what is no mapping with just these keys, with `InputError`."""
     if not isinstance(data, dict):
         raise InputError(f"{what} must be a mapping, got {type(data).__name__}")
-    if unknown := sorted(data.keys() - set(keys)):
+    if unknown := sorted(data.keys() - {*keys, *optional}):
         raise InputError(f"{what} has unknown fields {unknown}")
     if missing := [key for key in keys if key not in data]:
         raise InputError(f"{what} lacks the fields {missing}")

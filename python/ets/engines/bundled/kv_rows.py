@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ets.engines.bundled.blas import ONE_THREAD
 from ets.engines.bundled.transformer import Floats, Transformer
@@ -48,6 +49,17 @@ class BundledKVRows(KVRows):
     ) -> list[int]:
         """As `KVRows`."""
         return draw(logits, uniforms, temperature=temperature, top_p=top_p)
+
+    def logprobs(
+        self, logits: Floats, tokens: Sequence[int], top: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `KVRows`."""
+        raised = logits - logits.max(axis=-1, keepdims=True)
+        logs = (raised - np.log(np.exp(raised).sum(axis=-1, keepdims=True))).astype(np.float32)
+        size = logs.shape[-1]
+        k = min(top, size)
+        likeliest = np.partition(logs, size - k, axis=-1)[:, size - k :]
+        return logs[np.arange(len(logs)), list(tokens)], likeliest
 
     def computing(self) -> AbstractContextManager[Any]:
         """On one thread."""

@@ -13,6 +13,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ets.engines.local.options import LocalOptions
 from ets.engines.local.prefix_cache import PrefixCache, Segment
 
@@ -63,6 +66,14 @@ class KVRows(ABC):
 
         # Errors
         `ValueError` if a row's logits are not numbers.
+        """
+
+    @abstractmethod
+    def logprobs(
+        self, logits: Any, tokens: Sequence[int], top: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The log-probabilities of each row's token, [rows], and of its `top` likeliest, [rows, k],
+        k being `top` or the vocabulary's size; at temperature 1.
         """
 
     def computing(self) -> AbstractContextManager[Any]:

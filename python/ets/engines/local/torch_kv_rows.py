@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import Cache
 
 from ets.engines.local.kv_rows import SPAN, KVRows
@@ -118,6 +120,16 @@ class TorchKVRows(KVRows):
     ) -> list[int]:
         """As `KVRows`."""
         return draw(logits, uniforms, temperature=temperature, top_p=top_p)
+
+    def logprobs(
+        self, logits: torch.Tensor, tokens: Sequence[int], top: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `KVRows`."""
+        logs = torch.log_softmax(logits.float(), dim=-1)
+        picked = torch.tensor(tokens, device=logs.device)[:, None]
+        mine = logs.gather(-1, picked)[:, 0].cpu().numpy()
+        likeliest = logs.topk(min(top, logs.shape[-1]), dim=-1).values
+        return mine, likeliest.cpu().numpy()
 
     def computing(self) -> AbstractContextManager[Any]:
         """Without gradients."""

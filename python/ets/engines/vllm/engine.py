@@ -116,6 +116,11 @@ class VLLMEngine:
         return None if stated is None else int(stated)
 
     @property
+    def vocabulary(self) -> int:
+        """Tokens that its distributions are over."""
+        return int(self._config.model_config.get_vocab_size())
+
+    @property
     def data_parallel_size(self) -> int:
         """Engines that split its requests among them, each with weights and a cache of its own."""
         return int(self._config.parallel_config.data_parallel_size)
