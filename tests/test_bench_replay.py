@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import ets
 from ets.bench.bank import SampleBank
-from ets.bench.packed_tree import pack_tree
+from ets.bench.packed_tree import pack_tree, unpack_tree
 from ets.bench.recording import Recording
 from ets.bench.replay import Replay, replayed_grid
 from ets.bench.run_folder import RunFolder, key_of
@@ -278,3 +278,27 @@ def test_a_bank_without_the_vectors_of_the_run_is_refused(embedded: Path, tmp_pa
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["reach"] for line in lines[:2]] == [1.0, 1.0]  # rebase; ets as it was, 1.0
     assert 0 < lines[2]["reach"] <= 1
+
+
+def test_ranks_of_a_policy_that_judges_itself_are_made_anew(tmp_path: Path) -> None:
+    """A replay's rewards are those of its own steps, not of the steps that were recorded."""
+    command = [sys.executable, "-m", "ets", "bench", str(tmp_path / "run"), "--problems", "2"]
+    command += ["--widths", "4", "--strategies", "rebase,beam", "--prm", "policy?of=path"]
+    command += ["--bank", str(tmp_path / "bank.sqlite")]
+    subprocess.run(command, check=True, capture_output=True)
+    folder = RunFolder(tmp_path / "run")
+    replay = Replay(folder, replayed_grid(folder, {}))
+    found = {key_of(row): tree for row, tree in replay.found()}
+    assert (replay.other_steps, replay.other_rewards) == (0, 0)
+    assert len(found) == 4
+    for row in folder.rows():
+        kept = folder.tree(row)
+        assert kept is not None
+        assert found[key_of(row)] == pack_tree(kept)
+    others = replayed_grid(folder, {"strategies": ["beam"], "widths": [3]})
+    for _, packed in Replay(folder, others).found():
+        assert packed is not None
+        nodes = unpack_tree(packed, "the replay").nodes
+        for level in nodes.levels[1:]:
+            rewards = [nodes.reward[node] for node in level]
+            assert sum(rewards) / len(rewards) == pytest.approx(0.5, abs=1e-5)

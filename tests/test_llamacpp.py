@@ -318,7 +318,7 @@ def test_a_step_carries_log_probabilities(
     confidence = -logs.topk(5, dim=-1).values.mean(dim=-1)
     assert step.certainty is not None
     assert len(step.certainty) == len(step.token_ids) > 8
-    for measure, wanted in (("logprob", sampled), ("confidence", confidence)):
-        found = step.certainty.of_tokens(measure)
+    logprobs, confidences = map(step.certainty.of_tokens, ("logprob", "confidence"))
+    for found, wanted in ((logprobs, sampled), (confidences, confidence)):
         assert found == pytest.approx(wanted.numpy(), abs=0.5)
         assert float(abs(found - wanted.numpy()).mean()) < 0.1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ets.certainty import Certainty
+from ets.engines.values import checked_reward
+from ets.prm.policy import PolicyPRM
 from ets.strategy.base import Strategy
 from ets.tree.trajectory import Limit
 from ets.tree_search.asks import Ask
@@ -26,6 +29,7 @@ class _Recorded:
     finished: bool
     cut: Limit | None
     text: str | None
+    certainty: Certainty | None
 
     def reads_as(self, other: _Recorded) -> bool:
         """Whether the policy wrote the same, whatever the PRM said of it."""
@@ -53,14 +57,18 @@ class Recording:
     A sample's seed says on which path it was asked for, so the searches of different strategies
     share a sample wherever they share a node. Two may hold different steps for it, if the batches
     of an engine round differently; these are counted, and the first one serves the others.
+
+    Where the policy was its own PRM, `judge` is that: rewards may be ranks among a step's
+    continuations, which are others under another strategy, so a replay makes them anew.
     """
 
-    def __init__(self, first: TreeSearch) -> None:
+    def __init__(self, first: TreeSearch, judge: PolicyPRM | None = None) -> None:
         self.other_steps = 0
         """Records of a step that the first record of its sample has otherwise."""
         self.other_rewards = 0
         """Records of the same step with another reward."""
         self._like = first
+        self._judge = judge
         self._steps: dict[int, _Recorded] = {}
         self.add(first)
 
@@ -70,7 +78,7 @@ class Recording:
             known = self._steps.setdefault(seed, step)
             if not known.reads_as(step):
                 self.other_steps += 1
-            elif known.reward != step.reward:
+            elif known.reward != step.reward and self._judge is None:
                 self.other_rewards += 1
 
     def __len__(self) -> int:
@@ -104,10 +112,23 @@ class Recording:
             known = [child for child in children if child is not None]
             asked += len(children)
             recorded += len(known)
-            search.tell(known)
+            search.tell(self._judged(search, known))
             if len(known) < len(children):
                 search.close_step()
         return search, Reach(asked, recorded)
+
+    def _judged(self, search: TreeSearch, children: list[Child]) -> list[Child]:
+        """A step's children as a search's engines would have judged them."""
+        judge, nodes = self._judge, search.nodes
+        if judge is None:
+            return children
+        rewards = []
+        for child in children:
+            path = [(nodes.certainty[v], nodes.tokens[v]) for v in nodes.path(child.parent)]
+            verdict = judge.verdict([*path, (child.certainty, child.tokens)])
+            rewards.append(checked_reward(verdict, judge))
+        judged = [checked_reward(reward, judge) for reward in judge.judge_step(rewards)]
+        return [replace(c, reward=reward) for c, reward in zip(children, judged, strict=True)]
 
 
 def _child(
@@ -140,6 +161,7 @@ def _child(
         cut=step.cut,
         text=step.text,
         embedding=embedding,
+        certainty=step.certainty,
     )
 
 
@@ -155,6 +177,7 @@ def _steps_of(search: TreeSearch) -> Iterator[tuple[int, _Recorded]]:
                 nodes.finished[node],
                 nodes.cut[node],
                 nodes.text[node],
+                nodes.certainty[node],
             ),
         )
 

@@ -23,6 +23,8 @@ from ets.bench.searching import Found, Row
 from ets.embed import load_embedder
 from ets.engines.protocols import InstantEmbedder
 from ets.errors import InputError
+from ets.prm import load_prm
+from ets.prm.policy import PolicyPRM, asks_policy
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.rollout.usage import Usage
@@ -112,6 +114,7 @@ def _recordings(
     """The searches of each problem and seed, pooled and by cell, in the order of the rows."""
     together: dict[tuple[int, str | int], list[Row]] = {}
     grid = grid_of(run)
+    judge = _judge(grid)
     given = {problem.key: problem.posed for problem in run.problems()}
     for row in finished_rows(run, grid):
         together.setdefault((row["seed"], row["id"]), []).append(row)
@@ -127,11 +130,20 @@ def _recordings(
                 )
             trees[row["cell"]] = tree
             if recording is None:
-                recording = Recording(tree)
+                recording = Recording(tree, judge)
             else:
                 recording.add(tree)
         if recording is not None:
             yield seed, Problem("", rows[0]["expected"], key), recording, trees
+
+
+def _judge(grid: Grid) -> PolicyPRM | None:
+    """The PRM of a run whose policy was its own."""
+    name = grid.search.get("prm", "demo")
+    if not asks_policy(name):
+        return None
+    prm = load_prm(name, **grid.search.get("prm_options", {}))
+    return prm if isinstance(prm, PolicyPRM) else None
 
 
 def _vector(grid: Grid, bank: SampleBank | None) -> Vector | None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ets.certainty import Measure
+from ets.certainty import Certainty, Measure
 from ets.checks import check_choice, check_positive
 from ets.engines.name import EngineName, each_server
 from ets.errors import EngineError, InputError
@@ -76,7 +76,7 @@ class PolicyPRM:
     def __init__(
         self,
         *,
-        score: Name = "self-certainty",
+        score: Name = "logprob",
         of: Of = "step",
         group: int = 64,
         scale: Scale = "rank",
@@ -92,12 +92,20 @@ class PolicyPRM:
 
     async def score(self, prefix: Prefix) -> Score:
         """The verdict through the map, whatever the scale."""
-        parts = [part for at in range(len(prefix.steps)) if len(part := self._of_step(prefix, at))]
+        return Score(self.verdict([(step.certainty, len(step.token_ids)) for step in prefix.steps]))
+
+    def verdict(self, steps: Sequence[tuple[Certainty | None, int]]) -> float:
+        """The same of what is known of a path: how certain the policy was, and the tokens.
+
+        # Errors
+        `EngineError` for a step that has tokens and no numbers.
+        """
+        parts = [part for at, step in enumerate(steps) if len(part := self._values(at, *step))]
         if not parts:
-            return Score(0.0)
+            return 0.0
         values = parts[-1] if self._of == "step" else np.concatenate(parts)
         mean = _lowest(values, self._group) if self._name == "lowest-group" else values.mean()
-        return Score(min(1.0, max(0.0, float(self._kind.to_reward(float(mean))))))
+        return min(1.0, max(0.0, float(self._kind.to_reward(float(mean)))))
 
     def judge_step(self, rewards: Sequence[float]) -> Sequence[float]:
         """By rank, where that is the scale."""
@@ -106,11 +114,10 @@ class PolicyPRM:
     async def aclose(self) -> None:
         """Nothing: the policy is not this one's."""
 
-    def _of_step(self, prefix: Prefix, at: int) -> NDArray[np.float64]:
-        step = prefix.steps[at]
-        if step.certainty is not None:
-            return step.certainty.of_tokens(self._kind.measure).astype(np.float64)
-        if step.token_ids:
+    def _values(self, at: int, certainty: Certainty | None, tokens: int) -> NDArray[np.float64]:
+        if certainty is not None:
+            return certainty.of_tokens(self._kind.measure).astype(np.float64)
+        if tokens:
             raise EngineError(
                 f"the PRM policy?score={self._name} needs the policy's log-probabilities, and step "
                 f"{at} came without (Step.certainty): load the policy with top_logprobs={_TOP}"
