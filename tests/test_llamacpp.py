@@ -318,7 +318,8 @@ def test_a_step_carries_log_probabilities(
     confidence = -logs.topk(5, dim=-1).values.mean(dim=-1)
     assert step.certainty is not None
     assert len(step.certainty) == len(step.token_ids) > 8
-    logprobs, confidences = map(step.certainty.of_tokens, ("logprob", "confidence"))
+    logprobs = step.certainty.of_tokens("logprob")
+    confidences = step.certainty.of_tokens("confidence")
     for found, wanted in ((logprobs, sampled), (confidences, confidence)):
         assert found == pytest.approx(wanted.numpy(), abs=0.5)
         assert float(abs(found - wanted.numpy()).mean()) < 0.1

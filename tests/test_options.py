@@ -28,6 +28,7 @@ from ets.policy.transformers import TransformersPolicy
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.bundled import BundledPRM
 from ets.prm.formats import FORMATS
+from ets.prm.policy import PolicyPRM
 from ets.prm.pooling import PoolingPRM
 from ets.prm.transformers import TransformersPRM
 from ets.prm.vllm import VLLMPRM
@@ -58,6 +59,7 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "`prm vllm:PATH`": VLLMPRM,
     "`prm transformers:PATH`": TransformersPRM,
     "`pooling:MODEL@URL`": PoolingPRM,
+    "`prm policy`": PolicyPRM,
     **{f"format `{name}`": kind for name, kind in FORMATS.items()},
     "`lexical`": LexicalEmbedder,
     "`sentence-transformers:NAME`": SentenceTransformersEmbedder,

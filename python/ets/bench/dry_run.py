@@ -26,6 +26,7 @@ from ets.engines.name import each_server
 from ets.engines.protocols import PRM, Embedder, Policy
 from ets.errors import EngineError, InputError, MissingExtraError
 from ets.memory import Engine, planned_tokens, shared_options
+from ets.prm.policy import with_logprobs
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.search.search import Search
@@ -131,7 +132,10 @@ async def _dry_run(grid: Grid) -> Plan:
 
 
 def _load(grid: Grid) -> _Engines:
-    said = grid.search
+    said = dict(grid.search)
+    said["policy_options"] = with_logprobs(
+        said.get("policy", "demo"), said.get("policy_options", {}), said.get("prm", "demo")
+    )
     embeds = any(cell.strategy().needs_embeddings for cell in grid.cells())
     of_policy, of_prm, of_embedder = shared_options(said, width=max(grid.widths), embeds=embeds)
     # Of several addresses the first: `ets doctor` tries them all.

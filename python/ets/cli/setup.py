@@ -18,7 +18,7 @@ from ets.workers.fleet import Fleet
 
 WAY_OUT = (
     "no --prm: steps are not scored, so this is a plain majority vote over independent samples; "
-    "add --prm vllm:PATH, transformers:PATH or pooling:MODEL@URL to search"
+    "add --prm vllm:PATH, transformers:PATH, pooling:MODEL@URL or policy to search"
 )
 
 

@@ -13,6 +13,7 @@ from ets.doctor.report import Finding, Piece, Report, Shown
 from ets.engines.name import each_server
 from ets.engines.protocols import PRM, Policy
 from ets.memory import Engine, with_shares
+from ets.prm.policy import with_logprobs
 from ets.shown.log import Log
 from ets.step import Prefix
 
@@ -51,7 +52,7 @@ async def examinations(
     going on is logged. `known` holds the PRM against known scores.
     """
     policy_options, prm_options, _ = with_shares(
-        Engine(policy, policy_options),
+        Engine(policy, with_logprobs(policy, policy_options, prm)),
         Engine(prm, prm_options),
         Engine(),
         width=load.width,

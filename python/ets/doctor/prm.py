@@ -15,6 +15,7 @@ from ets.engines.protocols import PRM
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
 from ets.prm.formats import PRMFormat
+from ets.prm.policy import PolicyPRM
 from ets.step import Prefix, Score
 
 _TIMED = 32
@@ -43,6 +44,9 @@ class HasIncremental(Protocol):
 async def examine_prm(prm: PRM, name: str, *, known: bool = False) -> Report:
     """Score a right and a wrong solution of a small problem, step by step; `known` ones too."""
     report = Report("PRM", name)
+    if isinstance(prm, PolicyPRM):
+        report.find("note", "the policy judges its own steps: there is no model to be tried")
+        return report
     try:
         right, wrong = await _score_steps(prm, RIGHT), await _score_steps(prm, WRONG)
         if isinstance(prm, HasFormat):
