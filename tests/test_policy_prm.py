@@ -125,7 +125,7 @@ def test_a_policy_of_ours_is_asked_for_them() -> None:
         ("policy?scale=log", r"scale must be one of \['rank', 'map'\], got 'log'"),
         ("policy?group=0", "group must be"),
         ("policy?window=3", "unknown option 'window' of the PRM policy; it has score, of, group"),
-        ("policy:PATH", "prm must be demo, .*policy or none, got 'policy:PATH'"),
+        ("policy:PATH", "prm must be demo, .*policy, .*or none, got 'policy:PATH'"),
     ],
 )
 def test_bad_names_are_refused(name: str, said: str) -> None:

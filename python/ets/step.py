@@ -122,3 +122,7 @@ class Score(Pickled):
     """Times that the engine took the request's KV cache for others and computed it anew."""
     banked: bool = False
     """Whether it came from a sample bank; the other figures are then of when it was computed."""
+    written_tokens: int = 0
+    """Tokens that the PRM wrote, where it writes critiques."""
+
+    _later: ClassVar[frozenset[str]] = frozenset({"written_tokens"})

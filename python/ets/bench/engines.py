@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from ets.bench.bank import SampleBank, identity
+from ets.bench.bank import SampleBank, digest, identity
 from ets.bench.banked import BankedEmbedder, BankedPolicy, BankedPRM, embedder_identity
 from ets.bench.grid import Grid
 from ets.embed import load_embedder
@@ -19,7 +20,7 @@ from ets.errors import InputError
 from ets.memory import shared_options
 from ets.policy import load_policy
 from ets.prm import load_prm
-from ets.prm.policy import PolicyPRM, with_logprobs
+from ets.prm.policy import PolicyPRM, is_of_policy, with_logprobs
 from ets.rollout.belongings import Closes
 from ets.rollout.engines import Engines, leave_waiting_to_search
 from ets.search.toml import search_arguments
@@ -76,8 +77,9 @@ class GridEngines:
         model = identity(name, options)
         kept: list[Policy] = [p if bank is None else BankedPolicy(p, bank, model) for p in policies]
         name, options = given.get("prm", "demo"), given.get("prm_options", {})
-        prms = _loaded(name, load_prm, of_prm, stack)
-        model = identity(name, options)
+        prms = _loaded(name, partial(load_prm, policy=policies[0]), of_prm, stack)
+        writer = model if is_of_policy(name) else b""
+        model = digest(writer, identity(name, options)) if writer else identity(name, options)
         if max(len(policies), len(prms)) > 1:
             leave_waiting_to_search([*policies, *prms])
         # The policy's own verdicts are of numbers that the bank keeps with its steps.

@@ -101,7 +101,12 @@ def checked_score(score: object, prm: object) -> Score:
     """What `PRM.score` gave, in plain values, the reward rounded and in [0, 1]."""
     if not isinstance(score, Score):
         _refuse(prm, "score()", "be an ets.engines.Score", score)
-    return _with(score, reward=checked_reward(score.reward, prm), **_costs(score, prm))
+    return _with(
+        score,
+        reward=checked_reward(score.reward, prm),
+        written_tokens=_count(score.written_tokens, prm, "Score.written_tokens"),
+        **_costs(score, prm),
+    )
 
 
 def checked_reward(reward: object, prm: object) -> float:

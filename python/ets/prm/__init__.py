@@ -10,19 +10,23 @@ from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import PRM
 from ets.errors import InputError
 from ets.prm.function import FunctionPRM
+from ets.prm.outcome import OutcomePRM
 from ets.shown.redaction import redacted
 
 
-def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any) -> PRM:
+def load_prm(
+    prm: str | PRM | Callable[[str, list[str]], float], *, policy: object = None, **options: Any
+) -> PRM:
     """The PRM that a name stands for, a function as a PRM, or the object itself.
 
     Names: `demo` (the bundled one, on numpy alone, or on torch as `demo?backend=transformers`),
     `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `policy`,
-    how certain the policy was of its own steps (`ets.prm.policy`), `none`, for which every
-    step is worth the same, and `demo-checker?auroc=X`, which knows the truth of the
-    bundled problems. How a model is read follows from its config and name, or from the option
-    `format` (see `ets.prm.formats`). `options` go to the backend's constructor; they may also
-    stand in the name: `vllm:PATH?format=judge`.
+    how certain the policy was of its own steps (`ets.prm.policy`), `generative:NAME`, a language
+    model that writes critiques, `NAME` being a policy's or `policy`, the one that is given here
+    (`ets.prm.generative`), `none`, for which every step is worth the same, and
+    `demo-checker?auroc=X`, which knows the truth of the bundled problems. How a model is read
+    follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
+    go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
 
     Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded, is of no
@@ -62,6 +66,10 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             from ets.prm.policy import PolicyPRM
 
             return PolicyPRM(**name.only("PRM", PolicyPRM))
+        case "generative" if path:
+            from ets.prm.generative import load_generative
+
+            return load_generative(path, options, policy)
         case "demo-checker" if not path:
             from ets.demo.blurred_checker import BlurredChecker
 
@@ -80,8 +88,8 @@ def load_prm(prm: str | PRM | Callable[[str, list[str]], float], **options: Any)
             model, url = name.on_server()
             return PoolingPRM(model, url, **options)
     raise InputError(
-        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL, policy or none, "
-        f"got {shown(redacted(prm))}"
+        "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL, policy, "
+        f"generative:NAME or none, got {shown(redacted(prm))}"
     )
 
 
@@ -89,4 +97,4 @@ def _every_step_alike(problem: str, steps: list[str]) -> float:
     return 1.0
 
 
-__all__ = ["load_prm"]
+__all__ = ["OutcomePRM", "load_prm"]

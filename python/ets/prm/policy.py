@@ -146,13 +146,18 @@ def asks_policy(prm: object) -> bool:
     return isinstance(prm, str) and prm.partition("?")[0] == "policy"
 
 
+def is_of_policy(prm: object) -> bool:
+    """Whether a PRM, by name, is critiques that the search's own policy writes."""
+    return isinstance(prm, str) and prm.partition("?")[0] == "generative:policy"
+
+
 def with_logprobs(policy: object, options: Mapping[str, Any], prm: object) -> dict[str, Any]:
     """A policy's options, with log-probabilities where its PRM is the policy itself.
 
     # Errors
     `InputError` for a policy of ours that was told, or loaded, to give none.
     """
-    if not asks_policy(prm):
+    if not asks_policy(prm) and not is_of_policy(prm):
         return dict(options)
     if isinstance(policy, str):
         said = EngineName.parse("policy", each_server(policy)[0], options).options

@@ -138,7 +138,10 @@ class Engines:
             return engine
 
         policies = [own(load_policy(p, **settled[at][0]), p) for at, p in enumerate(policies)]
-        prms = [own(load_prm(p, **settled[at][1]), p) for at, p in enumerate(prms)]
+        prms = [
+            own(load_prm(p, policy=policies[at % len(policies)], **settled[at][1]), p)
+            for at, p in enumerate(prms)
+        ]
         embedders: list[Embedder | None] = [None]
         if embedder is not None:
             of_policy = isinstance(embedder, str) and embedder.partition("?")[0] == "policy"

@@ -73,7 +73,7 @@ class SearchOptions:
         OnePRM | Sequence[OnePRM],
         Option(
             "the model that scores them: `demo`, `transformers:PATH`, `vllm:PATH`, "
-            "`pooling:MODEL@URL` (or `URL1,URL2`) or `none`"
+            "`pooling:MODEL@URL` (or `URL1,URL2`), `policy` or `none`"
         ),
     ] = "demo"
     strategy: Annotated[

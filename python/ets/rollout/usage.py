@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from ets.pickled import Record
 from ets.step import Score, Step
@@ -20,6 +20,7 @@ TOTALS = (
     "prm_calls",
     "prm_tokens",
     "prm_cached_tokens",
+    "prm_written_tokens",
     "prm_preemptions",
     "prm_banked",
 )
@@ -55,6 +56,10 @@ class StepUsage(Record):
     """Times that a scoring lost its KV cache to others and was computed anew."""
     prm_banked: int = 0
     """Of the scorings, those that came from a sample bank."""
+    prm_written_tokens: int = 0
+    """Tokens that the PRM wrote, where it writes critiques."""
+
+    _later: ClassVar[frozenset[str]] = frozenset({"prm_written_tokens"})
 
     def add_step(self, step: Step) -> None:
         """Count one sample."""
@@ -74,6 +79,7 @@ class StepUsage(Record):
         self.prm_cached_tokens += score.cached_tokens
         self.prm_preemptions += score.preemptions
         self.prm_banked += score.banked
+        self.prm_written_tokens += score.written_tokens
 
     @property
     def policy_computed_tokens(self) -> int:
@@ -167,6 +173,11 @@ class Usage(Record):
     def prm_cached_tokens(self) -> int:
         """Of those, the tokens its engine took from its prefix cache."""
         return sum(step.prm_cached_tokens for step in self.steps)
+
+    @property
+    def prm_written_tokens(self) -> int:
+        """Tokens that the PRM wrote, where it writes critiques."""
+        return sum(step.prm_written_tokens for step in self.steps)
 
     @property
     def prm_preemptions(self) -> int:
