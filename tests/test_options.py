@@ -27,6 +27,7 @@ from ets.policy.openai import OpenAIPolicy
 from ets.policy.transformers import TransformersPolicy
 from ets.policy.vllm import VLLMPolicy
 from ets.prm.bundled import BundledPRM
+from ets.prm.critique_form import CritiqueForm
 from ets.prm.formats import FORMATS
 from ets.prm.policy import PolicyPRM
 from ets.prm.pooling import PoolingPRM
@@ -44,6 +45,19 @@ else:
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "options.md").read_text("utf-8")
+
+
+def generative_options(
+    *,
+    form: str = "instruct",
+    critiques: int = 1,
+    max_tokens: int = 1024,
+    unsure: float = 0.5,
+    cache: int = 4096,
+) -> None:
+    """What its name takes of its own; the constructor has the form itself, and the critic."""
+
+
 SECTIONS: dict[str, Callable[..., Any]] = {
     "`ets.Search`": ets.Search,
     **{f"`{name}`": kind for name, kind in STRATEGIES.items() if name != "ets-kv"},
@@ -60,6 +74,8 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "`prm transformers:PATH`": TransformersPRM,
     "`pooling:MODEL@URL`": PoolingPRM,
     "`prm policy`": PolicyPRM,
+    "`generative:NAME`": generative_options,
+    "Forms of a generative PRM": CritiqueForm,
     **{f"format `{name}`": kind for name, kind in FORMATS.items()},
     "`lexical`": LexicalEmbedder,
     "`sentence-transformers:NAME`": SentenceTransformersEmbedder,
