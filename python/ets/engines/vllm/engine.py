@@ -118,7 +118,7 @@ class VLLMEngine:
     @property
     def vocabulary(self) -> int:
         """Tokens that its distributions are over."""
-        return int(self._config.model_config.hf_text_config.vocab_size)
+        return int(self._config.model_config.get_vocab_size())
 
     @property
     def data_parallel_size(self) -> int:
