@@ -151,7 +151,7 @@ def test_several_critiques_are_averaged_by_different_seeds() -> None:
 
 def test_a_critique_keeps_to_its_limit_and_is_cut_there() -> None:
     critic = ScriptedCritic(lambda *_: "x" * 99)
-    score = scored(critic, solution("a"), max_tokens=10)
+    score = scored(critic, solution("a"), critique_tokens=10)
     assert critic.limits[0] == 10
     assert critic.made == ["\nVerdict:"], "what was cut is asked for its verdict"
     assert score.reward == pytest.approx(SURE**3)
@@ -271,7 +271,7 @@ def test_the_probability_is_that_of_raw_logits() -> None:
     from plain_demo import plain_logprobs
 
     async def score() -> tuple[Score, list[Prefix], str]:
-        prm = load_prm("generative:demo?ask=&end=%0A%0A&yes=and&no=so&max_tokens=64")
+        prm = load_prm("generative:demo?ask=&end=%0A%0A&yes=and&no=so&critique_tokens=64")
         assert isinstance(prm, GenerativePRM)
         roots: list[Prefix] = []
         critic = prm._critic
@@ -317,7 +317,7 @@ def test_the_probability_is_that_of_raw_logits() -> None:
 @pytest.mark.parametrize("name", ["generative:demo", "generative:policy"])
 def test_its_tokens_are_in_usage(name: str) -> None:
     """Of a search: what the critic read and wrote, each critique once."""
-    prm = f"{name}?max_tokens=16"
+    prm = f"{name}?critique_tokens=16"
     with ets.Search(policy="demo", prm=prm, strategy=ets.REBASE(width=4)) as search:
         usage = search.solve(PROBLEM).usage
     steps = usage.prm_calls
@@ -325,3 +325,12 @@ def test_its_tokens_are_in_usage(name: str) -> None:
     assert usage.prm_tokens > steps
     assert usage.to_dict()["prm_written_tokens"] == usage.prm_written_tokens
     assert usage.policy_tokens == sum(step.policy_tokens for step in usage.steps)
+
+
+def test_a_critic_on_vllm_is_told_the_length_of_solutions() -> None:
+    pytest.importorskip("vllm")
+    from ets.memory import Engine, with_shares
+
+    for name in ("generative:vllm:nowhere?form=genprm", "outcome:vllm:nowhere"):
+        found = with_shares(Engine("demo"), Engine(name), Engine(), width=4, max_tokens=700)
+        assert found == ({}, {"max_tokens": 700}, {})

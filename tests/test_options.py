@@ -51,7 +51,7 @@ def generative_options(
     *,
     form: str = "instruct",
     critiques: int = 1,
-    max_tokens: int = 1024,
+    critique_tokens: int = 1024,
     unsure: float = 0.5,
     cache: int = 4096,
 ) -> None:

@@ -102,3 +102,25 @@ def test_both_judges_are_ended() -> None:
     outcome, steps = Counted(0.9), Counted(0.2)
     asyncio.run(OutcomePRM(outcome, steps=steps).aclose())
     assert (outcome.closed, steps.closed) == (1, 1)
+
+
+def test_a_name_makes_one_of_other_names() -> None:
+    name = "outcome:demo?steps=policy%3Fscale=map&weight=0.25"
+    with ets.Search(
+        policy="demo?top_logprobs=20", prm=name, strategy=ets.BestOfN(width=4)
+    ) as search:
+        mixed = search.solve(PROBLEM).tree
+    trees = {}
+    for prm in ("demo", "policy?scale=map"):
+        with ets.Search(
+            policy="demo?top_logprobs=20", prm=prm, strategy=ets.BestOfN(width=4)
+        ) as search:
+            trees[prm] = search.solve(PROBLEM).tree
+    outcome, steps = (tree.nodes for tree in trees.values())
+    for node in range(1, len(mixed.nodes)):
+        wanted = steps.reward[node]
+        if mixed.nodes.finished[node]:
+            wanted = 0.25 * outcome.reward[node] + 0.75 * wanted
+        assert mixed.nodes.reward[node] == pytest.approx(wanted, abs=1e-5)
+    with pytest.raises(ets.InputError, match="between must"):
+        load_prm("outcome:demo?between=2")

@@ -20,6 +20,7 @@ from ets.shown.redaction import redacted_repr
 _SHARE = "gpu_memory_utilization"
 _NOT_ITS = (_SHARE, "kv_cache_memory_bytes")
 """What an embedder does not take over from its policy."""
+_HOLD_A_NAME = ("generative:", "outcome:")
 _PARTS: tuple[Part, ...] = ("policy", "PRM", "embedder")
 
 
@@ -105,6 +106,7 @@ def with_shares(
     checkpoint. Engines that do not seem to fit are started all the same, after a `UserWarning`.
     """
     options = dict(policy.options), dict(prm.options), dict(embedder.options)
+    prm = _behind(prm)
     if not any(map(_is_vllm, (policy, prm, embedder))):
         return options
     prompt = _prompt_of(policy)
@@ -203,6 +205,13 @@ def gpu_bytes() -> int | None:
         return int(current_platform.get_device_total_memory())
     except (RuntimeError, NotImplementedError):
         return None
+
+
+def _behind(prm: Engine) -> Engine:
+    """The engine of a PRM whose name holds another's: `generative:vllm:PATH`."""
+    if not isinstance(prm.name, str) or not prm.name.startswith(_HOLD_A_NAME):
+        return prm
+    return Engine(prm.name.partition(":")[2], prm.options)
 
 
 def _is_vllm(engine: Engine) -> bool:

@@ -23,7 +23,8 @@ def load_prm(
     `transformers:PATH`, `vllm:PATH`, `pooling:MODEL@URL` for a model on a vLLM server, `policy`,
     how certain the policy was of its own steps (`ets.prm.policy`), `generative:NAME`, a language
     model that writes critiques, `NAME` being a policy's or `policy`, the one that is given here
-    (`ets.prm.generative`), `none`, for which every step is worth the same, and
+    (`ets.prm.generative`), `outcome:NAME`, another PRM that is asked at the end only
+    (`ets.prm.OutcomePRM`), `none`, for which every step is worth the same, and
     `demo-checker?auroc=X`, which knows the truth of the bundled problems. How a model is read
     follows from its config and name, or from the option `format` (see `ets.prm.formats`). `options`
     go to the backend's constructor; they may also stand in the name: `vllm:PATH?format=judge`.
@@ -70,6 +71,12 @@ def load_prm(
             from ets.prm.generative import load_generative
 
             return load_generative(path, options, policy)
+        case "outcome" if path:
+            steps = options.pop("steps", None)
+            rule = {name: options.pop(name) for name in ("between", "weight") if name in options}
+            outcome = load_prm(path, policy=policy, **options)
+            by_step = None if steps is None else load_prm(steps, policy=policy)
+            return OutcomePRM(outcome, steps=by_step, **rule)
         case "demo-checker" if not path:
             from ets.demo.blurred_checker import BlurredChecker
 
@@ -89,7 +96,7 @@ def load_prm(
             return PoolingPRM(model, url, **options)
     raise InputError(
         "prm must be demo, transformers:PATH, vllm:PATH, pooling:MODEL@URL, policy, "
-        f"generative:NAME or none, got {shown(redacted(prm))}"
+        f"generative:NAME, outcome:NAME or none, got {shown(redacted(prm))}"
     )
 
 

@@ -26,6 +26,9 @@ from ets.step import Prefix, Score, Step
 
 _VERDICT_TOKENS = 8
 """What a critic may say behind the question for its verdict."""
+_VERDICT_ROOM = 64
+"""Tokens of a context for that, and for the texts around it."""
+_CRITIQUE_TOKENS = 1024
 _TEMPERATURE = 0.7
 """Of several critiques; one alone is greedy."""
 _OF_FORM = tuple(field.name for field in fields(CritiqueForm))
@@ -66,8 +69,8 @@ class GenerativePRM(Unpicklable):
         How it is asked and its verdict read.
     critiques
         Of each solution, by different seeds; the reward is the mean of their verdicts.
-    max_tokens
-        Of one critique.
+    critique_tokens
+        The most that one critique may have, its verdict not counted.
     unsure
         The verdict of a critique that holds none: one that was cut, or says something else.
     cache
@@ -89,12 +92,12 @@ class GenerativePRM(Unpicklable):
         form: CritiqueForm,
         *,
         critiques: int = 1,
-        max_tokens: int = 1024,
+        critique_tokens: int = _CRITIQUE_TOKENS,
         unsure: float = 0.5,
         cache: int = 4096,
         owns: bool = True,
     ) -> None:
-        check_positive(critiques=critiques, max_tokens=max_tokens, cache=cache)
+        check_positive(critiques=critiques, critique_tokens=critique_tokens, cache=cache)
         check_number("unsure", unsure, "in [0, 1]", lambda value: 0 <= value <= 1)
         check_flag("owns", owns)
         if not callable(getattr(critic, "reread", None)) or not hasattr(critic, "prompt"):
@@ -105,7 +108,7 @@ class GenerativePRM(Unpicklable):
         self._critic: Any = critic
         self.form = form
         self._critiques = critiques
-        self._max_tokens = max_tokens
+        self._critique_tokens = critique_tokens
         self._unsure = float(unsure)
         self._cache = cache
         self._owns = owns
@@ -190,7 +193,7 @@ class GenerativePRM(Unpicklable):
         form = self.form
         steps: list[Step] = []
         prefix = self._made(root, form.start.replace("{number}", str(number)))
-        left = self._max_tokens
+        left = self._critique_tokens
         while left > 0:
             step = await self._sample(prefix, seed + len(steps), left)
             steps.append(step)
@@ -284,7 +287,7 @@ def load_generative(path: str, options: dict[str, Any], policy: object = None) -
     """
     of_form = {name: options.pop(name) for name in _OF_FORM if name in options}
     form = form_of(options.pop("form", "instruct"), of_form)
-    own = ("critiques", "max_tokens", "unsure", "cache")
+    own = ("critiques", "critique_tokens", "unsure", "cache")
     mine = {name: options.pop(name) for name in own if name in options}
     if path == "policy":
         if options:
@@ -295,6 +298,8 @@ def load_generative(path: str, options: dict[str, Any], policy: object = None) -
             raise InputError("the PRM 'generative:policy' needs the search's policy beside it")
         return GenerativePRM(policy, form, **mine, owns=False)
     several = mine.get("critiques", 1) != 1
+    if "max_tokens" in options:  # of the solutions, for an engine that has to know its context
+        options["max_tokens"] += mine.get("critique_tokens", _CRITIQUE_TOKENS) + _VERDICT_ROOM
     critic = load_policy(
         one_server("prm", path),
         **{
