@@ -144,6 +144,7 @@ def test_searches_are_seen_ended_and_left_through_the_proxy(cluster: Cluster) ->
         assert eventually(lambda: cluster.has("cancelled gone"))
 
 
+@pytest.mark.slow
 def test_one_of_two_replicas_is_killed_amid_requests(cluster: Cluster) -> None:
     cluster.let_go()
     before = cluster.replicas("before")
@@ -174,6 +175,7 @@ def test_one_of_two_replicas_is_killed_amid_requests(cluster: Cluster) -> None:
     assert len(cluster.replicas("last")) == 2
 
 
+@pytest.mark.slow
 def test_a_replica_without_its_engine_is_replaced(cluster: Cluster) -> None:
     cluster.let_go()
     before = cluster.replicas("had")

@@ -16,6 +16,7 @@ from ets.engines.protocols import (
     Policy,
     Rereads,
     TakesDialogues,
+    TellsLoss,
 )
 from ets.step import Prefix, Score, Step
 
@@ -35,5 +36,6 @@ __all__ = [
     "Score",
     "Step",
     "TakesDialogues",
+    "TellsLoss",
     "Turn",
 ]
