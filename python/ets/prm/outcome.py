@@ -19,6 +19,11 @@ Verify = Callable[[str, list[str]], float]
 class OutcomePRM(Unpicklable):
     """Asks an outcome's judge about finished solutions only, and says by rule what others get.
 
+    Costs of both are added up. `aclose` ends both.
+
+    # Errors
+    `InputError` for a bad value, or judges that are none.
+
     Parameters
     ----------
     outcome
@@ -32,11 +37,6 @@ class OutcomePRM(Unpicklable):
     weight
         Of the outcome in the reward of a finished solution: `weight * outcome + (1 - weight) *
         step`, the step's being that of `steps`, and of no account without one.
-
-    Costs of both are added up. `aclose` ends both.
-
-    # Errors
-    `InputError` for a bad value, or judges that are none.
     """
 
     def __init__(
