@@ -193,3 +193,21 @@ def test_it_works_in_a_worker() -> None:
     here, there = found
     assert there.tree == here.tree
     assert there.tree.nodes.certainty[1] is not None
+
+
+def test_the_doctor_says_that_there_is_no_model() -> None:
+    """And tries a critic that is the policy itself."""
+    from ets.doctor import Load, Report, examinations
+
+    async def reports(prm: str) -> list[Report]:
+        found = examinations(
+            "demo", prm, policy_options={}, prm_options={}, load=Load(width=4, max_tokens=64)
+        )
+        return [report async for report in found]
+
+    alone = asyncio.run(reports("policy"))[-1]
+    assert [finding.text for finding in alone.findings] == [
+        "the policy judges its own steps: there is no model to be tried"
+    ]
+    critic = asyncio.run(reports("generative:policy?critique_tokens=8"))[-1]
+    assert "the right second step scores" in critic.findings[0].text

@@ -140,11 +140,11 @@ def _load(grid: Grid) -> _Engines:
     of_policy, of_prm, of_embedder = shared_options(said, width=max(grid.widths), embeds=embeds)
     # Of several addresses the first: `ets doctor` tries them all.
     writer = load_as_policy(each_server(said.get("policy", "demo"))[0], of_policy)
-    judge = load_as_prm(each_server(said.get("prm", "demo"))[0], of_prm)
+    policy = writer if isinstance(writer, Policy) else None
+    judge = load_as_prm(each_server(said.get("prm", "demo"))[0], of_prm, policy)
     if not embeds:
         return writer, judge, None
     name = said.get("embedder", "lexical")
-    policy = writer if isinstance(writer, Policy) else None
     if policy is None and name.partition("?")[0] == "policy":
         unknown = Report("embedder", name)
         unknown.find("note", "not tried, as the policy, whose model it is, could not be loaded")

@@ -66,7 +66,8 @@ async def examinations(
             writers.append((name, load_as_policy(name, policy_options)))
         for name in () if prm is None else each_server(prm):
             _LOG.info("loading the PRM %s", name)
-            judges.append((name, load_as_prm(name, prm_options)))
+            beside = next((w for _, w in writers if not isinstance(w, Report)), None)
+            judges.append((name, load_as_prm(name, prm_options, beside)))
         first: Prefix | None = None
         for name, writer in writers:
             if not isinstance(writer, Report):

@@ -29,10 +29,12 @@ def load_as_policy(name: str, options: Mapping[str, Any]) -> Policy | Report:
         return _failed(Report("policy", name), error, options)
 
 
-def load_as_prm(name: str, options: Mapping[str, Any]) -> PRM | Report:
-    """The PRM of a name, or the report that says why there is none."""
+def load_as_prm(
+    name: str, options: Mapping[str, Any], policy: Policy | None = None
+) -> PRM | Report:
+    """The PRM of a name, maybe one that `policy` writes, or the report why there is none."""
     try:
-        return load_prm(name, **options)
+        return load_prm(name, policy=policy, **options)
     except (EngineError, MissingExtraError, ValueError, TypeError) as error:
         return _failed(Report("PRM", name), error, options)
 
