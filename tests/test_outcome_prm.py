@@ -106,9 +106,7 @@ def test_both_judges_are_ended() -> None:
 
 def test_a_name_makes_one_of_other_names() -> None:
     name = "outcome:demo?steps=policy%3Fscale=map&weight=0.25"
-    with ets.Search(
-        policy="demo?top_logprobs=20", prm=name, strategy=ets.BestOfN(width=4)
-    ) as search:
+    with ets.Search(policy="demo", prm=name, strategy=ets.BestOfN(width=4)) as search:
         mixed = search.solve(PROBLEM).tree
     trees = {}
     for prm in ("demo", "policy?scale=map"):

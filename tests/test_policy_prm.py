@@ -105,6 +105,10 @@ def test_a_policy_of_ours_is_asked_for_them() -> None:
     assert with_logprobs("demo", {"top_logprobs": 5}, "policy") == {"top_logprobs": 5}
     assert with_logprobs("demo?top_logprobs=5", {}, "policy") == {}
     assert with_logprobs("demo", {}, "demo") == {}
+    for other in ("outcome:demo?steps=none", "transformers:policy", "vllm:"):
+        assert with_logprobs("demo", {}, other) == {}
+    for nested in ("generative:policy", "outcome:demo?steps=policy%3Fof=path", "outcome:policy"):
+        assert with_logprobs("demo", {}, nested) == {"top_logprobs": 20}
     message = "top_logprobs must be at least 1 where the PRM is the policy itself, got 0"
     for policy, options in (("demo?top_logprobs=0", {}), ("demo", {"top_logprobs": 0})):
         with pytest.raises(ets.InputError, match=message):

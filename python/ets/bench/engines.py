@@ -20,7 +20,7 @@ from ets.errors import InputError
 from ets.memory import shared_options
 from ets.policy import load_policy
 from ets.prm import load_prm
-from ets.prm.policy import PolicyPRM, is_of_policy, with_logprobs
+from ets.prm.policy import is_of_policy, reads_certainty, with_logprobs
 from ets.rollout.belongings import Closes
 from ets.rollout.engines import Engines, leave_waiting_to_search
 from ets.search.toml import search_arguments
@@ -83,10 +83,8 @@ class GridEngines:
         if max(len(policies), len(prms)) > 1:
             leave_waiting_to_search([*policies, *prms])
         # The policy's own verdicts are of numbers that the bank keeps with its steps.
-        judges: list[PRM] = [
-            p if bank is None or isinstance(p, PolicyPRM) else BankedPRM(p, bank, model)
-            for p in prms
-        ]
+        texts = None if reads_certainty(name) else bank
+        judges: list[PRM] = [p if texts is None else BankedPRM(p, texts, model) for p in prms]
         if not self.embeds:
             return kept, judges, None
         name = given.get("embedder", "lexical")

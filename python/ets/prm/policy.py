@@ -146,9 +146,30 @@ def asks_policy(prm: object) -> bool:
     return isinstance(prm, str) and prm.partition("?")[0] == "policy"
 
 
+def reads_certainty(prm: object) -> bool:
+    """Whether a PRM, by name, is the policy itself, or holds it: what it says of a solution
+    follows from more than its text."""
+    return any(backend == "policy" for backend, _ in _names_in(prm))
+
+
 def is_of_policy(prm: object) -> bool:
-    """Whether a PRM, by name, is critiques that the search's own policy writes."""
-    return isinstance(prm, str) and prm.partition("?")[0] == "generative:policy"
+    """Whether a PRM, by name, asks the search's own policy for anything."""
+    return any(
+        backend == "policy" or (backend, path) == ("generative", "policy")
+        for backend, path in _names_in(prm)
+    )
+
+
+def _names_in(prm: object) -> list[tuple[str, str]]:
+    """Backend and path of a PRM's name and of the names in it."""
+    if not isinstance(prm, str):
+        return []
+    try:
+        name = EngineName.parse("prm", prm, {})
+    except InputError:  # which whoever loads it says
+        return []
+    inner = (name.path, name.options.get("steps")) if name.backend == "outcome" else ()
+    return [(name.backend, name.path), *(found for one in inner for found in _names_in(one))]
 
 
 def with_logprobs(policy: object, options: Mapping[str, Any], prm: object) -> dict[str, Any]:
@@ -157,7 +178,7 @@ def with_logprobs(policy: object, options: Mapping[str, Any], prm: object) -> di
     # Errors
     `InputError` for a policy of ours that was told, or loaded, to give none.
     """
-    if not asks_policy(prm) and not is_of_policy(prm):
+    if not is_of_policy(prm):
         return dict(options)
     if isinstance(policy, str):
         said = EngineName.parse("policy", each_server(policy)[0], options).options
