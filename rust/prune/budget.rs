@@ -130,9 +130,9 @@ impl Budgeted {
             }
             level.priced.load_priced(left, price);
             level.priced.hints.clear();
-            exact.branches_left = MOST_INNER_BRANCHES;
+            exact.branches_left = Some(MOST_INNER_BRANCHES);
             let found = exact.solve(&level.priced, &mut level.trial);
-            exact.branches_left = u64::MAX;
+            exact.branches_left = None;
             answer.bound = answer.bound.min(found.bound + price * task.budget as f64);
             let point = Point {
                 worth: left.worth(&level.trial, &mut self.held),
@@ -200,7 +200,7 @@ impl Budgeted {
         let steps = if task.nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         let (clock, priced) = (&mut exact.clock, &mut level.priced);
         let fixed = if priced.gains.same().is_some() {
-            exact.counts.bounds += self.dual.run(priced, target, near, steps, clock);
+            exact.counts.bounds += self.dual.run(priced, near, steps, clock, |_, _, _| target);
             let fixed = self.dual.fix(priced, cutoff + TOLERANCE, &mut level.fix);
             self.dual.hints(&mut priced.hints);
             fixed

@@ -5,6 +5,7 @@ use super::counts::Counts;
 use super::dual::Dual;
 use super::fix::{Fix, decide, follow};
 use super::forest::Forest;
+use super::path_dual::PathDual;
 use super::presolve::Presolve;
 use super::problem::Problem;
 use super::reduction::Reduction;
@@ -21,6 +22,13 @@ pub(super) const MOST_NESTED: usize = 200;
 /// Steps towards the bound before the first branch, and after it.
 const FIRST_STEPS: u32 = 150;
 const LATER_STEPS: u32 = 60;
+
+/// Branches of a component before paths are tried.
+const FEW_BRANCHES: u64 = 40;
+/// Steps of that trial, and the part of the gap that each may leave open for paths to be worth it.
+const TRIAL: [(u32, f64); 2] = [(100, 0.75), (400, 0.55)];
+/// Pairs of clusters and nodes above their carriers, for each node and entry, up to which it is made.
+const MOST_PAIRS: usize = 4;
 
 /// What is known of a forest's best selection.
 #[derive(Debug, Clone, Copy)]
@@ -67,14 +75,19 @@ impl Answer {
 pub(super) struct Exact {
     presolve: Presolve,
     dual: Dual,
+    paths: PathDual,
+    /// Whether branches are bounded by paths.
+    paths_pay: bool,
+    /// Nodes between each node and the root, `[r]`.
+    depth: Vec<u32>,
     submodular: Submodular,
     held: Vec<u32>,
     /// Spare memory for the levels of the search.
     spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
-    /// Branches after which a proof is left open.
-    pub branches_left: u64,
+    /// Branches after which a proof is left open; `None` for no limit.
+    pub branches_left: Option<u64>,
     /// Leaves all to the Lagrangian bound.
     #[cfg(test)]
     pub only_by_bounds: bool,
@@ -100,7 +113,7 @@ impl Exact {
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.counts = Counts::default();
-        self.branches_left = u64::MAX;
+        self.branches_left = None;
     }
 
     /// Finds the best selection of a whole problem, every value times `unit`.
@@ -211,13 +224,99 @@ impl Exact {
     }
 
     /// Solves `level.part` into `level.part_keep`.
+    ///
+    /// Most components take a few branches at most. What takes more is tried by paths, whose bound is
+    /// much tighter where the carriers of a cluster share parts of their paths, and costs more.
     fn solve_component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
-        let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         if let Some(answer) = self.by_inner_nodes(&level.part, &mut level.part_keep) {
             return Answer { worth: answer.worth.filter(|&worth| worth > cutoff), ..answer };
         }
+        if nested > 0 {
+            return self.search(level, cutoff, nested);
+        }
+        self.paths_pay = false;
+        // A path pays for one member, so that prices of paths say nothing of further ones.
+        if level.part.gains.same().is_none() || self.branches_left.is_some() {
+            return self.search(level, cutoff, nested);
+        }
+        self.branches_left = Some(FEW_BRANCHES);
+        let first = self.search(level, cutoff, nested);
+        self.branches_left = None;
+        let floor = first.worth.unwrap_or(cutoff);
+        if first.bound <= floor + TOLERANCE || self.clock.expired() {
+            return first;
+        }
+        let mut answer = first;
+        if self.paths_are_short(&level.part) {
+            let bound = self.try_paths(&mut level.part, floor);
+            answer.bound = answer.bound.min(bound);
+            if self.dual.found {
+                answer.worth = Some(self.dual.floor);
+                level.part_keep.clone_from(&self.dual.incumbent);
+            }
+        }
+        let floor = answer.worth.unwrap_or(cutoff);
+        if answer.bound <= floor + TOLERANCE || self.clock.expired() {
+            return answer.closed();
+        }
+        answer.over(&[None], floor, |_, floor| self.search(level, floor, nested))
+    }
+
+    /// Says whether clusters have few nodes above their carriers, for the size of a forest.
+    fn paths_are_short(&mut self, part: &Forest) -> bool {
+        self.depth.clear();
+        self.depth.push(0);
+        for &above in &part.parent[1..] {
+            self.depth.push(self.depth[above as usize] + 1);
+        }
+        let pairs: usize = part.owner.iter().map(|&v| self.depth[v as usize] as usize).sum();
+        let size = part.len() + part.owner.len();
+        !self.clock.after(size) && pairs <= MOST_PAIRS * size
+    }
+
+    /// Bounds a component by paths, and notes whether that closes a good part of the gap.
+    ///
+    /// Returns the bound, and leaves the better multipliers in the forest.
+    fn try_paths(&mut self, part: &mut Forest, floor: f64) -> f64 {
+        let Self { dual, paths, clock, counts, .. } = self;
+        counts.bounds += dual.run(part, floor, LATER_STEPS, TOLERANCE, clock);
+        let before = dual.bound;
+        for (steps, enough) in TRIAL {
+            let see = |keep: &[bool], better: bool, clock: &mut Clock| {
+                dual.see(part, keep, better, clock)
+            };
+            counts.bounds += paths.run(part, TOLERANCE, steps, clock, see);
+            dual.bound = dual.bound.min(paths.bound);
+            self.paths_pay = paths.bound - dual.floor <= enough * (before - dual.floor);
+            if !self.paths_pay {
+                dual.hints(part);
+                break;
+            }
+            paths.hints(&mut part.hints);
+        }
+        dual.bound
+    }
+
+    /// Bounds a component, and finds selections on the way.
+    fn bound(&mut self, part: &mut Forest, cutoff: f64, nested: usize) {
+        let Self { dual, paths, clock, counts, .. } = self;
+        if !self.paths_pay {
+            let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+            counts.bounds += dual.run(part, cutoff, steps, TOLERANCE, clock);
+            return;
+        }
+        dual.begin(part, cutoff);
+        let see =
+            |keep: &[bool], better: bool, clock: &mut Clock| dual.see(part, keep, better, clock);
+        counts.bounds += paths.run(part, TOLERANCE, LATER_STEPS, clock, see);
+        dual.bound = paths.bound;
+        paths.hints(&mut part.hints);
+    }
+
+    /// Bounds `level.part`, and branches where that leaves a gap.
+    fn search(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
+        self.bound(&mut level.part, cutoff, nested);
         let part = &mut level.part;
-        self.counts.bounds += self.dual.run(part, cutoff, steps, TOLERANCE, &mut self.clock);
         let mut answer = Answer { worth: None, bound: self.dual.bound };
         let floor = self.dual.floor;
         if self.dual.found {
@@ -227,17 +326,21 @@ impl Exact {
         if answer.bound <= floor + TOLERANCE || self.clock.expired() {
             return answer.closed();
         }
-        if nested == MOST_NESTED || self.branches_left == 0 {
+        if nested == MOST_NESTED || self.branches_left == Some(0) {
             return answer;
         }
-        let fixed = self.dual.fix(part, self.dual.floor, TOLERANCE, &mut level.fix);
+        let fixed = if self.paths_pay {
+            self.paths.fix(part, floor + TOLERANCE, &mut level.fix)
+        } else {
+            self.dual.fix(part, floor, TOLERANCE, &mut level.fix)
+        };
         let (v, rather_in) = self.dual.branch(part, &level.fix);
         // Many fixed nodes leave a much smaller forest, which is worth bounding afresh first.
         let branches: &[Option<bool>] = if 4 * fixed >= part.len() {
             &[None]
         } else {
             self.counts.branches += 1;
-            self.branches_left -= 1;
+            self.branches_left = self.branches_left.map(|left| left - 1);
             if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
         };
         answer.over(branches, floor, |branch, floor| {

@@ -8,7 +8,7 @@ use super::step_length::StepLength;
 use crate::clock::Clock;
 
 /// Steps without progress after which their length shrinks.
-const PATIENCE: u32 = 6;
+const PATIENCE: u32 = 20;
 /// Where it has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.01;
 /// A subtree worth less than nothing by this little is level, but for rounding.
@@ -50,15 +50,18 @@ pub(super) struct PathDual {
 }
 
 impl PathDual {
-    /// Bounds a forest, until the bound comes within `tolerance` of `target`, which it cannot pass,
+    /// Bounds a forest, until the bound comes within `tolerance` of a target, which it cannot pass,
     /// or converges. Returns how many bounds it took.
+    ///
+    /// `see` is shown the selection that attains each bound, and whether that is the best bound so
+    /// far; it returns the target.
     pub fn run(
         &mut self,
         forest: &Forest,
-        target: f64,
         tolerance: f64,
         most_steps: u32,
         clock: &mut Clock,
+        mut see: impl FnMut(&[bool], bool, &mut Clock) -> f64,
     ) -> u64 {
         self.pairs.list(forest, &mut self.multiplier, clock);
         self.best_multiplier.clone_from(&self.multiplier);
@@ -74,6 +77,7 @@ impl PathDual {
                 self.bound = bound;
                 self.best_multiplier.clone_from(&self.multiplier);
             }
+            let target = see(&self.keep, progress > 0.0, clock);
             let expired = clock.after(forest.len() + self.pairs.node.len());
             if self.bound <= target + tolerance || expired || step == most_steps {
                 break;
