@@ -130,9 +130,9 @@ impl Budgeted {
             }
             level.priced.load_priced(left, price);
             level.priced.hints.clear();
-            exact.branches_left = Some(MOST_INNER_BRANCHES);
+            exact.branches_left = MOST_INNER_BRANCHES;
             let found = exact.solve(&level.priced, &mut level.trial);
-            exact.branches_left = None;
+            exact.branches_left = u64::MAX;
             answer.bound = answer.bound.min(found.bound + price * task.budget as f64);
             let point = Point {
                 worth: left.worth(&level.trial, &mut self.held),

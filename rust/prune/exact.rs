@@ -24,11 +24,14 @@ const FIRST_STEPS: u32 = 150;
 const LATER_STEPS: u32 = 60;
 
 /// Branches of a component before paths are tried.
-const FEW_BRANCHES: u64 = 40;
-/// Steps of that trial, and the part of the gap that each may leave open for paths to be worth it.
-const TRIAL: [(u32, f64); 2] = [(100, 0.75), (400, 0.55)];
-/// Pairs of clusters and nodes above their carriers, for each node and entry, up to which it is made.
-const MOST_PAIRS: usize = 4;
+const FEW_BRANCHES: u64 = 15;
+/// Steps of that trial, and the part of the gap that it may leave open for paths to be worth it.
+const TRIAL_STEPS: u32 = 50;
+const TRIAL_GAP: f64 = 0.94;
+/// Nodes above carriers, for each node and entry of a component, up to which paths are tried.
+const MOST_ABOVE: usize = 4;
+/// Steps towards their bound where a component starts again with them.
+const PATH_STEPS: u32 = 400;
 
 /// What is known of a forest's best selection.
 #[derive(Debug, Clone, Copy)]
@@ -70,14 +73,31 @@ impl Answer {
     }
 }
 
+/// How branches are bounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Bounds {
+    /// By clusters.
+    #[default]
+    Clusters,
+    /// By clusters for so many more branches, after which paths are tried.
+    ClustersFor(u64),
+    /// Paths pay: to be left, and the component to be started again with them.
+    Left,
+    /// By paths.
+    Paths,
+}
+
 /// Solves forests; owns the scratch memory, reused from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Exact {
     presolve: Presolve,
     dual: Dual,
     paths: PathDual,
-    /// Whether branches are bounded by paths.
-    paths_pay: bool,
+    bounds: Bounds,
+    /// The component in work, its bound by clusters and the worth of the best selection known then.
+    whole: Forest,
+    whole_bound: f64,
+    whole_floor: f64,
     /// Nodes between each node and the root, `[r]`.
     depth: Vec<u32>,
     submodular: Submodular,
@@ -86,8 +106,8 @@ pub(super) struct Exact {
     spare: Vec<Level>,
     pub clock: Clock,
     pub counts: Counts,
-    /// Branches after which a proof is left open; `None` for no limit.
-    pub branches_left: Option<u64>,
+    /// Branches after which a proof is left open.
+    pub branches_left: u64,
     /// Leaves all to the Lagrangian bound.
     #[cfg(test)]
     pub only_by_bounds: bool,
@@ -113,7 +133,7 @@ impl Exact {
     pub fn begin(&mut self, clock: Clock) {
         self.clock = clock;
         self.counts = Counts::default();
-        self.branches_left = None;
+        self.branches_left = u64::MAX;
     }
 
     /// Finds the best selection of a whole problem, every value times `unit`.
@@ -225,97 +245,82 @@ impl Exact {
 
     /// Solves `level.part` into `level.part_keep`.
     ///
-    /// Most components take a few branches at most. What takes more is tried by paths, whose bound is
-    /// much tighter where the carriers of a cluster share parts of their paths, and costs more.
+    /// Most components take a few branches at most. One that takes more is tried by paths, whose bound
+    /// is much tighter where carriers of a cluster share parts of their paths, and costs more. Where
+    /// that pays, the component is started again.
     fn solve_component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         if let Some(answer) = self.by_inner_nodes(&level.part, &mut level.part_keep) {
             return Answer { worth: answer.worth.filter(|&worth| worth > cutoff), ..answer };
         }
         if nested > 0 {
-            return self.search(level, cutoff, nested);
+            if self.bounds == Bounds::ClustersFor(0) {
+                self.bounds = if self.paths_pay() { Bounds::Left } else { Bounds::Clusters };
+            }
+            if self.bounds == Bounds::Left {
+                return Answer { worth: None, bound: f64::INFINITY };
+            }
+            self.bound(&mut level.part, cutoff, LATER_STEPS);
+            return self.split(level, nested);
         }
-        self.paths_pay = false;
+        self.bounds = Bounds::Clusters;
+        self.bound(&mut level.part, cutoff, FIRST_STEPS);
+        (self.whole_bound, self.whole_floor) = (self.dual.bound, self.dual.floor);
         // A path pays for one member, so that prices of paths say nothing of further ones.
-        if level.part.gains.same().is_none() || self.branches_left.is_some() {
-            return self.search(level, cutoff, nested);
+        let single = level.part.gains.same().is_some();
+        if single && self.branches_left > FEW_BRANCHES && self.dual.bound > self.dual.floor + TOLERANCE
+        {
+            self.whole.clone_from(&level.part);
+            self.bounds = Bounds::ClustersFor(FEW_BRANCHES);
         }
-        self.branches_left = Some(FEW_BRANCHES);
-        let first = self.search(level, cutoff, nested);
-        self.branches_left = None;
-        let floor = first.worth.unwrap_or(cutoff);
-        if first.bound <= floor + TOLERANCE || self.clock.expired() {
+        let first = self.split(level, nested);
+        if self.bounds != Bounds::Left {
             return first;
         }
-        let mut answer = first;
-        if self.paths_are_short(&level.part) {
-            let bound = self.try_paths(&mut level.part, floor);
-            answer.bound = answer.bound.min(bound);
-            if self.dual.found {
-                answer.worth = Some(self.dual.floor);
-                level.part_keep.clone_from(&self.dual.incumbent);
-            }
-        }
-        let floor = answer.worth.unwrap_or(cutoff);
-        if answer.bound <= floor + TOLERANCE || self.clock.expired() {
-            return answer.closed();
-        }
-        answer.over(&[None], floor, |_, floor| self.search(level, floor, nested))
+        self.bounds = Bounds::Paths;
+        std::mem::swap(&mut level.part.hints, &mut self.whole.hints);
+        let floor = first.worth.unwrap_or(cutoff);
+        self.bound(&mut level.part, floor, PATH_STEPS);
+        let bound = first.bound.min(self.dual.bound);
+        Answer { bound, ..first }.over(&[None], floor, |_, _| self.split(level, nested))
     }
 
-    /// Says whether clusters have few nodes above their carriers, for the size of a forest.
-    fn paths_are_short(&mut self, part: &Forest) -> bool {
+    /// Tries paths on the whole component; leaves their multipliers in it.
+    fn paths_pay(&mut self) -> bool {
+        let Self { whole, paths, clock, counts, .. } = self;
         self.depth.clear();
         self.depth.push(0);
-        for &above in &part.parent[1..] {
+        for &above in &whole.parent[1..] {
             self.depth.push(self.depth[above as usize] + 1);
         }
-        let pairs: usize = part.owner.iter().map(|&v| self.depth[v as usize] as usize).sum();
-        let size = part.len() + part.owner.len();
-        !self.clock.after(size) && pairs <= MOST_PAIRS * size
-    }
-
-    /// Bounds a component by paths, and notes whether that closes a good part of the gap.
-    ///
-    /// Returns the bound, and leaves the better multipliers in the forest.
-    fn try_paths(&mut self, part: &mut Forest, floor: f64) -> f64 {
-        let Self { dual, paths, clock, counts, .. } = self;
-        counts.bounds += dual.run(part, floor, LATER_STEPS, TOLERANCE, clock);
-        let before = dual.bound;
-        for (steps, enough) in TRIAL {
-            let see = |keep: &[bool], better: bool, clock: &mut Clock| {
-                dual.see(part, keep, better, clock)
-            };
-            counts.bounds += paths.run(part, TOLERANCE, steps, clock, see);
-            dual.bound = dual.bound.min(paths.bound);
-            self.paths_pay = paths.bound - dual.floor <= enough * (before - dual.floor);
-            if !self.paths_pay {
-                dual.hints(part);
-                break;
-            }
-            paths.hints(&mut part.hints);
+        let above: usize = whole.owner.iter().map(|&v| self.depth[v as usize] as usize).sum();
+        let size = whole.len() + whole.owner.len();
+        if clock.after(size) || above > MOST_ABOVE * size {
+            return false;
         }
-        dual.bound
+        let floor = self.whole_floor;
+        counts.bounds += paths.run(whole, TOLERANCE, TRIAL_STEPS, clock, |_, _, _| floor);
+        paths.hints(&mut whole.hints);
+        paths.bound - floor <= TRIAL_GAP * (self.whole_bound - floor)
     }
 
     /// Bounds a component, and finds selections on the way.
-    fn bound(&mut self, part: &mut Forest, cutoff: f64, nested: usize) {
+    fn bound(&mut self, part: &mut Forest, cutoff: f64, steps: u32) {
         let Self { dual, paths, clock, counts, .. } = self;
-        if !self.paths_pay {
-            let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+        if self.bounds == Bounds::Paths {
+            dual.begin(part, cutoff);
+            let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
+                dual.see(part, keep, is_good, clock)
+            };
+            counts.bounds += paths.run(part, TOLERANCE, steps, clock, see);
+            dual.bound = paths.bound;
+            paths.hints(&mut part.hints);
+        } else {
             counts.bounds += dual.run(part, cutoff, steps, TOLERANCE, clock);
-            return;
         }
-        dual.begin(part, cutoff);
-        let see =
-            |keep: &[bool], better: bool, clock: &mut Clock| dual.see(part, keep, better, clock);
-        counts.bounds += paths.run(part, TOLERANCE, LATER_STEPS, clock, see);
-        dual.bound = paths.bound;
-        paths.hints(&mut part.hints);
     }
 
-    /// Bounds `level.part`, and branches where that leaves a gap.
-    fn search(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
-        self.bound(&mut level.part, cutoff, nested);
+    /// Takes over what the bound of `level.part` found, and branches where that leaves a gap.
+    fn split(&mut self, level: &mut Level, nested: usize) -> Answer {
         let part = &mut level.part;
         let mut answer = Answer { worth: None, bound: self.dual.bound };
         let floor = self.dual.floor;
@@ -326,10 +331,10 @@ impl Exact {
         if answer.bound <= floor + TOLERANCE || self.clock.expired() {
             return answer.closed();
         }
-        if nested == MOST_NESTED || self.branches_left == Some(0) {
+        if nested == MOST_NESTED || self.branches_left == 0 {
             return answer;
         }
-        let fixed = if self.paths_pay {
+        let fixed = if self.bounds == Bounds::Paths {
             self.paths.fix(part, floor + TOLERANCE, &mut level.fix)
         } else {
             self.dual.fix(part, floor, TOLERANCE, &mut level.fix)
@@ -340,7 +345,10 @@ impl Exact {
             &[None]
         } else {
             self.counts.branches += 1;
-            self.branches_left = self.branches_left.map(|left| left - 1);
+            self.branches_left -= 1;
+            if let Bounds::ClustersFor(left) = &mut self.bounds {
+                *left = left.saturating_sub(1);
+            }
             if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
         };
         answer.over(branches, floor, |branch, floor| {

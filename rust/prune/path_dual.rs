@@ -11,6 +11,8 @@ use crate::clock::Clock;
 const PATIENCE: u32 = 20;
 /// Where it has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.01;
+/// Steps between.
+const OFTEN: u32 = 4;
 /// A subtree worth less than nothing by this little is level, but for rounding.
 const LEVEL: f64 = 1e-14;
 
@@ -77,7 +79,8 @@ impl PathDual {
                 self.bound = bound;
                 self.best_multiplier.clone_from(&self.multiplier);
             }
-            let target = see(&self.keep, progress > 0.0, clock);
+            let often = step < 4 || step % OFTEN == 0;
+            let target = see(&self.keep, progress > 0.0 && often, clock);
             let expired = clock.after(forest.len() + self.pairs.node.len());
             if self.bound <= target + tolerance || expired || step == most_steps {
                 break;
