@@ -24,14 +24,13 @@ const FIRST_STEPS: u32 = 150;
 const LATER_STEPS: u32 = 60;
 
 /// Branches of a component before paths are tried.
-const FEW_BRANCHES: u64 = 15;
-/// Steps of that trial, and the part of the gap that it may leave open for paths to be worth it.
-const TRIAL_STEPS: u32 = 50;
-const TRIAL_GAP: f64 = 0.94;
+const FEW_BRANCHES: u64 = 25;
+/// Steps of that trial, and the part of the gap that each may leave open for paths to be worth it.
+const TRIAL: [(u32, f64); 2] = [(50, 0.94), (400, 0.4)];
 /// Nodes above carriers, for each node and entry of a component, up to which paths are tried.
 const MOST_ABOVE: usize = 4;
-/// Steps towards their bound where a component starts again with them.
-const PATH_STEPS: u32 = 400;
+/// Branches bounded by paths, which pay where few are needed.
+const MOST_PATH_BRANCHES: u64 = 100;
 
 /// What is known of a forest's best selection.
 #[derive(Debug, Clone, Copy)]
@@ -81,10 +80,26 @@ enum Bounds {
     Clusters,
     /// By clusters for so many more branches, after which paths are tried.
     ClustersFor(u64),
-    /// Paths pay: to be left, and the component to be started again with them.
+    /// Not at all: paths pay, and the component is to be started again with them.
     Left,
-    /// By paths.
-    Paths,
+    /// By paths for so many more branches, then by clusters.
+    PathsFor(u64),
+}
+
+impl Bounds {
+    /// Counts a branch.
+    fn branch(&mut self) {
+        *self = match *self {
+            Self::ClustersFor(left) => Self::ClustersFor(left.saturating_sub(1)),
+            Self::PathsFor(0) => Self::Clusters,
+            Self::PathsFor(left) => Self::PathsFor(left - 1),
+            other => other,
+        };
+    }
+
+    fn by_paths(self) -> bool {
+        matches!(self, Self::PathsFor(_))
+    }
 }
 
 /// Solves forests; owns the scratch memory, reused from one to the next.
@@ -265,10 +280,9 @@ impl Exact {
         self.bounds = Bounds::Clusters;
         self.bound(&mut level.part, cutoff, FIRST_STEPS);
         (self.whole_bound, self.whole_floor) = (self.dual.bound, self.dual.floor);
+        let open = self.whole_bound > self.whole_floor + TOLERANCE;
         // A path pays for one member, so that prices of paths say nothing of further ones.
-        let single = level.part.gains.same().is_some();
-        if single && self.branches_left > FEW_BRANCHES && self.dual.bound > self.dual.floor + TOLERANCE
-        {
+        if open && level.part.gains.same().is_some() && self.branches_left > FEW_BRANCHES {
             self.whole.clone_from(&level.part);
             self.bounds = Bounds::ClustersFor(FEW_BRANCHES);
         }
@@ -276,17 +290,21 @@ impl Exact {
         if self.bounds != Bounds::Left {
             return first;
         }
-        self.bounds = Bounds::Paths;
+        // The trial was the last to bound anything, and it bounded the same component.
+        self.bounds = Bounds::PathsFor(MOST_PATH_BRANCHES);
         std::mem::swap(&mut level.part.hints, &mut self.whole.hints);
         let floor = first.worth.unwrap_or(cutoff);
-        self.bound(&mut level.part, floor, PATH_STEPS);
-        let bound = first.bound.min(self.dual.bound);
-        Answer { bound, ..first }.over(&[None], floor, |_, _| self.split(level, nested))
+        if self.dual.floor <= floor {
+            self.dual.floor = floor;
+            self.dual.found = false;
+        }
+        first.over(&[None], floor, |_, _| self.split(level, nested))
     }
 
-    /// Tries paths on the whole component; leaves their multipliers in it.
+    /// Tries paths on the whole component; leaves their multipliers in it, and in `dual` and `paths`
+    /// what they found.
     fn paths_pay(&mut self) -> bool {
-        let Self { whole, paths, clock, counts, .. } = self;
+        let Self { whole, dual, paths, clock, counts, .. } = self;
         self.depth.clear();
         self.depth.push(0);
         for &above in &whole.parent[1..] {
@@ -297,16 +315,23 @@ impl Exact {
         if clock.after(size) || above > MOST_ABOVE * size {
             return false;
         }
-        let floor = self.whole_floor;
-        counts.bounds += paths.run(whole, TOLERANCE, TRIAL_STEPS, clock, |_, _, _| floor);
-        paths.hints(&mut whole.hints);
-        paths.bound - floor <= TRIAL_GAP * (self.whole_bound - floor)
+        dual.begin(whole, self.whole_floor);
+        TRIAL.iter().zip([false, true]).all(|(&(steps, part), repairs)| {
+            // Better selections close the gap too, and say nothing of the bound.
+            let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
+                dual.see(whole, keep, is_good && repairs, clock)
+            };
+            counts.bounds += paths.run(whole, TOLERANCE, steps, clock, see);
+            dual.bound = paths.bound;
+            paths.hints(&mut whole.hints);
+            dual.bound - dual.floor <= part * (self.whole_bound - dual.floor)
+        })
     }
 
     /// Bounds a component, and finds selections on the way.
     fn bound(&mut self, part: &mut Forest, cutoff: f64, steps: u32) {
         let Self { dual, paths, clock, counts, .. } = self;
-        if self.bounds == Bounds::Paths {
+        if self.bounds.by_paths() {
             dual.begin(part, cutoff);
             let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
                 dual.see(part, keep, is_good, clock)
@@ -334,7 +359,7 @@ impl Exact {
         if nested == MOST_NESTED || self.branches_left == 0 {
             return answer;
         }
-        let fixed = if self.bounds == Bounds::Paths {
+        let fixed = if self.bounds.by_paths() {
             self.paths.fix(part, floor + TOLERANCE, &mut level.fix)
         } else {
             self.dual.fix(part, floor, TOLERANCE, &mut level.fix)
@@ -346,9 +371,7 @@ impl Exact {
         } else {
             self.counts.branches += 1;
             self.branches_left -= 1;
-            if let Bounds::ClustersFor(left) = &mut self.bounds {
-                *left = left.saturating_sub(1);
-            }
+            self.bounds.branch();
             if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
         };
         answer.over(branches, floor, |branch, floor| {

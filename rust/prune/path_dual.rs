@@ -11,7 +11,7 @@ use crate::clock::Clock;
 const PATIENCE: u32 = 20;
 /// Where it has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.01;
-/// Steps between.
+/// Of the steps after the first ones, those of which the selection may be worth its repair.
 const OFTEN: u32 = 4;
 /// A subtree worth less than nothing by this little is level, but for rounding.
 const LEVEL: f64 = 1e-14;
@@ -55,8 +55,9 @@ impl PathDual {
     /// Bounds a forest, until the bound comes within `tolerance` of a target, which it cannot pass,
     /// or converges. Returns how many bounds it took.
     ///
-    /// `see` is shown the selection that attains each bound, and whether that is the best bound so
-    /// far; it returns the target.
+    /// `see` is shown the selection that attains each bound, and whether it is worth a repair: the
+    /// best bound so far, and at some steps only, for a repair costs as much as some bounds. It
+    /// returns the target.
     pub fn run(
         &mut self,
         forest: &Forest,
