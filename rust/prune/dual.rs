@@ -103,12 +103,6 @@ impl Dual {
                 break;
             }
         }
-        self.hints(forest);
-        bounds
-    }
-
-    /// Leaves the multipliers of the best bound in the forest.
-    pub fn hints(&self, forest: &mut Forest) {
         let mut hints = std::mem::take(&mut forest.hints);
         hints.clear();
         let entries = forest.owner.iter().zip(&forest.cover).zip(self.blocks.of(forest));
@@ -118,6 +112,8 @@ impl Dual {
             multiplier: self.best_multiplier[block as usize],
         }));
         forest.hints = hints;
+
+        bounds
     }
 
     /// Starts with what is known without a bound.
@@ -149,7 +145,7 @@ impl Dual {
     /// Starts from the multipliers that the forest hints at.
     fn take_hints(&mut self, forest: &Forest) {
         if let Some(gain) = forest.gains.same() {
-            // One of a path may exceed the gain.
+            // A path's may exceed the gain, and then bound nothing here.
             for hint in &forest.hints {
                 let multiplier = &mut self.multiplier[hint.cluster as usize];
                 *multiplier = multiplier.max(hint.multiplier).min(gain);
@@ -232,10 +228,11 @@ impl Dual {
         true
     }
 
-    /// Takes in a selection that attains another bound; returns the worth of the best one found.
-    pub fn see(&mut self, forest: &Forest, keep: &[bool], better: bool, clock: &mut Clock) -> f64 {
+    /// Takes in a selection that attains another bound, to be repaired where it `is_good`; returns the
+    /// worth of the best one found.
+    pub fn see(&mut self, forest: &Forest, keep: &[bool], is_good: bool, clock: &mut Clock) -> f64 {
         average(&mut self.mean, keep);
-        if better {
+        if is_good {
             self.try_selection(forest, keep, clock);
         }
         self.floor

@@ -24,7 +24,7 @@ const FIRST_STEPS: u32 = 150;
 const LATER_STEPS: u32 = 60;
 
 /// Branches of a component before paths are tried.
-const FEW_BRANCHES: u64 = 25;
+const FEW_BRANCHES: u64 = 32;
 /// Steps of that trial, and the part of the gap that each may leave open for paths to be worth it.
 const TRIAL: [(u32, f64); 2] = [(50, 0.94), (400, 0.4)];
 /// Nodes above carriers, for each node and entry of a component, up to which paths are tried.
@@ -126,6 +126,9 @@ pub(super) struct Exact {
     /// Leaves all to the Lagrangian bound.
     #[cfg(test)]
     pub only_by_bounds: bool,
+    /// Tries paths after the first branch, and takes them whatever comes of it.
+    #[cfg(test)]
+    pub paths_anyway: bool,
 }
 
 /// One level of the search: a forest reduced and split, and the part in work.
@@ -262,7 +265,10 @@ impl Exact {
     ///
     /// Most components take a few branches at most. One that takes more is tried by paths, whose bound
     /// is much tighter where carriers of a cluster share parts of their paths, and costs more. Where
-    /// that pays, the component is started again.
+    /// that pays, the component is started again: what was left is bounded by nothing, and what was
+    /// found by then stands. Any multipliers give a bound of either kind (see [`Dual`] and
+    /// [`PathDual`]), so that it may change from node to node, and each fixes nodes by its own reduced
+    /// costs.
     fn solve_component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
         if let Some(answer) = self.by_inner_nodes(&level.part, &mut level.part_keep) {
             return Answer { worth: answer.worth.filter(|&worth| worth > cutoff), ..answer };
@@ -281,10 +287,13 @@ impl Exact {
         self.bound(&mut level.part, cutoff, FIRST_STEPS);
         (self.whole_bound, self.whole_floor) = (self.dual.bound, self.dual.floor);
         let open = self.whole_bound > self.whole_floor + TOLERANCE;
+        let few = FEW_BRANCHES;
+        #[cfg(test)]
+        let few = if self.paths_anyway { 0 } else { few };
         // A path pays for one member, so that prices of paths say nothing of further ones.
-        if open && level.part.gains.same().is_some() && self.branches_left > FEW_BRANCHES {
+        if open && level.part.gains.same().is_some() && self.branches_left > few {
             self.whole.clone_from(&level.part);
-            self.bounds = Bounds::ClustersFor(FEW_BRANCHES);
+            self.bounds = Bounds::ClustersFor(few);
         }
         let first = self.split(level, nested);
         if self.bounds != Bounds::Left {
@@ -324,7 +333,10 @@ impl Exact {
             counts.bounds += paths.run(whole, TOLERANCE, steps, clock, see);
             dual.bound = paths.bound;
             paths.hints(&mut whole.hints);
-            dual.bound - dual.floor <= part * (self.whole_bound - dual.floor)
+            let pays = dual.bound - dual.floor <= part * (self.whole_bound - dual.floor);
+            #[cfg(test)]
+            let pays = pays || self.paths_anyway;
+            pays && !clock.expired()
         })
     }
 
