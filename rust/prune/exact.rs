@@ -29,6 +29,8 @@ const FEW_BRANCHES: u64 = 32;
 const TRIAL: [(u32, f64); 2] = [(50, 0.94), (400, 0.4)];
 /// Nodes above carriers, for each node and entry of a component, up to which paths are tried.
 const MOST_ABOVE: usize = 4;
+/// Steps by paths without progress before they become shorter.
+const PATIENCE: u32 = 20;
 /// Branches bounded by paths, which pay where few are needed.
 const MOST_PATH_BRANCHES: u64 = 100;
 
@@ -330,7 +332,7 @@ impl Exact {
             let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
                 dual.see(whole, keep, is_good && repairs, clock)
             };
-            counts.bounds += paths.run(whole, TOLERANCE, steps, clock, see);
+            counts.bounds += paths.run(whole, TOLERANCE, PATIENCE, steps, clock, see);
             dual.bound = paths.bound;
             paths.hints(&mut whole.hints);
             let pays = dual.bound - dual.floor <= part * (self.whole_bound - dual.floor);
@@ -348,7 +350,7 @@ impl Exact {
             let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
                 dual.see(part, keep, is_good, clock)
             };
-            counts.bounds += paths.run(part, TOLERANCE, steps, clock, see);
+            counts.bounds += paths.run(part, TOLERANCE, PATIENCE, steps, clock, see);
             dual.bound = paths.bound;
             paths.hints(&mut part.hints);
         } else {

@@ -7,8 +7,6 @@ use super::pairs::Pairs;
 use super::step_length::StepLength;
 use crate::clock::Clock;
 
-/// Steps without progress after which their length shrinks.
-const PATIENCE: u32 = 20;
 /// Where it has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.01;
 /// Of the steps after the first ones, those of which the selection may be worth its repair.
@@ -55,13 +53,14 @@ impl PathDual {
     /// Bounds a forest, until the bound comes within `tolerance` of a target, which it cannot pass,
     /// or converges. Returns how many bounds it took.
     ///
-    /// `see` is shown the selection that attains each bound, and whether it is worth a repair: the
+    /// Steps become shorter after `patience` of them without progress. `see` is shown the selection that attains each bound, and whether it is worth a repair: the
     /// best bound so far, and at some steps only, for a repair costs as much as some bounds. It
     /// returns the target.
     pub fn run(
         &mut self,
         forest: &Forest,
         tolerance: f64,
+        patience: u32,
         most_steps: u32,
         clock: &mut Clock,
         mut see: impl FnMut(&[bool], bool, &mut Clock) -> f64,
@@ -71,7 +70,7 @@ impl PathDual {
         self.path.clone_from(&self.multiplier);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
+        let (mut length, mut bounds) = (StepLength::new(patience, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
             bounds += 1;
