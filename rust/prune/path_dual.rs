@@ -53,9 +53,9 @@ impl PathDual {
     /// Bounds a forest, until the bound comes within `tolerance` of a target, which it cannot pass,
     /// or converges. Returns how many bounds it took.
     ///
-    /// Steps become shorter after `patience` of them without progress. `see` is shown the selection that attains each bound, and whether it is worth a repair: the
-    /// best bound so far, and at some steps only, for a repair costs as much as some bounds. It
-    /// returns the target.
+    /// Steps become shorter after `patience` of them without progress. `see` is shown the selection
+    /// that attains each bound, and whether it is worth a repair: the best bound so far, and at some
+    /// steps only, for a repair costs as much as some bounds. It returns the target.
     pub fn run(
         &mut self,
         forest: &Forest,
