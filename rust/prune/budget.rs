@@ -23,6 +23,8 @@ const MOST_INNER_BRANCHES: u64 = 3;
 /// Steps towards the prices that reduced costs are taken from, before the first branch and after.
 const FIRST_STEPS: u32 = 300;
 const LATER_STEPS: u32 = 60;
+/// Of those without progress, how many before they become shorter.
+const PATIENCE: u32 = 6;
 /// How near to the best bound at a price those come, as a part of the gap.
 const NEAR: f64 = 0.05;
 
@@ -200,7 +202,8 @@ impl Budgeted {
         let steps = if task.nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         let (clock, priced) = (&mut exact.clock, &mut level.priced);
         let fixed = if priced.gains.same().is_some() {
-            exact.counts.bounds += self.dual.run(priced, target, near, steps, clock);
+            exact.counts.bounds +=
+                self.dual.run(priced, near, PATIENCE, steps, clock, |_, _, _| target);
             let fixed = self.dual.fix(priced, cutoff + TOLERANCE, &mut level.fix);
             self.dual.hints(&mut priced.hints);
             fixed

@@ -77,7 +77,6 @@ impl Dual {
     ) -> u64 {
         self.begin(forest, cutoff);
         self.ascend(forest, clock);
-        self.bound = f64::INFINITY;
         let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
@@ -91,7 +90,9 @@ impl Dual {
             // bound.
             let often = step < 4 || step % 4 == 0 || forest.len() < OFTEN;
             if progress > 0.0 && often || step == most_steps {
-                self.try_selection(forest, clock);
+                let keep = std::mem::take(&mut self.keep);
+                self.try_selection(forest, &keep, clock);
+                self.keep = keep;
             }
             let expired = clock.after(forest.len() + forest.owner.len());
             if self.bound <= self.floor + tolerance || expired || step == most_steps {
@@ -115,7 +116,8 @@ impl Dual {
         bounds
     }
 
-    fn begin(&mut self, forest: &Forest, cutoff: f64) {
+    /// Starts with what is known without a bound.
+    pub fn begin(&mut self, forest: &Forest, cutoff: f64) {
         let r = forest.len();
         self.blocks.list(forest);
         let blocks = self.blocks.count(forest);
@@ -127,6 +129,7 @@ impl Dual {
         self.best_multiplier.clone_from(&self.multiplier);
         self.mean.clear();
         self.mean.resize(r, 0.0);
+        self.bound = f64::INFINITY;
         self.floor = cutoff;
         self.found = false;
         // Keeping nothing but the root is always possible.
@@ -141,10 +144,11 @@ impl Dual {
 
     /// Starts from the multipliers that the forest hints at.
     fn take_hints(&mut self, forest: &Forest) {
-        if forest.gains.same().is_some() {
+        if let Some(gain) = forest.gains.same() {
+            // A path's may exceed the gain, and then bound nothing here.
             for hint in &forest.hints {
                 let multiplier = &mut self.multiplier[hint.cluster as usize];
-                *multiplier = multiplier.max(hint.multiplier);
+                *multiplier = multiplier.max(hint.multiplier).min(gain);
             }
             return;
         }
@@ -171,9 +175,7 @@ impl Dual {
         for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
             self.count[block as usize] += u32::from(self.keep[v as usize]);
         }
-        for (mean, &kept) in self.mean.iter_mut().zip(&self.keep) {
-            *mean += MEAN_WEIGHT * (f64::from(u8::from(kept)) - *mean);
-        }
+        average(&mut self.mean, &self.keep);
         let spared: f64 = match forest.gains.same() {
             Some(gain) => self.multiplier.iter().map(|multiplier| gain - multiplier).sum(),
             None => (0_u32..)
@@ -226,9 +228,19 @@ impl Dual {
         true
     }
 
-    /// Repairs the current selection, and remembers it where it is the best so far.
-    fn try_selection(&mut self, forest: &Forest, clock: &mut Clock) {
-        let trial = self.repair.run(forest, &self.keep, self.blocks.by_cluster(), clock);
+    /// Takes in a selection that attains another bound, to be repaired where it `is_good`; returns the
+    /// worth of the best one found.
+    pub fn see(&mut self, forest: &Forest, keep: &[bool], is_good: bool, clock: &mut Clock) -> f64 {
+        average(&mut self.mean, keep);
+        if is_good {
+            self.try_selection(forest, keep, clock);
+        }
+        self.floor
+    }
+
+    /// Repairs a selection, and remembers it where it is the best so far.
+    fn try_selection(&mut self, forest: &Forest, keep: &[bool], clock: &mut Clock) {
+        let trial = self.repair.run(forest, keep, self.blocks.by_cluster(), clock);
         let worth = forest.worth(trial, &mut self.held);
         if worth > self.floor {
             self.floor = worth;
@@ -275,5 +287,11 @@ impl Dual {
         let v = free.reduce(|best, v| if score(v) > score(best) { v } else { best });
         let v = v.unwrap_or(1);
         (v, self.mean[v] >= 0.5)
+    }
+}
+
+fn average(mean: &mut [f64], keep: &[bool]) {
+    for (mean, &kept) in mean.iter_mut().zip(keep) {
+        *mean += MEAN_WEIGHT * (f64::from(u8::from(kept)) - *mean);
     }
 }

@@ -5,6 +5,7 @@ use super::counts::Counts;
 use super::dual::Dual;
 use super::fix::{Fix, decide, follow};
 use super::forest::Forest;
+use super::path_dual::PathDual;
 use super::presolve::Presolve;
 use super::problem::Problem;
 use super::reduction::Reduction;
@@ -21,6 +22,17 @@ pub(super) const MOST_NESTED: usize = 200;
 /// Steps towards the bound before the first branch, and after it.
 const FIRST_STEPS: u32 = 150;
 const LATER_STEPS: u32 = 60;
+
+/// Branches of a component before paths are tried.
+const FEW_BRANCHES: u64 = 32;
+/// Steps of that trial, and the part of the gap that each may leave open for paths to be worth it.
+const TRIAL: [(u32, f64); 2] = [(50, 0.94), (400, 0.4)];
+/// Nodes above carriers, for each node and entry of a component, up to which paths are tried.
+const MOST_ABOVE: usize = 4;
+/// Steps by paths without progress before they become shorter.
+const PATIENCE: u32 = 20;
+/// Branches bounded by paths, which pay where few are needed.
+const MOST_PATH_BRANCHES: u64 = 100;
 
 /// What is known of a forest's best selection.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +74,49 @@ impl Answer {
     }
 }
 
+/// How branches are bounded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Bounds {
+    /// By clusters.
+    #[default]
+    Clusters,
+    /// By clusters for so many more branches, after which paths are tried.
+    ClustersFor(u64),
+    /// Not at all: paths pay, and the component is to be started again with them.
+    Left,
+    /// By paths for so many more branches, then by clusters.
+    PathsFor(u64),
+}
+
+impl Bounds {
+    /// Counts a branch.
+    fn branch(&mut self) {
+        *self = match *self {
+            Self::ClustersFor(left) => Self::ClustersFor(left.saturating_sub(1)),
+            Self::PathsFor(0) => Self::Clusters,
+            Self::PathsFor(left) => Self::PathsFor(left - 1),
+            other => other,
+        };
+    }
+
+    fn by_paths(self) -> bool {
+        matches!(self, Self::PathsFor(_))
+    }
+}
+
 /// Solves forests; owns the scratch memory, reused from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Exact {
     presolve: Presolve,
     dual: Dual,
+    paths: PathDual,
+    bounds: Bounds,
+    /// The component in work, its bound by clusters and the worth of the best selection known then.
+    whole: Forest,
+    whole_bound: f64,
+    whole_floor: f64,
+    /// Nodes between each node and the root, `[r]`.
+    depth: Vec<u32>,
     submodular: Submodular,
     held: Vec<u32>,
     /// Spare memory for the levels of the search.
@@ -78,6 +128,9 @@ pub(super) struct Exact {
     /// Leaves all to the Lagrangian bound.
     #[cfg(test)]
     pub only_by_bounds: bool,
+    /// Tries paths after the first branch, and takes them whatever comes of it.
+    #[cfg(test)]
+    pub paths_anyway: bool,
 }
 
 /// One level of the search: a forest reduced and split, and the part in work.
@@ -211,13 +264,103 @@ impl Exact {
     }
 
     /// Solves `level.part` into `level.part_keep`.
+    ///
+    /// Most components take a few branches at most. One that takes more is tried by paths, whose bound
+    /// is much tighter where carriers of a cluster share parts of their paths, and costs more. Where
+    /// that pays, the component is started again: what was left is bounded by nothing, and what was
+    /// found by then stands. Any multipliers give a bound of either kind (see [`Dual`] and
+    /// [`PathDual`]), so that it may change from node to node, and each fixes nodes by its own reduced
+    /// costs.
     fn solve_component(&mut self, level: &mut Level, cutoff: f64, nested: usize) -> Answer {
-        let steps = if nested == 0 { FIRST_STEPS } else { LATER_STEPS };
         if let Some(answer) = self.by_inner_nodes(&level.part, &mut level.part_keep) {
             return Answer { worth: answer.worth.filter(|&worth| worth > cutoff), ..answer };
         }
+        if nested > 0 {
+            if self.bounds == Bounds::ClustersFor(0) {
+                self.bounds = if self.paths_pay() { Bounds::Left } else { Bounds::Clusters };
+            }
+            if self.bounds == Bounds::Left {
+                return Answer { worth: None, bound: f64::INFINITY };
+            }
+            self.bound(&mut level.part, cutoff, LATER_STEPS);
+            return self.split(level, nested);
+        }
+        self.bounds = Bounds::Clusters;
+        self.bound(&mut level.part, cutoff, FIRST_STEPS);
+        (self.whole_bound, self.whole_floor) = (self.dual.bound, self.dual.floor);
+        let open = self.whole_bound > self.whole_floor + TOLERANCE;
+        let few = FEW_BRANCHES;
+        #[cfg(test)]
+        let few = if self.paths_anyway { 0 } else { few };
+        // A path pays for one member, so that prices of paths say nothing of further ones.
+        if open && level.part.gains.same().is_some() && self.branches_left > few {
+            self.whole.clone_from(&level.part);
+            self.bounds = Bounds::ClustersFor(few);
+        }
+        let first = self.split(level, nested);
+        if self.bounds != Bounds::Left {
+            return first;
+        }
+        // The trial was the last to bound anything, and it bounded the same component.
+        self.bounds = Bounds::PathsFor(MOST_PATH_BRANCHES);
+        std::mem::swap(&mut level.part.hints, &mut self.whole.hints);
+        let floor = first.worth.unwrap_or(cutoff);
+        if self.dual.floor <= floor {
+            self.dual.floor = floor;
+            self.dual.found = false;
+        }
+        first.over(&[None], floor, |_, _| self.split(level, nested))
+    }
+
+    /// Tries paths on the whole component; leaves their multipliers in it, and in `dual` and `paths`
+    /// what they found.
+    fn paths_pay(&mut self) -> bool {
+        let Self { whole, dual, paths, clock, counts, .. } = self;
+        self.depth.clear();
+        self.depth.push(0);
+        for &above in &whole.parent[1..] {
+            self.depth.push(self.depth[above as usize] + 1);
+        }
+        let above: usize = whole.owner.iter().map(|&v| self.depth[v as usize] as usize).sum();
+        let size = whole.len() + whole.owner.len();
+        if clock.after(size) || above > MOST_ABOVE * size {
+            return false;
+        }
+        dual.begin(whole, self.whole_floor);
+        TRIAL.iter().zip([false, true]).all(|(&(steps, part), repairs)| {
+            // Better selections close the gap too, and say nothing of the bound.
+            let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
+                dual.see(whole, keep, is_good && repairs, clock)
+            };
+            counts.bounds += paths.run(whole, TOLERANCE, PATIENCE, steps, clock, see);
+            dual.bound = paths.bound;
+            paths.hints(&mut whole.hints);
+            let pays = dual.bound - dual.floor <= part * (self.whole_bound - dual.floor);
+            #[cfg(test)]
+            let pays = pays || self.paths_anyway;
+            pays && !clock.expired()
+        })
+    }
+
+    /// Bounds a component, and finds selections on the way.
+    fn bound(&mut self, part: &mut Forest, cutoff: f64, steps: u32) {
+        let Self { dual, paths, clock, counts, .. } = self;
+        if self.bounds.by_paths() {
+            dual.begin(part, cutoff);
+            let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
+                dual.see(part, keep, is_good, clock)
+            };
+            counts.bounds += paths.run(part, TOLERANCE, PATIENCE, steps, clock, see);
+            dual.bound = paths.bound;
+            paths.hints(&mut part.hints);
+        } else {
+            counts.bounds += dual.run(part, cutoff, steps, TOLERANCE, clock);
+        }
+    }
+
+    /// Takes over what the bound of `level.part` found, and branches where that leaves a gap.
+    fn split(&mut self, level: &mut Level, nested: usize) -> Answer {
         let part = &mut level.part;
-        self.counts.bounds += self.dual.run(part, cutoff, steps, TOLERANCE, &mut self.clock);
         let mut answer = Answer { worth: None, bound: self.dual.bound };
         let floor = self.dual.floor;
         if self.dual.found {
@@ -230,7 +373,11 @@ impl Exact {
         if nested == MOST_NESTED || self.branches_left == 0 {
             return answer;
         }
-        let fixed = self.dual.fix(part, self.dual.floor, TOLERANCE, &mut level.fix);
+        let fixed = if self.bounds.by_paths() {
+            self.paths.fix(part, floor + TOLERANCE, &mut level.fix)
+        } else {
+            self.dual.fix(part, floor, TOLERANCE, &mut level.fix)
+        };
         let (v, rather_in) = self.dual.branch(part, &level.fix);
         // Many fixed nodes leave a much smaller forest, which is worth bounding afresh first.
         let branches: &[Option<bool>] = if 4 * fixed >= part.len() {
@@ -238,6 +385,7 @@ impl Exact {
         } else {
             self.counts.branches += 1;
             self.branches_left -= 1;
+            self.bounds.branch();
             if rather_in { &[Some(true), Some(false)] } else { &[Some(false), Some(true)] }
         };
         answer.over(branches, floor, |branch, floor| {

@@ -7,10 +7,10 @@ use super::pairs::Pairs;
 use super::step_length::StepLength;
 use crate::clock::Clock;
 
-/// Steps without progress after which their length shrinks.
-const PATIENCE: u32 = 6;
 /// Where it has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.01;
+/// Of the steps after the first ones, those of which the selection may be worth its repair.
+const OFTEN: u32 = 4;
 /// A subtree worth less than nothing by this little is level, but for rounding.
 const LEVEL: f64 = 1e-14;
 
@@ -50,22 +50,27 @@ pub(super) struct PathDual {
 }
 
 impl PathDual {
-    /// Bounds a forest, until the bound comes within `tolerance` of `target`, which it cannot pass,
+    /// Bounds a forest, until the bound comes within `tolerance` of a target, which it cannot pass,
     /// or converges. Returns how many bounds it took.
+    ///
+    /// Steps become shorter after `patience` of them without progress. `see` is shown the selection
+    /// that attains each bound, and whether it is worth a repair: the best bound so far, and at some
+    /// steps only, for a repair costs as much as some bounds. It returns the target.
     pub fn run(
         &mut self,
         forest: &Forest,
-        target: f64,
         tolerance: f64,
+        patience: u32,
         most_steps: u32,
         clock: &mut Clock,
+        mut see: impl FnMut(&[bool], bool, &mut Clock) -> f64,
     ) -> u64 {
         self.pairs.list(forest, &mut self.multiplier, clock);
         self.best_multiplier.clone_from(&self.multiplier);
         self.path.clone_from(&self.multiplier);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
+        let (mut length, mut bounds) = (StepLength::new(patience, SHORTEST_STEP), 0);
         for step in 0..=most_steps {
             let bound = self.evaluate(forest);
             bounds += 1;
@@ -74,6 +79,8 @@ impl PathDual {
                 self.bound = bound;
                 self.best_multiplier.clone_from(&self.multiplier);
             }
+            let often = step < 4 || step % OFTEN == 0;
+            let target = see(&self.keep, progress > 0.0 && often, clock);
             let expired = clock.after(forest.len() + self.pairs.node.len());
             if self.bound <= target + tolerance || expired || step == most_steps {
                 break;

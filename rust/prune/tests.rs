@@ -2,6 +2,7 @@
 
 mod counts;
 mod generated;
+mod paths;
 mod reuse;
 mod stopping;
 mod worths;

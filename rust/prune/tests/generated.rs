@@ -10,7 +10,7 @@ use crate::prune::{Request, select_leaves};
 
 /// The state of a search of medium width, most of them pruned at every step: there the reductions
 /// have already had what is easy.
-fn medium_instance() -> impl Strategy<Value = Instance> {
+pub fn medium_instance() -> impl Strategy<Value = Instance> {
     use ClusterKind::{Distinct, Few, Independent, Inherited, One};
     let kinds =
         vec![Independent, Independent, Independent, Inherited, Inherited, Few, Distinct, One];
@@ -23,7 +23,7 @@ fn medium_instance() -> impl Strategy<Value = Instance> {
 }
 
 /// Prices and rewards at which choices are close.
-fn hard_lambdas() -> impl Strategy<Value = (f64, f64)> {
+pub fn hard_lambdas() -> impl Strategy<Value = (f64, f64)> {
     (prop_oneof![0.5..6.0, Just(1.0), Just(3.0)], prop_oneof![0.2..6.0, Just(1.4), Just(2.0)])
 }
 

@@ -121,6 +121,15 @@ fn where_paths_are_long_and_clusters_few() {
 }
 
 #[test]
+fn where_paths_are_tried() {
+    let clusters = ClusterKind::Inherited;
+    let generator = Generator { width: 512, depth: 8, clusters, pruned: Some((1.0, 1.4)), seed: 2 };
+    let made = generator.generate().unwrap();
+    let request = Request { node_tokens: Some(&made.tokens), ..made.request(4.0, 2.0) };
+    check("strict", &request, 4 * made.parents.len());
+}
+
+#[test]
 fn within_a_budget() {
     let owned = generated(256, 8, 3.0, 1.5);
     let paths = 10 * owned.leaves.len();
