@@ -25,6 +25,10 @@ CELLS: dict[str, tuple[str, str]] = {
     "rebase, self-certainty": ("rebase", "policy?score=self-certainty"),
     "rebase, lowest group of the path": ("rebase", "policy?score=lowest-group&of=path"),
     "vote weighted by logprob of the path": ("best-of-n", "policy?of=path&scale=map"),
+    "rebase, critiques of the bundled policy": ("rebase", "generative:demo?critique_tokens=32"),
+    "rebase, trained PRM at the end only": ("rebase", "outcome:demo"),
+    "rebase, the same, logprob before it": ("rebase", "outcome:demo?steps=policy%3Fscale=map"),
+    "rebase, the truth at the end only": ("rebase", "outcome:demo-checker?auroc=1.0"),
 }
 
 
