@@ -28,11 +28,10 @@ def test_an_engine_in_each_of_two_processes_and_one_is_killed(
     caplog.set_level(logging.WARNING, "ets")
     with ets.Search(
         f"vllm:{DEMO / 'policy'}",
-        f"vllm:{DEMO / 'prm'}",
+        "demo",
         ets.REBASE(width=4),
         workers=ets.Workers(2),
         policy_options={"kv_cache_memory_bytes": 1 << 26, "gpu_memory_utilization": 0.1},
-        prm_options={"kv_cache_memory_bytes": 1 << 26, "gpu_memory_utilization": 0.1},
     ) as search:
         first, second = (worker_at(search, number) for number in range(2))
         assert isinstance(first, ProcessWorker)
