@@ -86,10 +86,12 @@ def test_spans_lie_side_by_side(text: str) -> None:
 
 def test_places_are_counted_as_a_browser_counts() -> None:
     text = "\U0001d400 \U0001f600 is $x$ \ud83d $y$"
-    (first, second) = [Formulas().spans(text)[i : i + 2] for i in (0, 3)]  # type: ignore[index]
     units = text.encode("utf-16-le", "surrogatepass")
-    for (begin, end), is_there in ((first, "$x$"), (second, "$y$")):
-        assert units[2 * begin : 2 * end].decode("utf-16-le") == is_there
+    found = Formulas().spans(text)
+    assert found is not None
+    begin, end, _, begin2, end2, _ = found
+    assert units[2 * begin : 2 * end].decode("utf-16-le") == "$x$"
+    assert units[2 * begin2 : 2 * end2].decode("utf-16-le") == "$y$"
 
 
 def test_a_formula_is_converted_once() -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-from draw_tree_page import opened
+from draw_tree_page import opened, shoot
 
 PROBLEM = (
     "At first Ana has 11 stamps. Ned has 6 more stamps than Ana. Ned sells 4 stamps. Then Ned "
@@ -33,11 +32,7 @@ def take(url: str, problem: str, out: Path, width: int, height: int, scheme: str
         wait(browser, "el('model').options.length > 0")
         browser.execute_script(ASK, problem)
         wait(browser, "!el('outcome').hidden && !document.body.classList.contains('running')")
-        browser.execute_async_script(
-            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
-        )
-        shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-        out.write_bytes(b64decode(shot["data"]))
+        shoot(browser, out)
 
 
 def main() -> None:

@@ -40,14 +40,19 @@ def opened(width: int, height: int, scheme: str) -> Iterator[Chrome]:
         browser.quit()
 
 
+def shoot(browser: Chrome, out: Path) -> None:
+    """A picture of what the browser shows, once that is drawn."""
+    browser.execute_async_script(
+        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
+    )
+    shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+    out.write_bytes(b64decode(shot["data"]))
+
+
 def take(page: Path, out: Path, width: int, height: int, scheme: str) -> None:
     with opened(width, height, scheme) as browser:
         browser.get(page.resolve().as_uri())
-        browser.execute_async_script(
-            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done));"
-        )
-        shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-        out.write_bytes(b64decode(shot["data"]))
+        shoot(browser, out)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,7 +55,7 @@ class Certainty(Record):
 
     @classmethod
     def of(
-        cls, sampled: ArrayLike, top: Sequence[ArrayLike] | ArrayLike, vocabulary: int
+        cls, sampled: ArrayLike, top: Sequence[ArrayLike] | NDArray[Any], vocabulary: int
     ) -> Certainty:
         """From log-probabilities.
 
@@ -110,19 +110,18 @@ class Certainty(Record):
     def __len__(self) -> int:
         return len(self.packed) // (4 * len(MEASURES))
 
-    def __bool__(self) -> bool:
-        return True
-
     @property
     def _rows(self) -> NDArray[np.float32]:
         return np.frombuffer(self.packed, dtype="<f4").reshape(-1, len(MEASURES))
 
 
-def _table(top: Sequence[ArrayLike] | ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _table(
+    top: Sequence[ArrayLike] | NDArray[Any],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Rows side by side, and which entries are there."""
     if isinstance(top, np.ndarray) and top.ndim == 2:
         return top.astype(np.float64), np.ones(top.shape, dtype=np.bool_)
-    rows = [np.asarray(row, dtype=np.float64).reshape(-1) for row in top]  # type: ignore[union-attr]
+    rows = [np.asarray(row, dtype=np.float64).reshape(-1) for row in top]
     width = max((len(row) for row in rows), default=0)
     table = np.zeros((len(rows), width))
     there = np.zeros((len(rows), width), dtype=np.bool_)

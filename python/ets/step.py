@@ -54,7 +54,9 @@ class Step(Pickled):
 
     def then(self, more: Step) -> Step:
         """The step that this one and the one after it make together."""
-        certain = self.certainty, more.certainty
+        certainty = None
+        if self.certainty is not None and more.certainty is not None:
+            certainty = self.certainty.then(more.certainty)
         return Step(
             text=self.text + more.text,
             token_ids=(*self.token_ids, *more.token_ids),  # `+` of arrays would add them up
@@ -65,7 +67,7 @@ class Step(Pickled):
             banked=self.banked and more.banked,
             dropped_tokens=self.dropped_tokens + more.dropped_tokens,
             thinking=len(self.text) + more.thinking if more.thinking else self.thinking,
-            certainty=certain[0].then(certain[1]) if certain[0] and certain[1] else None,
+            certainty=certainty,
         )
 
     @property

@@ -2,8 +2,9 @@
 
 use std::cmp::Reverse;
 
+use super::answer::{Answer, TOLERANCE};
 use super::dual::Dual;
-use super::exact::{Answer, Exact, MOST_NESTED, TOLERANCE};
+use super::exact::{Exact, MOST_NESTED};
 use super::fit::{fill, shed};
 use super::fix::{Fix, decide};
 use super::forest::Forest;

@@ -1,5 +1,7 @@
 //! The exact method: reductions, components, and Lagrangian branch and bound.
 
+use super::answer::{Answer, TOLERANCE};
+use super::bounds::Bounds;
 use super::components::Components;
 use super::counts::Counts;
 use super::dual::Dual;
@@ -11,9 +13,6 @@ use super::problem::Problem;
 use super::reduction::Reduction;
 use super::submodular::Submodular;
 use crate::clock::Clock;
-
-/// Gaps up to this part of the largest coefficient are rounding, not worth a branch.
-pub(super) const TOLERANCE: f64 = 1e-12;
 
 /// Branches inside one another, after which a proof is given up: it would take for ever, and each
 /// holds memory.
@@ -33,76 +32,6 @@ const MOST_ABOVE: usize = 4;
 const PATIENCE: u32 = 20;
 /// Branches bounded by paths, which pay where few are needed.
 const MOST_PATH_BRANCHES: u64 = 100;
-
-/// What is known of a forest's best selection.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
-    /// Worth of the selection found; `None` where none was found that exceeds the cutoff.
-    pub worth: Option<f64>,
-    /// No selection is worth more than the larger of this and the cutoff.
-    pub bound: f64,
-}
-
-impl Answer {
-    /// Takes a gap that is only rounding for none, so that many parts do not add up to one.
-    pub fn closed(self) -> Self {
-        let worth = self.worth.filter(|worth| self.bound <= worth + TOLERANCE);
-        Self { bound: worth.unwrap_or(self.bound), ..self }
-    }
-
-    /// Goes on through branches that hold, together, all selections worth more than `floor`.
-    ///
-    /// `solve` finds the best selection worth more than the floor that it is given, of one branch.
-    pub fn over(
-        mut self,
-        branches: &[Option<bool>],
-        mut floor: f64,
-        mut solve: impl FnMut(Option<bool>, f64) -> Self,
-    ) -> Self {
-        let mut bound = f64::NEG_INFINITY;
-        for &branch in branches {
-            let found = solve(branch, floor);
-            if let Some(worth) = found.worth {
-                floor = worth;
-                self.worth = found.worth;
-            }
-            bound = bound.max(found.bound);
-        }
-        // The selections that reduced costs excluded are worth `floor` at most.
-        self.bound = self.bound.min(bound.max(floor));
-        self.closed()
-    }
-}
-
-/// How branches are bounded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Bounds {
-    /// By clusters.
-    #[default]
-    Clusters,
-    /// By clusters for so many more branches, after which paths are tried.
-    ClustersFor(u64),
-    /// Not at all: paths pay, and the component is to be started again with them.
-    Left,
-    /// By paths for so many more branches, then by clusters.
-    PathsFor(u64),
-}
-
-impl Bounds {
-    /// Counts a branch.
-    fn branch(&mut self) {
-        *self = match *self {
-            Self::ClustersFor(left) => Self::ClustersFor(left.saturating_sub(1)),
-            Self::PathsFor(0) => Self::Clusters,
-            Self::PathsFor(left) => Self::PathsFor(left - 1),
-            other => other,
-        };
-    }
-
-    fn by_paths(self) -> bool {
-        matches!(self, Self::PathsFor(_))
-    }
-}
 
 /// Solves forests; owns the scratch memory, reused from one to the next.
 #[derive(Debug, Default)]

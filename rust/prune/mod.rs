@@ -1,7 +1,9 @@
 //! Leaf selection: which candidate leaves are worth their KV cache.
 
+mod answer;
 mod ascent;
 mod blocks;
+mod bounds;
 mod budget;
 mod components;
 mod counts;
@@ -41,8 +43,9 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use answer::{Answer, TOLERANCE};
 use budget::{Budgeted, Task};
-use exact::{Answer, Exact, TOLERANCE};
+use exact::Exact;
 use forest::Forest;
 use incumbent::simple_selection;
 use none::NONE;

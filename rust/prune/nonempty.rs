@@ -2,8 +2,9 @@
 
 use std::collections::BinaryHeap;
 
+use super::answer::{Answer, TOLERANCE};
 use super::budget::{Budgeted, Task};
-use super::exact::{Answer, Exact, TOLERANCE};
+use super::exact::Exact;
 use super::forest::Forest;
 use super::groups::Groups;
 use super::none::NONE;

@@ -1,6 +1,6 @@
 //! Branch and bound over inner nodes, for clusters of which further members add something.
 
-use super::exact::TOLERANCE;
+use super::answer::TOLERANCE;
 use super::forest::Forest;
 use super::inner::{Inner, ROOT, bits, bits_down};
 use crate::clock::Clock;

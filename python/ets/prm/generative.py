@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import json
 import math
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from ets.checks import check_flag, check_number, check_positive
 from ets.engines.name import one_server
@@ -253,15 +253,12 @@ class GenerativePRM(Unpicklable):
                         f"the generative PRM's engine gave {len(logprobs)} log-probabilities for "
                         f"{len(step.token_ids)} tokens: it needs probability=false"
                     )
-                cuts = begin + np.array(
-                    [
-                        len(self._critic.prompt.decode(step.token_ids[:count]))
-                        for count in range(len(step.token_ids) + 1)
-                    ]
-                )
-                for at, log in enumerate(logprobs):
-                    if cuts[at] < last and first < cuts[at + 1]:
-                        logprob += float(log)
+                counts = range(len(step.token_ids) + 1)
+                cut = partial(self._letters, step)
+                # Halving, since a critique may have a thousand tokens, and each cut is a decoding.
+                low = max(0, bisect_right(counts, first - begin, key=cut) - 1)
+                high = bisect_left(counts, last - begin, key=cut)
+                logprob += float(logprobs[low:high].sum())
             elif begin < last and first < end and step.token_ids:
                 raise EngineError(
                     "the generative PRM reads the probability of its verdict, and its engine gives "
@@ -269,6 +266,10 @@ class GenerativePRM(Unpicklable):
                 )
             begin = end
         return math.exp(min(0.0, logprob))
+
+    def _letters(self, step: Step, count: int) -> int:
+        """Of the text of a step's first tokens."""
+        return len(self._critic.prompt.decode(step.token_ids[:count]))
 
     def _key(self, prefix: Prefix, steps: list[str]) -> bytes:
         said = [[turn.role, turn.content] for turn in prefix.before]

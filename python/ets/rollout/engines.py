@@ -57,9 +57,10 @@ class Engines:
         `EngineError` if it is closed.
         """
         told = [one for one in self._all if isinstance(one, TellsLoss)]
+        if not told:
+            never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            return await never
         tasks = [asyncio.ensure_future(_loss(one)) for one in told]
-        if not tasks:
-            await asyncio.Event().wait()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()

@@ -145,13 +145,12 @@ class Sampler:
         children, prm = [m.child for m in made], self._engines.prm
         if not isinstance(prm, JudgesSteps):
             return children
-        told = [child for child in children if child.cut != "prm_context"]
-        rewards = checked_rewards(prm.judge_step([child.reward for child in told]), len(told), prm)
-        judged = {
-            id(child): replace(child, reward=reward)
-            for child, reward in zip(told, rewards, strict=True)
-        }
-        return [judged.get(id(child), child) for child in children]
+        told = [child.reward for child in children if child.cut != "prm_context"]
+        rewards = iter(checked_rewards(prm.judge_step(told), len(told), prm))
+        return [
+            child if child.cut == "prm_context" else replace(child, reward=next(rewards))
+            for child in children
+        ]
 
     def keep(self, made: list[Made]) -> None:
         """Keep the partial solutions of the newest nodes, as far as they were made here, and the

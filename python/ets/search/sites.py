@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from ets.errors import EngineError, InputError
+from ets.errors import InputError
 from ets.rollout.belongings import Belongings
 from ets.rollout.engines import Engines, names_of, patience_of
 from ets.rollout.options import SearchOptions
@@ -101,8 +101,8 @@ class WorkerSites:
 
     async def until_lost(self) -> str:
         """As `Sites.until_lost`: never, they are started again."""
-        await asyncio.Event().wait()
-        raise EngineError("the workers are closed")
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     def of(self, options: SearchOptions) -> list[Site]:
         """As `Sites.of`."""

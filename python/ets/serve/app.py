@@ -17,7 +17,8 @@ from ets._core import __version__
 from ets.rollout.result import SearchResult
 from ets.serve.chat import ChatAnswer, ChatRequest
 from ets.serve.chat_route import chat_answer, chat_chunks
-from ets.serve.gate import OWNER, Gate
+from ets.serve.gate import Gate
+from ets.serve.keys import OWNER
 from ets.serve.problems import problem_of
 from ets.serve.refusal import Refusal
 from ets.serve.responses import ResponsesAnswer, ResponsesRequest
@@ -148,15 +149,7 @@ class Routes:
             max_tokens=next(iter(most), None),
             seed=asked.seed,
         )
-        running = self._service.submit(
-            model,
-            search,
-            problem,
-            asked.ets,
-            user=asked.user,
-            owner=request.scope[OWNER],
-            headers=request.headers,
-        )
+        running = self._service.submit(request, asked, model, search, problem)
         if asked.stream:
             return self._streamed(running, chat_chunks(running, asked))
         result = await _awaited(request, running)
@@ -172,15 +165,7 @@ class Routes:
         model, search = self._service.configurations.search(
             asked.model, asked.ets, max_tokens=asked.max_output_tokens, seed=None
         )
-        running = self._service.submit(
-            model,
-            search,
-            problem,
-            asked.ets,
-            user=asked.user,
-            owner=request.scope[OWNER],
-            headers=request.headers,
-        )
+        running = self._service.submit(request, asked, model, search, problem)
         if asked.stream:
             return self._streamed(running, responses_events(running, asked, sampling))
         result = await _awaited(request, running)

@@ -8,13 +8,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ets.serve.bodies import with_body
+from ets.serve.keys import OWNER
 from ets.serve.refusal import Refusal
 from ets.serve.service import Service
 from ets.shown.log import Log
 
 _LOG = Log("ets.serve")
-OWNER = "ets.owner"
-"""Where the name of a request's key stands in its scope."""
 
 
 class Gate:

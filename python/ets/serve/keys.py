@@ -12,6 +12,9 @@ from ets.checks import path_text
 from ets.errors import InputError
 from ets.serve.refusal import Refusal
 
+OWNER = "ets.owner"
+"""Where the name of a request's key stands in its scope."""
+
 
 class Keys:
     """Keys by name; none at all: everybody may ask.

@@ -117,6 +117,7 @@ def deployed(asked: Replicas, served: Served, keys: Keys | None = None) -> Any:
 class Replica:
     """One server without a port of its own: Ray Serve's proxies pass requests on to it."""
 
+    # Ray Serve awaits it, and has no other place for what has to be awaited at the start.
     async def __init__(self, served: Served, keys: Keys | None) -> None:  # type: ignore[misc]
         logging.getLogger("ets").setLevel(logging.INFO)
         failures: list[Exception] = []

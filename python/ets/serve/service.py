@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.requests import Request
 
 from ets.dialogue import Posed
 from ets.search.search import Search
 from ets.serve.configurations import Configurations, Served
 from ets.serve.desk import Desk
 from ets.serve.extension import Wishes
-from ets.serve.keys import Keys
+from ets.serve.keys import OWNER, Keys
 from ets.serve.metrics import Metrics
 from ets.serve.refusal import Refusal
 from ets.serve.running import RunningSearch
@@ -21,6 +24,13 @@ from ets.serve.traces import Traced
 from ets.shown.log import Log
 
 _LOG = Log("ets.serve")
+
+
+class Asked(Protocol):
+    """What the bodies of all requests for a search have."""
+
+    ets: Wishes
+    user: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +74,15 @@ class Service:
 
     def submit(
         self,
+        request: Request,
+        asked: Asked,
         model: str,
         search: Search,
         problem: Posed,
-        wishes: Wishes,
         *,
-        user: str | None,
-        owner: str | None,
-        headers: Mapping[str, str],
         patience: float | None = None,
     ) -> RunningSearch:
-        """Begin a search of a request with these headers, or put it into the queue.
+        """Begin the search that a request's body asks for, or put it into the queue.
 
         # Errors
         Those of `Desk.submit`.
@@ -83,12 +91,12 @@ class Service:
             model,
             search,
             problem,
-            wishes,
-            user=user,
+            asked.ets,
+            user=asked.user,
             once=search is not self.configurations[model],
-            owner=owner,
+            owner=request.scope[OWNER],
             patience=patience,
-            context=self.traced.context(headers),
+            context=self.traced.context(request.headers),
         )
 
     async def start(self, failed: Callable[[Exception], None]) -> None:

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ets.serve.chat import ChatMessage
 from ets.serve.extension import Wishes
-from ets.serve.gate import OWNER
 from ets.serve.growth import Growth, page_of
+from ets.serve.keys import OWNER
 from ets.serve.live_page import live_page, tree_page_headers
 from ets.serve.problems import problem_of
 from ets.serve.routing import OF_SEARCHES, PLAIN, SSE, Key, Routing, text_of
@@ -73,14 +73,7 @@ class WatchRoutes:
             asked.model, asked.ets, max_tokens=asked.max_tokens, seed=asked.seed
         )
         running = self._service.submit(
-            model,
-            search,
-            problem,
-            asked.ets,
-            user=asked.user,
-            owner=request.scope[OWNER],
-            headers=request.headers,
-            patience=settings.unwatched_seconds,
+            request, asked, model, search, problem, patience=settings.unwatched_seconds
         )
         return SearchOut.of(running)
 
