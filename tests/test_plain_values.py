@@ -70,7 +70,9 @@ def is_plain(record: Step | Score | Prefix) -> bool:
     values = [getattr(record, f.name) for f in fields(record)]
     text = json.dumps(values, allow_nan=False, ensure_ascii=False)
     text.encode()
-    kinds = (str, int, float, bool, tuple)
+    kinds: tuple[type, ...] = (str, int, float, bool, tuple)
+    if isinstance(record, Step) and record.certainty is None:
+        kinds = (*kinds, type(None))
     return all(type(value) in kinds for value in values) and json.loads(text) == [
         list(value) if type(value) is tuple else value for value in values
     ]

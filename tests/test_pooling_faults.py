@@ -176,7 +176,7 @@ def test_an_unknown_option() -> None:
         ("pooling:m@http://x:8000", {}, r"url must end in /v1, .*, got 'http://x:8000'"),
         ("pooling:m@http://x/v1?timeout=0", {}, "timeout must be above 0, got 0"),
         ("pooling:@http://x/v1", {}, "model must be the name of a model"),
-        ("pooling:m", {}, "prm must be demo, .*, pooling:MODEL@URL or none, got 'pooling:m'"),
+        ("pooling:m", {}, "prm must be demo, .*, pooling:MODEL@URL, .* or none, got 'pooling:m'"),
         ("pooling:m@http://x/v1", {"max_retries": -1}, "max_retries must be an integer from 0"),
         ("pooling:m@http://x/v1", {"max_in_flight": 0}, "max_in_flight must be an integer from 1"),
         ("pooling:m@http://x/v1", {"max_length": 0}, "max_length must be an integer from 1"),

@@ -13,6 +13,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -30,7 +31,7 @@ from ets.errors import EngineError, EngineLostError
 from ets.loop.call import LoopClosedError
 from ets.loop.thread import LoopThread
 
-_REAP_SECONDS = 0.05
+_REAP_SECONDS = 1.0
 """That a process which ends is given to say how."""
 
 
@@ -258,8 +259,11 @@ class VLLMEngine:
 
 
 def _end_of(model: str, processes: Sequence[Any], files: EngineFiles) -> str:
-    for process in processes:
-        process.join(_REAP_SECONDS)  # its pipe ends a moment before itself
+    # A process's pipe ends a moment before itself, and of several threads that ask for its exit code
+    # the system tells one, which notes it for all.
+    last = time.monotonic() + _REAP_SECONDS
+    while all(process.exitcode is None for process in processes) and time.monotonic() < last:
+        time.sleep(0.001)
     return _death(model, processes, files)
 
 
