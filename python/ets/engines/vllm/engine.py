@@ -259,8 +259,8 @@ class VLLMEngine:
 
 
 def _end_of(model: str, processes: Sequence[Any], files: EngineFiles) -> str:
-    # A process's pipe ends a moment before itself, and of several threads that ask for its exit code
-    # the system tells one, which notes it for all.
+    # A process's pipe ends a moment before itself, and of several threads that ask for its exit
+    # code the system tells one, which notes it for all.
     last = time.monotonic() + _REAP_SECONDS
     while all(process.exitcode is None for process in processes) and time.monotonic() < last:
         time.sleep(0.001)
