@@ -9,6 +9,8 @@ RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) rust/CRATE.md Cargo.toml
 # Spinning OpenMP threads collapse where several engines share a few cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
+# Without bytecode every process of an engine compiles vLLM's and torch's sources anew, for 25 seconds.
+unexport PYTHONDONTWRITEBYTECODE
 FUZZ_SECONDS ?= 1800
 SOAK_SECONDS ?= 3600
 # evaluation/data/mawps/singleop.jsonl of QwenLM/Qwen2.5-Math

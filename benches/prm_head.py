@@ -142,17 +142,26 @@ def read(reader: Reader, found: dict[str, list[Solution]]) -> Steps:
     return Steps(torch.cat(states), torch.tensor(right), tuple(group))
 
 
-def train(steps: Steps, held_out: Steps, seed: int = 0) -> tuple[nn.Sequential, float]:
-    """The head, and its AUROC on what was held out."""
+def train(
+    steps: Steps, held_out: Steps, seed: int = 0, contrast: float = 0.0
+) -> tuple[nn.Sequential, float]:
+    """The head, and its AUROC on what was held out.
+
+    `contrast` weighs a second loss: of two solutions of one problem at one step, the logit of the
+    one that ended right should be above the other's.
+    """
     torch.manual_seed(seed)
     size = steps.states.shape[1]
     head = nn.Sequential(nn.Linear(size, size), nn.Dropout(0.3), nn.ReLU(), nn.Linear(size, 2))
     optimiser = torch.optim.AdamW(head.parameters(), lr=3e-4, weight_decay=0.1)
+    pairs = pairs_of(steps) if contrast else torch.empty(0, 2)
     best, kept = 0.0, deepcopy(head)
     for epoch in range(EPOCHS):
         head.train()
         for rows in torch.split(torch.randperm(len(steps.right)), BATCH):
             loss = nn.functional.cross_entropy(head(steps.states[rows]), steps.right[rows].long())
+            if contrast:
+                loss = loss + contrast * pairs_lost(head, steps, drawn_pairs(pairs, BATCH))
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -163,6 +172,46 @@ def train(steps: Steps, held_out: Steps, seed: int = 0) -> tuple[nn.Sequential, 
             best, kept = reached, deepcopy(head)
             print(f"epoch {epoch + 1}: held-out AUROC {best:.3f}", flush=True)
     return kept, best
+
+
+def pairs_of(steps: Steps) -> Tensor:
+    """[pairs, 2]: a step of a right solution and one of a wrong one, of one problem and number."""
+    groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for row, (group, right) in enumerate(zip(steps.group, steps.right.tolist(), strict=True)):
+        groups[group][0 if right else 1].append(row)
+    found = [(good, bad) for right, wrong in groups.values() for good in right for bad in wrong]
+    return torch.tensor(found).reshape(-1, 2)
+
+
+def drawn_pairs(pairs: Tensor, count: int) -> Tensor:
+    """[count, 2] of them, with replacement; none of none."""
+    return pairs[torch.randint(len(pairs), (count,))] if len(pairs) else pairs
+
+
+def pairs_lost(head: nn.Sequential, steps: Steps, pairs: Tensor) -> Tensor:
+    """The mean logistic loss of the order of pairs."""
+    if not len(pairs):
+        return torch.zeros(())
+    good, bad = (head(steps.states[rows]) for rows in pairs.T)
+    above = (good[:, 1] - good[:, 0]) - (bad[:, 1] - bad[:, 0])
+    return nn.functional.softplus(-above).mean()
+
+
+def train_prm(
+    found: dict[str, list[Solution]], base: Path, target: Path, contrast: float = 0.0
+) -> float:
+    """Write the base with a head trained on solutions; its AUROC on every fifth problem."""
+    steps = read(Reader(base), found)
+    test = range(0, len(found), HELD_OUT)
+    rest = [n for n in range(len(found)) if n not in test]
+    print(
+        f"{len(found)} problems, {sum(map(len, found.values()))} solutions, "
+        f"{len(steps.right)} steps, {steps.right.float().mean():.0%} of them in right solutions"
+    )
+    head, reached = train(steps.of(rest), steps.of(test), contrast=contrast)
+    write(head, base, target)
+    print(f"{target}: AUROC within problem and step {reached:.3f}")
+    return reached
 
 
 def write(head: nn.Sequential, base: Path, target: Path) -> None:
@@ -187,17 +236,7 @@ def main() -> None:
     parser.add_argument("base", type=Path)
     parser.add_argument("target", type=Path)
     given = parser.parse_args()
-    found = solutions(RunFolder(given.run))
-    steps = read(Reader(given.base), found)
-    test = range(0, len(found), HELD_OUT)
-    rest = [n for n in range(len(found)) if n not in test]
-    print(
-        f"{len(found)} problems, {sum(map(len, found.values()))} solutions, "
-        f"{len(steps.right)} steps, {steps.right.float().mean():.0%} of them in right solutions"
-    )
-    head, reached = train(steps.of(rest), steps.of(test))
-    write(head, given.base, given.target)
-    print(f"{given.target}: AUROC within problem and step {reached:.3f}")
+    train_prm(solutions(RunFolder(given.run)), given.base, given.target)
 
 
 if __name__ == "__main__":

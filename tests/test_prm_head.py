@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from checkpoints import make_qwen2_prm
 from ets.bench.run_folder import RunFolder
 from ets.demo.training.evaluate import auroc
 from ets.prm import load_prm
 from ets.step import Prefix, Step
+from prm_head import Steps, pairs_of
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benches" / "prm_head.py"
 
@@ -36,6 +38,15 @@ def test_the_head_is_what_the_package_reads(tmp_path: Path) -> None:
         float(said[1]), abs=0.002
     )
     assert float(said[1]) > asyncio.run(held_out_auroc(RunFolder(tmp_path / "run"), base))
+
+
+def test_pairs_are_of_one_problem_and_step() -> None:
+    """What contrast is about: a right solution's step and a wrong one's, each with each."""
+    group = ((0, 0), (0, 0), (0, 1), (0, 0), (1, 0), (1, 0))
+    right = torch.tensor([True, False, True, False, False, True])
+    assert pairs_of(Steps(torch.zeros(6, 1), right, group)).tolist() == [[0, 1], [0, 3], [5, 4]]
+    none = pairs_of(Steps(torch.zeros(1, 1), torch.tensor([True]), ((0, 0),)))
+    assert none.shape == (0, 2)
 
 
 async def held_out_auroc(run: RunFolder, path: Path) -> float:
