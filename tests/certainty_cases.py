@@ -8,18 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets import demo
-from ets.certainty import Measure
+from ets.certainty import MEASURES, Measure
+from ets.step import Step
 
 PROBLEM = str(demo.problems()[2]["problem"])
 REST = 2.0**-16
-TOLERANCE: dict[Measure, float] = {
-    "logprob": 1e-3,
-    "entropy": 1e-3,
-    "confidence": 1e-3,
-    "self_certainty": 0.02,
-}
-"""Nats of one token, in float32 on any backend. What a sum of float32 leaves of 1 has an error of
-some 1e-7, which is most of a hundredth of the least rest."""
+NATS = 1e-3
+"""That the numbers of one token may be off, in float32 on any backend."""
+_LEFT = 2.0**-19
+"""And what a sum of float32 leaves of 1: two roundings of logits of up to 32."""
+
+
+def wrong_places(step: Step, logs: NDArray[np.float64], top: int) -> list[str]:
+    """The tokens at which a step's certainty is not what whole distributions, [tokens, V], say."""
+    wrong = []
+    for measure in MEASURES:
+        found = [] if step.certainty is None else step.certainty.of_tokens(measure).tolist()
+        for at, (number, row) in enumerate(zip(found, logs, strict=True)):
+            wanted = plain_measures(row, step.token_ids[at], top)[measure]
+            rest = 1 - sum(math.exp(log) for log in sorted(row.tolist(), reverse=True)[:top])
+            guesses = measure == "self_certainty" and top < len(row)
+            off = NATS + (_LEFT / max(rest, REST) if guesses else 0.0)
+            if not abs(number - wanted) <= off:
+                wrong.append(f"token {at}: {measure} {number}, not {wanted} within {off:.3g}")
+    return wrong
 
 
 def plain_measures(logs: NDArray[np.float64], token: int, top: int) -> dict[Measure, float]:
