@@ -3,12 +3,13 @@
     python benches/real_model.py WORK MODEL PROBLEMS.jsonl [--tested 60] [--trained-on 80] [--table]
 
 MODEL is a checkpoint folder of the form of Qwen2 that follows instructions, PROBLEMS a data set of
-`ets bench`. First the policy solves `--trained-on` problems behind the tested ones in trees that
-branch at each of the first steps, so that a step's label is what several solutions from it came to;
-a head on the policy's own layers learns those, and which of the continuations of one prefix ended
-better (`prm_head.py`). Then every setting searches the tested problems, ten at a time, so that
-all have the same problems whenever it is stopped. Hours on a CPU: rows, solutions and samples are
-kept in WORK, and the same command goes on. `--table` only reads what is there.
+`ets bench`; `--policy` is where the model runs, if not on vLLM in this process. First the policy
+solves `--trained-on` problems behind the tested ones in trees that branch at each of the first
+steps, so that a step's label is what several solutions from it came to; a head on the policy's own
+layers learns those, and which of the continuations of one prefix ended better (`prm_head.py`). Then
+every setting searches the tested problems, ten at a time, so that all have the same problems
+whenever it is stopped. Hours on a CPU: rows, solutions and samples are kept in WORK, and the same
+command goes on. `--table` only reads what is there.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import argparse
 import asyncio
 import json
 import shutil
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -46,12 +47,13 @@ from ets.strategy import Decision, Strategy, View
 from fresh import Row, Rows, by_problem, is_right, less_kv, points, right_share, shared, times
 from prm_head import Solution, auroc_within, train_prm
 
+E = TypeVar("E", Policy, PRM)
+
 SEED = 0
 AT_ONCE = 10
 """Problems that all settings search before the next ones."""
+VLLM = {"dtype": "float32", "max_model_len": 1024}
 POLICY = {
-    "dtype": "float32",
-    "max_model_len": 1024,
     "temperature": 0.8,
     "system_prompt": "Please reason step by step, and put your final answer within \\boxed{}.",
 }
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("problems")
+    parser.add_argument("--policy")
     parser.add_argument("--tested", type=int, default=60)
     parser.add_argument("--trained-on", type=int, default=80)
     parser.add_argument("--width", type=int, default=8)
@@ -106,30 +109,31 @@ def main() -> None:
         given.work.mkdir(exist_ok=True)
         problems = load_dataset(given.problems)
         tested, rest = problems[: given.tested], problems[given.tested :]
-        name = f"vllm:{given.model}"
+        options = POLICY if given.policy else POLICY | VLLM
         with (
             SampleBank(given.work / "bank.sqlite") as bank,
-            Closing(load_policy(name, **POLICY)) as policy,
+            closed(load_policy(given.policy or f"vllm:{given.model}", **options)) as policy,
         ):
-            model = identity(given.model.name, POLICY)
-            banked = BankedPolicy(policy, bank, model)
+            banked = BankedPolicy(policy, bank, identity(given.model.name, options))
             solved = collect(given.work / "solutions.jsonl", banked, rest[: given.trained_on])
             prm_path = given.work / "prm"
             if not prm_path.exists():
                 base = as_prm(given.model, given.work / "prm-base")
                 reached = train_prm(solved, base, prm_path, contrast=1.0)
                 (given.work / "auroc.json").write_text(json.dumps(reached) + "\n")
-            with Closing(load_prm(f"transformers:{prm_path}")) as prm:
+            with closed(load_prm(f"transformers:{prm_path}")) as prm:
                 judge = BankedPRM(prm, bank, identity(prm_path.name, {}))
                 search(given.work, banked, judge, tested, given.width)
     print_table(given.work, given.width)
 
 
-class Closing(closing[Any]):
+@contextmanager
+def closed(engine: E) -> Iterator[E]:
     """An engine, closed at the end."""
-
-    def __exit__(self, *exc: object) -> None:
-        asyncio.run(self.thing.aclose())
+    try:
+        yield engine
+    finally:
+        asyncio.run(engine.aclose())
 
 
 def collect(file: Path, policy: Policy, problems: Sequence[Problem]) -> dict[str, list[Solution]]:
@@ -273,7 +277,7 @@ def print_table(work: Path, width: int) -> None:
 def share(rows: Rows) -> float:
     """Of all solutions, those that are right."""
     hits = [hit for row in rows.values() for hit in row["hits"]]
-    return sum(hits) / len(hits)
+    return float(np.mean(hits))
 
 
 if __name__ == "__main__":
