@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from ets.policy.base import PolicyOptions
@@ -47,7 +48,7 @@ def split(text: str, cuts: Sequence[int]) -> list[bytes]:
     """Its bytes, cut at these places, wherever they are."""
     data = text.encode()
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[a:b] for a, b in zip(places[:-1], places[1:], strict=True)]
+    return [data[a:b] for a, b in pairwise(places)]
 
 
 # -- the slow way ----------------------------------------------------------------------------------
@@ -80,9 +81,11 @@ def naive_sentence(before: str, text: str) -> int | None:
         end = found.end()
         if found["marks"]:
             head = whole[: found.start()].rpartition("\n")[2]
-            if not re.search("[。！？｡]", found["marks"]):
-                if not found["next"].isspace() or goes_on(head, found["marks"], found["next"]):
-                    continue
+            half = not re.search("[。！？｡]", found["marks"])
+            if half and (
+                not found["next"].isspace() or goes_on(head, found["marks"], found["next"])
+            ):
+                continue
             end += found["next"] == "\n"
         if end > start and whole[start:end].strip():
             return end - start

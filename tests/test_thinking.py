@@ -101,7 +101,9 @@ def test_without_a_template_the_vocabulary_speaks(writes: Path) -> None:
 def test_what_is_no_choice_is_refused(wrong: Any) -> None:
     with pytest.raises(InputError, match="thinking must be true, false, or the two tags"):
         PolicyOptions(thinking=wrong)
-    with pytest.raises(InputError, match=r"thinking_step must be one of \['tokens', 'paragraphs'\]"):
+    with pytest.raises(
+        InputError, match=r"thinking_step must be one of \['tokens', 'paragraphs'\]"
+    ):
         PolicyOptions(thinking_step="lines")  # type: ignore[arg-type]
 
 

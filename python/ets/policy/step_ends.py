@@ -39,6 +39,8 @@ class StepEnds:
         # Errors
         `EngineError` where a pattern takes too long.
         """
+        if self._thoughts is not None and self._thoughts.may_begin(text):
+            return None
         thinking = 0 if self._thoughts is None else self._thoughts.length(text)
         found: list[tuple[int, Finish]] = []
         if (stop := self._prompt.find_stop(text, thinking)) is not None:
