@@ -28,39 +28,46 @@ class CompletionStream:
         self._body: dict[str, Any] = {"choices": [self._choice]}
         self._ids: list[int] = []
         self._enough = False
+        self._broken: Any = None
 
     def has_enough(self, event: Any) -> bool:
         """Take the next part; True where the step ends in it.
 
         What is no part of a completion is left for `answer` to refuse.
         """
-        if not isinstance(event, dict):
-            return False
+        try:
+            self._take(event)
+        except (TypeError, ValueError, AttributeError):
+            self._broken = event
+            return True
+        self._enough = self._choice["finish_reason"] is None and self._holds_step()
+        return self._enough
+
+    def answer(self) -> str:
+        """The completion as a server would have given it at once: one that stopped there."""
+        if self._broken is not None:
+            return json.dumps(self._broken)
+        if self._enough:
+            self._choice["finish_reason"] = "stop"
+            self._choice.pop("stop_reason", None)
+        return json.dumps(self._body)
+
+    def _take(self, event: Any) -> None:
         self._body["usage"] = event.get("usage") or self._body.get("usage")
-        choices = event.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            return False  # the last one may hold the usage alone
-        choice, more = choices[0], event.get("__verbose")
+        if not event.get("choices"):
+            return  # the last one may hold the usage alone
+        (choice, *_), more = event["choices"], event.get("__verbose") or {}
         self._choice["text"] += choice.get("text") or ""
         self._choice.update({key: choice[key] for key in _OF_LAST if choice.get(key) is not None})
         if "stop_reason" in choice:  # which says by being there that the server tells
             self._choice.setdefault("stop_reason", None)
         self._join_logprobs(choice.get("logprobs"))
         if "token_ids" in choice:
-            self._ids += choice["token_ids"] or ()
+            self._ids += map(int, choice["token_ids"] or ())
             self._choice["token_ids"] = self._ids
-        elif isinstance(more, dict) and "tokens" in more:  # llama.cpp
-            self._ids += more["tokens"] or ()
+        elif "tokens" in more:  # llama.cpp
+            self._ids += map(int, more["tokens"] or ())
             self._body["__verbose"] = {**more, "tokens": self._ids}
-        self._enough = self._choice["finish_reason"] is None and self._holds_step()
-        return self._enough
-
-    def answer(self) -> str:
-        """The completion as a server would have given it at once: one that stopped there."""
-        if self._enough:
-            self._choice["finish_reason"] = "stop"
-            self._choice.pop("stop_reason", None)
-        return json.dumps(self._body)
 
     def _holds_step(self) -> bool:
         if self._ids:
@@ -72,7 +79,7 @@ class CompletionStream:
 
     def _join_logprobs(self, said: Any) -> None:
         """The lists of a part behind those of the parts before."""
-        if not isinstance(said, dict):
+        if said is None:
             return
         known = self._choice.setdefault("logprobs", {})
         for key, values in said.items():
