@@ -131,7 +131,7 @@ def test_steps_that_are_not_paragraphs(
     def by(rule: str) -> None:
         prompt = PolicyPrompt(
             usual.tokenizer,
-            PolicyOptions(**step_cases.options(rule)),
+            PolicyOptions(top_logprobs=2, **step_cases.options(rule)),
             end_ids=usual.end_ids,
             max_length=usual.max_length,
         )
@@ -153,6 +153,9 @@ def test_steps_that_are_not_paragraphs(
             # Of a solution of a hundred tokens: the look ahead, and what an update brought with it.
             assert sum(step.dropped_tokens for step in found[:3]) < 30
             assert engine_loop.run(policy.engine.unfinished()) == 0
+            for step in found:
+                assert step.certainty is not None
+                assert len(step.certainty.of_tokens("logprob")) == len(step.token_ids)
     # bf16 logits depend on what of a prompt was cached: a rare token may be another one.
     assert sum(equal) >= len(equal) - 1
 

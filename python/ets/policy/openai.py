@@ -54,7 +54,8 @@ class OpenAIPolicy(Unpicklable):
 
     On vLLM and llama.cpp, token ids go end to end as in `VLLMPolicy`: the prompt is sent as ids, so
     the server's tokenizer does not matter to it, and a step is made of the ids that were sampled.
-    Both say what ended a step.
+    Both say what ended a step. Where `step` is `sentences` or a pattern, no server knows of it: an
+    answer is streamed, and its connection closed as soon as the step's end shows.
 
     Other servers (SGLang, Ollama) get and give text, and what that costs is:
 

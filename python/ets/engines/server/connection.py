@@ -224,8 +224,8 @@ class Connection:
                             break
             except json.JSONDecodeError as error:
                 raise EngineError(
-                    f"the server at {self.shown_url} streams {error.doc[:60]!r} at {path}, which is "
-                    "no JSON"
+                    f"the server at {self.shown_url} streams {error.doc[:60]!r} at {path}, which "
+                    "is no JSON"
                 ) from error
             except httpx.TimeoutException as error:  # of which the client takes care at first only
                 raise self._openai.APITimeoutError(request=error.request) from error
