@@ -59,7 +59,8 @@ def plain_cut(problem: str, rule: str) -> list[Cut]:
 
 async def written(policy: Policy, problem: str, *, max_tokens: int = 256) -> list[Step]:
     """A solution's steps, one after the other."""
-    prefix, steps = policy.start(problem), []
+    prefix = policy.start(problem)
+    steps: list[Step] = []
     while True:
         step = await policy.sample(prefix, seed=len(steps), max_tokens=max_tokens)
         steps.append(step)

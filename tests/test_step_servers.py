@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ets.errors import EngineLostError
 from ets.step import Step
 from scripted_http import Reply, always
 
@@ -148,6 +149,17 @@ def test_what_is_no_stream_of_a_completion_is_an_error_of_one_line() -> None:
     for words, reply in broken.items():
         with serving(always(reply), VLLM, step="sentences", max_retries=0) as (_, policy):
             assert words in failure(policy), words
+
+
+def test_a_server_that_goes_amid_a_stream_is_lost() -> None:
+    begun = stream(*parts("vllm", "So Tom has")[:3], end="")
+    broken = Reply(begun.body, content_type=begun.content_type, missing=100)
+    with (
+        serving(always(broken), VLLM, step="sentences", patience=0.0) as (server, policy),
+        pytest.raises(EngineLostError, match="the server at") as caught,
+    ):
+        sample(policy)
+    assert server.url.removesuffix("/v1") in str(caught.value)
 
 
 def test_a_pattern_that_is_given_up_closes_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -204,8 +205,6 @@ class Connection:
         Those of `post`.
         """
         headers = headers_of(problem, ranks)
-        with needs("httpx", "openai"):
-            import httpx
 
         async def answer(client: Any) -> Reads:
             read = reader()
@@ -217,6 +216,8 @@ class Connection:
                 stream=True,
                 stream_cls=self._openai.AsyncStream[object],
             )
+            # The library beneath the client: httpx, or httpx2.
+            http = import_module(type(events.response).__module__.partition(".")[0])
             try:
                 async with events:
                     async for event in events:
@@ -227,10 +228,9 @@ class Connection:
                     f"the server at {self.shown_url} streams {error.doc[:60]!r} at {path}, which "
                     "is no JSON"
                 ) from error
-            except httpx.TimeoutException as error:  # of which the client takes care at first only
-                raise self._openai.APITimeoutError(request=error.request) from error
-            except httpx.TransportError as error:
-                raise self._openai.APIConnectionError(request=error.request) from error
+            except http.TransportError as error:  # which the client sees to until it has begun
+                request = events.response.request
+                raise self._openai.APIConnectionError(request=request) from error
             return read
 
         return await self._held(answer, path, explain)
