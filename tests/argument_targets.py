@@ -125,6 +125,7 @@ OF_PROMPTS = {
     "continue_final_message": "flag",
     "answer_markers": "texts",
     "step": "choice",
+    "thinking_step": "choice",
 }
 WIDTH = {"width": "count"}
 REWARD = {**WIDTH, "reward": "choice"}

@@ -21,12 +21,14 @@ class Reply:
     body: Any
     status: int = 200
     content_type: str = "application/json"
+    missing: int = 0
+    """Bytes of the body that it announces and does not send."""
 
     def to_bytes(self) -> bytes:
         body = (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
         head = (
             f"HTTP/1.1 {self.status} Scripted\r\nContent-Type: {self.content_type}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Length: {len(body) + self.missing}\r\n\r\n"
         )
         return head.encode() + body
 
@@ -66,6 +68,8 @@ class ScriptedServer:
                     return
                 writer.write(reply.to_bytes())
                 await writer.drain()
+                if reply.missing:
+                    return
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client has gone
         finally:

@@ -43,6 +43,7 @@ def test_help_says_all() -> None:
         *("--policy", "--prm", "--embedder", "--strategy", "--width", "--lambda-b", "--lambda-d"),
         *("--budget-tokens", "--budget-seconds", "--budget-prm-calls", "--kv-budget"),
         *("--seed", "--concurrency", "--max-step-tokens", "--max-tokens", "--delimiter", "--json"),
+        "--step ",
     ):
         assert option in done.stdout
     assert "ets-kv" in done.stdout

@@ -9,11 +9,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
 import ets
+import split_texts
 from conftest import DEMO
 from ets.loop.thread import LoopThread
 from ets.step import Prefix, Step
@@ -105,6 +107,35 @@ def test_what_ended_a_step_is_known(
     # Two line breaks as they were sampled, where our own encoding has one token for both.
     assert again.token_ids == (13855, 30, 198, 198) != certain.prompt.encode(again.text)
     engine_loop.run(certain.aclose())
+
+
+def test_sentences_end_steps(
+    server: LlamaServer, smollm2_path: Path, engine_loop: LoopThread
+) -> None:
+    def steps(rule: str, tokens: int) -> list[Step]:
+        options: dict[str, Any] = {"temperature": 0.0, "answer_markers": (), "step": rule}
+        made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path, **options)
+        prefix = made.start(PROBLEM)
+        found: list[Step] = []
+        while sum(len(step.token_ids) for step in found) < tokens:
+            found.append(engine_loop.run(made.sample(prefix, seed=0, max_tokens=tokens)))
+            prefix = prefix.extend(found[-1])
+            if found[-1].finished:
+                break
+        engine_loop.run(made.aclose())
+        return found
+
+    whole = steps("tokens:48", 48)[0]
+    assert (len(whole.token_ids), whole.finish) == (48, "step")
+    found = steps("sentences", 40)
+    text = whole.text
+    first = split_texts.naive_sentence("", text)
+    assert first is not None
+    assert found[0].text == text[: len(found[0].text)]
+    assert len(found[0].text) >= first
+    assert found[0].finish == "step"
+    assert found[0].token_ids == whole.token_ids[: len(found[0].token_ids)]
+    assert found[0].dropped_tokens < 10  # of the 48 that it may have
 
 
 def test_a_stop_text_ends_the_solution(

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 import ets
+import step_cases
 from conftest import VLLMPair
 from ets import demo
 from ets.engines.protocols import Policy
@@ -226,3 +227,22 @@ def test_a_search_over_the_server(server: VLLMServer) -> None:
     assert 0 < usage.policy_cached_tokens < usage.policy_prompt_tokens
     # Up to the last full block, a prompt is the parent's and in the cache.
     assert usage.policy_prompt_tokens - usage.policy_cached_tokens < 2 * BLOCK * usage.policy_calls
+
+
+@pytest.mark.parametrize("rule", ["tokens:9", "sentences", r"regex:\d\.(?=\s)"])
+def test_steps_that_are_not_paragraphs(
+    server: VLLMServer, engine_loop: LoopThread, rule: str
+) -> None:
+    """The whole greedy text, cut as it says it is; the server is not listened to any longer."""
+    whole = OpenAIPolicy("tiny", server.url, **step_cases.options("tokens:256"))
+    parts = OpenAIPolicy("tiny", server.url, **step_cases.options(rule))
+    equal = []
+    for problem in step_cases.PROBLEMS:
+        (text, *_) = engine_loop.run(step_cases.written(whole, problem))
+        found = engine_loop.run(step_cases.written(parts, problem))
+        cuts = step_cases.cut(text.token_ids, rule, parts.prompt.decode)
+        equal.append(step_cases.cuts_of(found) == cuts)
+        assert sum(step.dropped_tokens for step in found[:3]) < 30
+    assert sum(equal) >= len(equal) - 1  # as in tests/test_vllm.py
+    for policy in (whole, parts):
+        engine_loop.run(policy.aclose())

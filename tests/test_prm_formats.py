@@ -66,6 +66,26 @@ def test_scores_are_those_of_a_plain_computation(case: Case, folders: dict[str, 
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.format)
+def test_steps_that_are_no_paragraphs_are_steps_like_others(
+    case: Case, folders: dict[str, Path]
+) -> None:
+    """Cut inside words and lines: each gets what the format puts around a step, once."""
+    texts = ["Tom has 3 ap", "ples. Tom buys", " ", "4 more.\n\n3 + 4 = 7.", " So"]
+    folder = folders[case.format]
+    lines = ["Tom has 3 ap\nples. Tom buys\n 4 more.\n\n3 + 4 = 7.\n So"]
+    plain = lines if case.format == "skywork" else [t.strip() for t in texts if t.strip()]
+    prefix = Prefix(PROBLEM, 0, (), tuple(Step(text, (1,), "step") for text in texts))
+
+    async def run() -> float:
+        prm = TransformersPRM(folder, device="cpu", **case.options)
+        score = await prm.score(prefix)
+        await prm.aclose()
+        return score.reward
+
+    assert asyncio.run(run()) == pytest.approx(case.plain(folder, PROBLEM, plain), abs=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.format)
 def test_incremental_is_full(case: Case, folders: dict[str, Path]) -> None:
     folder = folders[case.format]
     full = rewards(folder, cache_tokens=0, **case.options)

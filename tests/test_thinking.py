@@ -101,8 +101,10 @@ def test_without_a_template_the_vocabulary_speaks(writes: Path) -> None:
 def test_what_is_no_choice_is_refused(wrong: Any) -> None:
     with pytest.raises(InputError, match="thinking must be true, false, or the two tags"):
         PolicyOptions(thinking=wrong)
-    with pytest.raises(InputError, match=r"step must be one of \['tokens', 'paragraphs'\]"):
-        PolicyOptions(step="lines")  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=r"thinking_step must be one of \['tokens', 'paragraphs'\]"
+    ):
+        PolicyOptions(thinking_step="lines")  # type: ignore[arg-type]
 
 
 # -- steps -----------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ def test_a_block_is_steps_of_tokens_and_the_answer_paragraphs(writes: Path) -> N
 
 
 def test_a_block_in_paragraphs(writes: Path) -> None:
-    steps = steps_of(prompt_of(writes, step="paragraphs"), f"{BLOCK}\n\n{ANSWER}")
+    steps = steps_of(prompt_of(writes, thinking_step="paragraphs"), f"{BLOCK}\n\n{ANSWER}")
     assert [step.text for step in steps[:2]] == [
         f"{OPEN}\nTom has 3 and 4 more.\n\n",
         "so the answer is \\boxed{0} so.\n\n",  # a box among thoughts ends nothing
@@ -166,7 +168,7 @@ def test_tags_that_are_special_tokens_stay_in_the_text(writes: Path) -> None:
 @pytest.mark.parametrize("step", ["tokens", "paragraphs"])
 @pytest.mark.parametrize("behind", ["", "\n\nTom has 7 apples.\n\nso 7 now."])
 def test_steps_join_to_the_text_however_they_are_cut(writes: Path, step: str, behind: str) -> None:
-    text, prompt = BLOCK + behind, prompt_of(writes, step=step)
+    text, prompt = BLOCK + behind, prompt_of(writes, thinking_step=step)
     for max_tokens in range(1, 60):
         check_joins(steps_of(prompt, text, max_tokens), text)
 
@@ -235,7 +237,7 @@ def test_a_search_answers_behind_the_thoughts(
     request: pytest.FixtureRequest, kind: str, step: str
 ) -> None:
     folder = request.getfixturevalue(kind)
-    result, read = solve(folder, policy_options={"step": step, "temperature": 0.5})
+    result, read = solve(folder, policy_options={"thinking_step": step, "temperature": 0.5})
     assert result.answer == "7"
     assert all(solution.answer != "0" for solution in result.trajectories)
     assert any(CLOSE in text for steps in read for text in steps)
@@ -303,9 +305,9 @@ def test_thoughts_on_vllm_and_behind_a_server_are_those_of_transformers(opened: 
         return [trajectory.texts for trajectory in result.tree.trajectories]
 
     whole = texts(f"transformers:{opened}")
-    parts = texts(f"transformers:{opened}", step="paragraphs")
+    parts = texts(f"transformers:{opened}", thinking_step="paragraphs")
     assert len(parts[0]) > len(whole[0])
     assert texts(f"vllm:{opened}") == whole
     with vllm_server(opened, name="thinker") as server:
         assert texts(f"openai:thinker@{server.url}") == whole
-        assert texts(f"openai:thinker@{server.url}", step="paragraphs") == parts
+        assert texts(f"openai:thinker@{server.url}", thinking_step="paragraphs") == parts

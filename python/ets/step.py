@@ -19,7 +19,8 @@ class Step(Pickled):
     `token_ids` are the ids exactly as sampled (the delimiter included, the end-of-sequence id not),
     so that a prefix built from them always hits the engine's cache; `text` is their decoding.
 
-    `finish` says why the step ended: `step` at the delimiter, `answer` when it holds an answer
+    `finish` says why the step ended: `step` where the policy's option `step` ends one, which is at
+    the delimiter unless told otherwise, `answer` when it holds an answer
     marker, `end` at the end of the sequence, `length` at the step's token limit, `context` where
     the policy can read no more: the solution is cut there.
     """

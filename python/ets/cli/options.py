@@ -117,12 +117,24 @@ SAMPLING = {
         Annotated[float | None, option(_ENGINES, "Of the policy's samples. \\[default: 1.0]")],
         "policy_options",
     ),
+    "step": Declared(
+        Annotated[
+            str | None,
+            option(
+                _ENGINES,
+                "What ends a step: delimiter, tokens:N, sentences or regex:PATTERN. "
+                "\\[default: delimiter]",
+            ),
+        ],
+        "policy_options",
+    ),
     "delimiter": Declared(
         Annotated[
             str | None,
             option(
                 _ENGINES,
-                "What ends a step; \\n is a line break. \\[default: \\n\\n, a blank line]",
+                "What ends a step unless --step says otherwise; \\n is a line break. "
+                "\\[default: \\n\\n, a blank line]",
             ),
         ],
         "policy_options",

@@ -15,6 +15,7 @@ from ets.engines.protocols import Policy
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
 from ets.policy.prompt import PolicyPrompt
+from ets.policy.step_rule import StepRule
 from ets.step import Prefix, Step
 
 _SAMPLES = 16
@@ -107,7 +108,8 @@ def _show_prompt(prompt: PolicyPrompt, root: Prefix, report: Report) -> None:
     )
     report.facts["context"] = f"{prompt.max_length} tokens"
     ends = ", ".join(repr(tokenizer.decode([token])) for token in sorted(prompt.end_ids))
-    report.facts["a step ends"] = f"after {prompt.options.delimiter!r}; the solution at {ends}"
+    ended = prompt.rule.in_words(prompt.options.delimiter)
+    report.facts["a step ends"] = f"{ended}; the solution at {ends}"
 
 
 def _check_prompt(prompt: PolicyPrompt, root: Prefix, report: Report) -> None:
@@ -163,9 +165,11 @@ def _check_continuation(prompt: PolicyPrompt, report: Report) -> None:
 
 async def _sample(policy: Policy, root: Prefix, report: Report) -> None:
     await policy.sample(root, seed=0, max_tokens=4)  # what only the first request costs
+    rule = policy.prompt.rule if isinstance(policy, HasPrompt) else StepRule()
+    most = max(_STEP_TOKENS, rule.tokens or 0)
     begin = time.perf_counter()
     steps = await asyncio.gather(
-        *(policy.sample(root, seed=i, max_tokens=_STEP_TOKENS) for i in range(_SAMPLES))
+        *(policy.sample(root, seed=i, max_tokens=most) for i in range(_SAMPLES))
     )
     seconds = time.perf_counter() - begin
     tokens = sum(len(step.token_ids) for step in steps)
@@ -177,11 +181,16 @@ async def _sample(policy: Policy, root: Prefix, report: Report) -> None:
     )
     for step in steps[:_SHOWN_SAMPLES]:
         report.facts[f"sample {steps.index(step) + 1}"] = repr(step.text)
-    _check_samples(list(steps), report)
+    _check_samples(list(steps), rule, report)
 
 
-def _check_samples(steps: list[Step], report: Report) -> None:
+def _check_samples(steps: list[Step], rule: StepRule, report: Report) -> None:
     ends = Counter(step.finish for step in steps)
+    by_delimiter = rule.kind == "delimiter"
+    where = "at the delimiter" if by_delimiter else rule.in_words("")
+    wanted = f"another step than {rule.kind}"
+    if by_delimiter:
+        wanted = "the delimiter that this model puts between its steps"
     if not any(step.text.strip() for step in steps):
         report.find("bad", f"none of {len(steps)} samples holds any text")
     elif ends["length"] == len(steps):
@@ -189,18 +198,17 @@ def _check_samples(steps: list[Step], report: Report) -> None:
             "bad",
             f"none of {len(steps)} samples ended within {_STEP_TOKENS} tokens: steps would be cut "
             "at max_step_tokens",
-            "give the delimiter that this model puts between its steps",
+            f"give {wanted}",
         )
     elif ends["step"] == 0:
         report.find(
             "note",
-            f"none of {len(steps)} samples ended at the delimiter: each solution is one step, and "
-            "a search has nothing to choose from",
-            "give the delimiter that this model puts between its steps, or a system_prompt that "
-            "asks for steps",
+            f"none of {len(steps)} samples ended {where}: each solution is one step, and a search "
+            "has nothing to choose from",
+            f"give {wanted}, or a system_prompt that asks for steps",
         )
     else:
-        report.find("good", f"{ends['step']} of {len(steps)} first steps end at the delimiter")
+        report.find("good", f"{ends['step']} of {len(steps)} first steps end {where}")
     if len({step.text for step in steps}) == 1:
         report.find("bad", "all samples are the same", "raise the temperature")
 

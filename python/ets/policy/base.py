@@ -18,6 +18,7 @@ from ets.checks import (
 )
 from ets.errors import InputError
 from ets.policy.answer_end import ANSWER_MARKERS
+from ets.policy.step_rule import StepRule
 from ets.policy.thinking import ThinkingStep, check_thinking
 
 
@@ -30,8 +31,12 @@ class PolicyOptions:
     top_logprobs: int = 0
     """Of how many of the likeliest tokens the log-probabilities are asked for at each token, for
     `Step.certainty`; 0: none. A PRM `policy` asks for 20 unless this says otherwise."""
+    step: str = "delimiter"
+    """What ends a step: `delimiter`; `tokens:N`, that many of them; `sentences`, the end of one;
+    `regex:PATTERN`, the first match of a regular expression."""
     delimiter: str = "\n\n"
-    """The text that ends a step; it stays part of the step."""
+    """The text that ends a step, where `step` does not say otherwise; it stays part of the step. It
+    ends paragraphs whatever `step` says: one that holds an answer is the solution's last."""
     stop: tuple[str, ...] = ()
     """Further texts that end the whole solution; one text stands for a list of one."""
     system_prompt: str | None = None
@@ -55,12 +60,13 @@ class PolicyOptions:
     """Whether the policy thinks in a block before it answers, or the two tags of that block; None:
     as its chat template and vocabulary say (`ets.policy.thinking`). A template that has a switch
     for it (`enable_thinking`) is told."""
-    step: ThinkingStep = "tokens"
+    thinking_step: ThinkingStep = "tokens"
     """What a step inside the block is: `tokens`, as many as a step may have, or `paragraphs`, which
-    end at the delimiter like those of the answer."""
+    end at the delimiter. Where `step` is `tokens:N`, thoughts have such steps too."""
 
     def __post_init__(self) -> None:
-        check_choice("step", self.step, ThinkingStep)
+        StepRule.read(self.step)
+        check_choice("thinking_step", self.thinking_step, ThinkingStep)
         object.__setattr__(self, "thinking", check_thinking(self.thinking))
         check_int("top_logprobs", self.top_logprobs, 0, 1 << 20)
         check_number("temperature", self.temperature, ">= 0", lambda value: value >= 0)

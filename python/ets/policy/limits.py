@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ets.engines.context_need import context_need
+from ets.errors import InputError
+from ets.policy.step_rule import StepRule
 from ets.policy.thinking import MAX_DEPTH, MAX_STEP_TOKENS, MAX_TOKENS, Thinking
 from ets.shown.log import Log
 
@@ -42,8 +44,12 @@ class Limits:
     ) -> Limits:
         """What is None follows from the policy, and a context that is known limits `max_tokens`.
 
-        A line is logged where that lowers `max_tokens`, and where a PRM is not given thoughts that
-        it could not read to their end.
+        Steps of a number of tokens have that many: `max_step_tokens` is no less, and the usual
+        depth no less than it takes to write `max_tokens`. A line is logged where that lowers
+        `max_tokens`, and where a PRM is not given thoughts that it could not read to their end.
+
+        # Errors
+        `InputError` for a `max_step_tokens` that is less than the tokens of the policy's steps.
         """
         thinks = thinking_of(policy) is not None
         usual = THINKING if thinks else PLAIN
@@ -51,6 +57,14 @@ class Limits:
         steps, tokens, depth = (
             default if value is None else value for value, default in zip(given, usual, strict=True)
         )
+        if (counted := _tokens_of_steps(policy)) is not None:
+            if max_step_tokens is not None and max_step_tokens < counted:
+                raise InputError(
+                    f"max_step_tokens must be at least {counted}, the tokens of a step by the "
+                    f"policy's step='tokens:{counted}', or left out; got {max_step_tokens}"
+                )
+            steps = counted
+            depth = depth if max_depth is not None else max(depth, -(-tokens // counted))
         tokens = _within("policy", policy, tokens)
         most = context_of(prm)
         reads = prm_thinking != "skip"
@@ -71,6 +85,12 @@ def thinking_of(policy: object) -> Thinking | None:
     """How a policy thinks; None where it does not, or does not say."""
     found = getattr(getattr(policy, "prompt", None), "thinking", None)
     return found if isinstance(found, Thinking) else None
+
+
+def _tokens_of_steps(policy: object) -> int | None:
+    """How many tokens a policy's steps have, where its option `step` counts them."""
+    rule = getattr(getattr(policy, "prompt", None), "rule", None)
+    return rule.tokens if isinstance(rule, StepRule) else None
 
 
 def usual_max_tokens(policy: object) -> int:

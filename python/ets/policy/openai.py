@@ -13,6 +13,7 @@ from ets.errors import ContextError, EngineError, InputError
 from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions, prompt_options
 from ets.policy.completion import Completion
+from ets.policy.completion_stream import CompletionStream
 from ets.policy.id_step import IdSteps
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.step_reader import read_step
@@ -53,7 +54,8 @@ class OpenAIPolicy(Unpicklable):
 
     On vLLM and llama.cpp, token ids go end to end as in `VLLMPolicy`: the prompt is sent as ids, so
     the server's tokenizer does not matter to it, and a step is made of the ids that were sampled.
-    Both say what ended a step.
+    Both say what ended a step. Where `step` is `sentences` or a pattern, no server knows of it: an
+    answer is streamed, and its connection closed as soon as the step's end shows.
 
     Other servers (SGLang, Ollama) get and give text, and what that costs is:
 
@@ -172,17 +174,28 @@ class OpenAIPolicy(Unpicklable):
         asked = self._steps.request(prefix, seed)
         body = {"model": self._model, "n": 1, "max_tokens": room, **asked}
         try:
-            answer = await self._connection.post(
-                "/completions",
-                body,
-                problem=prefix.posed,
-                ranks=self._server.ranks,
-                explain=_refusal,
-            )
+            answer = await self._answer(body, prefix, max_tokens)
         except ContextError:  # shorter than the checkpoint's, and the server did not say so before
             return Step("", (), "context", prompt_tokens=len(prefix.token_ids))
         completion = Completion.read(answer, url=self._server.url)
         return self._steps.step(completion, prefix, max_tokens)
+
+    async def _answer(self, body: dict[str, Any], prefix: Prefix, max_tokens: int) -> str:
+        """The server's, whole, or as far as the step goes whose end only we see."""
+        path, problem, ranks = "/completions", prefix.posed, self._server.ranks
+        if not self._prompt.rule.follows_text:
+            return await self._connection.post(
+                path, body, problem=problem, ranks=ranks, explain=_refusal
+            )
+        stream = await self._connection.stream(
+            path,
+            body,
+            problem=problem,
+            ranks=ranks,
+            explain=_refusal,
+            reader=lambda: CompletionStream(self._prompt, prefix, max_tokens),
+        )
+        return stream.answer()
 
     async def aclose(self) -> None:
         """Close the connections; calls that still wait get an `EngineError`."""

@@ -18,9 +18,10 @@ from ets.errors import EngineError, InputError
 from ets.fork_lock import ForkLock
 from ets.policy.answer_end import ANSWER_MARKERS, BOX_MARKERS
 from ets.policy.base import PolicyOptions
+from ets.policy.step_rule import StepRule
 from ets.policy.stops import EngineStops
 from ets.policy.thinking import Thinking, Thoughts
-from ets.step import Prefix, Step
+from ets.step import Finish, Prefix, Step
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +36,7 @@ class PolicyPrompt:
     before an end-of-sequence id. The delimiter and a stop text stay in the step: its ids are those
     that were sampled and its text is their decoding, so what a token holds beyond the delimiter
     stays too. A delimiter at the very start makes an empty step; that is a step like others.
+    `PolicyOptions.step` puts another rule in the delimiter's place.
 
     Safe to use from several threads.
     """
@@ -54,8 +56,10 @@ class PolicyPrompt:
         """Ids that end the sequence; never part of a step."""
         self.max_length = max_length
         """Tokens of prompt and solution together that the model can read."""
+        self.rule = StepRule.read(options.step)
+        """What ends a step."""
         self.stop_texts: tuple[str, ...] = (options.delimiter, *options.stop)
-        """What ends a step; the text that did stays in it."""
+        """The texts that end a step, the first where the rule says so; they stay in it."""
         default = options.answer_markers == ANSWER_MARKERS
         self.answer_markers = (
             BOX_MARKERS if default and self._has_template() else options.answer_markers
@@ -150,25 +154,33 @@ class PolicyPrompt:
         return text_of(self._pieces(posed))
 
     def room(self, prefix: Prefix, max_tokens: int) -> int:
-        """How many tokens the next step may have: `max_tokens`, or what the context leaves."""
-        max_tokens = integer("max_tokens", max_tokens, 1)
-        return max(0, min(max_tokens, self.max_length - len(prefix.token_ids)))
+        """How many tokens the next step may have: `max_tokens`, those of the rule, or what the
+        context leaves."""
+        most = self._most(integer("max_tokens", max_tokens, 1))
+        return max(0, min(most, self.max_length - len(prefix.token_ids)))
 
-    def exhausts(self, prefix: Prefix, max_tokens: int) -> bool:
-        """Whether the context, not `max_tokens`, limits the next step."""
-        return self.max_length - len(prefix.token_ids) <= max_tokens
+    def full_finish(self, prefix: Prefix, max_tokens: int) -> Finish:
+        """What a step is that has as many tokens as `room` says."""
+        if self.max_length - len(prefix.token_ids) <= self._most(max_tokens):
+            return "context"
+        return "length" if self.rule.tokens is None or self.rule.tokens > max_tokens else "step"
+
+    def _most(self, max_tokens: int) -> int:
+        return max_tokens if self.rule.tokens is None else min(max_tokens, self.rule.tokens)
 
     def find_stop(self, text: str, thinking: int) -> tuple[int, int] | None:
         """Where a step of this text ends, behind the first of `stop_texts`, and which that is.
 
         The first `thinking` characters are thought: of what ends a step there, only the delimiter
-        counts, and that only where steps are `paragraphs` there.
+        counts, and that only where steps are `paragraphs` there. Behind them the delimiter counts
+        where it is the rule.
         """
-        paragraphs = self.options.step == "paragraphs"
+        first = 0 if self._thinks_in_paragraphs else thinking
+        last = len(text) if self.rule.kind == "delimiter" else thinking
         found = [
             (at, i)
             for i, stop in enumerate(self.stop_texts)
-            if (at := text.find(stop, 0 if paragraphs and i == 0 else thinking)) >= 0
+            if (at := text.find(stop, thinking) if i else text.find(stop, first, last)) >= 0
         ]
         if not found:
             return None
@@ -217,9 +229,15 @@ class PolicyPrompt:
             self._may_stop[token] = known
         return known
 
+    @property
+    def _thinks_in_paragraphs(self) -> bool:
+        return self.options.thinking_step == "paragraphs" and self.rule.kind != "tokens"
+
     @cached_property
     def engine_stops(self) -> EngineStops:
         """What to tell an engine that stops by itself; found when first asked for."""
+        if self.rule.kind != "delimiter":
+            return EngineStops(tuple(sorted(self.end_ids)), self.options.stop)
         with self._lock:
             return EngineStops.of(self.tokenizer, self.options, self.end_ids)
 
@@ -230,12 +248,18 @@ class PolicyPrompt:
         return EngineStops(tuple(sorted(self.end_ids)), self.texts_that_stop(prefix))
 
     def texts_that_stop(self, prefix: Prefix) -> tuple[str, ...]:
-        """The same for an engine that sees text only."""
+        """The same for an engine that sees text only.
+
+        By another rule than the delimiter's they end solutions only; among thoughts whoever reads
+        them ends the step.
+        """
+        by_delimiter = self.rule.kind == "delimiter"
         if self.thinking is None or self.thoughts(prefix) is None:
-            return self.stop_texts
+            return self.stop_texts if by_delimiter else self.options.stop
+        if not by_delimiter:
+            return ()
         delimiter = self.options.delimiter
-        whole = self.options.step == "tokens"
-        return (self.thinking.close + delimiter,) if whole else (delimiter,)
+        return (delimiter,) if self._thinks_in_paragraphs else (self.thinking.close + delimiter,)
 
     @cached_property
     def thinking(self) -> Thinking | None:

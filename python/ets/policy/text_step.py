@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from ets.dialogue import mapped
@@ -11,6 +12,7 @@ from ets.policy.answer_end import holds_answer
 from ets.policy.completion import Completion
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.server_logprobs import certainty_of
+from ets.policy.step_ends import StepEnds
 from ets.policy.step_reader import finished_step
 from ets.step import Finish, Prefix, Step
 
@@ -72,11 +74,12 @@ class TextSteps:
         ids = self._prompt.encode(text)
         if not ids:
             finish = "context" if completion.finish == "length" else "end"
-        elif finish == "length" and self._prompt.exhausts(prefix, max_tokens):
-            finish = "context"
+        elif finish == "length":
+            finish = self._prompt.full_finish(prefix, max_tokens)
         sent = completion.prompt_tokens
-        return finished_step(
+        step = finished_step(
             self._prompt,
+            prefix,
             text,
             ids,
             finish,
@@ -91,9 +94,15 @@ class TextSteps:
                 tokens=min(1, len(ids)),
             ),
         )
+        if self._prompt.rule.kind == "delimiter" or len(text) >= len(completion.text):
+            return step
+        behind = len(self._prompt.encode(completion.text)) - len(ids)
+        return replace(step, dropped_tokens=max(0, behind))
 
     def _ended(self, completion: Completion, prefix: Prefix) -> tuple[str, Finish]:
         """The text with what ended it, and why it ended."""
+        if self._prompt.rule.kind != "delimiter":
+            return self._ended_by_rule(completion, prefix)
         text, stops = completion.text, self._prompt.texts_that_stop(prefix)
         hidden = completion.finish == "stop" and not completion.says_stop
         thinking = self._thinking(prefix, text)
@@ -112,6 +121,18 @@ class TextSteps:
         if not hidden or not text or self._gives_answer(text[thinking:], prefix):
             return text, "end"
         return text + stops[0], "step"
+
+    def _ended_by_rule(self, completion: Completion, prefix: Prefix) -> tuple[str, Finish]:
+        """The same where steps are no paragraphs: a server knows of no end but the solution's."""
+        text = completion.text
+        found = StepEnds(self._prompt, prefix).find(text)
+        if found is not None:
+            return text[: found[0]], found[1]
+        if completion.finish == "length":
+            return text, "length"
+        stop = completion.stopped_by
+        put_back = stop if isinstance(stop, str) and stop in self._prompt.options.stop else ""
+        return text + put_back, "end"
 
     def _gives_answer(self, text: str, prefix: Prefix) -> bool:
         """Whether a text whose end is not known ends the solution."""

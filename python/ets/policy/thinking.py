@@ -91,6 +91,15 @@ class Thoughts:
         at = whole.find(self.how.close)
         return len(text) if at < 0 else at + len(self.how.close) - len(self.before)
 
+    def may_begin(self, text: str) -> bool:
+        """Whether a step's text, as far as it goes, can still become the tag that opens them."""
+        begun = (self.before + text).lstrip()
+        return (
+            not self.how.opened
+            and len(begun) < len(self.how.open)
+            and (self.how.open.startswith(begun))
+        )
+
 
 def check_thinking(wanted: object) -> bool | Tags | None:
     """The option `thinking`: None, a bool, or the two tags.

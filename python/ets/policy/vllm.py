@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ets.policy.base import PolicyOptions
 from ets.policy.limits import usual_max_tokens
 from ets.policy.lora import Adapter
 from ets.policy.prompt import PolicyPrompt
-from ets.policy.step_reader import read_step
+from ets.policy.step_reader import StepWatch, read_step
 from ets.step import Prefix, Step
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ class VLLMPolicy(Unpicklable):
                 request_id=request_id,
                 lora_request=self._lora,
                 data_parallel_rank=rank,
-            )
+            ),
+            enough=self._watch(prefix, max_tokens),
         )
         written = reply.output.outputs[0]
         step = read_step(
@@ -217,6 +219,13 @@ class VLLMPolicy(Unpicklable):
         """End the engine; calls that still wait get an `EngineError`."""
         await self.engine.aclose()
 
+    def _watch(self, prefix: Prefix, max_tokens: int) -> Callable[[Any], bool] | None:
+        """What looks at the outputs of a step whose end the engine does not know."""
+        if not self._prompt.rule.follows_text:
+            return None
+        watch = StepWatch(self._prompt, prefix, max_tokens)
+        return lambda output: watch.sees(output.outputs[0].token_ids)
+
     def _certainty(self, written: Any) -> Certainty | None:
         if written.logprobs is None:
             return None
@@ -228,6 +237,7 @@ class VLLMPolicy(Unpicklable):
         from vllm.sampling_params import RequestOutputKind, SamplingParams
 
         options, stops = self._prompt.options, self._prompt.stops(prefix)
+        watched = self._prompt.rule.follows_text
         return SamplingParams(
             n=1,
             seed=seed,
@@ -244,7 +254,7 @@ class VLLMPolicy(Unpicklable):
             # As our own tokenizer decodes a step, so that both see the same stop texts.
             skip_special_tokens=not self._prompt.keeps_special_tokens,
             spaces_between_special_tokens=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            output_kind=RequestOutputKind.CUMULATIVE if watched else RequestOutputKind.FINAL_ONLY,
             skip_clone=True,  # nobody else holds it
         )
 

@@ -94,7 +94,10 @@ class SearchOptions:
     prm_options: Annotated[Mapping[str, Any] | None, Option("below", "none")] = None
     embedder_options: Annotated[Mapping[str, Any] | None, Option("below", "none")] = None
     max_step_tokens: Annotated[
-        int | None, Option("tokens of one step", "256; 512 if the policy thinks")
+        int | None,
+        Option(
+            "tokens of one step, at most", '256; 512 if the policy thinks; N of `step="tokens:N"`'
+        ),
     ] = None
     max_tokens: Annotated[
         int | None,
@@ -104,7 +107,11 @@ class SearchOptions:
         ),
     ] = None
     max_depth: Annotated[
-        int | None, Option("steps of one solution", "25; 128 if the policy thinks")
+        int | None,
+        Option(
+            "steps of one solution",
+            '25; 128 if the policy thinks; no less than `max_tokens` / N of `step="tokens:N"`',
+        ),
     ] = None
     prm_thinking: Annotated[
         PRMThinking | None,

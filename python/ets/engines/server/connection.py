@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -30,13 +31,27 @@ _FIRST_TIMEOUT = 10.0
 _FIRST_RETRIES = 2
 
 
+T = TypeVar("T")
+
+
+class StreamReader(Protocol):
+    """Reads an answer that comes in events."""
+
+    def has_enough(self, event: Any) -> bool:
+        """Take the next event's data; True where no more are wanted."""
+        ...
+
+
+Reads = TypeVar("Reads", bound=StreamReader)
+
+
 @dataclass(slots=True)
 class _Link:
     """What belongs to one event loop: HTTP clients cannot change theirs."""
 
     client: Any
     gate: asyncio.Semaphore
-    running: set[asyncio.Task[str]] = field(default_factory=set)
+    running: set[asyncio.Task[Any]] = field(default_factory=set)
     keeper: AsyncGenerator[None, None] | None = None
     """Closes the client with its loop; whoever ends a loop ends the generators that live on it."""
 
@@ -161,12 +176,74 @@ class Connection:
         long for its model, `EngineLostError` where it cannot be reached, does not answer in time or
         fails (5xx) and still does after all tries, `EngineError` for whatever else it refuses.
         """
+        headers = headers_of(problem, ranks)
+
+        async def answer(client: Any) -> str:
+            target = self._target(path, beside)
+            return str(
+                await client.post(target, body=body, options={"headers": headers}, cast_to=str)
+            )
+
+        return await self._held(answer, path, explain)
+
+    async def stream(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        problem: Posed,
+        reader: Callable[[], Reads],
+        ranks: int = 1,
+        explain: Explain | None = None,
+    ) -> Reads:
+        """What has read the answer to a JSON body as it came, event by event.
+
+        Its connection is closed as soon as the reader has enough, which aborts the request in the
+        server. Each try has a reader of its own. The rest is as for `post`.
+
+        # Errors
+        Those of `post`.
+        """
+        headers = headers_of(problem, ranks)
+
+        async def answer(client: Any) -> Reads:
+            read = reader()
+            events = await client.post(
+                self._target(path, beside=False),
+                body={**body, "stream": True},
+                options={"headers": headers},
+                cast_to=object,
+                stream=True,
+                stream_cls=self._openai.AsyncStream[object],
+            )
+            # The library beneath the client: httpx, or httpx2.
+            http = import_module(type(events.response).__module__.partition(".")[0])
+            try:
+                async with events:
+                    async for event in events:
+                        if read.has_enough(event):
+                            break
+            except json.JSONDecodeError as error:
+                raise EngineError(
+                    f"the server at {self.shown_url} streams {error.doc[:60]!r} at {path}, which "
+                    "is no JSON"
+                ) from error
+            except http.TransportError as error:  # which the client sees to until it has begun
+                request = events.response.request
+                raise self._openai.APIConnectionError(request=request) from error
+            return read
+
+        return await self._held(answer, path, explain)
+
+    async def _held(
+        self, answer: Callable[[Any], Awaitable[T]], path: str, explain: Explain | None
+    ) -> T:
+        """An answer that `aclose` can end, too."""
         link = self._link()
         if link.keeper is None:
             link.keeper = _until_the_loop_ends(link.client)
             await anext(link.keeper)
-        headers = headers_of(problem, ranks)
-        task = asyncio.create_task(self._ask(link, path, body, headers, beside, explain))
+        task = asyncio.create_task(self._ask(link, answer, path, explain))
         link.running.add(task)
         try:
             await asyncio.wait([task])
@@ -220,20 +297,15 @@ class Connection:
     async def _ask(
         self,
         link: _Link,
+        answer: Callable[[Any], Awaitable[T]],
         path: str,
-        body: dict[str, Any],
-        headers: dict[str, str],
-        beside: bool,
         explain: Explain | None,
-    ) -> str:
-        target, waiting = self._target(path, beside), Waiting()
+    ) -> T:
+        waiting = Waiting()
         async with link.gate:
             while True:
                 try:
-                    asked = link.client.post(
-                        target, body=body, options={"headers": headers}, cast_to=str
-                    )
-                    answer = str(await asked)
+                    found = await answer(link.client)
                 except self._openai.OpenAIError as error:  # noqa: PERF203  a new try each
                     failure = self._failures.of(error, path, self._timeout, explain)
                     gone = self._failures.is_gone(error) or self._failures.loads(error)
@@ -242,7 +314,7 @@ class Connection:
                     await asyncio.sleep(waiting.pause())
                 else:
                     self._outage.over()
-                    return answer
+                    return found
 
     def _target(self, path: str, beside: bool) -> str:
         return self.url.rstrip("/").rpartition("/")[0] + path if beside else path

@@ -15,8 +15,9 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,10 +166,16 @@ class VLLMEngine:
             raise self._closed()
         return slot[0]
 
-    async def run(self, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
+    async def run(
+        self,
+        request: Callable[[Any, str], AsyncGenerator[Any, None]],
+        enough: Callable[[Any], bool] | None = None,
+    ) -> Reply:
         """Send one request (engine, request id) and wait for its final output.
 
-        When the call is cancelled, the request is aborted in the engine.
+        When the call is cancelled, the request is aborted in the engine; so it is behind the first
+        output that is `enough`, which is then the final one. That is asked on the engine's own
+        loop, must be quick and raise nothing.
 
         # Errors
         `EngineError` of one line if the engine refuses the request or fails, `EngineLostError` if
@@ -176,7 +183,7 @@ class VLLMEngine:
         """
         llm = await self.ready()
         try:
-            return await self._loop.call(self._run(llm, request))
+            return await self._loop.call(self._run(llm, request, enough))
         except LoopClosedError as error:
             raise self._closed() from error
 
@@ -218,13 +225,21 @@ class VLLMEngine:
         atexit.unregister(self._close)
         await asyncio.to_thread(self._close)  # which waits for the processes
 
-    async def _run(self, llm: Any, request: Callable[[Any, str], AsyncIterator[Any]]) -> Reply:
+    async def _run(
+        self,
+        llm: Any,
+        request: Callable[[Any, str], AsyncGenerator[Any, None]],
+        enough: Callable[[Any], bool] | None,
+    ) -> Reply:
         request_id = f"ets-{next(self._request_numbers)}"
         output = None
         self._book.follow(request_id)
         try:
-            async for update in request(llm, request_id):
-                output = update
+            async with aclosing(request(llm, request_id)) as updates:  # closed, it aborts
+                async for update in updates:
+                    output = update
+                    if enough is not None and enough(output):
+                        break
             preemptions = await self._book.preemptions(request_id, output)
         except asyncio.CancelledError:
             await llm.abort(request_id)
