@@ -13,8 +13,8 @@ ANSWER_MEMBERS = ("answer", "final_answer")
 """Members of an object that are its answer."""
 _FENCED = re.compile(r"```\w*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 _LOOKS_SO = re.compile(r'\{\s*"|\[\s*\{')
-_MOST_ZEROS = 20
-"""Beyond this power of ten a number is written with an exponent."""
+_MOST_ZEROS, _MOST_PLACES = 308, 20
+"""Beyond these powers of ten a number is written with an exponent."""
 
 
 def structured_answer(text: str) -> str | None:
@@ -151,7 +151,7 @@ def _number(number: Decimal) -> str:
     minus = "-" if sign else ""
     if 0 <= exponent <= _MOST_ZEROS:
         return f"{minus}{kept}{'0' * exponent}"
-    if -_MOST_ZEROS <= exponent < 0:
+    if -_MOST_PLACES <= exponent < 0:
         whole, part = kept[:exponent], kept[exponent:].rjust(-exponent, "0")
         return f"{minus}{whole or '0'}.{part}"
     return f"{minus}{kept}e{exponent}"
