@@ -9,6 +9,7 @@ from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import Policy
 from ets.errors import InputError
 from ets.policy.base import PolicyOptions
+from ets.policy.chat_options import ChatOptions
 from ets.shown.redaction import redacted
 
 
@@ -73,4 +74,4 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
     )
 
 
-__all__ = ["PolicyOptions", "load_policy"]
+__all__ = ["ChatOptions", "PolicyOptions", "load_policy"]

@@ -102,7 +102,7 @@ class Connection:
         self._max_retries = max_retries
         self._max_in_flight = max_in_flight
         self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY
-        self._headers = _checked_headers(headers or {})
+        self._headers = _checked_headers({} if headers is None else headers)
         secrets = [said for name, said in self._headers.items() if names_a_secret(name)]
         self._failures = ServerFailures(url, self._api_key, openai, secrets)
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
