@@ -607,3 +607,25 @@ def test_the_bundled_prm_judges_whole_answers() -> None:
     wrong, right = (s.score for s in result.trajectories)
     assert right > 0.7 > 0.3 > wrong
     assert result.answer == "28"
+
+
+def test_a_server_of_ours_stands_in_front_of_one_that_only_chats() -> None:
+    """With best-of-n in its configurations; other strategies are refused by name."""
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    from served import content_of, served
+
+    searches = {"best-3": {"strategy": {"name": "best-of-n", "width": 3}, "vote": "majority"}}
+    texts = ["The answer is 8.", "So.\n\nThe answer is 7.", "So.\n\nThe answer is 7."]
+    script = in_turn(*map(said, texts * 2))
+    with chatting(script, max_in_flight=1) as (_, policy):
+        with served(policy, searches=searches, more={"prm": "none"}) as server:
+            answer = server.chat(PROBLEM).json()
+            streamed = server.chat(PROBLEM, stream=True).text
+            refusal = server.chat(PROBLEM, ets={"strategy": "ets"})
+        asyncio.run(policy.aclose())
+    assert answer["choices"][0]["message"]["content"] == "So.\n\nThe answer is 7."
+    assert answer["ets"]["answer"] == "7"
+    assert answer["usage"]["policy_tokens"] == 27
+    assert content_of(streamed) == "So.\n\nThe answer is 7."
+    assert refusal.status_code == 400
+    assert "has no steps to choose among" in refusal.json()["error"]["message"]
