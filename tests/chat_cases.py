@@ -70,3 +70,8 @@ def failure(policy: ChatPolicy) -> str:
         sample(policy)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def searched(policy: Any, width: int = 4, prm: Any = "none", **options: Any) -> ets.SearchResult:
+    with ets.Search(policy=policy, prm=prm, strategy=ets.BestOfN(width=width), **options) as search:
+        return search.solve(PROBLEM)
