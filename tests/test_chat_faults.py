@@ -257,6 +257,12 @@ def test_missing_log_probabilities_are_an_error(logprobs: Any) -> None:
     assert re.search(r"gives (none|those of 0 of 1 tokens) with the completions of 'm'", found)
 
 
+def test_calls_without_log_probabilities_are_an_error_that_says_what_goes() -> None:
+    reply = said(None, "tool_calls", message={"tool_calls": [called("weather", "{}")]})
+    with chatting(always(reply), top_logprobs=5) as (_, policy):
+        assert failure(policy).endswith("cannot weigh them; prm='none' votes without")
+
+
 @pytest.mark.parametrize(
     "reply",
     [

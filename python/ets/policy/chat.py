@@ -236,6 +236,11 @@ class ChatPolicy(Unpicklable):
                 "budget of tokens never ends",
                 self._server.url,
             )
+        if self._options.top_logprobs and answer.tool_calls and answer.logprobs is None:
+            raise EngineError(
+                f"the server at {self._server.url} gives no log-probabilities with calls of tools: "
+                "the PRM policy cannot weigh them; prm='none' votes without"
+            )
         written = answer.written_tokens or 0
         finish: Finish = answer.finish
         if finish == "length" and answer.written_tokens is not None and written < max_tokens - 1:
