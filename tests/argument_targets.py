@@ -84,6 +84,12 @@ def openai_policy(**options: Any) -> object:
     return OpenAIPolicy(**{"model": "m", "url": "http://127.0.0.1:9/v1", **options})
 
 
+def chat_policy(**options: Any) -> object:
+    from ets.policy.chat import ChatPolicy
+
+    return ChatPolicy(**{"model": "m", "url": "http://127.0.0.1:9/v1", **options})
+
+
 def pooling(**options: Any) -> object:
     from ets.prm.pooling import PoolingPRM
 
@@ -226,6 +232,25 @@ TARGETS: dict[str, Target] = {
         {"name_or_path": "path", "device": "name?", "max_batch": "count"},
     ),
     "OpenAIPolicy": (openai_policy, {**OF_SERVERS, **OF_PROMPTS, "tokenizer": "path?"}),
+    "ChatPolicy": (
+        chat_policy,
+        {
+            **OF_SERVERS,
+            "temperature": "number?",
+            "top_p": "number?",
+            "top_logprobs": "count",
+            "vocabulary": "count",
+            "seed_bits": "count",
+            "token_limit": "choice?",
+            "stop": "texts",
+            "delimiter": "text",
+            "system_prompt": "text?",
+            "user_template": "text",
+            "parallel_tool_calls": "flag?",
+            "extra_body": "options?",
+            "headers": "options?",
+        },
+    ),
     "PoolingPRM": (pooling, {**OF_SERVERS, "checkpoint": "path?"}),
     "VLLMPolicy": (
         partial(VLLMPolicy, path=PATH),

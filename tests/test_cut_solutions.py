@@ -93,7 +93,7 @@ def test_a_child_is_finished_or_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     search.ask()
     for child in (
         Child(0, 5, 0.5, finished=True, cut="context"),
-        Child(0, 5, 0.5, cut="max_tokens"),  # type: ignore[arg-type]
+        Child(0, 5, 0.5, cut="max_depth"),  # type: ignore[arg-type]
     ):
         with pytest.raises(InputError, match=r"children\[0\]\.cut must be None or"):
             search.tell([child])

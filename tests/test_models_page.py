@@ -66,4 +66,4 @@ def test_every_format_has_a_row_on_every_backend_that_takes_it() -> None:
     assert {(row.name, row.backend) for row in rows()} >= expected
     assert {case.format for case in CASES} == set(FORMATS)
     backends = {row.backend for row in rows() if row.name == "bundled policy"}
-    assert backends == {"transformers", "vllm", "openai"}
+    assert backends == {"transformers", "vllm", "openai", "chat"}

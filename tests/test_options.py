@@ -23,6 +23,8 @@ from ets.embed.vllm import VLLMEmbedder
 from ets.errors import InputError
 from ets.policy.base import PolicyOptions
 from ets.policy.bundled import BundledPolicy
+from ets.policy.chat import ChatPolicy
+from ets.policy.chat_options import ChatOptions
 from ets.policy.openai import OpenAIPolicy
 from ets.policy.transformers import TransformersPolicy
 from ets.policy.vllm import VLLMPolicy
@@ -69,6 +71,8 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "`vllm:PATH`": VLLMPolicy,
     "`transformers:PATH`": TransformersPolicy,
     "`openai:MODEL@URL`": OpenAIPolicy,
+    "`chat:MODEL@URL`": ChatPolicy,
+    "What a chat policy asks for": ChatOptions,
     "`prm demo`": BundledPRM,
     "`prm vllm:PATH`": VLLMPRM,
     "`prm transformers:PATH`": TransformersPRM,

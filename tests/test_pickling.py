@@ -255,6 +255,7 @@ def test_what_must_not_be_pickled_says_what_to_pickle_instead() -> None:
         "policy.transformers.TransformersPolicy",
         "policy.vllm.VLLMPolicy",
         "policy.openai.OpenAIPolicy",
+        "policy.chat.ChatPolicy",
         "prm.transformers.TransformersPRM",
         "prm.vllm.VLLMPRM",
         "prm.pooling.PoolingPRM",

@@ -272,7 +272,7 @@ def test_an_answer_pattern_says_what_the_answer_is() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy": "gpt"}, "vllm:PATH or openai:MODEL@URL, got 'gpt'"),
+        ({"policy": "gpt"}, "openai:MODEL@URL or chat:MODEL@URL, got 'gpt'"),
         ({"prm": "vllm:"}, "prm must have a path or a name behind its colon, got 'vllm:'"),
         ({"prm": 3}, "prm must be a name, a function .* got 3"),
         ({"policy": object()}, "policy must be a name or an object with start, sample and aclose"),

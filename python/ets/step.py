@@ -9,7 +9,7 @@ from ets.certainty import Certainty
 from ets.dialogue import Dialogue, Posed, Turn
 from ets.pickled import Pickled
 
-Finish = Literal["step", "answer", "end", "length", "context"]
+Finish = Literal["step", "answer", "end", "length", "context", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Step(Pickled):
     `finish` says why the step ended: `step` where the policy's option `step` ends one, which is at
     the delimiter unless told otherwise, `answer` when it holds an answer
     marker, `end` at the end of the sequence, `length` at the step's token limit, `context` where
-    the policy can read no more: the solution is cut there.
+    the policy can read no more: the solution is cut there; `refused` where the model would not
+    answer, or a filter let no answer through: the solution does not vote.
     """
 
     text: str
@@ -45,8 +46,16 @@ class Step(Pickled):
     certainty: Certainty | None = None
     """How certain the policy was of each token that it sampled; None where it does not say. Of a
     server that gives texts, the tokens are the server's, and so may be another number of them."""
+    written_tokens: int = 0
+    """Tokens that the policy says it wrote, where it gives no `token_ids`: of a whole answer, which
+    nothing follows."""
 
-    _later: ClassVar[frozenset[str]] = frozenset({"certainty"})
+    _later: ClassVar[frozenset[str]] = frozenset({"certainty", "written_tokens"})
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the step: its ids, or without them those that were counted."""
+        return len(self.token_ids) or self.written_tokens
 
     @property
     def answer_text(self) -> str:
@@ -69,7 +78,27 @@ class Step(Pickled):
             dropped_tokens=self.dropped_tokens + more.dropped_tokens,
             thinking=len(self.text) + more.thinking if more.thinking else self.thinking,
             certainty=certainty,
+            written_tokens=self.written_tokens + more.written_tokens,
         )
+
+    def parted(self, delimiter: str) -> tuple[Step, ...]:
+        """The steps that a whole answer holds, for who reads step by step.
+
+        A part ends behind each `delimiter`; thoughts stay with the first part, and all else that is
+        known of the step with the last. Parts of white space alone join the one before them.
+        """
+        texts: list[str] = []
+        pieces = self.answer_text.split(delimiter)
+        for piece in (*(f"{piece}{delimiter}" for piece in pieces[:-1]), pieces[-1]):
+            if texts and not (piece.strip() and texts[-1].strip()):
+                texts[-1] += piece
+            else:
+                texts.append(piece)
+        texts[0] = self.text[: self.thinking] + texts[0]
+        parts = [Step(text, (), "step") for text in texts[:-1]]
+        parts.append(replace(self, text=texts[-1], thinking=0))
+        parts[0] = replace(parts[0], thinking=self.thinking)
+        return tuple(parts)
 
     @property
     def finished(self) -> bool:
@@ -109,6 +138,10 @@ class Prefix(Pickled):
             return self
         steps = tuple(replace(step, text=step.answer_text, thinking=0) for step in self.steps)
         return replace(self, steps=steps)
+
+    def parted(self, delimiter: str) -> Prefix:
+        """The same with the steps that whole answers hold (`Step.parted`), for a PRM."""
+        return replace(self, steps=tuple(p for step in self.steps for p in step.parted(delimiter)))
 
 
 @dataclass(frozen=True, slots=True)

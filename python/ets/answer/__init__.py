@@ -1,8 +1,9 @@
 """Answers: find one in a solution, compare two, pool equal ones, vote.
 
-`docs/answers.md` has the rules. `extraction` finds an answer (`boxes`, `clause`), `reading` says
-what it is (`fold`, `numbers`, `units`, `expression`), `equality` compares two, with math-verify in
-a process of its own (`verifier`) for what the grammar does not read, and `vote` pools many.
+`docs/answers.md` has the rules. `extraction` finds an answer (`boxes`, `clause`, `structured` for
+JSON), `reading` says what it is (`fold`, `numbers`, `units`, `expression`), `equality` compares
+two, with math-verify in a process of its own (`verifier`) for what the grammar does not read, and
+`vote` pools many.
 """
 
 from ets.answer.equality import same_answer

@@ -47,7 +47,7 @@ def compare(x: Reading, y: Reading) -> bool | None:
         return True
     if not x.text or not y.text:
         return False
-    if _is_equation(x) and _is_equation(y):
+    if (_is_equation(x) and _is_equation(y)) or "json" in (x.kind, y.kind):
         return False
     if {x.kind, y.kind} & {"open", "equation"} or (_unkeyed(x) and _unkeyed(y)):
         return _open(x, y)

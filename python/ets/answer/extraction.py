@@ -11,6 +11,7 @@ from ets.answer.fold import fold, plain_signs
 from ets.answer.matcher import Matcher
 from ets.answer.numbers import NUMBER, read_number
 from ets.answer.single import choice_letter
+from ets.answer.structured import structured_answer
 from ets.answer.thoughts import behind_thoughts
 from ets.errors import InputError
 
@@ -21,7 +22,8 @@ _matcher = Matcher()
 def extract_answer(text: str, pattern: str | re.Pattern[str] | None = None) -> str | None:
     r"""The final answer that a solution gives, or None.
 
-    With a pattern: group 1 (or the whole) of its last match. Without: the content of the last
+    With a pattern: group 1 (or the whole) of its last match. Without: of a text that is a JSON
+    object or calls of tools what `ets.answer.structured` makes of it; else the content of the last
     `\boxed{...}` or `\fbox{...}`; else what follows the last "the answer is"; else what follows the
     last `####` that a short answer follows; else the last number or expression that is no label of
     something (`step 3`). Thoughts (`<think>...</think>`) are not read, and a text whose thoughts or
@@ -32,6 +34,8 @@ def extract_answer(text: str, pattern: str | re.Pattern[str] | None = None) -> s
         return None
     if pattern is not None:
         return _by_pattern(said, pattern)
+    if (structured := structured_answer(said)) is not None:
+        return structured or None
     found, is_open = boxes(said)
     if (content := boxed(said)) is not None:
         return _from_box(content)

@@ -18,7 +18,7 @@ class Reading:
 
     kind: str
     """One of `number`, `value`, `base`, `clock`, `choice`, `words`, `ratio`, `amounts`, `entries`,
-    `set`, `list`, `intervals`, `matrix`, `equation` (equal to its multiples, and to
+    `set`, `list`, `intervals`, `matrix`, `json`, `equation` (equal to its multiples, and to
     what math-verify says), `text` (compared as text) and `open` (math-verify's)."""
     text: str
     """The folded answer."""

@@ -19,6 +19,7 @@ from ets.answer.single import (
     read_whole_amount,
     read_words,
 )
+from ets.answer.structured import canonical_json
 from ets.answer.tame import is_tame
 
 MAX_LENGTH = 300
@@ -28,6 +29,8 @@ MAX_LENGTH = 300
 @lru_cache(maxsize=16_384)
 def read(answer: str) -> Reading:
     """What an answer is. Equal texts read equally; linear in the answer's length."""
+    if (said := canonical_json(answer)) is not None:
+        return Reading("json", said, ("json", said))
     s = fold(answer)
     if len(s) > MAX_LENGTH:
         return Reading("text", s, ("text", s))

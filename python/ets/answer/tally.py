@@ -35,7 +35,8 @@ class Solution(Record):
     """False where a limit cut it."""
     cut: Cut | None
     """The limit that cut it: `max_tokens`, `max_depth`, `context` (what the policy can read) or
-    `prm_context` (what the PRM can); None where the policy ended it."""
+    `prm_context` (what the PRM can); `refused` where the model or a filter would not answer; None
+    where the policy ended it."""
 
 
 @dataclass(frozen=True, slots=True)

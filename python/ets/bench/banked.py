@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -18,13 +19,14 @@ from ets.engines.local.prefix_cache import ForgetsPrefixes
 from ets.engines.protocols import PRM, Embedder, Policy
 from ets.engines.start import start
 from ets.errors import EngineError
+from ets.policy.chat_options import ChatOptions
 from ets.step import Prefix, Score, Step
 
 T = TypeVar("T")
 
 
 class BankedPolicy:
-    """A policy whose samples are kept by model, prompt ids, token limit and seed.
+    """A policy whose samples are kept by model, prompt ids (or texts), token limit and seed.
 
     What else the policy can do (`kv_space`, `embedder`, `prompt`) it can still.
     """
@@ -46,15 +48,23 @@ class BankedPolicy:
 
     async def sample(self, prefix: Prefix, *, seed: int, max_tokens: int) -> Step:
         """The step of the bank, or the policy's, which is kept."""
-        key = digest(
-            b"step 2", self._model, of_ids(prefix.token_ids), f"{seed} {max_tokens}".encode()
-        )
+        sent = of_ids(prefix.token_ids) if prefix.token_ids else self._asked(prefix)
+        key = digest(b"step 2", self._model, sent, f"{seed} {max_tokens}".encode())
         if (found := await self._bank.find(key)) is not None:
             with _told_from_damage(self._bank):
                 return _step(found)
         step = await self._policy.sample(prefix, seed=seed, max_tokens=max_tokens)
         await self._bank.keep(key, _fields(step))
         return step
+
+    def _asked(self, prefix: Prefix) -> bytes:
+        """What is asked for where there are no ids: texts, and what files of options hold."""
+        texts = [[turn.role, turn.content] for turn in prefix.before]
+        steps = [step.text for step in prefix.steps]
+        options = getattr(self._policy, "options", None)
+        chat = asdict(options) if isinstance(options, ChatOptions) else None
+        said = json.dumps([texts, prefix.problem, steps, chat], sort_keys=True)
+        return digest(b"texts", said.encode())
 
     async def forget_prefixes(self) -> None:
         """As the policy itself, where it can."""

@@ -15,6 +15,7 @@ from ets.checks import (
     check_text,
     shown,
 )
+from ets.engines.whole_answers import check_steps
 from ets.errors import InputError
 from ets.presets import with_preset
 from ets.problems.problem import Fields
@@ -153,7 +154,7 @@ class Grid:
             )
         search_arguments(self.search)
         for cell in self.cells():
-            cell.strategy()
+            check_steps(cell.strategy(), [policy])
         if not (self.strategies and self.widths and self.seeds):
             raise InputError("strategies, widths and seeds must not be empty")
 

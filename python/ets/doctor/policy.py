@@ -8,12 +8,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from ets.doctor.chat import examine_chat
 from ets.doctor.exam import PROBLEM, RIGHT
 from ets.doctor.report import Report, Shown, pieces
 from ets.engines.kv_space import HasKVSpace, KVSpace
 from ets.engines.protocols import Policy
 from ets.engines.vllm.load import EngineLoad
 from ets.errors import EngineError, InputError
+from ets.policy.chat import ChatPolicy
 from ets.policy.prompt import PolicyPrompt
 from ets.policy.step_rule import StepRule
 from ets.step import Prefix, Step
@@ -45,6 +47,9 @@ async def examine_policy(policy: Policy, name: str, load: Load) -> Report:
     """Sample steps of a small problem and look at what the policy reads and writes."""
     report = Report("policy", name)
     try:
+        if isinstance(policy, ChatPolicy):
+            await examine_chat(policy, report, max_tokens=load.max_tokens)
+            return report
         root = policy.start(PROBLEM)
         if isinstance(policy, HasPrompt):
             _show_prompt(policy.prompt, root, report)

@@ -18,6 +18,7 @@ from ets.engines.protocols import (
     TakesDialogues,
     TellsLoss,
 )
+from ets.engines.whole_answers import WritesWholeAnswers
 from ets.step import Prefix, Score, Step
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "TakesDialogues",
     "TellsLoss",
     "Turn",
+    "WritesWholeAnswers",
 ]

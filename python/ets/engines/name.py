@@ -89,7 +89,8 @@ class EngineName:
 
 
 def each_server(name: str) -> list[str]:
-    """A name for each of the addresses in `openai:MODEL@URL1,URL2?KEY=VALUE`; else the name."""
+    """A name for each of the addresses in `openai:MODEL@URL1,URL2?KEY=VALUE`, or of another backend
+    with an address; else the name."""
     named, mark, query = name.partition("?")
     first, *others = _NEXT_URL.split(named)
     head = first[: first.rindex("://")].rpartition("@")[0] if others and "://" in first else ""

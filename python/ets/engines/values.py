@@ -30,6 +30,7 @@ from ets.certainty import Certainty
 from ets.checks import MOST, as_integer, shown
 from ets.dialogue import Turn
 from ets.engines.kv_space import KVSpace
+from ets.engines.whole_answers import writes_whole_answers
 from ets.errors import EngineError
 from ets.step import Finish, Prefix, Score, Step
 
@@ -81,7 +82,8 @@ def checked_step(step: object, policy: object) -> Step:
     if not isinstance(step.finish, str) or step.finish not in _FINISHES:
         _refuse(policy, "Step.finish", f"be one of {list(_FINISHES)}", step.finish)
     token_ids = _ids(step.token_ids, policy, "Step.token_ids")
-    if text and not token_ids and step.finish in ("step", "length"):
+    goes_on = step.finish in ("step", "length")
+    if goes_on and text and not token_ids and not writes_whole_answers(policy):
         right = f"hold the ids of the text {shown(text)}, which the next step continues"
         _refuse(policy, "Step.token_ids", right, step.token_ids)
     if step.certainty is not None and not isinstance(step.certainty, Certainty):
@@ -93,6 +95,7 @@ def checked_step(step: object, policy: object) -> Step:
         finish=str(step.finish),
         thinking=_count(step.thinking, policy, "Step.thinking", len(text)),
         dropped_tokens=_count(step.dropped_tokens, policy, "Step.dropped_tokens"),
+        written_tokens=_count(step.written_tokens, policy, "Step.written_tokens", 2**32 - 1),
         **_costs(step, policy),
     )
 

@@ -9,6 +9,7 @@ from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import Policy
 from ets.errors import InputError
 from ets.policy.base import PolicyOptions
+from ets.policy.chat_options import ChatOptions
 from ets.shown.redaction import redacted
 
 
@@ -16,9 +17,10 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
     """The policy that a name stands for, or the object itself.
 
     Names: `demo` (the bundled one, on numpy alone, or on torch as `demo?backend=transformers`),
-    `transformers:PATH`, `vllm:PATH`, and `openai:MODEL@URL` for a model on a server. `options` go
-    to the backend's constructor: the fields of `PolicyOptions` and the backend's own. They may
-    also stand in the name: `vllm:PATH?top_p=0.9&max_model_len=4096`.
+    `transformers:PATH`, `vllm:PATH`, and `openai:MODEL@URL` for a model on a server, or
+    `chat:MODEL@URL` for one on a server that only chats. `options` go to the backend's constructor:
+    the fields of `PolicyOptions` (of `ChatOptions` for `chat`) and the backend's own. They may also
+    stand in the name: `vllm:PATH?top_p=0.9&max_model_len=4096`.
 
     Raises `InputError` for an unknown name or an option given twice, `MissingExtraError` where the
     backend's package is not installed, `EngineError` where the model cannot be loaded or its server
@@ -61,10 +63,15 @@ def load_policy(policy: str | Policy, **options: Any) -> Policy:
 
             model, url = name.on_server()
             return OpenAIPolicy(model, url, **options)
+        case "chat" if "@" in path:
+            from ets.policy.chat import ChatPolicy
+
+            model, url = name.on_server()
+            return ChatPolicy(model, url, **options)
     raise InputError(
-        "policy must be demo, transformers:PATH, vllm:PATH or openai:MODEL@URL, got "
-        f"{shown(redacted(policy))}"
+        "policy must be demo, transformers:PATH, vllm:PATH, openai:MODEL@URL or chat:MODEL@URL, "
+        f"got {shown(redacted(policy))}"
     )
 
 
-__all__ = ["PolicyOptions", "load_policy"]
+__all__ = ["ChatOptions", "PolicyOptions", "load_policy"]

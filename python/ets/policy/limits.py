@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ets.engines.context_need import context_need
+from ets.engines.whole_answers import writes_whole_answers
 from ets.errors import InputError
 from ets.policy.step_rule import StepRule
 from ets.policy.thinking import MAX_DEPTH, MAX_STEP_TOKENS, MAX_TOKENS, Thinking
@@ -45,13 +46,15 @@ class Limits:
         """What is None follows from the policy, and a context that is known limits `max_tokens`.
 
         Steps of a number of tokens have that many: `max_step_tokens` is no less, and the usual
-        depth no less than it takes to write `max_tokens`. A line is logged where that lowers
-        `max_tokens`, and where a PRM is not given thoughts that it could not read to their end.
+        depth no less than it takes to write `max_tokens`. Whole answers are one step each, and
+        their thoughts are not read unless that is asked for. A line is logged where a context
+        lowers `max_tokens`, and where a PRM is not given thoughts that it could not read to their
+        end.
 
         # Errors
         `InputError` for a `max_step_tokens` that is less than the tokens of the policy's steps.
         """
-        thinks = thinking_of(policy) is not None
+        thinks, whole = thinking_of(policy) is not None, writes_whole_answers(policy)
         usual = THINKING if thinks else PLAIN
         given = (max_step_tokens, max_tokens, max_depth)
         steps, tokens, depth = (
@@ -67,7 +70,7 @@ class Limits:
             depth = depth if max_depth is not None else max(depth, -(-tokens // counted))
         tokens = _within("policy", policy, tokens)
         most = context_of(prm)
-        reads = prm_thinking != "skip"
+        reads = prm_thinking == "read" if whole else prm_thinking != "skip"
         if thinks and prm_thinking is None and most is not None and most < tokens:
             reads = False
             _LOG.warning(
@@ -78,6 +81,8 @@ class Limits:
             )
         if reads:
             tokens = _within("PRM", prm, tokens)
+        if whole:  # an answer is one step, as long as a solution may be unless told otherwise
+            return cls(min(max_step_tokens or tokens, tokens), tokens, 1, reads)
         return cls(steps, tokens, depth, reads)
 
 
@@ -101,6 +106,8 @@ def usual_max_tokens(policy: object) -> int:
 def context_of(engine: object) -> int | None:
     """Tokens of prompt and solution that a policy or PRM of ours reads; None where not known."""
     texts = getattr(engine, "prompt", None) or getattr(engine, "format", None)
+    if texts is None and writes_whole_answers(engine):
+        texts = engine
     length = getattr(texts, "max_length", None)
     return length if isinstance(length, int) else None
 

@@ -22,6 +22,8 @@ def named_prompt(name: str, options: Mapping[str, Any]) -> PolicyPrompt | None:
     read, `MissingExtraError` without transformers.
     """
     engine = EngineName.parse("policy", name, options)
+    if engine.backend == "chat":  # whose options are others, and whose server makes the prompt
+        return None
     names = {field.name for field in fields(PolicyOptions)}
     prompting = PolicyOptions(**{k: v for k, v in engine.options.items() if k in names})
     if engine.backend == "demo" and not engine.path:

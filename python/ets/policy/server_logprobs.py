@@ -32,7 +32,9 @@ class ServerLogprobs:
         """
         if said is None:
             return None
-        if (content := said.get("content")) is not None:
+        if "content" in said:
+            if (content := said["content"]) is None:
+                return None
             return cls(
                 tuple(float(token["logprob"]) for token in content),
                 tuple(

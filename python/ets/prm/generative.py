@@ -17,11 +17,13 @@ from ets.engines.name import one_server
 from ets.engines.protocols import Policy
 from ets.engines.start import start
 from ets.engines.values import awaitable, checked_root, checked_step
+from ets.engines.whole_answers import writes_whole_answers
 from ets.errors import ContextError, EngineError, InputError
 from ets.loop.workers import Threads
 from ets.pickled import Unpicklable
 from ets.policy import load_policy
 from ets.prm.critique_form import CritiqueForm, form_of
+from ets.shown.redaction import redacted
 from ets.step import Prefix, Score, Step
 
 _VERDICT_TOKENS = 8
@@ -286,6 +288,12 @@ def load_generative(path: str, options: dict[str, Any], policy: object = None) -
     # Errors
     Those of the policy; `InputError` where `policy` is meant and not given, or given options.
     """
+    if writes_whole_answers(policy if path == "policy" else path):
+        raise InputError(
+            f"the critic of generative:{redacted(path)} must be a policy that continues texts: a "
+            "chat server cannot be made to go on to a verdict; openai:MODEL@URL asks "
+            "/v1/completions"
+        )
     of_form = {name: options.pop(name) for name in _OF_FORM if name in options}
     form = form_of(options.pop("form", "instruct"), of_form)
     own = ("critiques", "critique_tokens", "unsure", "cache")

@@ -92,7 +92,7 @@ class PolicyPRM:
 
     async def score(self, prefix: Prefix) -> Score:
         """The verdict through the map, whatever the scale."""
-        return Score(self.verdict([(step.certainty, len(step.token_ids)) for step in prefix.steps]))
+        return Score(self.verdict([(step.certainty, step.tokens) for step in prefix.steps]))
 
     def verdict(self, steps: Sequence[tuple[Certainty | None, int]]) -> float:
         """The same of what is known of a path: how certain the policy was, and the tokens.
@@ -186,7 +186,7 @@ def with_logprobs(policy: object, options: Mapping[str, Any], prm: object) -> di
         if given is None:
             return {**options, "top_logprobs": _TOP}
     else:
-        loaded = getattr(getattr(policy, "prompt", None), "options", None)
+        loaded = getattr(getattr(policy, "prompt", policy), "options", None)
         given = getattr(loaded, "top_logprobs", None)  # of an object of one's own not known
     if given == 0:
         raise InputError(

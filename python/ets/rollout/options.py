@@ -26,6 +26,7 @@ from ets.checks import (
     shown,
 )
 from ets.engines import PRM, Embedder, Policy
+from ets.engines.whole_answers import check_steps
 from ets.errors import InputError
 from ets.policy.limits import PRMThinking
 from ets.rollout.budget import Budget
@@ -66,7 +67,8 @@ class SearchOptions:
         str | Policy | Sequence[str | Policy],
         Option(
             "the model that writes the steps: `demo`, `transformers:PATH`, `vllm:PATH` or "
-            "`openai:MODEL@URL`; several addresses, `URL1,URL2`, are replicas"
+            "`openai:MODEL@URL`; or whole answers, `chat:MODEL@URL`; several addresses, "
+            "`URL1,URL2`, are replicas"
         ),
     ] = "demo"
     prm: Annotated[
@@ -178,6 +180,8 @@ class SearchOptions:
         if self.budget is not None and not isinstance(self.budget, Budget):
             raise InputError(f"budget must be an ets.Budget or None, got {shown(self.budget)}")
         check_strategy(self.strategy)
+        given = self.policy if isinstance(self.policy, list | tuple) else [self.policy]
+        check_steps(self.strategy, given)
         embedder = self.embedder
         if not isinstance(embedder, str | Embedder) or isinstance(embedder, type):
             raise InputError(f"embedder must be a name or an ets Embedder, got {shown(embedder)}")

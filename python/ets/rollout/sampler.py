@@ -18,6 +18,7 @@ from ets.engines.values import (
     checked_score,
     checked_step,
 )
+from ets.engines.whole_answers import writes_whole_answers
 from ets.errors import ContextError
 from ets.loop.call import cancel
 from ets.loop.engine_call import EngineCall
@@ -26,13 +27,16 @@ from ets.rollout.engines import Engines
 from ets.rollout.kv_budgets import Gate
 from ets.rollout.saved_tree import prefix_of
 from ets.rollout.usage import StepUsage, Usage
-from ets.step import Prefix, Score, Step
+from ets.step import Finish, Prefix, Score, Step
 from ets.tree.seeds import child_seed
 from ets.tree.trajectory import Limit
 from ets.tree_search.search import Child, TreeSearch
 
 T = TypeVar("T")
 U = TypeVar("U")
+_CUTS: dict[Finish, Limit] = {"context": "context", "refused": "refused"}
+_UNSCORED: tuple[Limit, ...] = ("prm_context", "refused")
+"""What the PRM has not read."""
 
 
 @dataclass(slots=True)
@@ -91,6 +95,7 @@ class Sampler:
         self._engines = engines
         embedder = engines.embedder
         self._vector = embedder.vector if isinstance(embedder, InstantEmbedder) else None
+        self._whole = writes_whole_answers(engines.policy)
 
     async def make(self, want: Wanted, usage: StepUsage, gate: Gate | None) -> Made:
         """One continuation; its sample runs in a `gate`, where there is one.
@@ -105,14 +110,19 @@ class Sampler:
                 step = await self._sample(want)
         usage.add_step(step)
         prefix = self.prefix(want.parent).extend(step)
-        tokens = len(step.token_ids)
-        cut: Limit | None = "context" if step.finish == "context" else None
+        tokens = step.tokens
+        cut = _CUTS.get(step.finish)
+        if self._whole and step.finish == "length":
+            cut = "max_tokens"
         # A policy that writes nothing would write nothing again.
         finished = cut is None and (step.finished or tokens == 0)
         ends = finished or cut is not None
         embedder = self._engines.embedder
         embedding: NDArray[np.float32] | None = None
-        if embedder is None or not self._tree.needs_embedding(want.parent, tokens, ends):
+        score: Score | None = None
+        if cut == "refused":
+            pass  # there is nothing to judge
+        elif embedder is None or not self._tree.needs_embedding(want.parent, tokens, ends):
             score = await self._score(prefix)
         elif self._vector is not None:
             embedding = self._embedding(self._vector(step.text))
@@ -145,10 +155,10 @@ class Sampler:
         children, prm = [m.child for m in made], self._engines.prm
         if not isinstance(prm, JudgesSteps):
             return children
-        told = [child.reward for child in children if child.cut != "prm_context"]
+        told = [child.reward for child in children if child.cut not in _UNSCORED]
         rewards = iter(checked_rewards(prm.judge_step(told), len(told), prm))
         return [
-            child if child.cut == "prm_context" else replace(child, reward=next(rewards))
+            child if child.cut in _UNSCORED else replace(child, reward=next(rewards))
             for child in children
         ]
 
@@ -176,7 +186,7 @@ class Sampler:
         left = self._tree.max_tokens - self._tree.nodes.total[want.parent]
         part = 0
         while (
-            not self._reads_thoughts
+            not (self._reads_thoughts or self._whole)
             and step.thinking
             and not step.answer_text.strip()
             and step.finish in ("step", "length")
@@ -203,6 +213,8 @@ class Sampler:
         with self.scoring, EngineCall(prm, self._mark):
             try:
                 read = prefix if self._reads_thoughts else prefix.without_thoughts()
+                if self._whole:
+                    read = read.parted(getattr(self._engines.policy, "delimiter", "\n\n"))
                 return checked_score(await awaitable(prm.score(read), prm, "score"), prm)
             except ContextError:
                 return None

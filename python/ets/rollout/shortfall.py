@@ -19,6 +19,10 @@ _LIMITS: dict[Cut, tuple[str, str]] = {
         "raise the PRM's max_model_len (vllm) or max_length, take a PRM that reads more, or lower "
         "max_tokens",
     ),
+    "refused": (
+        "a refusal of the model or a content filter",
+        "change the problem, system_prompt, or the model",
+    ),
 }
 """What each limit is called, and what to do about it."""
 _ENDS = {

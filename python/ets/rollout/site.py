@@ -11,6 +11,7 @@ from ets.answer.tally import Tally
 from ets.dialogue import Posed
 from ets.engines.start import start
 from ets.engines.values import checked_root
+from ets.engines.whole_answers import check_steps
 from ets.errors import EngineError, InputError
 from ets.loop.engine_call import EngineCall
 from ets.policy.limits import Limits, narrowest, thinking_of
@@ -46,7 +47,12 @@ class Rules:
 
     @classmethod
     def of(cls, options: SearchOptions, engines: Sequence[Engines]) -> Rules:
-        """As the options say, or as follows from the engines of all replicas."""
+        """As the options say, or as follows from the engines of all replicas.
+
+        # Errors
+        `InputError` for a strategy that chooses among steps, where a policy writes whole answers.
+        """
+        check_steps(options.strategy, [e.policy for e in engines])
         limits = Limits.settle(
             narrowest([e.policy for e in engines]),
             narrowest([e.prm for e in engines]),

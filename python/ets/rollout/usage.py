@@ -64,7 +64,7 @@ class StepUsage(Record):
     def add_step(self, step: Step) -> None:
         """Count one sample."""
         self.policy_calls += 1
-        self.policy_tokens += len(step.token_ids)
+        self.policy_tokens += step.tokens
         self.policy_prompt_tokens += step.prompt_tokens
         self.policy_cached_tokens += step.cached_tokens
         self.policy_preemptions += step.preemptions

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 from ets.checks import shown
+from ets.engines.whole_answers import writes_whole_answers
 from ets.errors import InputError
 from ets.rollout.budget import Budget
 from ets.rollout.options import TABLES, SearchOptions
@@ -15,7 +16,7 @@ from ets.search.toml import check_arguments, search_arguments
 from ets.serve.extension import Wishes
 from ets.serve.refusal import Refusal
 from ets.serve.settings import Settings
-from ets.strategy import ETS, REBASE, Strategy
+from ets.strategy import ETS, REBASE, BestOfN, Strategy
 from ets.strategy.registry import STRATEGIES, strategy_by_name
 from ets.workers.fleet import Fleet
 
@@ -90,6 +91,9 @@ class Configurations:
         embeds = embeds or served.arguments.get("embedder", "lexical") == "lexical"
         width = max(widest, self.max_width)
         strategy: Strategy = ETS(width=width) if embeds else REBASE(width=width)
+        policies = served.arguments.get("policy", "demo")
+        if any(map(writes_whole_answers, policies if isinstance(policies, list) else [policies])):
+            strategy = BestOfN(width=width)  # the only one that takes such a policy
         arguments = {**served.arguments, "strategy": strategy}
         arguments.pop("kv_budget", None)
         if served.workers is not None:

@@ -107,7 +107,8 @@ class Strategy(Protocol):
     loaded, and run beside others with the same strategy object.
 
     One that keeps to `View.kv_budget` says so by an attribute `obeys_kv_budget`, true; without it a
-    search with a KV budget refuses the strategy.
+    search with a KV budget refuses the strategy. One that chooses among no steps, and so can do
+    with policies that write whole answers, has an attribute `needs_steps`, false.
     """
 
     @property

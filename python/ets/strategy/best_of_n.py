@@ -28,6 +28,11 @@ class BestOfN(Pickled):
         """False."""
         return False
 
+    @property
+    def needs_steps(self) -> bool:
+        """False: policies that write whole answers will do."""
+        return False
+
     def decide(self, view: View) -> Decision:
         """One continuation for each leaf; the root gets the whole width."""
         if view.depth == 0:

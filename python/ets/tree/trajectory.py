@@ -7,10 +7,11 @@ from typing import Literal
 
 from ets.pickled import Record
 
-Limit = Literal["context", "prm_context"]
-"""What an engine can read: `context` the policy, `prm_context` the PRM."""
-Cut = Literal["max_tokens", "max_depth", "context", "prm_context"]
-"""What cuts a solution short: a limit of the search, or of an engine."""
+Limit = Literal["context", "prm_context", "max_tokens", "refused"]
+"""What an engine cut a solution for: what the policy can read (`context`) or the PRM
+(`prm_context`), the tokens that a whole answer may have, or a refusal to answer."""
+Cut = Literal["max_tokens", "max_depth", "context", "prm_context", "refused"]
+"""What cuts a solution short: a limit of the search, or an engine."""
 
 
 @dataclass(frozen=True, slots=True)

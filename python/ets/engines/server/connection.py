@@ -6,22 +6,23 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from ets.checks import check_int, check_number, check_text
+from ets.checks import check_int, check_number, check_text, shown
 from ets.dialogue import Posed
 from ets.engines.server.failures import NO_KEY, Explain, ServerFailures
 from ets.engines.server.outage import Outage, Waiting
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.fork_lock import ForkLock
-from ets.shown.redaction import redacted
+from ets.shown.redaction import MARK, names_a_secret, redacted
 
 _MOST_IN_FLIGHT = 1000
 """The connections that the client keeps at most; more requests would time out waiting for one."""
@@ -29,6 +30,7 @@ _SESSION, _RANK = "X-Session-ID", "X-data-parallel-rank"
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
+_HEADER_NAME, _HEADER_VALUE = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII), re.compile(r"[ -~\t]*")
 
 
 T = TypeVar("T")
@@ -76,6 +78,9 @@ class Connection:
     patience
         Seconds that a server which has gone, restarts or loads its model is waited for: one that
         refuses or drops connections, or answers 502, 503 or 504. The logger `ets` says so.
+    headers
+        Further headers of all requests. Those whose names say that they are secrets are shown
+        nowhere.
 
     # Errors
     `MissingExtraError` without the openai client, `InputError` for a bad URL or value.
@@ -91,6 +96,7 @@ class Connection:
         max_retries: int,
         max_in_flight: int,
         patience: float,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         check_number("timeout", timeout, "above 0", lambda value: value > 0)
         check_int("max_retries", max_retries, 0, 100)
@@ -111,7 +117,9 @@ class Connection:
         self._max_retries = max_retries
         self._max_in_flight = max_in_flight
         self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY
-        self._failures = ServerFailures(url, self._api_key, openai)
+        self._headers = _checked_headers({} if headers is None else headers)
+        secrets = [said for name, said in self._headers.items() if names_a_secret(name)]
+        self._failures = ServerFailures(url, self._api_key, openai, secrets)
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
         self._lock = ForkLock()
         self.patience = patience
@@ -139,6 +147,7 @@ class Connection:
             api_key=self._api_key,
             timeout=timeout,
             max_retries=min(self._max_retries, _FIRST_RETRIES),
+            default_headers=self._headers,
         )
         waiting = Waiting()
         with client:
@@ -289,6 +298,7 @@ class Connection:
             api_key=self._api_key,
             timeout=self._timeout,
             max_retries=self._max_retries,
+            default_headers=self._headers,
             # aiohttp takes half the CPU time that httpx does. Given, not left to the client, whose
             # own the garbage collector would close on whatever loop runs then.
             http_client=self._openai.DefaultAioHttpClient(),
@@ -344,6 +354,18 @@ async def _close(link: _Link) -> None:
     if link.running:
         await asyncio.wait(link.running)
     await link.client.close()
+
+
+def _checked_headers(headers: object) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        raise InputError(f"headers must be a table of names and texts, got {shown(headers)}")
+    for name, said in headers.items():
+        if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
+            raise InputError(f"headers must have names of HTTP headers, got {shown(name)}")
+        if not isinstance(said, str) or _HEADER_VALUE.fullmatch(said) is None:
+            got = MARK if names_a_secret(name) else shown(said)
+            raise InputError(f"headers[{name!r}] must be a text of one line in ASCII, got {got}")
+    return dict(headers)
 
 
 def _check_url(url: str) -> None:

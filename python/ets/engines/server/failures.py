@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -36,13 +36,15 @@ class ServerFailures:
         Of the server.
     openai
         The module, which only a server needs.
+    secrets
+        What else it may repeat and nobody is to see.
     """
 
-    def __init__(self, url: str, api_key: str, openai: Any) -> None:
+    def __init__(self, url: str, api_key: str, openai: Any, secrets: Sequence[str] = ()) -> None:
         self._shown_url: str = redacted(url)
         self._openai = openai
         password = urlsplit(url).password or ""
-        said = (api_key, password, unquote(password))
+        said = (api_key, password, unquote(password), *secrets)
         self._secrets = [text for text in said if text not in ("", NO_KEY)]
 
     def loads(self, error: Exception) -> bool:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from ets.checks import shown
 from ets.engines.server.connection import Connection
-from ets.errors import EngineError, InputError
+from ets.errors import EngineError, EngineLostError, InputError
+from ets.shown.log import Log
 
 Kind = Literal["vllm", "sglang", "llama.cpp", "other"]
 
+_LOG = Log("ets")
 _RANK = re.compile(r'^vllm:num_requests_running\{.*?\bengine="(\d+)"', re.MULTILINE)
 _OWNERS: dict[str, Kind] = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp"}
 """How servers sign the models in their list."""
@@ -53,6 +55,25 @@ class ModelCard:
             answer = connection.get("/models")
         card = cls.read(answer, model=model, url=connection.shown_url)
         return replace(card, ranks=_ranks(connection)) if card.kind == "vllm" else card
+
+    @classmethod
+    def of_any(cls, connection: Connection, model: str) -> ModelCard:
+        """The same of a server that need not list its models, as those behind gateways.
+
+        Where it does not, or not this one, the logger `ets` says so, and nothing is known of it.
+
+        # Errors
+        `InputError` if `model` is no name, `EngineLostError` if the server cannot be reached.
+        """
+        try:
+            return cls.ask(connection, model)
+        except EngineLostError:
+            raise
+        except EngineError as error:
+            _LOG.warning("%s; %r is asked for all the same", error, model)
+            return cls(
+                url=connection.shown_url, model=model, kind="other", root=None, max_length=None
+            )
 
     @classmethod
     def read(cls, answer: str, *, model: str, url: str) -> ModelCard:
