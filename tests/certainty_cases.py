@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets import demo
-from ets.certainty import MEASURES, Measure
-from ets.step import Step
+from ets.certainty import MEASURES, Certainty, Measure
 
 PROBLEM = str(demo.problems()[2]["problem"])
 REST = 2.0**-16
@@ -19,13 +19,15 @@ _LEFT = 2.0**-19
 """And what a sum of float32 leaves of 1: two roundings of logits of up to 32."""
 
 
-def wrong_places(step: Step, logs: NDArray[np.float64], top: int) -> list[str]:
-    """The tokens at which a step's certainty is not what whole distributions, [tokens, V], say."""
+def wrong_places(
+    certainty: Certainty, ids: Sequence[int], logs: NDArray[np.float64], top: int
+) -> list[str]:
+    """The tokens at which it is not what whole distributions, [tokens, V], say."""
     wrong = []
     for measure in MEASURES:
-        found = [] if step.certainty is None else step.certainty.of_tokens(measure).tolist()
-        for at, (number, row) in enumerate(zip(found, logs, strict=True)):
-            wanted = plain_measures(row, step.token_ids[at], top)[measure]
+        found = certainty.of_tokens(measure).tolist()
+        for at, (number, row, token) in enumerate(zip(found, logs, ids, strict=True)):
+            wanted = plain_measures(row, token, top)[measure]
             rest = 1 - sum(math.exp(log) for log in sorted(row.tolist(), reverse=True)[:top])
             guesses = measure == "self_certainty" and top < len(row)
             off = NATS + (_LEFT / max(rest, REST) if guesses else 0.0)

@@ -135,7 +135,7 @@ def test_a_step_carries_what_raw_logits_say(name: str, top: int) -> None:
         assert len(step.certainty) == len(step.token_ids)
         logs = plain_logprobs(list(prefix.token_ids), list(step.token_ids))
         assert logs.shape[1] >= size
-        assert wrong_places(step, logs, min(top, logs.shape[1])) == []
+        assert wrong_places(step.certainty, step.token_ids, logs, min(top, logs.shape[1])) == []
 
 
 def test_numbers_come_only_where_they_are_asked_for() -> None:

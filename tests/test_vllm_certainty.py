@@ -63,7 +63,7 @@ def test_a_step_carries_what_raw_logits_say(
         if not step.token_ids:
             continue
         logs = plain_logprobs(list(prefix.token_ids), list(step.token_ids))
-        assert wrong_places(step, logs, TOP) == []
+        assert wrong_places(step.certainty, step.token_ids, logs, TOP) == []
 
 
 @pytest.mark.parametrize("where", ["in_process", "on_server"])
