@@ -193,6 +193,25 @@ def test_vllm_keeps_to_a_schema(vllm: VLLMServer) -> None:
     hold_schema(result)
 
 
+@pytest.mark.vllm
+def test_vllm_calls_the_tool_that_is_named(vllm: VLLMServer) -> None:
+    with ets.Search(
+        policy=f"chat:tiny@{vllm.url}",
+        prm="none",
+        strategy=ets.BestOfN(width=6),
+        policy_options={"tools": [TOOL], "tool_choice": NAMED},
+    ) as search:
+        result = search.solve(PROBLEMS[0])
+    assert sum(vote.count for vote in result.votes) == 6
+    for vote in result.votes:
+        (call,) = json.loads(vote.answer)
+        assert call["name"] == "report"
+        assert call["arguments"]["number"] in (3, 5, 7)
+    for solution in result.trajectories:
+        (raw,) = json.loads(solution.text)
+        assert raw["type"] == "function"
+
+
 # --- llama.cpp ------------------------------------------------------------------------------------
 
 
@@ -220,22 +239,6 @@ def test_llamacpp_keeps_to_a_schema_and_says_its_log_probabilities(llamacpp: Lla
         result = search.solve("What is 2 + 3?")
     hold_schema(result)
     assert all(0 < solution.score <= 1 for solution in result.trajectories)
-
-
-def test_llamacpp_calls_a_tool(llamacpp: LlamaServer) -> None:
-    with ets.Search(
-        policy=f"chat:{MODEL}@{llamacpp.url}",
-        prm="none",
-        strategy=ets.BestOfN(width=4),
-        policy_options={"tools": [TOOL], "tool_choice": "required"},
-        max_tokens=64,
-    ) as search:
-        result = search.solve("Report what 2 + 3 is.")
-    assert result.votes
-    for vote in result.votes:
-        (call,) = json.loads(vote.answer)
-        assert call["name"] == "report"
-        assert call["arguments"]["number"] in (3, 5, 7)
 
 
 def test_the_doctor_on_a_real_server(llamacpp: LlamaServer, engine_loop: LoopThread) -> None:

@@ -68,15 +68,14 @@ def _parsed(text: str) -> dict[str, JSON] | list[JSON] | None:
     if _LOOKS_SO.match(text) is None:
         return None
     try:
-        value = json.loads(
+        value: JSON = json.loads(
             text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_constant
         )
     except (ValueError, ArithmeticError, RecursionError):
         return None
-    if isinstance(value, dict):
-        return value
-    is_list = isinstance(value, list) and all(isinstance(item, dict) for item in value)
-    return value if is_list else None
+    if isinstance(value, list) and not all(isinstance(item, dict) for item in value):
+        return None
+    return value if isinstance(value, dict | list) else None
 
 
 def _no_constant(name: str) -> JSON:

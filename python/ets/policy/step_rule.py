@@ -41,10 +41,10 @@ class StepRule:
         `InputError` for what is no rule, `MissingExtraError` for a pattern where the module
         `regex`, which comes with transformers, is not there.
         """
-        if said in ("delimiter", "sentences"):
-            return cls("delimiter" if said == "delimiter" else "sentences")
         if isinstance(said, str):
             kind, _, text = said.partition(":")
+            if said in ("delimiter", "sentences"):
+                return cls("delimiter" if said == "delimiter" else "sentences")
             if kind == "tokens" and _COUNT.fullmatch(text) and int(text) > 0:
                 return cls("tokens", tokens=int(text))
             if kind == "regex":
