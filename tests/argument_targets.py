@@ -181,7 +181,16 @@ TARGETS: dict[str, Target] = {
     "BeamSearch": (partial(ets.BeamSearch, width=4), {**REWARD, "beam": "count?"}),
     "DVTS": (partial(ets.DVTS, width=4), {**REWARD, "subtrees": "count?"}),
     "DORA": (partial(ets.DORA, width=4), {**WARM, "similarity_temperature": "number"}),
-    "ParticleFilter": (partial(ets.ParticleFilter, width=4), {**WARM, "resampling": "choice"}),
+    "ParticleFilter": (
+        partial(ets.ParticleFilter, width=4),
+        {
+            **WARM,
+            "resampling": "choice",
+            "annealing": "choice",
+            "ess_threshold": "number",
+            "early": "number",
+        },
+    ),
     "BestOfN": (partial(ets.BestOfN, width=4), WIDTH),
     "TreeSearch": (
         tree,

@@ -324,6 +324,7 @@ class TreeSearch(Saved):
             columns=nodes,
             completed=tuple(done.node for done in self.trajectories),
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
+            max_depth=self.max_depth,
             kv_budget=self.kv_budget,
             interrupt=self.interrupt,
             frontier=self._frontier,
