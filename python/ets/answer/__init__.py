@@ -2,11 +2,13 @@
 
 `docs/answers.md` has the rules. `extraction` finds an answer (`boxes`, `clause`), `reading` says
 what it is (`fold`, `numbers`, `units`, `expression`), `equality` compares two, with math-verify in
-a process of its own (`verifier`) for what the grammar does not read, and `vote` pools many.
+a process of its own (`verifier`) for what the grammar does not read, `vote` pools many, and
+`mode` tests whether the winner is the likeliest.
 """
 
 from ets.answer.equality import same_answer
 from ets.answer.extraction import extract_answer, reads_as_answer
+from ets.answer.mode import Standing, standing
 from ets.answer.vote import (
     Aggregation,
     Pooling,
@@ -22,6 +24,7 @@ from ets.answer.vote import (
 __all__ = [
     "Aggregation",
     "Pooling",
+    "Standing",
     "Vote",
     "VoteMethod",
     "aggregate",
@@ -30,6 +33,7 @@ __all__ = [
     "pool_answers",
     "reads_as_answer",
     "same_answer",
+    "standing",
     "vote",
     "votes_of",
 ]

@@ -99,9 +99,9 @@ def standing(
 def fewest_votes(error: float) -> int:
     """Votes, all for one answer, that make it certain at that error."""
     check_error("error", error)
-    gain = np.log1p(_BETS)
+    gain, wanted = np.log1p(_BETS), -math.log(_FIRST) - math.log(error)
     votes = 1
-    while _FIRST * error * math.exp(_log_mean(gain * (votes - 1))) < 1.0:
+    while _log_mean(gain * (votes - 1)) < wanted:
         votes += 1
     return votes
 

@@ -151,7 +151,11 @@ class Grid:
             raise InputError(
                 f"search.prm must be given with the policy {redacted(policy)!r}; none scores none"
             )
-        search_arguments(self.search)
+        if search_arguments(self.search).get("until") is not None and self.trees:
+            raise InputError(
+                "trees must be off with search.until, which grows several for a problem: give "
+                "--no-trees"
+            )
         for cell in self.cells():
             cell.strategy()
         if not (self.strategies and self.widths and self.seeds):

@@ -29,12 +29,15 @@ from ets.pickled import Unpicklable
 from ets.policy.limits import PRMThinking
 from ets.rollout.belongings import Belongings
 from ets.rollout.budget import Budget
+from ets.rollout.carried import Carried
 from ets.rollout.engines import Engines
 from ets.rollout.options import OPTIONS, OnePRM, RequestOrder, SearchOptions
 from ets.rollout.result import SearchResult
+from ets.rollout.until import Certain
 from ets.search.many import in_flight
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
+from ets.search.repeated import opening, solver_for
 from ets.search.replica import Replica, Site
 from ets.search.sites import LocalSites, Sites, WorkerSites
 from ets.search.toml import read_config, search_arguments
@@ -111,6 +114,9 @@ class Search(Unpicklable):
     budget
         `ets.Budget`: tokens, seconds or PRM calls at which a problem's search ends, with its best
         answer so far; `SearchResult.end` says which of them ended it.
+    until
+        `ets.Certain`: votes are asked for, samples of `BestOfN` or searches of another strategy,
+        until the answer is certain; `SearchResult.certainty` says how certain it is.
     kv_budget
         The most KV tokens that the tree kept by a selection may hold, the prompt once; for
         strategies that prune to it (`ets.ETS`). `"auto"`: the KV cache of the policy's engine,
@@ -160,6 +166,7 @@ class Search(Unpicklable):
         score: Aggregation = SearchOptions.score,
         answer_pattern: str | re.Pattern[str] | None = SearchOptions.answer_pattern,
         budget: Budget | None = SearchOptions.budget,
+        until: Certain | None = SearchOptions.until,
         kv_budget: int | Literal["auto"] | None = SearchOptions.kv_budget,
         straggler: float = SearchOptions.straggler,
         request_order: RequestOrder = SearchOptions.request_order,
@@ -183,6 +190,7 @@ class Search(Unpicklable):
             score=score,
             answer_pattern=answer_pattern,
             budget=budget,
+            until=until,
             kv_budget=kv_budget,
             straggler=straggler,
             request_order=request_order,
@@ -204,11 +212,12 @@ class Search(Unpicklable):
             else:
                 there = started(workers, options, self._owned)
                 self._sites = WorkerSites(there, self._belongings)
-            self._own = self._sites.of(options)
+            self._own = self._sites.of(opening(options))
             self._owned.extend(_in_workers(self._own))
             named = zip(self._sites.names, self._own, strict=True)
             replicas = [Replica(name, site) for name, site in named]
             self._solver = ProblemSolver(replicas, patience=self._sites.patience)
+            self._solves = solver_for(self._solver, options, self._belongings.voting)
         except BaseException:
             self._belongings.close_quietly()
             raise
@@ -258,8 +267,9 @@ class Search(Unpicklable):
         other.options = replace(self.options, **changes)
         other._belongings, other._loop, other._owned = self._belongings, self._loop, self._owned
         other._sites, other._beside = self._sites, self
-        other._own = self._sites.of(other.options)
+        other._own = self._sites.of(opening(other.options))
         other._solver = self._solver.beside(other._own)
+        other._solves = solver_for(other._solver, other.options, other._belongings.voting)
         return other
 
     async def ready(self, concurrency: int | Literal["auto"] = 8) -> Callable[[], int]:
@@ -294,11 +304,11 @@ class Search(Unpicklable):
         `InputError` for a problem that is neither, and for messages that the policy cannot take;
         those of the engines; `EngineError` if the search is closed, before or meanwhile.
         """
-        return self._loop.run(self._solver.solve(problem))
+        return self._loop.run(self._solves.solve(problem))
 
     async def asolve(self, problem: Given) -> SearchResult:
         """`solve` for asynchronous callers, on whatever loop they run."""
-        return await self._loop.call(self._solver.solve(problem))
+        return await self._loop.call(self._solves.solve(problem))
 
     def resume(self, tree: TreeSearch, problem: Given) -> SearchResult:
         """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
@@ -355,7 +365,11 @@ class Search(Unpicklable):
         It begins with the first event that is asked for, and then goes on whether or not anybody
         reads. The last event is `Answered`, which carries the result. `ProblemStream.tree` is the
         tree as it grows.
+
+        # Errors
+        `InputError` where the problem is searched `until` it is certain: that is several searches.
         """
+        self._check_once("stream")
         return ProblemStream(
             self._loop, lambda seen: self._solver.events(problem, seen=seen, watched=True)
         )
@@ -395,6 +409,10 @@ class Search(Unpicklable):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
+    def _check_once(self, name: str) -> None:
+        if self.options.until is not None:
+            raise InputError(f"{name} is of one search, and until repeats them: use solve or map")
+
     async def _forgotten(self) -> None:
         for site in _in_workers(self._own):
             await site.aclose()
@@ -406,7 +424,8 @@ class Search(Unpicklable):
     async def _resumed(self, tree: TreeSearch, problem: Given) -> SearchResult:
         if not isinstance(tree, TreeSearch):
             raise InputError(f"tree must be a TreeSearch, got {shown(tree)}")
-        return await self._solver.solve(problem, saved=tree)
+        self._check_once("resume")
+        return await self._solver.solve(problem, carried=Carried(tree))
 
     async def _map(
         self, problems: Iterator[Given], concurrency: int | Literal["auto"], ordered: bool
@@ -414,7 +433,7 @@ class Search(Unpicklable):
         limit = await self._solver.at_once(concurrency)
 
         def solve(index: int, problem: Given) -> Coroutine[Any, Any, SearchResult]:
-            return self._solver.solve(problem, f"problems[{index}]")
+            return self._solves.solve(problem, f"problems[{index}]")
 
         async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
             async for result in results:
