@@ -1,4 +1,4 @@
-"""The sequential test of votes: as its definition reads, and wrong as often as it says, by trial."""
+"""The sequential test of votes: as it is defined, and wrong as often as it says, by trial."""
 
 from __future__ import annotations
 

@@ -70,19 +70,19 @@ def standing(
     (0, 1),
 
     ```text
-    E_ij = mean over l in L of
-           prod over votes t for i but its first: (1 + l * w_t) * prod over votes t for j: (1 - l * w_t)
+    E_ij = mean over l in L of the product of
+           1 + l * w_t over the votes t for i but its first, and of 1 - l * w_t over those for j
     chance = 1 / (a_k * min over j of E_ij),    a_1 = 4/5, a_k = 1 / (5 k (k - 1)) for k > 1
     ```
 
-    Proof. Let `m` be likeliest. From the first vote for `i` on, `E_im` is a supermartingale, as the
-    mean of a factor is 1 + l * (E[w; i] - E[w; m]) <= 1, and it starts at 1 at most; so by Ville's
-    inequality it ever reaches 1 / (a_k * error) with a chance of `a_k * error` at most, where `k` is
-    known by then. To be certain of `i` it must. Over all `i` that may be taken for `m` the `k`
-    differ, and the `a_k` sum to 1. An answer that nobody gave yet has no factor below 1, so the
-    answers seen bound it. With a weight of 1, pairs of answers are compared as by PPR-1v1 (Jain et
-    al., 2022, arXiv 2109.05047), one-sided, with an arcsine prior; that the union is over leaders by
-    their order of appearance makes it hold for any number of answers.
+    Proof. Let `m` be likeliest. From the first vote for `i` on, `E_im` is a supermartingale, as a
+    draw multiplies it by 1 + l * (E[w; i] - E[w; m]) <= 1 on average, and it starts at 1 at most;
+    so by Ville's inequality it ever reaches 1 / (a_k * error) with a chance of `a_k * error` at
+    most, where `k` is known by then. To be certain of `i` it must. Over all `i` that may be taken
+    for `m` the `k` differ, and the `a_k` sum to 1. An answer that nobody gave yet has no factor
+    below 1, so those that were given bound it. With weights of 1, pairs of answers are compared as
+    by PPR-1v1 (Jain et al., 2022, arXiv 2109.05047), one-sided and with an arcsine prior; that the
+    union is over leaders, by their order of appearance, makes it hold for any number of answers.
 
     # Errors
     `InputError` for an error outside (0, 0.5], lengths that differ, or a weight outside [0, 1].

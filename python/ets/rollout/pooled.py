@@ -12,19 +12,19 @@ from ets.rollout.usage import Usage
 from ets.strategy import BestOfN
 
 
-def standing_of(
-    searches: Sequence[SearchResult], *, error: float, vote: VoteMethod, seconds: float | None = None
-) -> Standing | None:
-    """How certain the votes of searches are, each of which came to its own end.
+def tested(
+    searches: Sequence[SearchResult], *, error: float, vote: VoteMethod, seconds: float | None
+) -> tuple[list[str | None], Standing | None]:
+    """The answers of searches that each came to its own end, pooled, and how certain they are.
 
     `seconds` is what comparing answers may take.
     """
     if not searches:
-        return None
+        return [], None
     ballots = _ballots(searches)
     answers = pool_answers([answer for answer, _ in ballots], seconds).answers
     weights = [score for _, score in ballots] if vote == "weighted" else None
-    return standing(answers, weights, error=error)
+    return answers, standing(answers, weights, error=error)
 
 
 def pooled(
@@ -39,8 +39,8 @@ def pooled(
 ) -> SearchResult:
     """The result of searches of one problem, at least one, in the order in which they were begun.
 
-    `vote` weighs the solutions of independent samples; searches by steps have a vote each. `seconds`
-    is what comparing answers may take, `elapsed` what all took.
+    `vote` weighs the solutions of independent samples; searches by steps have a vote each.
+    `seconds` is what comparing answers may take, `elapsed` what all took.
     """
     first = searches[0]
     ballots = _ballots(searches)

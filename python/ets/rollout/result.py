@@ -41,7 +41,8 @@ class SearchResult(Record):
     """Pairs of answers that the vote had no time to compare, and that count as different."""
     searches: tuple[SearchResult, ...] = ()
     """Those whose votes it pools, in the order in which they were begun, where a problem is
-    searched `until` its answer is certain. `usage` and `kv` are their sums, `tree` is the first one's."""
+    searched `until` its answer is certain. `usage` and `kv` are their sums,
+    `tree` is the first one's."""
     certainty: Standing | None = None
     """Of such a problem: whether its answer is certain, and by which votes; None where there were
     none to test."""

@@ -14,7 +14,7 @@ from ets.loop.workers import Threads
 from ets.rollout.budget import Spent
 from ets.rollout.carried import Carried
 from ets.rollout.options import SearchOptions
-from ets.rollout.pooled import pooled, standing_of
+from ets.rollout.pooled import pooled, tested
 from ets.rollout.result import SearchResult
 from ets.rollout.until import Certain
 from ets.search.problem_solver import ProblemSolver
@@ -46,6 +46,8 @@ class Poll:
         """Votes that were asked for."""
         self.standing: Standing | None = None
         """How certain the votes are; of the searches that came to their own end."""
+        self.answers: list[str | None] = []
+        """Those of the votes that were tested, equal ones by one form."""
         self.ended: str | None = None
         """Why no more can be asked for: a budget, or `engine_lost`."""
         self._solver = solver
@@ -93,7 +95,7 @@ class Poll:
                 break
         self.asked += votes
         complete = [search for search in self._searches if not _is_cut(search)]
-        self.standing = await self._voting.run(self._standing, complete)
+        self.answers, self.standing = await self._voting.run(self._tested, complete)
 
     async def result(self, ended: str) -> SearchResult:
         """What the votes say, where no more are asked for; `ended` says why, unless it is known."""
@@ -151,8 +153,8 @@ class Poll:
             return None
         return max(0.0, budget.seconds - self._seconds)
 
-    def _standing(self, complete: Sequence[SearchResult]) -> Standing | None:
-        return standing_of(
+    def _tested(self, complete: Sequence[SearchResult]) -> tuple[list[str | None], Standing | None]:
+        return tested(
             complete,
             error=self._until.error,
             vote=self._options.vote,

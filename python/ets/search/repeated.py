@@ -37,16 +37,25 @@ class Repeated:
     async def solve(self, problem: object, name: str = "problem") -> SearchResult:
         """As `Solver.solve`: the votes of all searches."""
         poll = self.poll(problem, name)
-        while not poll.is_certain and poll.ended is None:
-            votes = self._until.next_votes(poll.asked, self._options.strategy)
-            if not votes:
-                break
-            await poll.ask(votes)
-        return await poll.result("certain" if poll.is_certain else "uncertain")
+        while not self.is_over(poll):
+            await poll.ask(self.next_votes(poll))
+        return await self.result(poll)
 
     def poll(self, problem: object, name: str) -> Poll:
         """The votes of one problem, of which none are asked for yet."""
         return Poll(self._solver, self._options, self._until, self._voting, problem, name)
+
+    def next_votes(self, poll: Poll) -> int:
+        """How many to ask for next; 0 where there may be no more."""
+        return self._until.next_votes(poll.asked, self._options.strategy)
+
+    def is_over(self, poll: Poll) -> bool:
+        """Whether no more are to be asked for, or can be."""
+        return poll.is_certain or poll.ended is not None or not self.next_votes(poll)
+
+    async def result(self, poll: Poll, otherwise: str = "uncertain") -> SearchResult:
+        """What its votes say; `otherwise` is why no more were asked for, unless that is known."""
+        return await poll.result("certain" if poll.is_certain else otherwise)
 
 
 def opening(options: SearchOptions) -> SearchOptions:

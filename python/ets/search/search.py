@@ -7,20 +7,16 @@ import os
 import re
 import weakref
 from collections.abc import (
-    AsyncGenerator,
     Callable,
-    Coroutine,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from ets.answer import Aggregation, VoteMethod
-from ets.checks import check_flag, checked_count, iterated, shown
+from ets.checks import shown
 from ets.dialogue import Dialogue, Messages
 from ets.engines.protocols import Embedder, Policy
 from ets.errors import InputError
@@ -33,18 +29,18 @@ from ets.rollout.carried import Carried
 from ets.rollout.engines import Engines
 from ets.rollout.options import OPTIONS, OnePRM, RequestOrder, SearchOptions
 from ets.rollout.result import SearchResult
+from ets.rollout.shared_budget import SharedBudget
 from ets.rollout.until import Certain
-from ets.search.many import in_flight
+from ets.search.mapped import Mapped
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
 from ets.search.repeated import opening, solver_for
 from ets.search.replica import Replica, Site
-from ets.search.sites import LocalSites, Sites, WorkerSites
+from ets.search.sites import LocalSites, Sites, WorkerSites, in_workers
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
 from ets.workers.fleet import Fleet, started
-from ets.workers.site import WorkerSite
 from ets.workers.worker import Worker
 
 Given: TypeAlias = str | Dialogue | Messages
@@ -213,7 +209,7 @@ class Search(Unpicklable):
                 there = started(workers, options, self._owned)
                 self._sites = WorkerSites(there, self._belongings)
             self._own = self._sites.of(opening(options))
-            self._owned.extend(_in_workers(self._own))
+            self._owned.extend(in_workers(self._own))
             named = zip(self._sites.names, self._own, strict=True)
             replicas = [Replica(name, site) for name, site in named]
             self._solver = ProblemSolver(replicas, patience=self._sites.patience)
@@ -336,6 +332,7 @@ class Search(Unpicklable):
         *,
         concurrency: int | Literal["auto"] = 8,
         ordered: bool = True,
+        budget: SharedBudget | None = None,
     ) -> Stream[SearchResult]:
         """Search many problems, `concurrency` of them at once; for `for` and for `async for`.
 
@@ -348,16 +345,17 @@ class Search(Unpicklable):
         the map; one of `problems` itself is raised behind the results of the problems before it.
         `problems` is read in a thread of its own, and may wait for a result of this very map.
 
+        With a `budget` (`ets.SharedBudget`) all problems share its tokens, of a search `until` the
+        answers are certain. Then all of `problems` are read and begun before the first result.
+
         # Errors
-        `InputError` for a `concurrency` below 1, and for problems that are one text or no iterable.
+        `InputError` for a `concurrency` below 1, for problems that are one text or no iterable, and
+        for a budget without `until`.
         """
-        if not (isinstance(concurrency, str) and concurrency == "auto"):
-            concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
-        check_flag("ordered", ordered)
-        if isinstance(problems, str):
-            raise InputError("problems must be an iterable of problems, got one string; use solve")
-        source = iterated("problems", problems)
-        return Stream(self._loop, self._map(source, concurrency, ordered))
+        wanted = Mapped.of(
+            problems, self._solves, concurrency=concurrency, ordered=ordered, budget=budget
+        )
+        return Stream(self._loop, wanted.results(self._solver))
 
     def stream(self, problem: Given) -> ProblemStream:
         """The events of one search as they happen, for `for` and for `async for`.
@@ -414,7 +412,7 @@ class Search(Unpicklable):
             raise InputError(f"{name} is of one search, and until repeats them: use solve or map")
 
     async def _forgotten(self) -> None:
-        for site in _in_workers(self._own):
+        for site in in_workers(self._own):
             await site.aclose()
 
     async def _ready(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
@@ -426,19 +424,3 @@ class Search(Unpicklable):
             raise InputError(f"tree must be a TreeSearch, got {shown(tree)}")
         self._check_once("resume")
         return await self._solver.solve(problem, carried=Carried(tree))
-
-    async def _map(
-        self, problems: Iterator[Given], concurrency: int | Literal["auto"], ordered: bool
-    ) -> AsyncGenerator[SearchResult, None]:
-        limit = await self._solver.at_once(concurrency)
-
-        def solve(index: int, problem: Given) -> Coroutine[Any, Any, SearchResult]:
-            return self._solves.solve(problem, f"problems[{index}]")
-
-        async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
-            async for result in results:
-                yield result
-
-
-def _in_workers(sites: Sequence[Site]) -> list[WorkerSite]:
-    return [site for site in sites if isinstance(site, WorkerSite)]
