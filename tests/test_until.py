@@ -107,6 +107,8 @@ def test_samples_are_the_first_of_the_whole_width(until: ets.Certain) -> None:
 def check_sums(result: ets.SearchResult) -> None:
     parts = result.searches
     assert result.tree is parts[0].tree
+    last = result.trees[-1]
+    assert ets.TreeSearch.from_json(last.to_json()) == last
     assert result.trees == [part.tree for part in parts]
     for name in ("policy_calls", "policy_tokens", "prm_calls", "prm_tokens", "given_up"):
         assert getattr(result.usage, name) == sum(getattr(part.usage, name) for part in parts)
@@ -423,6 +425,16 @@ def test_what_is_of_one_search_is_refused() -> None:
         for name, given in (("stream", ("p",)), ("resume", (tree, "p"))):
             with pytest.raises(InputError, match=f"{name} is of one search"):
                 getattr(s, name)(*given)
+
+
+@pytest.mark.parametrize("skip", [-1, 1.5, True, 2**63])
+def test_samples_of_others_are_counted_by_a_whole_number(skip: Any) -> None:
+    with pytest.raises(InputError, match="skip must be"):
+        ets.TreeSearch(ets.BestOfN(width=2), 1, skip=skip)
+    beyond = ets.TreeSearch(ets.BestOfN(width=2), 1, skip=5)
+    [ask] = beyond.ask()
+    whole = ets.TreeSearch(ets.BestOfN(width=7), 1).ask()[0]
+    assert (ask.indices, ask.seeds) == (whole.indices[5:], whole.seeds[5:])
 
 
 def test_a_server_refuses_it() -> None:

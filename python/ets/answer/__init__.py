@@ -20,6 +20,7 @@ from ets.answer.vote import (
     vote,
     votes_of,
 )
+from ets.answer.worth import worth_of_votes
 
 __all__ = [
     "Aggregation",
@@ -36,4 +37,5 @@ __all__ = [
     "standing",
     "vote",
     "votes_of",
+    "worth_of_votes",
 ]

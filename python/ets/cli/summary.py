@@ -66,7 +66,8 @@ def print_result(console: Console, result: SearchResult) -> None:
     )
     lines.add_row("time", f"{usage.seconds:.1f} s")
     if result.certainty is not None:
-        lines.add_row("certain" if result.certainty.certain else "uncertain", str(result.certainty))
+        how = "certain" if result.certainty.certain else "uncertain"
+        lines.add_row(how, Text(str(result.certainty)))
     if (result.end or "").endswith("_budget"):
         lines.add_row("ended", f"by the {str(result.end).replace('_', ' ')}")
     if result.lost is not None:
