@@ -87,7 +87,7 @@ def print_table(found: dict[str, Rows]) -> None:
     base, most = found[names[0]], found[names[2]]
     print(
         "| search | right (95%) | points to REBASE 16 (95%) | points to a majority of 64 (95%) "
-        "| policy tokens | PRM tokens | KV, times less than REBASE 16 (95%) | solutions | certain |\n"
+        "| policy tokens | PRM tokens | KV, times less (95%) | solutions | certain |\n"
         + "| --- " * 9
         + "|"
     )
