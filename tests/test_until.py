@@ -269,6 +269,8 @@ def test_time_is_of_all_searches() -> None:
         result = s.solve("p")
     assert result.end == "time_budget"
     assert 1 < len(result.searches) < 500
+    counted = 0 if result.certainty is None else result.certainty.counted
+    assert counted <= sum(part.end != "time_budget" for part in result.searches)
 
 
 def test_what_was_found_before_a_loss_is_shown() -> None:

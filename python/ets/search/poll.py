@@ -45,7 +45,8 @@ class Poll:
         self.asked = 0
         """Votes that were asked for."""
         self.standing: Standing | None = None
-        """How certain the votes are; of the searches that came to their own end."""
+        """How certain the votes are: those of searches that came to their own end, and that none
+        was cut beside, as what is cut is what is long."""
         self.answers: list[str | None] = []
         """Those of the votes that were tested, equal ones by one form."""
         self.ended: str | None = None
@@ -55,6 +56,7 @@ class Poll:
         self._voting = voting
         self._problem, self._name = problem, name
         self._searches: list[SearchResult] = []
+        self._whole = 0  # searches that, with all beside them, came to their own end
         self._lost: str | None = None
         self._seconds = 0.0
         budget = options.budget
@@ -93,13 +95,13 @@ class Poll:
             self._note_ends(found)
             if self.ended is not None:
                 break
+            self._whole = len(self._searches)
         self.asked += votes
-        complete = [search for search in self._searches if not _is_cut(search)]
-        self.answers, self.standing = await self._voting.run(self._tested, complete)
+        self.answers, self.standing = await self._voting.run(self._tested)
 
     async def result(self, ended: str) -> SearchResult:
-        """What the votes say, where no more are asked for; `ended` says why, unless it is known."""
-        return await self._voting.run(self._pooled, self.ended or ended)
+        """What the votes say, where no more are asked for; `ended` says why."""
+        return await self._voting.run(self._pooled, ended)
 
     def _planned(self, votes: int) -> Iterator[list[TreeSearch | None]]:
         """Trees to search beside each other, one list after the other; None: the very first."""
@@ -144,7 +146,7 @@ class Poll:
         for search in found:
             if search.lost is not None:
                 self._lost, self.ended = search.lost, "engine_lost"
-            elif _is_cut(search) and self.ended is None:
+            elif search.end in get_args(Spent) and self.ended is None:
                 self.ended = search.end
 
     def _seconds_left(self) -> float | None:
@@ -153,9 +155,9 @@ class Poll:
             return None
         return max(0.0, budget.seconds - self._seconds)
 
-    def _tested(self, complete: Sequence[SearchResult]) -> tuple[list[str | None], Standing | None]:
+    def _tested(self) -> tuple[list[str | None], Standing | None]:
         return tested(
-            complete,
+            self._searches[: self._whole],
             error=self._until.error,
             vote=self._options.vote,
             seconds=self._seconds_left(),
@@ -171,11 +173,6 @@ class Poll:
             seconds=self._seconds_left(),
             elapsed=self._seconds,
         )
-
-
-def _is_cut(search: SearchResult) -> bool:
-    """Whether it ended before all that it asked for was in: what came is what was short."""
-    return search.lost is not None or search.end in get_args(Spent)
 
 
 async def _together(searches: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

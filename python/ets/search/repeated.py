@@ -55,7 +55,7 @@ class Repeated:
 
     async def result(self, poll: Poll, otherwise: str = "uncertain") -> SearchResult:
         """What its votes say; `otherwise` is why no more were asked for, unless that is known."""
-        return await poll.result("certain" if poll.is_certain else otherwise)
+        return await poll.result("certain" if poll.is_certain else poll.ended or otherwise)
 
 
 def opening(options: SearchOptions) -> SearchOptions:
