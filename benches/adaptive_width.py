@@ -1,6 +1,6 @@
 """Width that adapts, beside one width for all problems: votes until the answer is certain.
 
-    python benches/adaptive_width.py FOLDER [--split test] [--problems 100] [--seeds 0]
+    python benches/adaptive_width.py FOLDER [--split test] [--problems 50] [--seeds 0]
 
 The bundled pair; every row in a run folder of its own, so that it goes on where it was stopped, and
 one sample bank for all of them. `--table` only reads what is there, `--only N,N` runs these rows
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--problems", type=int, default=100)
+    parser.add_argument("--problems", type=int, default=50)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", default=",".join(map(str, range(len(CELLS)))))
     parser.add_argument("--table", action="store_true")
