@@ -1,6 +1,6 @@
 """Stopping rules for votes on simulated answers: how many votes they take, how often they err.
 
-    python benches/certain_votes.py [--runs 2000] [--most 64]
+    python benches/certain_votes.py [--runs 1000] [--most 64]
 
 No model: a problem is a distribution of answers, a vote a draw from it, and a rule errs where it
 ends with another answer than the likeliest. Three rules: a fixed number of votes; the Beta rule of
@@ -58,7 +58,7 @@ class Outcome:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--most", type=int, default=64)
     given = parser.parse_args()
     most = given.most

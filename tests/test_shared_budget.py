@@ -99,7 +99,8 @@ def votes_after(
     used = [7] * len(shares)
 
     def counts(at: int) -> list[int]:
-        return np.bincount(streams[at][: used[at]], minlength=len(shares[at])).tolist()
+        found = np.bincount(streams[at][: used[at]], minlength=len(shares[at]))
+        return [int(count) for count in found]
 
     while True:
         bids = [Bid([c for c in counts(at) if c], 4, 1.0) for at in range(len(shares))]
