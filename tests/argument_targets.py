@@ -25,7 +25,7 @@ from ets.prm import load_prm
 from ets.prm.vllm import VLLMPRM
 from ets.search.toml import read_toml
 from ets.strategy.registry import strategy_by_name
-from ets.tree.seeds import child_seed, problem_seed, root_seed
+from ets.tree.seeds import child_seed, problem_seed, root_seed, search_seed
 from scripted_engines import ScriptedPolicy, ScriptedPRM
 
 Target = tuple[Callable[..., Any], dict[str, str]]
@@ -157,6 +157,7 @@ TARGETS: dict[str, Target] = {
             "score": "choice",
             "answer_pattern": "pattern?",
             "budget": "budget?",
+            "until": "until?",
             "kv_budget": "count?",
             "straggler": "number",
             "engine_timeout": "number?",
@@ -169,8 +170,10 @@ TARGETS: dict[str, Target] = {
     "Search.map": (partial(in_search, "map"), {"problems": "problems"}),
     "Search.map, options": (
         partial(in_search, "map", problems=["a"]),
-        {"concurrency": "count", "ordered": "flag"},
+        {"concurrency": "count", "ordered": "flag", "budget": "shared?"},
     ),
+    "Certain": (ets.Certain, {"error": "number", "batch": "count", "most": "count?"}),
+    "SharedBudget": (ets.SharedBudget, {"tokens": "count"}),
     "Budget": (ets.Budget, {"tokens": "count?", "seconds": "number?", "prm_calls": "count?"}),
     "ETS": (
         partial(ets.ETS, width=4),
@@ -188,7 +191,16 @@ TARGETS: dict[str, Target] = {
     "BeamSearch": (partial(ets.BeamSearch, width=4), {**REWARD, "beam": "count?"}),
     "DVTS": (partial(ets.DVTS, width=4), {**REWARD, "subtrees": "count?"}),
     "DORA": (partial(ets.DORA, width=4), {**WARM, "similarity_temperature": "number"}),
-    "ParticleFilter": (partial(ets.ParticleFilter, width=4), {**WARM, "resampling": "choice"}),
+    "ParticleFilter": (
+        partial(ets.ParticleFilter, width=4),
+        {
+            **WARM,
+            "resampling": "choice",
+            "annealing": "choice",
+            "ess_threshold": "number",
+            "early": "number",
+        },
+    ),
     "BestOfN": (partial(ets.BestOfN, width=4), WIDTH),
     "TreeSearch": (
         tree,
@@ -199,6 +211,7 @@ TARGETS: dict[str, Target] = {
             "max_tokens": "count",
             "max_depth": "count",
             "kv_budget": "int?",
+            "skip": "count",
         },
     ),
     "TreeSearch.tell": (partial(of_tree, "tell"), {"children": "children"}),
@@ -221,6 +234,7 @@ TARGETS: dict[str, Target] = {
         {"seed": "int", "problem": "text"},
     ),
     "root_seed": (root_seed, {"seed": "int"}),
+    "search_seed": (partial(search_seed, seed=0, number=1), {"seed": "int", "number": "count"}),
     "child_seed": (partial(child_seed, parent=0, index=0), {"parent": "count", "index": "count"}),
     "TransformersPolicy": (transformers_policy, {**OF_MODELS, **OF_PROMPTS, "lora": "path?"}),
     "TransformersPRM": (
@@ -283,6 +297,7 @@ TARGETS: dict[str, Target] = {
             "bank": "text?",
             "bank_read_only": "flag",
             "bank_gib": "number",
+            "shared_tokens": "count?",
             "search": "options",
         },
     ),

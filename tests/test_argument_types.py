@@ -69,6 +69,8 @@ BESIDE: dict[str, list[Any]] = {
     "values": [1, None, "x", ["x"], [True], [math.nan], [{}], [object()], [np.ones(2)]],
     "pattern": [1, True, "(", b"x", "a{99999999999999}"],
     "budget": [1, "x", 1.5, {"tokens": 3}],
+    "until": [1, "x", 0.05, {"error": 0.1}, ets.Certain],
+    "shared": [1, "x", 1.5, {"tokens": 3}, ets.Budget(tokens=3)],
     "interrupt": [1, True, "x", ets.tree_search.Interrupt],
     "problems": [1, 1.5, None, "a problem", b"x"],
     "array": [1, 1.5, "x", None, np.array([1j]), np.array(["x"])],

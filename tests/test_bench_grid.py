@@ -132,7 +132,7 @@ def test_a_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
         ({"sweep": {"lambda_b": [1.0]}}, r"sweep\.lambda_b has a key of its own, lambda_b"),
         (
             {"sweep": {"cluster_treshold": [0.1]}},
-            r"sweep\.cluster_treshold is no option of a strategy; those are beam, cluster_",
+            r"sweep\.cluster_treshold is no option of a strategy; those are annealing, beam, clus",
         ),
         ({"wdths": [4]}, "unknown key 'wdths'; the keys are dataset"),
     ],

@@ -24,6 +24,7 @@ from cli_process import (
 from ets.cli.app import app
 from ets.policy.base import PolicyOptions
 from ets.policy.limits import PLAIN, THINKING
+from ets.rollout.until import SEARCHES
 from ets.strategy.registry import STRATEGIES, strategy_by_name
 
 pytestmark = pytest.mark.timeout(900)
@@ -172,6 +173,7 @@ def test_the_help_states_the_defaults_of_search() -> None:
     assert stated.pop("engine_timeout") == "none, they are waited for"
     assert search["workers"].default is None
     assert stated.pop("workers") == "none, the engines are in this process"
+    assert stated.pop("until_most") == f"best-of-n: the width; else {SEARCHES}"
     assert set(stated) == {"delimiter", "strategy", "lambda_d", "concurrency"}
 
 

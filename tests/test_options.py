@@ -66,6 +66,7 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "`ets.Workers`": ets.Workers,
     "`ets.ray.RayWorkers`": RayWorkers,
     "Budget": ets.Budget,
+    "Until": ets.Certain,
     "Every policy": PolicyOptions,
     "`demo`": BundledPolicy,
     "`vllm:PATH`": VLLMPolicy,

@@ -166,6 +166,9 @@ def test_a_result_comes_back(again: Callable[[Any], Any]) -> None:
     "value",
     [
         ets.Budget(tokens=5, seconds=1.5),
+        ets.Certain(error=0.1, most=9),
+        ets.SharedBudget(tokens=100),
+        ets.answer.standing(["1", "1", "2"]),
         ets.ETS(width=4, time_limit=2.0),
         ets.REBASE(width=3),
         ets.BeamSearch(width=3),

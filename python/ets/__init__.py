@@ -8,7 +8,7 @@ are in `ets.errors`.
 
 from ets._core import Selection, Tree, __version__, cluster_steps, rebase_weights, select_leaves
 from ets.errors import EngineError, InputError
-from ets.search import Budget, Search, SearchResult
+from ets.search import Budget, Certain, Search, SearchResult, SharedBudget
 from ets.strategy import DORA, DVTS, ETS, MPTS, REBASE, BeamSearch, BestOfN, ParticleFilter
 from ets.tree_search import Child, TreeSearch
 from ets.workers.processes import Workers
@@ -22,6 +22,7 @@ __all__ = [
     "BeamSearch",
     "BestOfN",
     "Budget",
+    "Certain",
     "Child",
     "EngineError",
     "InputError",
@@ -29,6 +30,7 @@ __all__ = [
     "Search",
     "SearchResult",
     "Selection",
+    "SharedBudget",
     "Tree",
     "TreeSearch",
     "Workers",

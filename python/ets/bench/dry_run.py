@@ -32,7 +32,7 @@ from ets.rollout.result import SearchResult
 from ets.search.search import Search
 from ets.search.toml import search_arguments
 from ets.shown.redaction import redacted_text
-from ets.strategy import REBASE
+from ets.strategy import REBASE, BestOfN, Strategy
 
 PROBED = 4
 """Problems that are searched, at the smallest width, to measure what the rest would cost."""
@@ -195,14 +195,23 @@ def costs(grid: Grid, problems: int, results: Sequence[SearchResult], seconds: f
         policy = prm = kv = float(least * ASSUMED_TOKENS)
     found = []
     for width in grid.widths:
-        cells = sum(cell.width == width for cell in grid.cells())
-        searches = problems * cells * len(grid.seeds)
+        cells = [cell.strategy() for cell in grid.cells() if cell.width == width]
+        searches = problems * len(grid.seeds) * sum(_most_searches(grid, cell) for cell in cells)
         more = width / least
         took = seconds / len(results) * more * searches if results else None
         found.append(
             Cost(width, searches, policy * more * searches, prm * more * searches, kv * more, took)
         )
     return found
+
+
+def _most_searches(grid: Grid, strategy: Strategy) -> int:
+    """Of one problem; independent samples are one search, whatever they are asked for until."""
+    until = search_arguments(grid.search).get("until")
+    if until is None or isinstance(strategy, BestOfN):
+        return 1
+    most: int = until.most_votes(strategy)
+    return most
 
 
 def _problems(grid: Grid) -> tuple[list[Problem], str | None]:
@@ -215,7 +224,7 @@ def _problems(grid: Grid) -> tuple[list[Problem], str | None]:
 def _probe(grid: Grid, policy: Policy, prm: PRM, problems: Sequence[Problem]) -> list[SearchResult]:
     """Searches by REBASE, which prunes least."""
     arguments = search_arguments(grid.search)
-    for name in ("policy_options", "prm_options", "embedder", "embedder_options"):
+    for name in ("policy_options", "prm_options", "embedder", "embedder_options", "until"):
         arguments.pop(name, None)
     arguments.update(policy=policy, prm=prm, strategy=REBASE(width=min(grid.widths)))
     with Search(**arguments, seed=grid.seeds[0]) as search:

@@ -107,6 +107,9 @@ class Grid:
     """Whether the bank is only read."""
     bank_gib: float = 4.0
     """The bank's size, > 0; beyond it the oldest answers are dropped."""
+    shared_tokens: int | None = None
+    """Tokens that all problems of a cell and seed may sample together (`ets.SharedBudget`), of
+    searches with `until`; None: each by itself."""
     search: dict[str, Any] = field(default_factory=dict)
     """The arguments of `ets.Search`, but `strategy` and `seed`, as a TOML file holds them."""
 
@@ -152,7 +155,16 @@ class Grid:
             raise InputError(
                 f"search.prm must be given with the policy {redacted(policy)!r}; none scores none"
             )
-        search_arguments(self.search)
+        repeats = search_arguments(self.search).get("until") is not None
+        if repeats and self.trees:
+            raise InputError(
+                "trees must be off with search.until, which grows several for a problem: give "
+                "--no-trees"
+            )
+        if self.shared_tokens is not None:
+            check_int("shared_tokens", self.shared_tokens, 1, 2**63 - 1, ", or nothing")
+            if not repeats:
+                raise InputError("shared_tokens needs search.until (--until-error 0.05)")
         for cell in self.cells():
             check_steps(cell.strategy(), [policy])
         if not (self.strategies and self.widths and self.seeds):

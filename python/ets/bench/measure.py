@@ -17,18 +17,20 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
     """The row of a search, JSON-able: all that a report needs, and none of the texts.
 
     `right` says of each way to vote whether its winner is the expected answer. `classes`, `hits`
-    and `scores` are of the completed trajectories, in the order in which they were completed:
-    which of them gave the same answer (-1: none), whether it is right, and the score it votes with.
+    and `scores` are of the completed trajectories, in the order in which they were completed, or of
+    whatever else voted (`SearchResult.ballots`): which of them gave the same answer (-1: none),
+    whether it is right, and the score it votes with. Of a problem that was searched `until` its
+    answer was certain, `searches` is how often, and `chance` the error of the test.
     """
-    answers = [solution.answer for solution in result.trajectories]
-    scores = [solution.score for solution in result.trajectories]
+    answers = [answer for answer, _ in result.ballots]
+    scores = [score for _, score in result.ballots]
     expected = problem.expected or ""
     votes = {how: vote(answers, scores, how) for how in get_args(VoteMethod)}
     # As `vote` makes its pools: equality is not transitive, so the order counts.
     firsts = sorted((pool.answer for pool in votes["majority"]), key=answers.index)
     right = [same_answer(answer, expected) for answer in firsts]
     classes = [_class_of(answer, firsts) for answer in answers]
-    kv = result.kv
+    kv, trees = result.kv, result.trees
     return {
         "cell": cell.label,
         "seed": seed,
@@ -52,9 +54,17 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
         "seconds": result.usage.seconds,
         "policy_seconds": result.usage.policy_seconds,
         "prm_seconds": result.usage.prm_seconds,
-        "cluster_seconds": sum(t.cluster_us for t in result.tree.timings) / 1e6,
-        "select_seconds": sum(t.select_us for t in result.tree.timings) / 1e6,
+        "cluster_seconds": sum(t.cluster_us for tree in trees for t in tree.timings) / 1e6,
+        "select_seconds": sum(t.select_us for tree in trees for t in tree.timings) / 1e6,
+        **_repeated(result),
     }
+
+
+def _repeated(result: SearchResult) -> dict[str, Any]:
+    if not result.searches:
+        return {}
+    chance = None if result.certainty is None else result.certainty.chance
+    return {"searches": len(result.searches), "chance": chance}
 
 
 def _class_of(answer: str | None, firsts: list[str]) -> int:

@@ -34,7 +34,7 @@ _OF_ENGINES = ("policy_seconds", "prm_seconds")
 """What a row says of engines' time: there are none."""
 _COMPUTED = ("lexical", "demo")
 """Embedders that need no model."""
-_UNLIKE_A_REPLAY = ("budget", "straggler")
+_UNLIKE_A_REPLAY = ("budget", "straggler", "until")
 """Arguments by which a search depends on more than its samples."""
 
 

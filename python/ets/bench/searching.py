@@ -14,6 +14,7 @@ from ets.bench.packed_tree import pack_tree
 from ets.dialogue import Posed, posed
 from ets.errors import EngineLostError
 from ets.problems.problem import Problem
+from ets.rollout.shared_budget import SharedBudget
 from ets.search.search import Search
 from ets.search.toml import search_arguments
 
@@ -57,10 +58,14 @@ def _of_cell(
     waiting: dict[Posed, list[Problem]] = {}
     for problem in problems:
         waiting.setdefault(problem.posed, []).append(problem)
+    tokens = grid.shared_tokens
+    shared = None if tokens is None else SharedBudget(tokens=tokens)
     with Search(strategy=cell.strategy(), seed=seed, **given, **engines.arguments) as search:
         asked = [problem.posed for problem in problems]
         at_once = grid.concurrency * grid.workers
-        for result in search.map(asked, concurrency=at_once, ordered=False):
+        stream = search.map(asked, concurrency=at_once, ordered=False, budget=shared)
+        # Who has how much of a shared budget follows from all of them, so they are kept together.
+        for result in stream if shared is None else list(stream):
             if result.lost is not None:  # a run that goes on later searches it again
                 raise EngineLostError(result.lost)
             # Two problems that read alike have one search twice, so either may have either.

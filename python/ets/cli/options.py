@@ -214,6 +214,26 @@ BUDGETS = {
         "budget",
         "prm_calls",
     ),
+    "until_error": Declared(
+        Annotated[
+            float | None,
+            option(
+                _BUDGETS,
+                "Ask for votes, samples of best-of-n or searches of another strategy, until one "
+                "answer is the likeliest, but for that error: 0.05, say.",
+            ),
+        ],
+        "until",
+        "error",
+    ),
+    "until_most": Declared(
+        Annotated[
+            int | None,
+            option(_BUDGETS, "Votes at most. \\[default: best-of-n: the width; else 16]"),
+        ],
+        "until",
+        "most",
+    ),
     "kv_budget": of_search("kv_budget", _BUDGETS, read=number_or_auto, metavar="TOKENS|auto"),
 }
 

@@ -90,6 +90,8 @@ def solve_one(setup: Setup, problem: Problem, output: Output, page: Path | None)
 
 def _watched(setup: Setup, problem: Problem, watch: Watch) -> SearchResult:
     with setup.open() as search:  # which, when it closes, ends an interrupted stream too
+        if search.options.until is not None:
+            return search.solve(problem.posed)
         stream = search.stream(problem.posed)
         for event in stream:
             watch.note(event, stream.tree)

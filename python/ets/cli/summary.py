@@ -65,6 +65,9 @@ def print_result(console: Console, result: SearchResult) -> None:
         f"{usage.prm_tokens:,} read by the PRM",
     )
     lines.add_row("time", f"{usage.seconds:.1f} s")
+    if result.certainty is not None:
+        how = "certain" if result.certainty.certain else "uncertain"
+        lines.add_row(how, Text(str(result.certainty)))
     if (result.end or "").endswith("_budget"):
         lines.add_row("ended", f"by the {str(result.end).replace('_', ' ')}")
     if result.lost is not None:

@@ -107,9 +107,14 @@ class PolicyPRM:
         mean = _lowest(values, self._group) if self._name == "lowest-group" else values.mean()
         return min(1.0, max(0.0, float(self._kind.to_reward(float(mean)))))
 
+    @property
+    def judges_by_rank(self) -> bool:
+        """Whether a reward depends on the continuations beside it."""
+        return self._scale == "rank"
+
     def judge_step(self, rewards: Sequence[float]) -> Sequence[float]:
         """By rank, where that is the scale."""
-        return ranks(rewards) if self._scale == "rank" else rewards
+        return ranks(rewards) if self.judges_by_rank else rewards
 
     async def aclose(self) -> None:
         """Nothing: the policy is not this one's."""

@@ -30,12 +30,13 @@ from ets.engines.whole_answers import check_steps
 from ets.errors import InputError
 from ets.policy.limits import PRMThinking
 from ets.rollout.budget import Budget
+from ets.rollout.until import Certain, check_until
 from ets.shown.redaction import redacted_repr
 from ets.strategy import ETS, Strategy
 from ets.strategy.registry import DEFAULT_WIDTH
 from ets.tree_search.selection import check_kv_budget, check_strategy
 
-TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budget")
+TABLES = ("policy_options", "prm_options", "embedder_options", "strategy", "budget", "until")
 """What is a table of its own in a file; all else is a plain value."""
 RequestOrder = Literal["tree", "best_first"]
 """In which order a step's requests go out: siblings and cousins together, or the best leaf's first.
@@ -138,6 +139,13 @@ class SearchOptions:
         Budget | None,
         Option("where a problem's search ends early; in a file a table, below", "none"),
     ] = None
+    until: Annotated[
+        Certain | None,
+        Option(
+            "ask for votes until the answer is certain (`ets.Certain`); in a file a table, below",
+            "none, the strategy is searched once",
+        ),
+    ] = None
     kv_budget: Annotated[
         int | Literal["auto"] | None,
         Option(
@@ -182,6 +190,8 @@ class SearchOptions:
         check_strategy(self.strategy)
         given = self.policy if isinstance(self.policy, list | tuple) else [self.policy]
         check_steps(self.strategy, given)
+        if self.until is not None:
+            check_until(self.until, self.strategy, self.vote, self.straggler)
         embedder = self.embedder
         if not isinstance(embedder, str | Embedder) or isinstance(embedder, type):
             raise InputError(f"embedder must be a name or an ets Embedder, got {shown(embedder)}")

@@ -27,6 +27,7 @@ from ets.rollout.rollout import Pace, Rollout
 from ets.rollout.sampler import Sampler
 from ets.rollout.saved_tree import prefixes_of
 from ets.rollout.stay import Stay
+from ets.rollout.until import check_independent
 from ets.step import Prefix
 from ets.tree.events import Event
 from ets.tree.seeds import problem_seed
@@ -61,6 +62,8 @@ class Rules:
             max_depth=options.max_depth,
             prm_thinking=options.prm_thinking,
         )
+        if options.until is not None:
+            check_independent(options.strategy, options.vote, [e.prm for e in engines])
         tally = options.tally()
         if (thinking := thinking_of(engines[0].policy)) is not None:
             tally = tally.reading(thinking.answer_of)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -110,6 +111,20 @@ class Usage(Record):
     replicas: list[str] = field(default_factory=list)
     """Where there are several: those that the problem was on, in order; more than one if it moved.
     """
+
+    @classmethod
+    def total(cls, several: Iterable[Usage]) -> Usage:
+        """What several asked for together, by depth too; their seconds in sum."""
+        usage = cls()
+        for each in several:
+            for name in ("given_up", "seconds", "policy_seconds", "prm_seconds"):
+                setattr(usage, name, getattr(usage, name) + getattr(each, name))
+            usage.replicas += [name for name in each.replicas if name not in usage.replicas]
+            for step in each.steps:
+                own = usage.at(step.depth)
+                for name in TOTALS:
+                    setattr(own, name, getattr(own, name) + getattr(step, name))
+        return usage
 
     def at(self, depth: int) -> StepUsage:
         """The counters of the children at `depth`, >= 1."""

@@ -44,10 +44,10 @@ class ProblemSolver:
         return await at_once(self.replicas, self._sites, concurrency)
 
     async def solve(
-        self, problem: object, name: str = "problem", saved: TreeSearch | None = None
+        self, problem: object, name: str = "problem", carried: Carried | None = None
     ) -> SearchResult:
         """The result of `events`, whose last event carries it."""
-        async with aclosing(self.events(problem, name, saved=saved)) as events:
+        async with aclosing(self.events(problem, name, carried=carried)) as events:
             async for event in events:
                 if isinstance(event, Answered):
                     return event.result
@@ -58,10 +58,10 @@ class ProblemSolver:
         problem: object,
         name: str = "problem",
         seen: Callable[[TreeSearch], None] = lambda tree: None,
-        saved: TreeSearch | None = None,
+        carried: Carried | None = None,
         watched: bool = False,
     ) -> AsyncGenerator[Event | Answered, None]:
-        """Search a problem, from the root or on in a `saved` tree, which becomes its own.
+        """Search a problem, from the root or on in a tree that is `carried` there.
 
         `name` is what an error calls the problem; `seen` is given the tree before its first event.
         What workers do is told step by step only where it is `watched`.
@@ -71,7 +71,7 @@ class ProblemSolver:
         another problem or policy; those of the engines.
         """
         given = posed(name, problem)
-        course: Course[Any] = Course(given, None if saved is None else Carried(saved), watched)
+        course: Course[Any] = Course(given, carried, watched)
         site = self._sites[0]
         while course.goes_on:
             try:

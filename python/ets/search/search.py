@@ -7,20 +7,16 @@ import os
 import re
 import weakref
 from collections.abc import (
-    AsyncGenerator,
     Callable,
-    Coroutine,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from ets.answer import Aggregation, VoteMethod
-from ets.checks import check_flag, checked_count, iterated, shown
+from ets.checks import shown
 from ets.dialogue import Dialogue, Messages
 from ets.engines.protocols import Embedder, Policy
 from ets.errors import InputError
@@ -29,19 +25,22 @@ from ets.pickled import Unpicklable
 from ets.policy.limits import PRMThinking
 from ets.rollout.belongings import Belongings
 from ets.rollout.budget import Budget
+from ets.rollout.carried import Carried
 from ets.rollout.engines import Engines
 from ets.rollout.options import OPTIONS, OnePRM, RequestOrder, SearchOptions
 from ets.rollout.result import SearchResult
-from ets.search.many import in_flight
+from ets.rollout.shared_budget import SharedBudget
+from ets.rollout.until import Certain
+from ets.search.mapped import Mapped
 from ets.search.problem_solver import ProblemSolver
 from ets.search.problem_stream import ProblemStream
+from ets.search.repeated import opening, solver_for
 from ets.search.replica import Replica, Site
-from ets.search.sites import LocalSites, Sites, WorkerSites
+from ets.search.sites import LocalSites, Sites, WorkerSites, in_workers
 from ets.search.toml import read_config, search_arguments
 from ets.strategy import Strategy
 from ets.tree_search.search import TreeSearch
 from ets.workers.fleet import Fleet, started
-from ets.workers.site import WorkerSite
 from ets.workers.worker import Worker
 
 Given: TypeAlias = str | Dialogue | Messages
@@ -111,6 +110,9 @@ class Search(Unpicklable):
     budget
         `ets.Budget`: tokens, seconds or PRM calls at which a problem's search ends, with its best
         answer so far; `SearchResult.end` says which of them ended it.
+    until
+        `ets.Certain`: votes are asked for, samples of `BestOfN` or searches of another strategy,
+        until the answer is certain; `SearchResult.certainty` says how certain it is.
     kv_budget
         The most KV tokens that the tree kept by a selection may hold, the prompt once; for
         strategies that prune to it (`ets.ETS`). `"auto"`: the KV cache of the policy's engine,
@@ -160,6 +162,7 @@ class Search(Unpicklable):
         score: Aggregation = SearchOptions.score,
         answer_pattern: str | re.Pattern[str] | None = SearchOptions.answer_pattern,
         budget: Budget | None = SearchOptions.budget,
+        until: Certain | None = SearchOptions.until,
         kv_budget: int | Literal["auto"] | None = SearchOptions.kv_budget,
         straggler: float = SearchOptions.straggler,
         request_order: RequestOrder = SearchOptions.request_order,
@@ -183,6 +186,7 @@ class Search(Unpicklable):
             score=score,
             answer_pattern=answer_pattern,
             budget=budget,
+            until=until,
             kv_budget=kv_budget,
             straggler=straggler,
             request_order=request_order,
@@ -204,11 +208,12 @@ class Search(Unpicklable):
             else:
                 there = started(workers, options, self._owned)
                 self._sites = WorkerSites(there, self._belongings)
-            self._own = self._sites.of(options)
-            self._owned.extend(_in_workers(self._own))
+            self._own = self._sites.of(opening(options))
+            self._owned.extend(in_workers(self._own))
             named = zip(self._sites.names, self._own, strict=True)
             replicas = [Replica(name, site) for name, site in named]
             self._solver = ProblemSolver(replicas, patience=self._sites.patience)
+            self._solves = solver_for(self._solver, options, self._belongings.voting)
         except BaseException:
             self._belongings.close_quietly()
             raise
@@ -258,8 +263,9 @@ class Search(Unpicklable):
         other.options = replace(self.options, **changes)
         other._belongings, other._loop, other._owned = self._belongings, self._loop, self._owned
         other._sites, other._beside = self._sites, self
-        other._own = self._sites.of(other.options)
+        other._own = self._sites.of(opening(other.options))
         other._solver = self._solver.beside(other._own)
+        other._solves = solver_for(other._solver, other.options, other._belongings.voting)
         return other
 
     async def ready(self, concurrency: int | Literal["auto"] = 8) -> Callable[[], int]:
@@ -294,11 +300,11 @@ class Search(Unpicklable):
         `InputError` for a problem that is neither, and for messages that the policy cannot take;
         those of the engines; `EngineError` if the search is closed, before or meanwhile.
         """
-        return self._loop.run(self._solver.solve(problem))
+        return self._loop.run(self._solves.solve(problem))
 
     async def asolve(self, problem: Given) -> SearchResult:
         """`solve` for asynchronous callers, on whatever loop they run."""
-        return await self._loop.call(self._solver.solve(problem))
+        return await self._loop.call(self._solves.solve(problem))
 
     def resume(self, tree: TreeSearch, problem: Given) -> SearchResult:
         """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
@@ -326,6 +332,7 @@ class Search(Unpicklable):
         *,
         concurrency: int | Literal["auto"] = 8,
         ordered: bool = True,
+        budget: SharedBudget | None = None,
     ) -> Stream[SearchResult]:
         """Search many problems, `concurrency` of them at once; for `for` and for `async for`.
 
@@ -338,16 +345,17 @@ class Search(Unpicklable):
         the map; one of `problems` itself is raised behind the results of the problems before it.
         `problems` is read in a thread of its own, and may wait for a result of this very map.
 
+        With a `budget` (`ets.SharedBudget`) all problems share its tokens, of a search `until` the
+        answers are certain. Then all of `problems` are read and begun before the first result.
+
         # Errors
-        `InputError` for a `concurrency` below 1, and for problems that are one text or no iterable.
+        `InputError` for a `concurrency` below 1, for problems that are one text or no iterable, and
+        for a budget without `until`.
         """
-        if not (isinstance(concurrency, str) and concurrency == "auto"):
-            concurrency = checked_count("concurrency", concurrency, note=", or 'auto'")
-        check_flag("ordered", ordered)
-        if isinstance(problems, str):
-            raise InputError("problems must be an iterable of problems, got one string; use solve")
-        source = iterated("problems", problems)
-        return Stream(self._loop, self._map(source, concurrency, ordered))
+        wanted = Mapped.of(
+            problems, self._solves, concurrency=concurrency, ordered=ordered, budget=budget
+        )
+        return Stream(self._loop, wanted.results(self._solver))
 
     def stream(self, problem: Given) -> ProblemStream:
         """The events of one search as they happen, for `for` and for `async for`.
@@ -355,7 +363,11 @@ class Search(Unpicklable):
         It begins with the first event that is asked for, and then goes on whether or not anybody
         reads. The last event is `Answered`, which carries the result. `ProblemStream.tree` is the
         tree as it grows.
+
+        # Errors
+        `InputError` where the problem is searched `until` it is certain: that is several searches.
         """
+        self._check_once("stream")
         return ProblemStream(
             self._loop, lambda seen: self._solver.events(problem, seen=seen, watched=True)
         )
@@ -395,8 +407,12 @@ class Search(Unpicklable):
     async def __aexit__(self, *exc: object) -> None:
         await self.aclose()
 
+    def _check_once(self, name: str) -> None:
+        if self.options.until is not None:
+            raise InputError(f"{name} is of one search, and until repeats them: use solve or map")
+
     async def _forgotten(self) -> None:
-        for site in _in_workers(self._own):
+        for site in in_workers(self._own):
             await site.aclose()
 
     async def _ready(self, concurrency: int | Literal["auto"]) -> Callable[[], int]:
@@ -406,20 +422,5 @@ class Search(Unpicklable):
     async def _resumed(self, tree: TreeSearch, problem: Given) -> SearchResult:
         if not isinstance(tree, TreeSearch):
             raise InputError(f"tree must be a TreeSearch, got {shown(tree)}")
-        return await self._solver.solve(problem, saved=tree)
-
-    async def _map(
-        self, problems: Iterator[Given], concurrency: int | Literal["auto"], ordered: bool
-    ) -> AsyncGenerator[SearchResult, None]:
-        limit = await self._solver.at_once(concurrency)
-
-        def solve(index: int, problem: Given) -> Coroutine[Any, Any, SearchResult]:
-            return self._solver.solve(problem, f"problems[{index}]")
-
-        async with aclosing(in_flight(problems, solve, limit, ordered=ordered)) as results:
-            async for result in results:
-                yield result
-
-
-def _in_workers(sites: Sequence[Site]) -> list[WorkerSite]:
-    return [site for site in sites if isinstance(site, WorkerSite)]
+        self._check_once("resume")
+        return await self._solver.solve(problem, carried=Carried(tree))

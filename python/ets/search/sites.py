@@ -107,3 +107,8 @@ class WorkerSites:
     def of(self, options: SearchOptions) -> list[Site]:
         """As `Sites.of`."""
         return [WorkerSite(worker, options, self._has) for worker in self._workers]
+
+
+def in_workers(sites: Sequence[Site]) -> list[WorkerSite]:
+    """Those that are in workers."""
+    return [site for site in sites if isinstance(site, WorkerSite)]

@@ -14,6 +14,7 @@ from ets.errors import InputError
 from ets.presets import with_preset
 from ets.rollout.budget import Budget
 from ets.rollout.options import OPTIONS, TABLES
+from ets.rollout.until import Certain
 from ets.shown.redaction import redacted
 from ets.strategy.registry import strategy_by_name
 
@@ -25,6 +26,7 @@ else:
 NO_PRM = "none"
 _MOST_BYTES = 1 << 20
 _ENGINES = ("policy", "prm", "embedder")
+_RECORDS: dict[str, type[Budget | Certain]] = {"budget": Budget, "until": Certain}
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -87,21 +89,23 @@ def with_defaults(config: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def search_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The same as keyword arguments: strategy and budget are objects, a preset is what it holds.
+    """The same as keyword arguments: strategy, budget and what it searches until are objects, a
+    preset is what it holds.
 
     # Errors
-    `InputError` for an unknown preset or strategy, and for an option that strategy or budget do not
-    have.
+    `InputError` for an unknown preset or strategy, and for an option that one of these does
+    not have.
     """
     arguments = with_preset(config)
     if (table := arguments.pop("strategy", None)) is not None:
         options = dict(table)
         arguments["strategy"] = strategy_by_name(options.pop("name", "ets"), **options)
-    if (table := arguments.pop("budget", None)) is not None:
-        known = tuple(field.name for field in fields(Budget))
-        if unknown := [key for key in table if key not in known]:
-            raise InputError(
-                f"unknown key {unknown[0]!r} in budget; the keys are {', '.join(known)}"
-            )
-        arguments["budget"] = Budget(**table)
+    for name, kind in _RECORDS.items():
+        if (table := arguments.pop(name, None)) is not None:
+            known = tuple(field.name for field in fields(kind))
+            if unknown := [key for key in table if key not in known]:
+                raise InputError(
+                    f"unknown key {unknown[0]!r} in {name}; the keys are {', '.join(known)}"
+                )
+            arguments[name] = kind(**table)
     return arguments

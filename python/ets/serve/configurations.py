@@ -84,6 +84,12 @@ class Configurations:
     def __init__(self, served: Served) -> None:
         settings = served.settings
         made = [SearchOptions(**given) for given in served.searches.values()]
+        for name, options in zip(served.searches, made, strict=True):
+            if options.until is not None:
+                raise InputError(
+                    f"searches.{name}: until is not served: the events of a request are those of "
+                    "one search"
+                )
         widest = max(options.strategy.width for options in made)
         self.max_width = settings.max_width or widest
         self.settings = settings

@@ -35,6 +35,8 @@ class View:
     """The last nodes of the trajectories completed so far, in the order of their ids."""
     lookup: Callable[[], NDArray[np.float32]] = field(repr=False)
     """Makes what `embeddings()` returns."""
+    max_depth: int = 25
+    """Steps at which a trajectory is cut, >= 1."""
     kv_budget: int | None = None
     """The most KV tokens, the prompt's included, that the candidates continued may hold
     (`tree.kv_tokens`); at least one candidate fits by itself. None: no limit."""

@@ -20,6 +20,17 @@ def problem_seed(seed: int, problem: Posed) -> int:
     return _hash(b"problem", str(integer("seed", seed, None)).encode(), text.encode(), *said)
 
 
+def search_seed(seed: int, number: int) -> int:
+    """The seed of a problem's search `number` (from 0), where it is searched again and again.
+
+    `seed` is the first one's, as `problem_seed` gave it. 63 bits, never negative.
+    """
+    number = checked_count("number", number, 0)
+    if number == 0:
+        return seed
+    return _hash(b"search", str(integer("seed", seed, None)).encode(), number.to_bytes(8, "little"))
+
+
 def root_seed(seed: int) -> int:
     """The seed of a tree's root: 63 bits, never negative."""
     return _hash(b"root", str(integer("seed", seed, None)).encode())

@@ -69,6 +69,9 @@ class TreeSearch(Saved):
     kv_budget
         The most KV tokens that a selection may keep, >= 1; None: no limit. See the attribute. Or
         an object that is asked before each selection (`KVLimit`).
+    skip
+        Continuations of the root, >= 0, that are another search's with the same seed: the first
+        one here is the one behind them.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class TreeSearch(Saved):
         max_tokens: int = 1024,
         max_depth: int = 25,
         kv_budget: int | KVLimit | None = None,
+        skip: int = 0,
     ) -> None:
         self.strategy = strategy
         self.prompt_tokens = integer("prompt_tokens", prompt_tokens, 0)
@@ -92,6 +96,7 @@ class TreeSearch(Saved):
         """The arena: parents, tokens, paths, KV tokens. Do not add to it."""
         self.nodes = Nodes(self.prompt_tokens, root_seed(self.seed))
         """What is known of every node, index = id."""
+        self.nodes.requested[0] = checked_count("skip", skip, 0)
         self.remaining = integer("strategy.width", strategy.width, 1)
         """The width less the trajectories completed; below 0 where a strategy overshot."""
         self.trajectories: list[Trajectory] = []
@@ -324,6 +329,7 @@ class TreeSearch(Saved):
             columns=nodes,
             completed=tuple(done.node for done in self.trajectories),
             lookup=partial(stack, self._candidates, self._embeddings, nodes.text),
+            max_depth=self.max_depth,
             kv_budget=self.kv_budget,
             interrupt=self.interrupt,
             frontier=self._frontier,

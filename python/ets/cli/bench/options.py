@@ -173,6 +173,17 @@ GRID = {
         ],
         GRID_TABLE,
     ),
+    "shared_tokens": Declared(
+        Annotated[
+            int | None,
+            option(
+                _GRID,
+                "Tokens that all problems of a strategy and seed may sample together, more for "
+                "those where votes are worth most; with --until-error.",
+            ),
+        ],
+        GRID_TABLE,
+    ),
     "bank": Declared(
         Annotated[
             str | None,
