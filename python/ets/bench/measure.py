@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from ets.answer import VoteMethod, same_answer, vote
-from ets.bench.grid import Cell
+from ets.bench.grid import INDEPENDENT, Cell
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.rollout.usage import TOTALS
 from ets.shown.redaction import redacted_text
+from ets.tree_search.search import TreeSearch
 
 
 def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> dict[str, Any]:
@@ -19,6 +20,8 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
     `right` says of each way to vote whether its winner is the expected answer. `classes`, `hits`
     and `scores` are of the completed trajectories, in the order in which they were completed:
     which of them gave the same answer (-1: none), whether it is right, and the score it votes with.
+    `samples`, of independent ones, says in the same order which sample each is, how many steps it
+    has, and the KV tokens that it alone held, summed over the steps: fewer samples are known by it.
     """
     answers = [solution.answer for solution in result.trajectories]
     scores = [solution.score for solution in result.trajectories]
@@ -29,7 +32,7 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
     right = [same_answer(answer, expected) for answer in firsts]
     classes = [_class_of(answer, firsts) for answer in answers]
     kv = result.kv
-    return {
+    row = {
         "cell": cell.label,
         "seed": seed,
         "id": problem.key,
@@ -54,6 +57,18 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
         "prm_seconds": result.usage.prm_seconds,
         "cluster_seconds": sum(t.cluster_us for t in result.tree.timings) / 1e6,
         "select_seconds": sum(t.select_us for t in result.tree.timings) / 1e6,
+    }
+    return {**row, "samples": _samples(result.tree)} if cell.name == INDEPENDENT else row
+
+
+def _samples(tree: TreeSearch) -> dict[str, Any]:
+    nodes, paths = tree.nodes, [trajectory.path for trajectory in tree.trajectories]
+    return {
+        "prompt_tokens": tree.prompt_tokens,
+        "number": [nodes.index[path[0]] for path in paths],
+        "steps": [len(path) for path in paths],
+        # Whose last step is complete is a candidate no more.
+        "kv": [sum(nodes.total[node] for node in path[:-1]) for path in paths],
     }
 
 
