@@ -1,8 +1,8 @@
-"""What may be run: every setting of one or several runs, over the problems that all of them have."""
+"""What may be run: every setting of one or several runs, over the problems that all have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -105,61 +105,72 @@ def candidates_of(runs: Sequence[RunFolder]) -> Candidates:
     `InputError` for replays, for problems of one key that read differently, and where no problem,
     or no seed, is in all of the runs.
     """
-    grids = [grid_of(run) for run in runs]
-    names = _names(runs)
-    seeds = sorted(set.intersection(*(set(grid.seeds) for grid in grids)))
+    read = [_Read.of(run, name) for run, name in zip(runs, _names(runs), strict=True)]
+    _check_alike(runs)
+    seeds = sorted(set.intersection(*(set(one.grid.seeds) for one in read)))
     if not seeds:
         raise InputError("the runs have no seed in common")
-    cells: list[tuple[str, Grid, Cell, dict[Any, dict[int, Row]]]] = []
-    left_out = []
-    known: dict[Any, Any] = {}
-    banked = False
-    for run, grid, name in zip(runs, grids, names, strict=True):
-        if "replay_of" in run.config["dataset"]:
-            raise InputError(
-                f"{run.path} is a replay, whose searches lack what was not recorded: choose from "
-                "runs of ets bench"
-            )
-        _check_alike(run, known)
-        rows = finished_rows(run, grid)
-        banked = banked or any(
-            row["usage"]["policy_banked"] or row["usage"]["prm_banked"] for row in rows
-        )
-        whole = whole_problems(grid, rows)
-        for cell in grid.cells():
-            found = whole.get(cell.label)
-            if found:
-                cells.append((name, grid, cell, found))
-            else:
-                left_out.append(f"{name}: {cell.label}" if name else cell.label)
-    if not cells:
+    searched = [
+        (one, cell, found) for one in read for cell in one.cells if (found := one.of_cell(cell))
+    ]
+    if not searched:
         raise InputError("the runs have no problem that was searched with every seed")
-    common = set.intersection(*(set(found) for _, _, _, found in cells))
+    common = set.intersection(*(set(found) for _, _, found in searched))
     if not common:
         raise InputError(
             "no problem was searched by every cell with every seed: finish the runs with ets bench"
         )
     keys = sorted(common, key=lambda key: (isinstance(key, str), key))
-    widths = sorted({cell.width for _, _, cell, _ in cells})
-    each = []
-    for name, grid, cell, found in cells:
-        table = _Table(found, keys, seeds)
-        fewer = narrower_widths(cell, table.rows(), widths)
-        if cell.width == max(grid.widths):  # a cell of its own wins over a part of another
-            fewer = [width for width in fewer if width not in grid.widths]
-        else:
-            fewer = []
-        for how in votes_of_cell(grid, cell):
-            each.append(_searched(name, grid, cell, how, table))
-            each += [_narrower(each[-1], width, table) for width in fewer]
+    widths = sorted({cell.width for _, cell, _ in searched})
+    each = [
+        candidate
+        for one, cell, found in searched
+        for candidate in _of_cell(one, cell, _Table(found, keys, seeds), widths)
+    ]
     return Candidates(
         each=tuple(sorted(each, key=lambda candidate: candidate.label)),
         problems=len(keys),
         seeds=len(seeds),
-        left_out=tuple(left_out),
+        left_out=tuple(
+            one.prefix + c.label for one in read for c in one.cells if not one.of_cell(c)
+        ),
         machines=tuple(dict.fromkeys(_machine(run) for run in runs)),
-        banked=banked,
+        banked=any(one.banked for one in read),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A run."""
+
+    name: str
+    grid: Grid
+    whole: dict[str, dict[Any, dict[int, Row]]]
+    banked: bool
+
+    @classmethod
+    def of(cls, run: RunFolder, name: str) -> _Read:
+        if "replay_of" in run.config["dataset"]:
+            raise InputError(
+                f"{run.path} is a replay, whose searches lack what was not recorded: choose from "
+                "runs of ets bench"
+            )
+        grid = grid_of(run)
+        rows = finished_rows(run, grid)
+        usages = [row["usage"] for row in rows]
+        banked = any(usage["policy_banked"] or usage["prm_banked"] for usage in usages)
+        return cls(name, grid, whole_problems(grid, rows), banked)
+
+    @property
+    def cells(self) -> list[Cell]:
+        return self.grid.cells()
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.name}: " if self.name else ""
+
+    def of_cell(self, cell: Cell) -> dict[Any, dict[int, Row]]:
+        return self.whole.get(cell.label, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +190,24 @@ class _Table:
         return np.array([value(row) for row in self.rows()], dtype=np.float64).reshape(shape)
 
 
-def _searched(name: str, grid: Grid, cell: Cell, how: VoteMethod, table: _Table) -> Candidate:
+def _of_cell(of: _Read, cell: Cell, table: _Table, widths: list[int]) -> Iterator[Candidate]:
+    """A cell by each of its votes; the widest of samples stands for the widths below it, too."""
+    fewer = []
+    if cell.width == max(of.grid.widths):  # a width that was searched itself is there already
+        below = narrower_widths(cell, table.rows(), widths)
+        fewer = [width for width in below if width not in of.grid.widths]
+    for how in votes_of_cell(of.grid, cell):
+        yield (whole := _searched(of, cell, how, table))
+        for width in fewer:
+            if width > 1 or how == "majority":  # one sample is its own majority, without a PRM
+                yield _narrower(whole, width, table)
+
+
+def _searched(of: _Read, cell: Cell, how: VoteMethod, table: _Table) -> Candidate:
     samples_alone = cell.name == INDEPENDENT and how == "majority"
-    scored = not samples_alone and grid.search.get("prm") != NO_PRM
+    scored = not samples_alone and of.grid.search.get("prm") != NO_PRM
     right = table.of(lambda row: row["right"][how])
-    return Candidate(grid, name, cell, how, scored, None, right, _spent(table, scored))
+    return Candidate(of.grid, of.name, cell, how, scored, None, right, _spent(table, scored))
 
 
 def _narrower(of: Candidate, width: int, table: _Table) -> Candidate:
@@ -228,14 +252,16 @@ def _prm_tokens(row: Row) -> float:
     return float(read + usage.get("prm_written_tokens", 0))
 
 
-def _check_alike(run: RunFolder, known: dict[Any, Any]) -> None:
-    for problem in run.problems():
-        said = (problem.posed, problem.expected)
-        if known.setdefault(problem.key, said) != said:
-            raise InputError(
-                f"{run.path} has another problem, or another answer, under the key "
-                f"{problem.key!r:.80} than the runs before it"
-            )
+def _check_alike(runs: Sequence[RunFolder]) -> None:
+    known: dict[Any, Any] = {}
+    for run in runs:
+        for problem in run.problems():
+            said = (problem.posed, problem.expected)
+            if known.setdefault(problem.key, said) != said:
+                raise InputError(
+                    f"{run.path} has another problem, or another answer, under the key "
+                    f"{problem.key!r:.80} than the runs before it"
+                )
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

@@ -19,7 +19,7 @@ those of pruning and clustering."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """A currency. Raises `InputError` for an unknown one, and for a weight below 0 or not finite."""
+    """A currency. Raises `InputError` for an unknown one, or a weight that is none."""
 
     by: Currency = "tokens"
     prm_weight: float | Literal["measured"] = 1.0
@@ -30,7 +30,7 @@ class Cost:
     def __post_init__(self) -> None:
         check_choice("by", self.by, Currency)
         if self.prm_weight != "measured":
-            right = "finite and >= 0, or measured"
+            right = ">= 0, or measured"
             check_number("prm_weight", self.prm_weight, right, lambda x: x >= 0)
 
     @property

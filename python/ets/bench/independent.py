@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from statistics import fmean
 from typing import Any
 
@@ -60,20 +61,17 @@ def winner_is_right(row: Row, group: Sequence[int], how: VoteMethod) -> bool:
 
     Ties go to the answer that came first, as in `ets.answer.vote`.
     """
-    worth: dict[int, float] = {}
+    pools: dict[int, list[float]] = {}
     first: dict[int, int] = {}
     for i in group:
-        pool, score = row["classes"][i], row["scores"][i]
-        if pool < 0:
-            continue
-        if how == "best":
-            worth[pool] = max(worth.get(pool, -float("inf")), score)
-        else:
-            worth[pool] = worth.get(pool, 0.0) + (1.0 if how == "majority" else score)
-        first.setdefault(pool, i)
-    if not worth:
+        pool = row["classes"][i]
+        if pool >= 0:
+            pools.setdefault(pool, []).append(row["scores"][i])
+            first.setdefault(pool, i)
+    if not pools:
         return False
-    winner = max(worth, key=lambda pool: (worth[pool], -first[pool]))
+    weigh = {"weighted": fsum, "majority": len, "best": max}[how]
+    winner = max(pools, key=lambda pool: (weigh(pools[pool]), -first[pool]))
     return bool(row["hits"][first[winner]])
 
 
@@ -86,5 +84,5 @@ def _groups(samples: Mapping[str, Any], width: int) -> Iterator[list[int]]:
 
 def _kv(samples: Mapping[str, Any], group: Sequence[int]) -> int:
     alone = sum(samples["kv"][i] for i in group)
-    steps: int = max(samples["steps"][i] for i in group)
-    return alone + int(samples["prompt_tokens"]) * (steps - 1)
+    selections: int = max(samples["steps"][i] for i in group)  # the first one is of the prompt
+    return alone + int(samples["prompt_tokens"]) * selections

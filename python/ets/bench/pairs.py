@@ -55,8 +55,10 @@ class Pairs:
         return k * (k - 1) // 2
 
     def error(self, a: int, b: int) -> float:
-        """The bootstrap's standard deviation of the difference."""
-        return float((self.drawn[:, a] - self.drawn[:, b]).std())
+        """The bootstrap's standard deviation of the difference, as of a sample."""
+        problems = self.right.shape[1]
+        deviation = float((self.drawn[:, a] - self.drawn[:, b]).std())
+        return deviation * math.sqrt(problems / (problems - 1))
 
     def interval(self, a: int, b: int) -> Interval:
         """The mean of `a` less that of `b`."""

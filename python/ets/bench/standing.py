@@ -115,9 +115,7 @@ class Field:
         ]
 
 
-def _dominator(
-    each: Sequence[Candidate], accuracies: Floats, costs: Floats, at: int
-) -> str | None:
+def _dominator(each: Sequence[Candidate], accuracies: Floats, costs: Floats, at: int) -> str | None:
     right, slack = accuracies[at], costs[at] * _ROUNDING
     no_worse = (accuracies >= right - _ROUNDING) & (costs <= costs[at] + slack)
     better = (accuracies > right + _ROUNDING) | (costs < costs[at] - slack)

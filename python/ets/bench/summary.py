@@ -108,7 +108,9 @@ def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
         baseline = next(
             (whole.get(c.label) for c in grid.cells() if _is_baseline(c, cell.width)), None
         )
-        lines += [_line(grid, cell, how, found, baseline or {}) for how in votes_of_cell(grid, cell)]
+        lines += [
+            _line(grid, cell, how, found, baseline or {}) for how in votes_of_cell(grid, cell)
+        ]
     return lines
 
 

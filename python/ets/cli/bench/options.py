@@ -22,8 +22,46 @@ BenchConfig = Annotated[
         metavar="FILE",
     ),
 ]
+_CHOICE = "Choice"
+TunedRuns = Annotated[
+    list[str],
+    typer.Argument(
+        help="The run folder; made, or gone on with. With --by also several, which are read."
+    ),
+]
+By = Annotated[
+    Literal["tokens", "kv", "seconds"] | None,
+    option(
+        _CHOICE,
+        "Choose between everything, by what it costs: sampled and read tokens, KV tokens before "
+        "selection, or busy seconds. \\[default: tokens, with one of the next three]",
+        "--by",
+    ),
+]
+AtMost = Annotated[
+    float | None,
+    option(_CHOICE, "What a problem may cost: the best that costs no more.", metavar="COST"),
+]
+Within = Annotated[
+    float | None,
+    option(
+        _CHOICE,
+        "The cheapest within so many points of the best. \\[default: 1; with --at-most 0]",
+        metavar="POINTS",
+    ),
+]
+PRMWeight = Annotated[
+    str | None,
+    option(
+        _CHOICE,
+        "By tokens: what a token of the PRM costs against a sampled one, the ratio of the models' "
+        "parameters, say; measured: that of the run's seconds a token. \\[default: 1]",
+        metavar="W|measured",
+    ),
+]
 Loss = Annotated[
-    float, option(_GRID, "Points of accuracy that may be lost to REBASE. \\[default: 0.2]")
+    float | None,
+    option(_CHOICE, "Without --by: points of accuracy that ETS may lose. \\[default: 0.2]"),
 ]
 DryRun = Annotated[
     bool,
@@ -187,13 +225,39 @@ GRID = {
 }
 """Of `ets bench`: the keys of a grid."""
 TUNE = {
-    **{name: declared for name, declared in GRID.items() if name != "strategies"},
+    **GRID,
+    "strategies": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "With --by: names with commas between them. "
+                "\\[default: best-of-n,dvts,rebase,mpts]",
+                metavar="NAME,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(str),
+    ),
+    "widths": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "Solutions to complete. \\[default: 16; with --by 4,16]",
+                metavar="N,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(int),
+    ),
     "lambda_b": Declared(
         Annotated[
             str | None,
             option(
                 _GRID,
-                "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2]",
+                "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2; with --by the "
+                "strategy's own]",
                 metavar="X,...",
             ),
         ],
@@ -201,7 +265,7 @@ TUNE = {
         read=list_of(float),
     ),
 }
-"""Of `ets tune`, which has strategies of its own."""
+"""Of `ets tune`, which has defaults of its own."""
 REPLAY = {
     "strategies": Declared(
         Annotated[
