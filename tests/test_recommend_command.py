@@ -116,7 +116,7 @@ def test_what_is_asked_for() -> None:
         (("kv", None, None, "2"), "--prm-weight weighs tokens: it has no meaning with --by kv"),
     ):
         with pytest.raises(InputError, match=why):
-            asked_limit(*asked)  # type: ignore[arg-type]
+            asked_limit(*asked)
 
 
 def test_the_command_searches_or_reads(tmp_path: Path) -> None:

@@ -34,13 +34,15 @@ class Rule:
             return np.ones(costs.shape, dtype=np.bool_)
         paid: Flags = costs <= self.at_most * (1 + _ROUNDING)
         least = costs <= costs.min(axis=-1, keepdims=True) * (1 + _ROUNDING)
-        return np.where(paid.any(axis=-1, keepdims=True), paid, least)
+        found: Flags = np.where(paid.any(axis=-1, keepdims=True), paid, least)
+        return found
 
     def good(self, accuracies: Floats, costs: Floats) -> Flags:
         """bool[..., k]: affordable, and within the loss of the best that is."""
         paid = self.affordable(costs)
         best = np.where(paid, accuracies, -np.inf).max(axis=-1, keepdims=True)
-        return paid & (accuracies >= best - self.loss - _ROUNDING)
+        near: Flags = accuracies >= best - self.loss - _ROUNDING
+        return paid & near
 
     def choose(self, accuracies: Floats, costs: Floats) -> Places:
         """int64[...]: which of the k."""

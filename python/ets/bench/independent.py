@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from statistics import fmean
@@ -70,7 +70,7 @@ def winner_is_right(row: Row, group: Sequence[int], how: VoteMethod) -> bool:
             first.setdefault(pool, i)
     if not pools:
         return False
-    weigh = {"weighted": fsum, "majority": len, "best": max}[how]
+    weigh: Callable[[list[float]], float] = {"weighted": fsum, "majority": len, "best": max}[how]
     winner = max(pools, key=lambda pool: (weigh(pools[pool]), -first[pool]))
     return bool(row["hits"][first[winner]])
 
@@ -83,6 +83,6 @@ def _groups(samples: Mapping[str, Any], width: int) -> Iterator[list[int]]:
 
 
 def _kv(samples: Mapping[str, Any], group: Sequence[int]) -> int:
-    alone = sum(samples["kv"][i] for i in group)
+    alone: int = sum(samples["kv"][i] for i in group)
     selections: int = max(samples["steps"][i] for i in group)  # the first one is of the prompt
     return alone + int(samples["prompt_tokens"]) * selections

@@ -82,10 +82,10 @@ class Pairs:
         """About how many problems would tell the two apart with a chance of 80%, if they differ as
         here; None where they do not differ."""
         difference = abs(float((self.right[a] - self.right[b]).mean()))
-        problems = self.right.shape[1]
+        problems = int(self.right.shape[1])
         if difference <= _NOTHING:
             return None
-        by_error = ((self.quantile + _POWER80) * self.error(a, b) / difference) ** 2
+        by_error = float((self.quantile + _POWER80) * self.error(a, b) / difference) ** 2
         by_sign = self._least_differing / max(1, self._differing(a, b))
         return math.ceil(problems * max(by_error, by_sign))
 
