@@ -106,6 +106,13 @@ def test_a_width_that_was_searched_itself_is_there_once(tmp_path: Path) -> None:
     assert len(found.each) == 1 + 3 + 3
 
 
+def test_what_may_stop_early_has_one_vote_and_no_narrower_widths(tmp_path: Path) -> None:
+    grid = Grid(strategies=("best-of-n",), widths=(4,), search={"budget": {"tokens": 9000}})
+    cells = {"best-of-n width=4": (lambda p: True, 100)}
+    run = write_run(tmp_path / "run", cells, grid=grid, change=sampled)
+    assert [one.label for one in candidates_of([run]).each] == ["best-of-n width=4, weighted"]
+
+
 def test_the_order_of_rows_and_runs_is_nothing(tmp_path: Path) -> None:
     half = (lambda p: p % 2 == 0, 100)
     runs = [

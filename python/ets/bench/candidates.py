@@ -20,6 +20,8 @@ from ets.errors import InputError
 from ets.search.toml import NO_PRM
 
 Floats = NDArray[np.float64]
+_STOPS = ("until", "budget", "straggler", "kv_budget")
+"""Arguments of a search by which how many samples there are depends on more than the width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +194,13 @@ class _Table:
 
 def _of_cell(of: _Read, cell: Cell, table: _Table, widths: list[int]) -> Iterator[Candidate]:
     """A cell by each of its votes; the widest of samples stands for the widths below it, too."""
-    fewer = []
-    if cell.width == max(of.grid.widths):  # a width that was searched itself is there already
+    fewer, votes = [], votes_of_cell(of.grid, cell)
+    if any(of.grid.search.get(name) is not None for name in _STOPS):
+        votes = votes[:1]  # what stops a search may look at the votes that the run counts
+    elif cell.width == max(of.grid.widths):  # a width that was searched itself is there already
         below = narrower_widths(cell, table.rows(), widths)
         fewer = [width for width in below if width not in of.grid.widths]
-    for how in votes_of_cell(of.grid, cell):
+    for how in votes:
         yield (whole := _searched(of, cell, how, table))
         for width in fewer:
             if width > 1 or how == "majority":  # one sample is its own majority, without a PRM

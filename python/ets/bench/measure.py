@@ -58,7 +58,8 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
         "cluster_seconds": sum(t.cluster_us for t in result.tree.timings) / 1e6,
         "select_seconds": sum(t.select_us for t in result.tree.timings) / 1e6,
     }
-    return {**row, "samples": _samples(result.tree)} if cell.name == INDEPENDENT else row
+    alone = cell.name == INDEPENDENT and len(result.tree.trajectories) == len(answers)
+    return {**row, "samples": _samples(result.tree)} if alone else row
 
 
 def _samples(tree: TreeSearch) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from ets.cli import options
+from ets.cli.bench import choice_options
 from ets.cli.bench import options as bench_options
 from ets.cli.declared import GRID_TABLE, Said, takes
 from ets.cli.output import open_output
@@ -87,15 +88,15 @@ def report(
 
 @takes(**bench_options.TUNE, **options.ENGINES, **options.ENGINE_OPTIONS)
 def tune(
-    run: bench_options.TunedRuns,
+    run: choice_options.TunedRuns,
     *,
     config: bench_options.BenchConfig = None,
     said: Said,
-    by: bench_options.By = None,
-    at_most: bench_options.AtMost = None,
-    within: bench_options.Within = None,
-    prm_weight: bench_options.PRMWeight = None,
-    loss: bench_options.Loss = None,
+    by: choice_options.By = None,
+    at_most: choice_options.AtMost = None,
+    within: choice_options.Within = None,
+    prm_weight: choice_options.PRMWeight = None,
+    loss: choice_options.Loss = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:

@@ -22,47 +22,6 @@ BenchConfig = Annotated[
         metavar="FILE",
     ),
 ]
-_CHOICE = "Choice"
-TunedRuns = Annotated[
-    list[str],
-    typer.Argument(
-        help="The run folder; made, or gone on with. With --by also several, which are read."
-    ),
-]
-By = Annotated[
-    Literal["tokens", "kv", "seconds"] | None,
-    option(
-        _CHOICE,
-        "Choose between everything, by what it costs: sampled and read tokens, KV tokens before "
-        "selection, or busy seconds. \\[default: tokens, with one of the next three]",
-        "--by",
-    ),
-]
-AtMost = Annotated[
-    float | None,
-    option(_CHOICE, "What a problem may cost: the best that costs no more.", metavar="COST"),
-]
-Within = Annotated[
-    float | None,
-    option(
-        _CHOICE,
-        "The cheapest within so many points of the best. \\[default: 1; with --at-most 0]",
-        metavar="POINTS",
-    ),
-]
-PRMWeight = Annotated[
-    str | None,
-    option(
-        _CHOICE,
-        "By tokens: what a token of the PRM costs against a sampled one, the ratio of the models' "
-        "parameters, say; measured: that of the run's seconds a token. \\[default: 1]",
-        metavar="W|measured",
-    ),
-]
-Loss = Annotated[
-    float | None,
-    option(_CHOICE, "Without --by: points of accuracy that ETS may lose. \\[default: 0.2]"),
-]
 DryRun = Annotated[
     bool,
     option(_GRID, "Only try the engines, show prompts and estimate the cost.", "--dry-run"),
