@@ -198,6 +198,19 @@ def test_a_hundred_problems_alike_for_a_third_of_the_cost() -> None:
     assert 140 <= needed < 200, "7 must differ, and 5 of 100 do"
 
 
+def test_the_cheapest_that_is_alike_is_not_one_that_is_beaten() -> None:
+    """At the same cost the more accurate is the one to name."""
+    each = [
+        candidate("rebase", [problem < 60 for problem in range(100)], 300, width=8),
+        candidate("best-of-n", [problem < 53 for problem in range(100)], 100, vote="best"),
+        candidate("best-of-n", [problem < 56 for problem in range(100)], 100),
+    ]
+    recommended = found(each)
+    assert recommended.chosen.candidate is each[0]
+    assert recommended.simplest.candidate is each[2]
+    assert not of(recommended, "best-of-n width=4, best").told_apart
+
+
 def test_what_a_hundred_problems_do_tell() -> None:
     each = [
         candidate("best-of-n", [problem < 40 for problem in range(100)], 100, vote="majority"),

@@ -115,7 +115,7 @@ def test_what_to_run_is_recommended(tmp_path: Path) -> None:
     assert chosen[0][1:4] == ["40 | 40 to 40", "70.0% | 48.1 to 85.5", ""]
     assert rows["ets width=4 lambda_b=2.0, weighted"][5] == "dominated, not told apart"
     assert "<b>Search: rebase width=8, weighted.</b>" in page.html
-    assert "cannot tell it from best-of-n width=4, majority" in page.html
+    assert "cannot tell it from" not in page.html, "nothing that is as good is cheaper"
     one = bench_page(write_run(tmp_path / "one", problems=problems_of(1)))
     assert "No recommendation: a choice needs at least 2 problems, got 1." in one.html
 

@@ -87,7 +87,8 @@ class Recommendation:
     outcome_cost: float
     """Its cost there."""
     simplest: Standing
-    """The cheapest that the problems cannot tell apart from the recommended one: maybe itself."""
+    """The cheapest of the frontier that the problems cannot tell apart from the recommended one:
+    maybe itself."""
     problems_needed: int | None
     """About how many problems would tell `simplest` from `chosen` in four cases of five; None where
     they are one, or as right as each other."""
@@ -135,8 +136,13 @@ def recommend(
             f"{compared.each[cheapest].label}, takes {compared.costs[cheapest]:,.4g}"
         )
     standings = compared.standings(chosen)
-    alike = [at for at, one in enumerate(standings) if one.affordable and not one.told_apart]
-    simplest = min(alike, key=lambda at: (compared.costs[at], at != chosen))
+    alike = [
+        at
+        for at, one in enumerate(standings)
+        if one.affordable and not one.told_apart and one.dominated_by is None
+    ]
+    # Of equals the chosen one, which is on the frontier of what can be paid.
+    simplest = min([chosen, *alike], key=lambda at: compared.costs[at])
     boot = compared.draws
     choices = rule.choose(boot.accuracies, boot.costs)
     outcome = interval_of_shares(boot.outcome(compared.right.mean(axis=2), choices))
