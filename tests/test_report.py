@@ -107,6 +107,19 @@ def test_the_claim_is_told_and_drawn(tmp_path: Path) -> None:
     assert bolder.claims[-1].line is not None
 
 
+def test_what_to_run_is_recommended(tmp_path: Path) -> None:
+    page = bench_page(write_run(tmp_path / "run"))
+    rows = {row[0]: row for row in Tables(page.html).rows if row and "weighted" in row[0]}
+    chosen = [row for row in rows.values() if row[5] == "chosen"]
+    assert [row[0] for row in chosen] == ["rebase width=8, weighted"], "14 of 20, at one price"
+    assert chosen[0][1:4] == ["40 | 40 to 40", "70.0% | 48.1 to 85.5", ""]
+    assert rows["ets width=4 lambda_b=2.0, weighted"][5] == "dominated, not told apart"
+    assert "<b>Search: rebase width=8, weighted.</b>" in page.html
+    assert "cannot tell it from" not in page.html, "nothing that is as good is cheaper"
+    one = bench_page(write_run(tmp_path / "one", problems=problems_of(1)))
+    assert "No recommendation: a choice needs at least 2 problems, got 1." in one.html
+
+
 def test_files_and_nothing_from_elsewhere(tmp_path: Path) -> None:
     page = bench_page(write_run(tmp_path / "run"))
     path = page.write(tmp_path / "a" / "b")

@@ -109,6 +109,8 @@ def _check_row(row: Mapping[str, Any], where: str, *, replay: bool) -> None:
         _list(row, name, kind, where)
     if not len(row["classes"]) == len(row["hits"]) == len(row["scores"]):
         raise InputError(f"{where}: classes, hits and scores must be equally long")
+    if "samples" in row:
+        _check_samples(_object(row, "samples", where), len(row["classes"]), f"{where}: samples")
     kv = _object(row, "kv", where)
     for name in ("before", "after"):
         _numbers(_object(kv, name, f"{where}: kv"), f"{where}: kv.{name}", *_KV)
@@ -119,6 +121,16 @@ def _check_row(row: Mapping[str, Any], where: str, *, replay: bool) -> None:
         _integers(load, f"{where}: engines.{name}", *_LOAD)
     if replay:
         _integers(_object(row, "replay", where), f"{where}: replay", "asked", "recorded")
+
+
+def _check_samples(samples: Mapping[str, Any], count: int, where: str) -> None:
+    _integers(samples, where, "prompt_tokens")
+    for name in ("number", "steps", "kv"):
+        _list(samples, name, int, where)
+        if len(samples[name]) != count or any(value < 0 for value in samples[name]):
+            raise InputError(f"{where}.{name} must hold {count} numbers from 0 on")
+    if len(set(samples["number"])) < count:
+        raise InputError(f"{where}.number holds a sample twice")
 
 
 def _texts(row: Mapping[str, Any], where: str, *names: str, optional: tuple[str, ...]) -> None:

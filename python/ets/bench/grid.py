@@ -26,6 +26,8 @@ from ets.strategy.registry import STRATEGIES, strategy_by_name, strategy_options
 
 BASELINE = "rebase"
 """The strategy that the others are measured by."""
+INDEPENDENT = "best-of-n"
+"""The strategy whose completed trajectories are independent samples."""
 _SET_BY_THE_GRID = ("strategy", "seed")
 _AXES = {"width": "widths", "lambda_b": "lambda_b", "lambda_d": "lambda_d"}
 """Options of strategies that have a key of their own."""

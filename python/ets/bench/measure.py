@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from ets.answer import VoteMethod, same_answer, vote
-from ets.bench.grid import Cell
+from ets.bench.grid import INDEPENDENT, Cell
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.rollout.usage import TOTALS
 from ets.shown.redaction import redacted_text
+from ets.tree_search.search import TreeSearch
 
 
 def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> dict[str, Any]:
@@ -21,6 +22,9 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
     whatever else voted (`SearchResult.ballots`): which of them gave the same answer (-1: none),
     whether it is right, and the score it votes with. Of a problem that was searched `until` its
     answer was certain, `searches` is how often, and `chance` the error of the test.
+    `samples`, of independent ones of one tree, says in the same order which sample each is, how
+    many steps it has, and the KV tokens that it alone held, summed over the steps: fewer samples
+    are known by it.
     """
     answers = [answer for answer, _ in result.ballots]
     scores = [score for _, score in result.ballots]
@@ -31,7 +35,7 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
     right = [same_answer(answer, expected) for answer in firsts]
     classes = [_class_of(answer, firsts) for answer in answers]
     kv, trees = result.kv, result.trees
-    return {
+    row = {
         "cell": cell.label,
         "seed": seed,
         "id": problem.key,
@@ -57,6 +61,20 @@ def measure(cell: Cell, seed: int, problem: Problem, result: SearchResult) -> di
         "cluster_seconds": sum(t.cluster_us for tree in trees for t in tree.timings) / 1e6,
         "select_seconds": sum(t.select_us for tree in trees for t in tree.timings) / 1e6,
         **_repeated(result),
+    }
+    alone = cell.name == INDEPENDENT and not result.searches
+    alone = alone and len(result.tree.trajectories) == len(answers)
+    return {**row, "samples": _samples(result.tree)} if alone else row
+
+
+def _samples(tree: TreeSearch) -> dict[str, Any]:
+    nodes, paths = tree.nodes, [trajectory.path for trajectory in tree.trajectories]
+    return {
+        "prompt_tokens": tree.prompt_tokens,
+        "number": [nodes.index[path[0]] for path in paths],
+        "steps": [len(path) for path in paths],
+        # Whose last step is complete is a candidate no more.
+        "kv": [sum(nodes.total[node] for node in path[:-1]) for path in paths],
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets.answer import VoteMethod
-from ets.bench.grid import BASELINE, Cell, Grid
+from ets.bench.grid import BASELINE, INDEPENDENT, Cell, Grid
 from ets.bench.statistics import (
     Interval,
     mcnemar,
@@ -23,7 +23,6 @@ from ets.bench.statistics import (
 )
 
 Row = dict[str, Any]
-INDEPENDENT = "best-of-n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,9 @@ def summarise(grid: Grid, rows: Sequence[Row]) -> list[Line]:
         baseline = next(
             (whole.get(c.label) for c in grid.cells() if _is_baseline(c, cell.width)), None
         )
-        lines += [_line(grid, cell, how, found, baseline or {}) for how in _votes(grid, cell)]
+        lines += [
+            _line(grid, cell, how, found, baseline or {}) for how in votes_of_cell(grid, cell)
+        ]
     return lines
 
 
@@ -128,7 +129,8 @@ def _is_baseline(cell: Cell, width: int) -> bool:
     return cell.name == BASELINE and cell.width == width
 
 
-def _votes(grid: Grid, cell: Cell) -> list[VoteMethod]:
+def votes_of_cell(grid: Grid, cell: Cell) -> list[VoteMethod]:
+    """The ways in which a cell's trajectories vote, the run's own first."""
     own: VoteMethod = grid.search.get("vote", "weighted")
     if grid.search.get("prm") == "none":  # all weights are 1, and no sample is the best
         return ["majority" if own == "weighted" and cell.name == INDEPENDENT else own]
@@ -149,7 +151,7 @@ def _line(
     against = p_value = ratio = None
     if both and cell.name != BASELINE:
         mine = right_of(grid, found, both, how)
-        theirs = right_of(grid, baseline, both, _votes(grid, cell)[0])
+        theirs = right_of(grid, baseline, both, votes_of_cell(grid, cell)[0])
         against = paired_bootstrap(mine, theirs)
         p_value = mcnemar(mine[:, 0], theirs[:, 0])
     if both:

@@ -83,13 +83,14 @@ def merged(config: str | None, said: Said) -> dict[str, Any]:
     return merge({} if config is None else read_config(config), said)
 
 
-def make_grid(config: str | None, said: Said, *, lambda_b: Sequence[float] = ()) -> Grid:
+def make_grid(config: str | None, said: Said, **unless: Sequence[Any]) -> Grid:
     """A benchmark's grid, of a file and of what the command line says, which wins.
 
-    `lambda_b` are the prices of KV where both are silent.
+    `unless` are keys and what they are where both are silent.
     """
     in_file = {} if config is None else read_toml(config)
-    grid = {"lambda_b": list(lambda_b), **in_file, **said.get(GRID_TABLE, {})}
+    silent = {key: list(values) for key, values in unless.items()}
+    grid = {**silent, **in_file, **said.get(GRID_TABLE, {})}
     search = {table: values for table, values in said.items() if table != GRID_TABLE}
     grid["search"] = merge(in_file.get("search", {}), search)
     return Grid.read(grid, where="" if config is None else f"{config}: ")

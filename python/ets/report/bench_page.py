@@ -33,6 +33,7 @@ from ets.report.labels import mark_of, short_label
 from ets.report.pages import render, write_page
 from ets.report.problem_data import problem_data
 from ets.report.style import INK, Drawing
+from ets.report.what_to_run import what_to_run
 
 _BEAR = MappingProxyType(
     {
@@ -90,6 +91,7 @@ def bench_page(
         missing=facts.missing(run, grid, len(rows)),
         replayed=facts.replayed(run, rows),
         loss=f"{100 * loss:g}",
+        to_run=what_to_run(run),
         claims=[_claim(claim) for claim in claims],
         claim_figure=claim_figure,
         figures=figures,

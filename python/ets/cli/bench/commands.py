@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import typer
 
 from ets.cli import options
+from ets.cli.bench import choice_options
 from ets.cli.bench import options as bench_options
 from ets.cli.declared import GRID_TABLE, Said, takes
 from ets.cli.output import open_output
 from ets.cli.setup import make_grid
+from ets.errors import InputError
+
+TRIED: Mapping[str, Sequence[Any]] = MappingProxyType(
+    {"strategies": ("best-of-n", "dvts", "rebase", "mpts"), "widths": (4, 16)}
+)
+"""What `ets tune --by` searches unless told otherwise."""
 
 
 @takes(**bench_options.GRID, **options.ENGINES, **options.ENGINE_OPTIONS)
@@ -78,23 +88,48 @@ def report(
 
 @takes(**bench_options.TUNE, **options.ENGINES, **options.ENGINE_OPTIONS)
 def tune(
-    run: bench_options.Run,
+    run: choice_options.TunedRuns,
     *,
     config: bench_options.BenchConfig = None,
     said: Said,
-    loss: bench_options.Loss = 0.2,
+    by: choice_options.By = None,
+    at_most: choice_options.AtMost = None,
+    within: choice_options.Within = None,
+    prm_weight: choice_options.PRMWeight = None,
+    loss: choice_options.Loss = None,
     as_json: options.AsJSON = False,
     debug: options.Debug = False,
 ) -> None:
-    """Choose how strongly ETS prunes: the least KV at REBASE's accuracy, less a stated loss.
+    """Choose what to run: with [bold]--by[/bold] of everything, else how strongly ETS prunes.
 
-    Use problems that no result is reported of later. The choice is written into the run folder as
-    a file for [bold]ets solve --config[/bold].
+    With --by, --at-most or --within: of strategies, settings, widths and votes, sampling and voting
+    among them, the cheapest that is as good as the best, or the best that can be paid. It reads
+    finished runs of [bold]ets bench[/bold] over the same problems, or searches what the options
+    say. Without: the least KV at REBASE's accuracy, less a stated loss. Use problems that no result
+    is reported of later. The choice is written into the run folder as a file for [bold]ets solve
+    --config[/bold].
     """
+    from ets.bench.equal_accuracy import LOSS
     from ets.bench.tune import LAMBDAS
+    from ets.cli.bench.recommend import asked_limit, run_recommend
     from ets.cli.bench.tune import run_tune
 
-    said = {**said, GRID_TABLE: {**said.get(GRID_TABLE, {}), "strategies": ["rebase", "ets"]}}
+    limit = asked_limit(by, at_most, within, prm_weight)
+    folders = [Path(folder) for folder in run]
+    if limit is not None:
+        if loss is not None:
+            raise InputError("--loss is that of ETS against REBASE: say --within with --by")
+        searches = bool(said) or config is not None
+        grid = make_grid(config, said, **TRIED) if searches else None
+        with open_output(as_json=as_json, debug=debug) as output:
+            run_recommend(grid, folders, limit, output)
+        return
+    if len(folders) > 1:
+        raise InputError(f"RUN must be one folder without --by, got {len(folders)}")
+    table = said.get(GRID_TABLE, {})
+    if "strategies" in table:
+        raise InputError("--strategies needs --by: without it REBASE and ETS are searched")
+    said = {**said, GRID_TABLE: {**table, "strategies": ["rebase", "ets"]}}
     grid = make_grid(config, said, lambda_b=LAMBDAS)
     with open_output(as_json=as_json, debug=debug) as output:
-        run_tune(grid, Path(run), loss / 100, output)
+        run_tune(grid, folders[0], LOSS if loss is None else loss / 100, output)

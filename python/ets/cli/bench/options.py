@@ -22,9 +22,6 @@ BenchConfig = Annotated[
         metavar="FILE",
     ),
 ]
-Loss = Annotated[
-    float, option(_GRID, "Points of accuracy that may be lost to REBASE. \\[default: 0.2]")
-]
 DryRun = Annotated[
     bool,
     option(_GRID, "Only try the engines, show prompts and estimate the cost.", "--dry-run"),
@@ -198,13 +195,39 @@ GRID = {
 }
 """Of `ets bench`: the keys of a grid."""
 TUNE = {
-    **{name: declared for name, declared in GRID.items() if name != "strategies"},
+    **GRID,
+    "strategies": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "With --by: names with commas between them. "
+                "\\[default: best-of-n,dvts,rebase,mpts]",
+                metavar="NAME,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(str),
+    ),
+    "widths": Declared(
+        Annotated[
+            str | None,
+            option(
+                _GRID,
+                "Solutions to complete. \\[default: 16; with --by 4,16]",
+                metavar="N,...",
+            ),
+        ],
+        GRID_TABLE,
+        read=list_of(int),
+    ),
     "lambda_b": Declared(
         Annotated[
             str | None,
             option(
                 _GRID,
-                "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2]",
+                "Prices of KV to try. \\[default: 0.25,0.5,0.75,1,1.25,1.5,2; with --by the "
+                "strategy's own]",
                 metavar="X,...",
             ),
         ],
@@ -212,7 +235,7 @@ TUNE = {
         read=list_of(float),
     ),
 }
-"""Of `ets tune`, which has strategies of its own."""
+"""Of `ets tune`, which has defaults of its own."""
 REPLAY = {
     "strategies": Declared(
         Annotated[
