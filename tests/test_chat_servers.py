@@ -123,6 +123,7 @@ def test_log_probabilities_are_those_of_raw_logits(
     policy = ChatPolicy("tiny", vllm.url, top_logprobs=TOP, vocabulary=tokenizer.get_vocab_size())
     steps = answers(policy, PROBLEMS[:4], engine_loop, tokens=512)
     end = tokenizer.token_to_id("<|end|>")
+    assert end is not None
     for problem, step in zip(PROBLEMS, steps, strict=False):
         prompt = tokenizer.encode(f"<|user|>{problem}<|assistant|>").ids
         ids = [*tokenizer.encode(step.text).ids, end]

@@ -59,8 +59,8 @@ class ChatPolicy(Unpicklable):
     steps that `delimiter` parts, and is asked once, for the last one.
 
     No tokenizer is needed. Tokens are those that the server's `usage` counts, what the model
-    thought included; the KV tokens of a tree are those of the answers alone, since a server says
-    how long a prompt was only when it has answered. `usage` of the result has the prompts' tokens.
+    thought included. A tree counts those of the answers alone, since a server says how long a
+    prompt was only when it has answered; `usage` of the result has the prompts' tokens.
 
     The text of an answer is the message's. What it thought in a field of its own
     (`reasoning_content`, `reasoning`) stands in front, between `<think>` and `</think>`, and is
