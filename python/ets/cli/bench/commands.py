@@ -13,7 +13,7 @@ from ets.cli.output import open_output
 from ets.cli.setup import make_grid
 
 
-@takes(**bench_options.GRID, **options.ENGINES, **options.ENGINE_OPTIONS)
+@takes(**bench_options.GRID, **options.ENGINES, **options.ENGINE_OPTIONS, **options.UNTIL)
 def bench(
     run: bench_options.Run,
     *,
