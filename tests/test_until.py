@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import random
 from collections import Counter
+from inspect import signature
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from ets.answer.mode import fewest_votes, standing
 from ets.bench.grid import Grid
 from ets.bench.measure import measure
 from ets.bench.runner import run
+from ets.cli.app import solve
+from ets.cli.bench.commands import bench
+from ets.cli.setup import make_grid
 from ets.errors import EngineLostError, InputError
 from ets.prm.policy import PolicyPRM
 from ets.problems.problem import Problem
@@ -448,6 +452,14 @@ def test_a_server_refuses_it() -> None:
 def test_a_benchmark_keeps_no_trees_of_it() -> None:
     with pytest.raises(InputError, match="trees must be off with"):
         Grid(search={"until": {}})
+
+
+def test_commands_have_flags_for_it() -> None:
+    flags = {"until_error", "until_most"}
+    assert flags <= signature(solve).parameters.keys()
+    assert flags <= signature(bench).parameters.keys()
+    grid = make_grid(None, {"grid": {"trees": False}, "until": {"error": 0.1}})
+    assert grid.search["until"] == {"error": 0.1}
 
 
 def test_a_file_has_a_table_for_it() -> None:

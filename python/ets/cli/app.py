@@ -56,6 +56,7 @@ def ets(
     **options.STRATEGY,
     **options.SEARCH,
     **options.BUDGETS,
+    **options.UNTIL,
     **options.ANSWER,
 )
 def solve(

@@ -214,6 +214,10 @@ BUDGETS = {
         "budget",
         "prm_calls",
     ),
+    "kv_budget": of_search("kv_budget", _BUDGETS, read=number_or_auto, metavar="TOKENS|auto"),
+}
+
+UNTIL = {
     "until_error": Declared(
         Annotated[
             float | None,
@@ -234,8 +238,8 @@ BUDGETS = {
         "until",
         "most",
     ),
-    "kv_budget": of_search("kv_budget", _BUDGETS, read=number_or_auto, metavar="TOKENS|auto"),
 }
+"""When a problem has votes enough."""
 
 ANSWER = {
     "vote": of_search("vote", _ANSWER, VoteMethod),

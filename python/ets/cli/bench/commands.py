@@ -23,7 +23,7 @@ TRIED: Mapping[str, Sequence[Any]] = MappingProxyType(
 """What `ets tune --by` searches unless told otherwise."""
 
 
-@takes(**bench_options.GRID, **options.ENGINES, **options.ENGINE_OPTIONS)
+@takes(**bench_options.GRID, **options.ENGINES, **options.ENGINE_OPTIONS, **options.UNTIL)
 def bench(
     run: bench_options.Run,
     *,
