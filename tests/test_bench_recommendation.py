@@ -202,13 +202,23 @@ def test_the_cheapest_that_is_alike_is_not_one_that_is_beaten() -> None:
     """At the same cost the more accurate is the one to name."""
     each = [
         candidate("rebase", [problem < 60 for problem in range(100)], 300, width=8),
-        candidate("best-of-n", [problem < 53 for problem in range(100)], 100, vote="best"),
+        candidate("best-of-n", [problem < 54 for problem in range(100)], 100, vote="best"),
         candidate("best-of-n", [problem < 56 for problem in range(100)], 100),
     ]
     recommended = found(each)
     assert recommended.chosen.candidate is each[0]
     assert recommended.simplest.candidate is each[2]
     assert not of(recommended, "best-of-n width=4, best").told_apart
+
+
+def test_a_hair_less_to_pay_is_no_reason() -> None:
+    each = [
+        candidate("rebase", [problem < 60 for problem in range(100)], 300),
+        candidate("mpts", [problem < 55 for problem in range(100)], 271),
+    ]
+    assert not found(each).undecided
+    cheaper = [each[0], candidate("mpts", [problem < 55 for problem in range(100)], 270)]
+    assert found(cheaper).undecided
 
 
 def test_what_a_hundred_problems_do_tell() -> None:

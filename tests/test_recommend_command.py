@@ -54,7 +54,8 @@ def test_in_plain_words() -> None:
         "best-of-n width=16, majority ("
     )
     assert said[4].endswith(
-        "at 3.00 times the cost: that search pays is not borne by these problems."
+        "at 3.00 times the cost: these problems do not tell which is more accurate; sampling is no "
+        "dearer."
     )
     paid = recommend(candidates(each), Limit(at_most=150, cost=Cost(by="kv")), draws=100)
     assert "100 KV tokens a problem: the best at no more than 150 KV tokens." in advice(paid)[1]

@@ -114,15 +114,18 @@ def _undecided(found: Recommendation) -> str:
 
 
 def _rivalry(rivals: Rivals) -> str:
+    gain = rivals.gain
     said = (
         f"Search against sampling, each at its best: {rivals.search.candidate.label} is "
-        f"{100 * rivals.gain.value:+.1f} points to {rivals.sampling.candidate.label} "
-        f"({100 * rivals.gain.low:+.1f} to {100 * rivals.gain.high:+.1f}), at "
+        f"{100 * gain.value:+.1f} points to {rivals.sampling.candidate.label} "
+        f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f}), at "
         f"{_times(rivals.search, rivals.sampling)} the cost"
     )
-    if not rivals.told_apart:
-        return f"{said}: that search pays is not borne by these problems."
-    return f"{said}: search is better." if rivals.gain.value > 0 else f"{said}: sampling is better."
+    if rivals.told_apart:
+        return f"{said}: {'search' if gain.value > 0 else 'sampling'} is more accurate."
+    dear = rivals.search.cost.value > rivals.sampling.cost.value
+    cheaper = "sampling is no dearer" if dear else "search is no dearer"
+    return f"{said}: these problems do not tell which is more accurate; {cheaper}."
 
 
 def _times(one: Standing, other: Standing) -> str:

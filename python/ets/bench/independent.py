@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from statistics import fmean
@@ -70,9 +70,14 @@ def winner_is_right(row: Row, group: Sequence[int], how: VoteMethod) -> bool:
             first.setdefault(pool, i)
     if not pools:
         return False
-    weigh: Callable[[list[float]], float] = {"weighted": fsum, "majority": len, "best": max}[how]
-    winner = max(pools, key=lambda pool: (weigh(pools[pool]), -first[pool]))
+    winner = max(pools, key=lambda pool: (_weight(pools[pool], how), -first[pool]))
     return bool(row["hits"][first[winner]])
+
+
+def _weight(scores: Sequence[float], how: VoteMethod) -> float:
+    if how == "weighted":
+        return fsum(scores)
+    return float(len(scores)) if how == "majority" else max(scores)
 
 
 def _groups(samples: Mapping[str, Any], width: int) -> Iterator[list[int]]:

@@ -18,6 +18,8 @@ DRAWS = 4000
 """Of the bootstrap."""
 WITHIN = 0.01
 """Accuracy that may be lost against the best: a point."""
+NOTABLY = 0.9
+"""Of the recommended one's cost, what something cheaper may cost at most to be named beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,8 @@ class Recommendation:
     outcome_cost: float
     """Its cost there."""
     simplest: Standing
-    """The cheapest of the frontier that the problems cannot tell apart from the recommended one:
-    maybe itself."""
+    """The cheapest of the frontier, by a tenth of the cost or more, that the problems cannot tell
+    apart from the recommended one; that itself, where there is none."""
     problems_needed: int | None
     """About how many problems would tell `simplest` from `chosen` in four cases of five; None where
     they are one, or as right as each other."""
@@ -139,10 +141,13 @@ def recommend(
     alike = [
         at
         for at, one in enumerate(standings)
-        if one.affordable and not one.told_apart and one.dominated_by is None
+        if one.affordable
+        and not one.told_apart
+        and one.dominated_by is None
+        # Who has less to pay only in name need not be told.
+        and compared.costs[at] <= NOTABLY * compared.costs[chosen]
     ]
-    # Of equals the chosen one, which is on the frontier of what can be paid.
-    simplest = min([chosen, *alike], key=lambda at: compared.costs[at])
+    simplest = min(alike, key=lambda at: compared.costs[at], default=chosen)
     boot = compared.draws
     choices = rule.choose(boot.accuracies, boot.costs)
     outcome = interval_of_shares(boot.outcome(compared.right.mean(axis=2), choices))
