@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from certainty_cases import TOLERANCE
+from certainty_cases import NATS
 from ets.certainty import MEASURES, Certainty
 from openai_cases import LLAMA, PLAIN, SENTENCE, SGLANG, card, choice, encode, sample, serving
 from scripted_http import Reply, always
@@ -70,7 +70,7 @@ def test_each_server_is_read_in_its_form(kind: dict[str, Any], reply: Reply) -> 
     assert step.certainty is not None
     for measure in MEASURES:
         found, right = step.certainty.of_tokens(measure), wanted.of_tokens(measure)
-        assert found == pytest.approx(right, abs=TOLERANCE[measure])
+        assert found == pytest.approx(right, abs=NATS)
 
 
 @pytest.mark.parametrize(
