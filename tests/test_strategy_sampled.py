@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from ets._core import dora_weights, particle_weights, rebase_weights
 from ets.errors import InputError
 from ets.strategy import DORA, Decision, ParticleFilter, View
+from ets.strategy.registry import strategy_from_dict, strategy_to_dict
 from ets.tree.seeds import child_seed
 from ets.tree_search.search import Child, TreeSearch
 from scripted import World, play
@@ -128,6 +130,15 @@ def test_annealing_spares_what_a_sure_prm_would_end(rule: Any) -> None:
     even = np.full(16, 0.999)
     assert strategy.annealed(even, 0.04) == 1.0
     assert strategy.annealed(rewards[:1], 0.04) == 1.0
+
+
+def test_a_filter_that_is_not_annealed_pickles_as_before() -> None:
+    plain = ParticleFilter(width=4)
+    _, (_, _, values) = plain.__reduce__()
+    assert sorted(values) == ["resampling", "reward", "temperature", "width"]
+    for strategy in (plain, ParticleFilter(width=4, annealing="ess", early=0.3)):
+        assert pickle.loads(pickle.dumps(strategy)) == strategy
+        assert strategy_from_dict(strategy_to_dict(strategy)) == strategy
 
 
 @pytest.mark.parametrize("rule", ["ess", "entropy"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,8 @@ class ParticleFilter(Pickled):
     """Effective candidates, as a share of them, below which it is annealed, in (0, 1]."""
     early: float = 0.5
     """Share of `max_depth` before which it is annealed, in (0, 1]."""
+
+    _later: ClassVar[frozenset[str]] = frozenset({"annealing", "ess_threshold", "early"})
 
     def __post_init__(self) -> None:
         check_int("width", self.width, 1, MAX_WIDTH)
