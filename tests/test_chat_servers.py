@@ -41,19 +41,6 @@ SCHEMA = {
         },
     },
 }
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "report",
-        "parameters": {
-            "type": "object",
-            "properties": {"number": {"enum": [3, 5, 7]}},
-            "required": ["number"],
-            "additionalProperties": False,
-        },
-    },
-}
-NAMED = {"type": "function", "function": {"name": "report"}}
 
 
 @pytest.fixture(scope="module")
@@ -192,25 +179,6 @@ def test_vllm_keeps_to_a_schema(vllm: VLLMServer) -> None:
     ) as search:
         result = search.solve(PROBLEMS[0])
     hold_schema(result)
-
-
-@pytest.mark.vllm
-def test_vllm_calls_the_tool_that_is_named(vllm: VLLMServer) -> None:
-    with ets.Search(
-        policy=f"chat:tiny@{vllm.url}",
-        prm="none",
-        strategy=ets.BestOfN(width=6),
-        policy_options={"tools": [TOOL], "tool_choice": NAMED},
-    ) as search:
-        result = search.solve(PROBLEMS[0])
-    assert sum(vote.count for vote in result.votes) == 6
-    for vote in result.votes:
-        (call,) = json.loads(vote.answer)
-        assert call["name"] == "report"
-        assert call["arguments"]["number"] in (3, 5, 7)
-    for solution in result.trajectories:
-        (raw,) = json.loads(solution.text)
-        assert raw["type"] == "function"
 
 
 # --- llama.cpp ------------------------------------------------------------------------------------
