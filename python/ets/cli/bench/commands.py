@@ -86,7 +86,7 @@ def report(
         )
 
 
-@takes(**bench_options.TUNE, **options.ENGINES, **options.ENGINE_OPTIONS)
+@takes(**bench_options.TUNE, **options.ENGINES, **options.ENGINE_OPTIONS, **options.UNTIL)
 def tune(
     run: choice_options.TunedRuns,
     *,
