@@ -18,7 +18,7 @@ from ets.bench.bank import SampleBank
 from ets.bench.banked import BankedPolicy, BankedPRM
 from ets.dialogue import Dialogue, Posed, mapped, posed, transcript
 from ets.engines import Prefix, Step, Turn
-from ets.engines.server.connection import headers_of
+from ets.engines.server.headers import headers_of
 from ets.engines.values import checked_root
 from ets.errors import EngineError, InputError
 from ets.tree.seeds import problem_seed

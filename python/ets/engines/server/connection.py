@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
-import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,23 +13,21 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from ets.checks import check_int, check_number, check_text, shown
+from ets.checks import check_int, check_number, check_text
 from ets.dialogue import Posed
 from ets.engines.server.failures import NO_KEY, Explain, ServerFailures
+from ets.engines.server.headers import checked_headers, headers_of
 from ets.engines.server.outage import Outage, Waiting
 from ets.errors import EngineError, InputError
 from ets.extras import needs
 from ets.fork_lock import ForkLock
-from ets.shown.redaction import MARK, names_a_secret, redacted
+from ets.shown.redaction import names_a_secret, redacted
 
 _MOST_IN_FLIGHT = 1000
 """The connections that the client keeps at most; more requests would time out waiting for one."""
-_SESSION, _RANK = "X-Session-ID", "X-data-parallel-rank"
 _FIRST_TIMEOUT = 10.0
 """Seconds that the blocking first request may take a try."""
 _FIRST_RETRIES = 2
-_HEADER_NAME, _HEADER_VALUE = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII), re.compile(r"[ -~\t]*")
-
 
 T = TypeVar("T")
 
@@ -117,7 +113,7 @@ class Connection:
         self._max_retries = max_retries
         self._max_in_flight = max_in_flight
         self._api_key = api_key or os.environ.get("OPENAI_API_KEY") or NO_KEY
-        self._headers = _checked_headers({} if headers is None else headers)
+        self._headers = checked_headers({} if headers is None else headers)
         secrets = [said for name, said in self._headers.items() if names_a_secret(name)]
         self._failures = ServerFailures(url, self._api_key, openai, secrets)
         self._links: WeakKeyDictionary[asyncio.AbstractEventLoop, _Link] = WeakKeyDictionary()
@@ -333,14 +329,6 @@ class Connection:
         return EngineError(f"the {self._user} on the server at {self.shown_url} is closed")
 
 
-def headers_of(problem: Posed, ranks: int) -> dict[str, str]:
-    """Which requests belong together; they tell nothing of the problem's text."""
-    said = problem if isinstance(problem, str) else json.dumps(problem.messages)
-    digest = hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
-    rank = {_RANK: str(int(digest, 16) % ranks)} if ranks > 1 else {}
-    return {_SESSION: digest[:32], **rank}
-
-
 async def _until_the_loop_ends(client: Any) -> AsyncGenerator[None, None]:
     try:
         yield
@@ -354,18 +342,6 @@ async def _close(link: _Link) -> None:
     if link.running:
         await asyncio.wait(link.running)
     await link.client.close()
-
-
-def _checked_headers(headers: object) -> dict[str, str]:
-    if not isinstance(headers, Mapping):
-        raise InputError(f"headers must be a table of names and texts, got {shown(headers)}")
-    for name, said in headers.items():
-        if not isinstance(name, str) or _HEADER_NAME.fullmatch(name) is None:
-            raise InputError(f"headers must have names of HTTP headers, got {shown(name)}")
-        if not isinstance(said, str) or _HEADER_VALUE.fullmatch(said) is None:
-            got = MARK if names_a_secret(name) else shown(said)
-            raise InputError(f"headers[{name!r}] must be a text of one line in ASCII, got {got}")
-    return dict(headers)
 
 
 def _check_url(url: str) -> None:
