@@ -45,7 +45,8 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def vllm() -> Iterator[VLLMServer]:
-    with vllm_server(demo.policy_path(), name="tiny") as started:
+    calls = ("--enable-auto-tool-choice", "--tool-call-parser", "pythonic")
+    with vllm_server(demo.policy_path(), *calls, name="tiny") as started:
         yield started
 
 
@@ -179,6 +180,33 @@ def test_vllm_keeps_to_a_schema(vllm: VLLMServer) -> None:
     ) as search:
         result = search.solve(PROBLEMS[0])
     hold_schema(result)
+
+
+@pytest.mark.vllm
+def test_vllm_calls_a_tool(vllm: VLLMServer) -> None:
+    """The one that is named, whose arguments keep to its schema."""
+    number = {"type": "object", "properties": {"number": {"enum": [3, 5, 7]}}}
+    report = {"name": "report", "parameters": number | {"required": ["number"]}}
+    with ets.Search(
+        policy=f"chat:tiny@{vllm.url}",
+        prm="none",
+        strategy=ets.BestOfN(width=8),
+        policy_options={
+            "tools": [{"type": "function", "function": report}],
+            "tool_choice": {"type": "function", "function": {"name": "report"}},
+        },
+        max_tokens=300,
+    ) as search:
+        result = search.solve(PROBLEMS[0])
+    assert sum(vote.count for vote in result.votes) >= 4  # white space is endless in JSON
+    for vote in result.votes:
+        (call,) = json.loads(vote.answer)
+        assert (call["name"], call["arguments"]["number"]) in {("report", n) for n in (3, 5, 7)}
+    for solution in result.trajectories:
+        if solution.answer is not None:
+            (call,) = json.loads(solution.text.splitlines()[-1])
+            arguments = json.loads(call["function"]["arguments"])
+            assert [{"name": "report", "arguments": arguments}] == json.loads(solution.answer)
 
 
 # --- llama.cpp ------------------------------------------------------------------------------------
