@@ -31,6 +31,9 @@ def ray_cluster() -> Iterator[None]:
         # Actors have the environment of the cluster's start, and import what tests import.
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         patch.setenv("RAY_AUTH_MODE", "disabled")  # or a token is written into the home folder
+        # Ray Serve gives its proxy five seconds to start, and kills it then.
+        for check in ("READY", "HEALTH"):
+            patch.setenv(f"RAY_SERVE_PROXY_{check}_CHECK_TIMEOUT_S", "300")
         _start(ray)
         try:
             yield

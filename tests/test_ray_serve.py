@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,14 @@ class Cluster:
         return set(self.begun(name).values())
 
 
+def is_up(url: str) -> bool:
+    """Whether the proxy answers."""
+    try:
+        return httpx.get(f"{url}/-/healthz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("engines")
@@ -86,9 +95,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with ray_cluster():
         from ray import serve
 
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
+        with suppress(TimeoutError):  # it waits for a minute, and its proxy goes on starting
+            serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(deployed(Replicas(config="", min_replicas=2, num_cpus=0.5), made))
-        yield Cluster(f"http://127.0.0.1:{port}", folder, made)
+        url = f"http://127.0.0.1:{port}"
+        assert eventually(lambda: is_up(url))
+        yield Cluster(url, folder, made)
         serve.shutdown()
 
 
