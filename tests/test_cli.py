@@ -155,7 +155,8 @@ def test_the_help_states_the_defaults_of_search() -> None:
     usual, thinking = PLAIN, THINKING
     for i, name in enumerate(("max_step_tokens", "max_tokens", "max_depth")):
         assert search[name].default is None
-        assert stated.pop(name) == f"{usual[i]}; {thinking[i]} if the policy thinks"
+        counted = '; N of step="tokens:N"' if name == "max_step_tokens" else ""
+        assert stated.pop(name) == f"{usual[i]}; {thinking[i]} if the policy thinks{counted}"
     assert stated.pop("prm_thinking") == "read, if the PRM's context holds them"
     for name in ("vote", "score"):
         assert stated.pop(name) == search[name].default

@@ -241,7 +241,7 @@ def test_an_address_that_is_no_api() -> None:
         ("openai:m@http://x/v1?key=1", {}, "unknown option 'key' of an openai"),
         ("openai:m@http://x/v1?timeout=0", {}, "timeout must be above 0, got 0"),
         ("openai:@http://x/v1", {}, "model must be the name of a model"),
-        ("openai:m", {}, "or openai:MODEL@URL, got 'openai:m'"),
+        ("openai:m", {}, "openai:MODEL@URL or chat:MODEL@URL, got 'openai:m'"),
         ("openai:m@http://x/v1", {"max_lenght": 1}, "unknown option 'max_lenght' of an openai"),
         ("openai:m@http://x/v1", {"timeout": 0}, "timeout must be above 0, got 0"),
         ("openai:m@http://x/v1", {"max_retries": -1}, "max_retries must be an integer from 0"),
