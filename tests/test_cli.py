@@ -155,8 +155,10 @@ def test_the_help_states_the_defaults_of_search() -> None:
     usual, thinking = PLAIN, THINKING
     for i, name in enumerate(("max_step_tokens", "max_tokens", "max_depth")):
         assert search[name].default is None
-        counted = '; N of step="tokens:N"' if name == "max_step_tokens" else ""
-        assert stated.pop(name) == f"{usual[i]}; {thinking[i]} if the policy thinks{counted}"
+        said = stated.pop(name).replace("; N of", "; no less than N of")
+        plain, _, counted = said.partition("; no less than ")
+        assert plain == f"{usual[i]}; {thinking[i]} if the policy thinks"
+        assert counted.endswith('N of step="tokens:N"') == (name != "max_tokens")
     assert stated.pop("prm_thinking") == "read, if the PRM's context holds them"
     for name in ("vote", "score"):
         assert stated.pop(name) == search[name].default
