@@ -177,6 +177,7 @@ def test_the_help_states_the_defaults_of_search() -> None:
     assert search["workers"].default is None
     assert stated.pop("workers") == "none, the engines are in this process"
     assert stated.pop("until_most") == f"best-of-n: the width; else {SEARCHES}"
+    assert stated.pop("step") == PolicyOptions().step
     assert set(stated) == {"delimiter", "strategy", "lambda_d", "concurrency"}
 
 
