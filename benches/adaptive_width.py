@@ -14,8 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ets.bench.statistics import wilson
-from fresh import Rows, by_problem, is_right, less_kv, lines, points, shared
+from fresh import Rows, accuracy, keyed, less_kv, lines, points, shared
 from without_prm import mean_usage
 
 EVEN = "majority of 16"
@@ -71,7 +70,7 @@ def main() -> None:
 
 def rows_of(folder: Path, at: int) -> Rows:
     """The searches of a row of the table, by seed and problem."""
-    return {(row["seed"], row["id"]): row for row in lines(folder, f"run-{at}")}
+    return keyed(lines(folder, f"run-{at}"))
 
 
 def spent(folder: Path) -> int:
@@ -96,12 +95,10 @@ def print_table(found: dict[str, Rows]) -> None:
         if not keys:
             continue
         mine = [rows[key] for key in keys]
-        right = by_problem(keys, mine, is_right).mean(axis=1)
-        known = wilson(float(right.sum()), len(right))
         solutions = sum(len(row["tokens"]) for row in mine) / len(mine)
         certain = sum(row["end"] == "certain" for row in mine) / len(mine)
         print(
-            f"| {name} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {name} | {accuracy(keys, rows)} "
             f"| {points(keys, rows, base)} | {points(shared(rows, most), rows, most)} "
             f"| {mean_usage(keys, rows, 'policy_tokens'):,.0f} "
             f"| {mean_usage(keys, rows, 'prm_tokens'):,.0f} | {less_kv(keys, rows, base)} "

@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +76,13 @@ def make_runs(folder: Path, width: int, seed: str, problems: int, more: list[str
 
 
 def rows_of(folder: Path, width: int, name: str) -> Rows:
-    """The searches of one strategy by seed and problem."""
-    return {(row["seed"], row["id"]): row for row in lines(folder, f"w{width}-{name}-[0-9]*")}
+    """The searches of one strategy."""
+    return keyed(lines(folder, f"w{width}-{name}-[0-9]*"))
+
+
+def keyed(rows: Iterable[Row]) -> Rows:
+    """By seed and problem."""
+    return {(row["seed"], row["id"]): row for row in rows}
 
 
 def lines(folder: Path, pattern: str) -> Iterator[Row]:
@@ -100,10 +105,8 @@ def print_tables(found: dict[str, Rows], baseline: str) -> None:
     for name, rows in found.items():
         keys = shared(rows, base)
         mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
-        right = by_problem(keys, mine, is_right)
-        known = wilson(float(right.mean(axis=1).sum()), len(right))
         print(
-            f"| {name} | {len(keys)} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {name} | {len(keys)} | {accuracy(keys, rows)} "
             f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
             f"| {less_kv(keys, rows, base)} "
             f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')} |"
@@ -136,6 +139,13 @@ def by_problem(keys: list[Key], rows: list[Row], value: Measure) -> NDArray[np.f
     values = np.array([value(row) for row in rows], dtype=np.float64)
     table: NDArray[np.float64] = values.reshape(seeds, -1).T
     return table
+
+
+def accuracy(keys: list[Key], rows: Rows) -> str:
+    """The share of problems that are right, seeds averaged, with Wilson's interval."""
+    right = by_problem(keys, [rows[key] for key in keys], is_right).mean(axis=1)
+    known = wilson(float(right.sum()), len(right))
+    return f"{known.value:.1%} ({known.low:.1%} to {known.high:.1%})"
 
 
 def is_right(row: Row) -> float:

@@ -37,14 +37,13 @@ from ets.bench.banked import BankedPolicy, BankedPRM
 from ets.bench.dataset import load_dataset
 from ets.bench.grid import Cell
 from ets.bench.measure import measure
-from ets.bench.statistics import wilson
 from ets.engines import PRM, Policy
 from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.strategy import Decision, Strategy, View
-from fresh import Row, Rows, by_problem, is_right, less_kv, points, right_share, shared, times
+from fresh import Row, Rows, accuracy, keyed, less_kv, points, right_share, shared, times
 from prm_head import Solution, auroc_within, train_prm
 
 E = TypeVar("E", Policy, PRM)
@@ -233,10 +232,7 @@ def found(work: Path, width: int, name: str) -> list[Row]:
 
 def print_table(work: Path, width: int) -> None:
     """As Markdown: each beside REBASE on the problems that all have."""
-    rows: dict[str, Rows] = {
-        name: {(row["seed"], row["id"]): row for row in found(work, width, name)}
-        for name in settings(width)
-    }
+    rows = {name: keyed(found(work, width, name)) for name in settings(width)}
     common = set.intersection(*(set(some) for some in rows.values()))
     rows = {name: {key: some[key] for key in common} for name, some in rows.items()}
     if not common:
@@ -263,9 +259,8 @@ def print_table(work: Path, width: int) -> None:
     for name, some in rows.items():
         keys = shared(some, base)
         mine, theirs = [some[key] for key in keys], [base[key] for key in keys]
-        known = wilson(float(by_problem(keys, mine, is_right).sum()), len(keys))
         print(
-            f"| {name} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {name} | {accuracy(keys, some)} "
             f"| {points(keys, some, base)} | {points(keys, some, base, right_share)} "
             f"| {less_kv(keys, some, base)} | {times(theirs, mine, 'before', 'peak')} "
             f"| {times(theirs, mine, 'after', 'sum')} | {np.mean([r['steps'] for r in mine]):.1f} |"

@@ -13,8 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ets.bench.statistics import wilson
-from fresh import Rows, by_problem, is_right, less_kv, lines, points, shared
+from fresh import Rows, accuracy, keyed, less_kv, lines, points, shared
 from without_prm import mean_usage
 
 CELLS: dict[str, tuple[str, str, str]] = {
@@ -48,11 +47,8 @@ def main() -> None:
         grid += ["--prm", prm, "--policy-option", f"step={step}"]
         command = [sys.executable, "-m", "ets", "bench", str(given.folder / f"run-{at}")]
         subprocess.run([*command, *grid, *more], check=True)
-    found: dict[str, Rows] = {}
-    for at, name in enumerate(CELLS):
-        rows = {(row["seed"], row["id"]): row for row in lines(given.folder, f"run-{at}")}
-        if rows:
-            found[name] = rows
+    found = {name: keyed(lines(given.folder, f"run-{at}")) for at, name in enumerate(CELLS)}
+    found = {name: rows for name, rows in found.items() if rows}
     if given.only is None:
         print_table(found)
 
@@ -69,12 +65,10 @@ def print_table(found: dict[str, Rows]) -> None:
     )
     for name, rows in found.items():
         keys = shared(rows, base)
-        right = by_problem(keys, [rows[key] for key in keys], is_right).mean(axis=1)
-        known = wilson(float(right.sum()), len(right))
         peak = sum(rows[key]["kv"]["before"]["peak"] for key in keys) / len(keys)
         used = " | ".join(f"{mean_usage(keys, rows, of):,.0f}" for of in USED)
         print(
-            f"| {name} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {name} | {accuracy(keys, rows)} "
             f"| {points(keys, rows, base)} | {points(shared(rows, majority), rows, majority)} "
             f"| {used} | {peak:,.0f} | {less_kv(keys, rows, base)} |"
         )

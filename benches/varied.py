@@ -27,7 +27,6 @@ import ets
 from ets import demo
 from ets.bench.grid import Cell
 from ets.bench.measure import measure
-from ets.bench.statistics import wilson
 from ets.demo.splits import split_rows
 from ets.embed import load_embedder
 from ets.policy.bundled import BundledPolicy
@@ -35,7 +34,7 @@ from ets.prm.bundled import BundledPRM
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.strategy import Strategy
-from fresh import Rows, by_problem, is_right, less_kv, lines, points, right_share, shared, times
+from fresh import Rows, accuracy, keyed, less_kv, lines, points, right_share, shared, times
 from varied_wording import meaning
 
 SEED = 0
@@ -160,8 +159,8 @@ def repeats(result: SearchResult) -> dict[str, int]:
 
 
 def rows(folder: Path, width: int, name: str) -> Rows:
-    """The searches of one setting by seed and problem."""
-    return {(row["seed"], row["id"]): row for row in lines(folder, f"w{width}-{name}-[0-9]")}
+    """The searches of one setting."""
+    return keyed(lines(folder, f"w{width}-{name}-[0-9]"))
 
 
 def choose_cuts(pair: Path | None, width: int) -> dict[str, dict[str, float]]:
@@ -224,7 +223,6 @@ def print_table(found: dict[str, Rows]) -> None:
     for name, some in found.items():
         keys = shared(some, base)
         mine, theirs = [some[key] for key in keys], [base[key] for key in keys]
-        known = wilson(float(by_problem(keys, mine, is_right).sum()), len(keys))
         told: Counter[str] = Counter()
         for row in mine:
             told.update(row["repeats"])
@@ -233,7 +231,7 @@ def print_table(found: dict[str, Rows]) -> None:
             for what in ("candidates", "texts", "meanings")
         )
         print(
-            f"| {name} | {len(keys)} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {name} | {len(keys)} | {accuracy(keys, some)} "
             f"| {points(keys, some, base)} | {points(keys, some, base, right_share)} "
             f"| {less_kv(keys, some, base)} | {times(theirs, mine, 'before', 'peak')} "
             f"| {times(theirs, mine, 'after', 'sum')} | {each} |"

@@ -14,8 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ets.bench.statistics import wilson
-from fresh import Key, Rows, by_problem, is_right, less_kv, lines, points, shared
+from fresh import Key, Rows, accuracy, keyed, less_kv, lines, points, shared
 
 CELLS: dict[str, tuple[str, str]] = {
     "rebase, trained PRM": ("rebase", "demo"),
@@ -48,11 +47,8 @@ def main() -> None:
         grid += ["--prm", prm, "--bank", str(given.folder / "bank.sqlite")]
         command = [sys.executable, "-m", "ets", "bench", str(given.folder / f"run-{at}")]
         subprocess.run([*command, *grid, *more], check=True)
-    found: dict[str, Rows] = {}
-    for at, name in enumerate(CELLS):
-        rows = {(row["seed"], row["id"]): row for row in lines(given.folder, f"run-{at}")}
-        if rows:
-            found[name] = rows
+    found = {name: keyed(lines(given.folder, f"run-{at}")) for at, name in enumerate(CELLS)}
+    found = {name: rows for name, rows in found.items() if rows}
     print_table(found)
 
 
@@ -67,11 +63,8 @@ def print_table(found: dict[str, Rows]) -> None:
     )
     for name, rows in found.items():
         keys = shared(rows, base)
-        mine = [rows[key] for key in keys]
-        right = by_problem(keys, mine, is_right).mean(axis=1)
-        known = wilson(float(right.sum()), len(right))
         print(
-            f"| {name} | {known.value:.1%} ({known.low:.1%} to {known.high:.1%}) "
+            f"| {name} | {accuracy(keys, rows)} "
             f"| {points(keys, rows, base)} | {points(shared(rows, majority), rows, majority)} "
             f"| {mean_usage(keys, rows, 'policy_tokens'):,.0f} "
             f"| {mean_usage(keys, rows, 'prm_tokens'):,.0f} | {less_kv(keys, rows, base)} |"
