@@ -11,8 +11,8 @@ from ets.checks import check_int, check_text, integer, keyword_names
 from ets.dialogue import Dialogue, Posed
 from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
+from ets.engines.server.on_server import OnServer
 from ets.errors import ContextError, EngineError, InputError
-from ets.pickled import Unpicklable
 from ets.policy.chat_answer import ChatAnswer
 from ets.policy.chat_options import ChatOptions, TokenLimit
 from ets.policy.server_logprobs import certainty_of
@@ -35,7 +35,7 @@ _HELP = {
 """What to do where a server refuses a field."""
 
 
-class ChatPolicy(Unpicklable):
+class ChatPolicy(OnServer):
     """Samples whole answers from a model that a server offers at `/v1/chat/completions`.
 
     Parameters
@@ -128,23 +128,9 @@ class ChatPolicy(Unpicklable):
         return self._options
 
     @property
-    def server(self) -> ModelCard:
-        """What the server said of itself."""
-        return self._server
-
-    @property
     def max_length(self) -> int | None:
         """Tokens of prompt and answer together; None where that is not known."""
         return self._max_length
-
-    @property
-    def patience(self) -> float:
-        """Seconds that it was told to wait for a server which has gone."""
-        return self._connection.patience
-
-    def wait_at_most(self, seconds: float) -> None:
-        """Wait no longer from now on: a search has other replicas to go on with."""
-        self._connection.wait_at_most(seconds)
 
     def start(self, problem: str) -> Prefix:
         """The empty solution of a problem, of which the server alone knows the tokens.
@@ -202,10 +188,6 @@ class ChatPolicy(Unpicklable):
         except ContextError:
             # The prompt and so many tokens are too much together: as many as there is room for.
             return await self._post(posed, body, None)
-
-    async def aclose(self) -> None:
-        """End the requests in flight and close the connections."""
-        await self._connection.aclose()
 
     async def _post(self, posed: Posed, body: dict[str, Any], limit: int | None) -> ChatAnswer:
         name = self._limit

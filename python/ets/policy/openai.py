@@ -9,8 +9,8 @@ from ets.checks import check_int, integer, path_text
 from ets.dialogue import Dialogue
 from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
+from ets.engines.server.on_server import OnServer
 from ets.errors import ContextError, EngineError, InputError
-from ets.pickled import Unpicklable
 from ets.policy.base import PolicyOptions, prompt_options
 from ets.policy.completion import Completion
 from ets.policy.completion_stream import CompletionStream
@@ -24,7 +24,7 @@ _SEEDS = 1 << 63
 """Servers take seeds below this."""
 
 
-class OpenAIPolicy(Unpicklable):
+class OpenAIPolicy(OnServer):
     """Samples steps from a model that a server offers at `/v1/completions`, one request per step.
 
     Parameters
@@ -125,20 +125,6 @@ class OpenAIPolicy(Unpicklable):
         """How this policy turns problems into ids and ids into steps."""
         return self._prompt
 
-    @property
-    def server(self) -> ModelCard:
-        """What the server said of itself."""
-        return self._server
-
-    @property
-    def patience(self) -> float:
-        """Seconds that it was told to wait for a server which has gone."""
-        return self._connection.patience
-
-    def wait_at_most(self, seconds: float) -> None:
-        """Wait no longer from now on: a search has other replicas to go on with."""
-        self._connection.wait_at_most(seconds)
-
     def start(self, problem: str) -> Prefix:
         """The empty solution of a problem: its prompt as token ids.
 
@@ -196,10 +182,6 @@ class OpenAIPolicy(Unpicklable):
             reader=lambda: CompletionStream(self._prompt, prefix, max_tokens),
         )
         return stream.answer()
-
-    async def aclose(self) -> None:
-        """Close the connections; calls that still wait get an `EngineError`."""
-        await self._connection.aclose()
 
 
 def _refusal(status: int, said: str) -> str | None:

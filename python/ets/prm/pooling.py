@@ -8,8 +8,8 @@ from typing import Any
 from ets.checks import check_int, path_text
 from ets.engines.server.connection import Connection
 from ets.engines.server.model_card import ModelCard
+from ets.engines.server.on_server import OnServer
 from ets.errors import EngineError, InputError
-from ets.pickled import Unpicklable
 from ets.prm.checkpoint import Checkpoint
 from ets.prm.formats import PRMFormat, format_options, joined, load_format
 from ets.prm.pooling_answer import Pooled, reading_of
@@ -22,7 +22,7 @@ _OPTIONS = (
 )
 
 
-class PoolingPRM(Unpicklable):
+class PoolingPRM(OnServer):
     """Scores steps with a PRM that a vLLM server offers at `/pooling`, one request per solution.
 
     Parameters
@@ -126,20 +126,6 @@ class PoolingPRM(Unpicklable):
         """How this PRM turns solutions into ids, and where it is read."""
         return self._format
 
-    @property
-    def server(self) -> ModelCard:
-        """What the server said of itself."""
-        return self._server
-
-    @property
-    def patience(self) -> float:
-        """Seconds that it was told to wait for a server which has gone."""
-        return self._connection.patience
-
-    def wait_at_most(self, seconds: float) -> None:
-        """Wait no longer from now on: a search has other replicas to go on with."""
-        self._connection.wait_at_most(seconds)
-
     async def score(self, prefix: Prefix) -> Score:
         """The reward in [0, 1] of `prefix`'s last step, given everything before it.
 
@@ -172,10 +158,6 @@ class PoolingPRM(Unpicklable):
             prompt_tokens=len(ids),
             cached_tokens=pooled.cached_tokens,
         )
-
-    async def aclose(self) -> None:
-        """Close the connections; calls that still wait get an `EngineError`."""
-        await self._connection.aclose()
 
     def _refusal(self, status: int, said: str) -> str | None:
         needed = f"vLLM has to be started with {self._reading.start}"
