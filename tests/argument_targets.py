@@ -293,7 +293,7 @@ TARGETS: dict[str, Target] = {
             "workers": "count",
             "ray": "text?",
             "worker_options": "options",
-            "trees": "flag",
+            "trees": "flag?",
             "bank": "text?",
             "bank_read_only": "flag",
             "bank_gib": "number",

@@ -146,6 +146,21 @@ def test_the_command_searches_or_reads(tmp_path: Path) -> None:
     assert (folder / "simplest.toml").exists() == said["undecided"]
 
 
+def test_runs_that_stop_when_certain_are_read_too(tmp_path: Path) -> None:
+    problems = write_problems(tmp_path / "problems.jsonl", 3)
+    stops, whole = tmp_path / "stops", tmp_path / "whole"
+    given = ("--dataset", problems, "--widths", "16", "--strategies", "best-of-n")
+    run(SCRIPTED, "bench", stops, *given, "--until-error", "0.2")
+    assert not (stops / "trees").exists()
+    run(SCRIPTED, "bench", whole, *given)
+    said = json.loads(run(ETS, "tune", stops, whole, "--by", "tokens", "--json"))
+    names = [one["candidate"] for one in said["standings"]]
+    assert [name for name in names if "stops" in name] == ["stops: best-of-n width=16, weighted"]
+    assert "whole: best-of-n width=8, majority" in names
+    alone = run(ETS, "tune", stops, "--by", "tokens")
+    assert "up to 16 independent samples" in alone
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

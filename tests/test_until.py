@@ -450,15 +450,17 @@ def test_a_server_refuses_it() -> None:
 
 
 def test_a_benchmark_keeps_no_trees_of_it() -> None:
+    assert not Grid(search={"until": {}}).keeps_trees
+    assert Grid().keeps_trees
     with pytest.raises(InputError, match="trees must be off with"):
-        Grid(search={"until": {}})
+        Grid(search={"until": {}}, trees=True)
 
 
 def test_commands_have_flags_for_it() -> None:
     flags = {"until_error", "until_most"}
     assert flags <= signature(solve).parameters.keys()
     assert flags <= signature(bench).parameters.keys()
-    grid = make_grid(None, {"grid": {"trees": False}, "until": {"error": 0.1}})
+    grid = make_grid(None, {"until": {"error": 0.1}})
     assert grid.search["until"] == {"error": 0.1}
 
 

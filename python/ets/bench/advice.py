@@ -50,7 +50,9 @@ def headline(candidate: Candidate) -> str:
         return f"Search: {candidate.label}"
     if candidate.cell.width == 1:
         return f"Sample once, without a PRM ({candidate.label})"
-    return f"{_VOTES[candidate.vote].format(n=candidate.cell.width)} ({candidate.label})"
+    stops = candidate.grid.search.get("until") is not None
+    number = f"up to {candidate.cell.width}" if stops else str(candidate.cell.width)
+    return f"{_VOTES[candidate.vote].format(n=number)} ({candidate.label})"
 
 
 def advice(found: Recommendation) -> list[str]:

@@ -101,8 +101,9 @@ class Grid:
     """The address of a Ray cluster, or `auto`: the workers are actors there."""
     worker_options: dict[str, Any] = field(default_factory=dict)
     """Those of `ets.Workers`, or of `ets.ray.RayWorkers`."""
-    trees: bool = True
-    """Whether the run folder keeps the trees, for replay and for looking at them."""
+    trees: bool | None = None
+    """Whether the run folder keeps the trees, for replay and for looking at them; None: yes, unless
+    a problem has several, as with `until`."""
     bank: str | None = None
     """A file that keeps what the models say, so that no strategy asks twice; None: no bank."""
     bank_read_only: bool = False
@@ -123,8 +124,9 @@ class Grid:
         for name in ("split", "bank", "ray"):
             if getattr(self, name) is not None:
                 check_text(name, getattr(self, name))
-        for name in ("trees", "bank_read_only"):
-            check_flag(name, getattr(self, name))
+        if self.trees is not None:
+            check_flag("trees", self.trees)
+        check_flag("bank_read_only", self.bank_read_only)
         for name in ("fields", "search", "worker_options"):
             check_options(name, getattr(self, name))
         for name in ("strategies", "widths", "seeds", "lambda_b", "lambda_d"):
@@ -157,15 +159,13 @@ class Grid:
             raise InputError(
                 f"search.prm must be given with the policy {redacted(policy)!r}; none scores none"
             )
-        repeats = search_arguments(self.search).get("until") is not None
-        if repeats and self.trees:
+        if self._repeats and self.trees:
             raise InputError(
-                "trees must be off with search.until, which grows several for a problem: give "
-                "--no-trees"
+                "trees must be off with search.until, which grows several for a problem"
             )
         if self.shared_tokens is not None:
             check_int("shared_tokens", self.shared_tokens, 1, 2**63 - 1, ", or nothing")
-            if not repeats:
+            if not self._repeats:
                 raise InputError("shared_tokens needs search.until (--until-error 0.05)")
         for cell in self.cells():
             check_steps(cell.strategy(), [policy])
@@ -183,6 +183,15 @@ class Grid:
         if unknown := [key for key in said if key not in known]:
             raise InputError(f"{where}unknown key {unknown[0]!r}; the keys are {', '.join(known)}")
         return cls(**said)
+
+    @property
+    def keeps_trees(self) -> bool:
+        """Whether a run writes them."""
+        return not self._repeats if self.trees is None else self.trees
+
+    @property
+    def _repeats(self) -> bool:
+        return search_arguments(self.search).get("until") is not None
 
     @property
     def dataset_fields(self) -> Fields | None:

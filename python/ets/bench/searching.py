@@ -70,7 +70,7 @@ def _of_cell(
                 raise EngineLostError(result.lost)
             # Two problems that read alike have one search twice, so either may have either.
             problem = waiting[posed("problem", result.problem)].pop()
-            tree = pack_tree(result.tree) if grid.trees else None
+            tree = pack_tree(result.tree) if grid.keeps_trees else None
             row = measure(cell, seed, problem, result)
             if loads := engines.loads():
                 row["engines"] = {name: asdict(load) for name, load in loads.items()}

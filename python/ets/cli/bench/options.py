@@ -165,7 +165,9 @@ GRID = {
         Annotated[
             bool | None,
             option(
-                _GRID, "Keep the trees in the run folder. \\[default: keep]", "--trees/--no-trees"
+                _GRID,
+                "Keep the trees in the run folder. \\[default: keep, without --until-error]",
+                "--trees/--no-trees",
             ),
         ],
         GRID_TABLE,
