@@ -20,6 +20,7 @@ from ets.loop.thread import LoopThread
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
     from ets.prm.vllm import VLLMPRM
+    from vllm_server import VLLMServer
 
 DEMO = Path(__file__).resolve().parents[1] / "python" / "ets" / "demo"
 pytest_plugins = ("schedule",)
@@ -139,6 +140,16 @@ def vllm_pair(engine_loop: LoopThread, pair_paths: tuple[Path, Path]) -> Iterato
     yield VLLMPair(policy, prm, policy_path, prm_path)
     engine_loop.run(policy.aclose())
     engine_loop.run(prm.aclose())
+
+
+@pytest.fixture(scope="session")
+def tiny_server() -> Iterator[VLLMServer]:
+    """The bundled policy, as `tiny`, on a vLLM server that writes calls of tools too."""
+    from vllm_server import vllm_server
+
+    calls = ("--enable-auto-tool-choice", "--tool-call-parser", "pythonic")
+    with vllm_server(DEMO / "policy", *calls, name="tiny") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

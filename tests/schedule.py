@@ -32,9 +32,11 @@ LONGEST = (
 """Files of half a minute and more; one of them at the end would leave the other workers idle."""
 SHARING = (
     *("test_vllm.py", "test_vllm_kv.py", "test_memory.py", "test_vllm_embed.py"),
-    "test_openai_vllm.py",
+    *("test_openai_vllm.py", "test_chat_servers.py"),
+    *("test_vllm_certainty.py", "test_vllm_generative.py"),
 )
-"""Files whose tests share the engines of the fixture `vllm_pair`: on one worker they start once."""
+"""Files whose tests share the engines of `vllm_pair` or `tiny_server`: on one worker they start
+once."""
 _LEFT_OUT = pytest.StashKey[int]()
 
 

@@ -19,7 +19,7 @@ from ets.loop.thread import LoopThread
 from ets.step import Prefix, Step
 from llamacpp_server import MODEL, LlamaServer, llamacpp_server
 from models_page import hold_equal_steps
-from vllm_server import VLLMServer, vllm_server
+from vllm_server import VLLMServer
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 
@@ -41,13 +41,6 @@ SCHEMA = {
         },
     },
 }
-
-
-@pytest.fixture(scope="module")
-def vllm() -> Iterator[VLLMServer]:
-    calls = ("--enable-auto-tool-choice", "--tool-call-parser", "pythonic")
-    with vllm_server(demo.policy_path(), *calls, name="tiny") as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +67,13 @@ def answers(policy: ChatPolicy, problems: list[str], loop: LoopThread, tokens: i
 
 
 @pytest.mark.vllm
-def test_whole_answers_equal_a_plain_computation(vllm: VLLMServer, engine_loop: LoopThread) -> None:
+def test_whole_answers_equal_a_plain_computation(tiny_server: VLLMServer, engine_loop: LoopThread) -> None:
     from tokenizers import Tokenizer
 
     from plain_demo import plain_greedy
 
     tokenizer = Tokenizer.from_file(str(demo.policy_path() / "tokenizer.json"))
-    greedy = ChatPolicy("tiny", vllm.url, temperature=0.0)
+    greedy = ChatPolicy("tiny", tiny_server.url, temperature=0.0)
     assert (greedy.server.kind, greedy.max_length) == ("vllm", 1024)
     equal: list[bool] = []
     steps = answers(greedy, PROBLEMS, engine_loop, tokens=512)
@@ -101,14 +94,14 @@ def test_whole_answers_equal_a_plain_computation(vllm: VLLMServer, engine_loop: 
 
 @pytest.mark.vllm
 def test_log_probabilities_are_those_of_raw_logits(
-    vllm: VLLMServer, engine_loop: LoopThread
+    tiny_server: VLLMServer, engine_loop: LoopThread
 ) -> None:
     from tokenizers import Tokenizer
 
     from plain_demo import plain_logprobs
 
     tokenizer = Tokenizer.from_file(str(demo.policy_path() / "tokenizer.json"))
-    policy = ChatPolicy("tiny", vllm.url, top_logprobs=TOP, vocabulary=tokenizer.get_vocab_size())
+    policy = ChatPolicy("tiny", tiny_server.url, top_logprobs=TOP, vocabulary=tokenizer.get_vocab_size())
     steps = answers(policy, PROBLEMS[:4], engine_loop, tokens=512)
     end = tokenizer.token_to_id("<|end|>")
     assert end is not None
@@ -123,20 +116,20 @@ def test_log_probabilities_are_those_of_raw_logits(
 
 @pytest.mark.vllm
 def test_the_context_is_filled_where_the_limit_does_not_fit(
-    vllm: VLLMServer, engine_loop: LoopThread
+    tiny_server: VLLMServer, engine_loop: LoopThread
 ) -> None:
-    policy = ChatPolicy("tiny", vllm.url, extra_body={"ignore_eos": True})
+    policy = ChatPolicy("tiny", tiny_server.url, extra_body={"ignore_eos": True})
     problem = PROBLEMS[0]
     (step,) = answers(policy, [problem], engine_loop, tokens=1024)
     assert step.finish == "context"
     assert step.prompt_tokens + step.tokens == 1024
-    long = ChatPolicy("tiny", vllm.url)
+    long = ChatPolicy("tiny", tiny_server.url)
     with pytest.raises(ets.errors.ContextError):
         answers(long, ["How many apples? " * 1024], engine_loop, tokens=16)
 
 
 @pytest.mark.vllm
-def test_a_search_over_the_server(vllm: VLLMServer) -> None:
+def test_a_search_over_the_server(tiny_server: VLLMServer) -> None:
     """The same seed finds the same, with any of the votes; weights come from the policy itself, or
     from a PRM that reads an answer's steps."""
     from plain_demo import plain_score
@@ -145,7 +138,7 @@ def test_a_search_over_the_server(vllm: VLLMServer) -> None:
 
     def result(**options: object) -> ets.SearchResult:
         with ets.Search(
-            policy=f"chat:tiny@{vllm.url}",
+            policy=f"chat:tiny@{tiny_server.url}",
             strategy=ets.BestOfN(width=16),
             **{"prm": "none", **options},  # type: ignore[arg-type]
         ) as search:
@@ -171,9 +164,9 @@ def test_a_search_over_the_server(vllm: VLLMServer) -> None:
 
 
 @pytest.mark.vllm
-def test_vllm_keeps_to_a_schema(vllm: VLLMServer) -> None:
+def test_vllm_keeps_to_a_schema(tiny_server: VLLMServer) -> None:
     with ets.Search(
-        policy=f"chat:tiny@{vllm.url}",
+        policy=f"chat:tiny@{tiny_server.url}",
         prm="none",
         strategy=ets.BestOfN(width=8),
         policy_options={"response_format": SCHEMA},
@@ -183,12 +176,12 @@ def test_vllm_keeps_to_a_schema(vllm: VLLMServer) -> None:
 
 
 @pytest.mark.vllm
-def test_vllm_calls_a_tool(vllm: VLLMServer) -> None:
+def test_vllm_calls_a_tool(tiny_server: VLLMServer) -> None:
     """The one that is named, whose arguments keep to its schema."""
     number = {"type": "object", "properties": {"number": {"enum": [3, 5, 7]}}}
     report = {"name": "report", "parameters": number | {"required": ["number"]}}
     with ets.Search(
-        policy=f"chat:tiny@{vllm.url}",
+        policy=f"chat:tiny@{tiny_server.url}",
         prm="none",
         strategy=ets.BestOfN(width=8),
         policy_options={

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,14 @@ def folder(request: pytest.FixtureRequest) -> Path:
         pytest.skip(f"the vocabulary of {request.param}: {error}")
 
 
+@cache
+def tokenizer_of(folder: Path) -> Any:
+    """Read once: a real vocabulary takes a second and more."""
+    return AutoTokenizer.from_pretrained(str(folder))
+
+
 def prompt_of(folder: Path, **options: Any) -> PolicyPrompt:
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    tokenizer = copy(tokenizer_of(folder))
     ends = frozenset({tokenizer.eos_token_id})
     said = PolicyOptions(**options)
     return PolicyPrompt(tokenizer, said, end_ids=ends, max_length=1 << 16, name="model")

@@ -19,7 +19,7 @@ from ets.step import Step
 from models_page import hold_equal_steps
 from on_vllm import BLOCK, PROBLEM, sample_all
 from plain_demo import plain_greedy
-from vllm_server import VLLMServer, vllm_server
+from vllm_server import VLLMServer
 
 pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
 
@@ -30,15 +30,9 @@ pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[VLLMServer]:
-    with vllm_server(demo.policy_path(), name="tiny") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def policy(server: VLLMServer, engine_loop: LoopThread) -> Iterator[OpenAIPolicy]:
+def policy(tiny_server: VLLMServer, engine_loop: LoopThread) -> Iterator[OpenAIPolicy]:
     # Without answer markers, so that sampling goes on as long as a test wants it to.
-    made = OpenAIPolicy("tiny", server.url, answer_markers=())
+    made = OpenAIPolicy("tiny", tiny_server.url, answer_markers=())
     yield made
     engine_loop.run(made.aclose())
 
@@ -107,14 +101,14 @@ def test_steps_equal_those_of_an_engine_in_this_process(
 
 
 def test_texts_make_the_same_solution_as_ids(
-    policy: OpenAIPolicy, server: VLLMServer, engine_loop: LoopThread
+    policy: OpenAIPolicy, tiny_server: VLLMServer, engine_loop: LoopThread
 ) -> None:
     """The path of servers that take and give text, greedy, on a tokenizer that loses nothing."""
     equal: list[bool] = []
     solutions = []
     problems = demo.problems()[:8]
     for kind in ("vllm", "other"):
-        greedy = OpenAIPolicy("tiny", server.url, temperature=0.0)
+        greedy = OpenAIPolicy("tiny", tiny_server.url, temperature=0.0)
         if kind == "other":
             greedy._steps = TextSteps(greedy.prompt, replace(greedy.server, kind="other"))
         for problem in problems:
@@ -145,10 +139,10 @@ def counted(server: VLLMServer, metric: str) -> float:
 
 
 def test_cancelling_aborts_the_request(
-    server: VLLMServer, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
+    tiny_server: VLLMServer, engine_loop: LoopThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then the server writes tokens that no request that came to its end has got."""
-    policy = OpenAIPolicy("tiny", server.url)
+    policy = OpenAIPolicy("tiny", tiny_server.url)
     root = policy.start(PROBLEM)
     # As long as the context allows, and one after the other, so that some surely are under way.
     endless = {"ignore_eos": True, "stop": [], "stop_token_ids": []}
@@ -161,7 +155,7 @@ def test_cancelling_aborts_the_request(
 
     async def until(running: bool) -> None:
         for _ in range(1000):
-            number = await asyncio.to_thread(counted, server, "num_requests_running")
+            number = await asyncio.to_thread(counted, tiny_server, "num_requests_running")
             if (number > 0) is running:
                 return
             await asyncio.sleep(0.02)
@@ -177,8 +171,8 @@ def test_cancelling_aborts_the_request(
         await until(running=False)
 
     def unfinished_tokens() -> float:
-        return counted(server, "generation_tokens_total") - counted(
-            server, "request_generation_tokens_sum"
+        return counted(tiny_server, "generation_tokens_total") - counted(
+            tiny_server, "request_generation_tokens_sum"
         )
 
     before = unfinished_tokens()
@@ -194,14 +188,14 @@ def test_cancelling_aborts_the_request(
 
 
 def test_what_the_server_refuses_is_an_error_of_one_line(
-    policy: OpenAIPolicy, server: VLLMServer, engine_loop: LoopThread
+    policy: OpenAIPolicy, tiny_server: VLLMServer, engine_loop: LoopThread
 ) -> None:
     with pytest.raises(ets.InputError, match="leaves no room for a step"):
         policy.start("apples " * 1024)
     with pytest.raises(ets.EngineError, match="has no model 'large'; it has 'tiny'"):
-        OpenAIPolicy("large", server.url)
+        OpenAIPolicy("large", tiny_server.url)
     with pytest.raises(ets.EngineError, match="must be the base of its API"):
-        OpenAIPolicy("tiny", server.url + "/v2")
+        OpenAIPolicy("tiny", tiny_server.url + "/v2")
     root = policy.start(PROBLEM)
     policy._model = "gone"
     try:
@@ -212,10 +206,10 @@ def test_what_the_server_refuses_is_an_error_of_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_search_over_the_server(server: VLLMServer) -> None:
+def test_a_search_over_the_server(tiny_server: VLLMServer) -> None:
     problem = demo.problems()[2]
     with ets.Search(
-        policy=f"openai:tiny@{server.url}",
+        policy=f"openai:tiny@{tiny_server.url}",
         prm="demo",
         strategy=ets.ETS(width=16),
         max_depth=10,
@@ -231,11 +225,11 @@ def test_a_search_over_the_server(server: VLLMServer) -> None:
 
 @pytest.mark.parametrize("rule", ["tokens:9", "sentences", r"regex:\d\.(?=\s)"])
 def test_steps_that_are_not_paragraphs(
-    server: VLLMServer, engine_loop: LoopThread, rule: str
+    tiny_server: VLLMServer, engine_loop: LoopThread, rule: str
 ) -> None:
     """The whole greedy text, cut as it says it is; the server is not listened to any longer."""
-    whole = OpenAIPolicy("tiny", server.url, **step_cases.options("tokens:256"))
-    parts = OpenAIPolicy("tiny", server.url, **step_cases.options(rule))
+    whole = OpenAIPolicy("tiny", tiny_server.url, **step_cases.options("tokens:256"))
+    parts = OpenAIPolicy("tiny", tiny_server.url, **step_cases.options(rule))
     equal = []
     for problem in step_cases.PROBLEMS:
         (text, *_) = engine_loop.run(step_cases.written(whole, problem))

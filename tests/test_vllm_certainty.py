@@ -13,7 +13,7 @@ from ets import demo
 from ets.engines.protocols import Policy
 from ets.loop.thread import LoopThread
 from ets.step import Prefix, Step
-from vllm_server import vllm_server
+from vllm_server import VLLMServer
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 TOP = 20
@@ -30,14 +30,13 @@ def in_process(engine_loop: LoopThread) -> Iterator[Policy]:
 
 
 @pytest.fixture(scope="module")
-def on_server(engine_loop: LoopThread) -> Iterator[Policy]:
+def on_server(tiny_server: VLLMServer, engine_loop: LoopThread) -> Iterator[Policy]:
     pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
     from ets.policy.openai import OpenAIPolicy
 
-    with vllm_server(demo.policy_path(), name="tiny") as server:
-        made = OpenAIPolicy("tiny", server.url, top_logprobs=TOP)
-        yield made
-        engine_loop.run(made.aclose())
+    made = OpenAIPolicy("tiny", tiny_server.url, top_logprobs=TOP)
+    yield made
+    engine_loop.run(made.aclose())
 
 
 async def steps_of(policy: Policy) -> list[tuple[Prefix, Step]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,7 +13,7 @@ from ets.loop.thread import LoopThread
 from ets.prm import load_prm
 from ets.prm.generative import GenerativePRM
 from ets.step import Prefix, Score, Step
-from vllm_server import vllm_server
+from vllm_server import VLLMServer
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 FORMS = (
@@ -28,9 +28,9 @@ SOLUTIONS = [
 ]
 
 
-async def judged(critic: str) -> list[tuple[Score, list[str]]]:
+async def judged(critic: str, forms: Sequence[str] = FORMS) -> list[tuple[Score, list[str]]]:
     found = []
-    for form in FORMS:
+    for form in forms:
         prm = load_prm(f"generative:{critic}?{form}")
         assert isinstance(prm, GenerativePRM)
         try:
@@ -46,25 +46,30 @@ def on_transformers(engine_loop: LoopThread) -> list[tuple[Score, list[str]]]:
     return engine_loop.run(judged(f"transformers:{demo.policy_path()}"))
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
-    with vllm_server(demo.policy_path(), name="tiny") as started:
-        yield f"openai:tiny@{started.url}"
+def test_critiques_in_this_process_are_those_of_transformers(
+    on_transformers: list[tuple[Score, list[str]]], engine_loop: LoopThread
+) -> None:
+    """Of the form that reads log-probabilities; each takes an engine of its own."""
+    found = engine_loop.run(judged(f"vllm:{demo.policy_path()}", FORMS[1:]))
+    assert_equal_critiques(found, on_transformers[len(SOLUTIONS) :])
 
 
-@pytest.mark.parametrize("where", ["vllm", "server"])
-def test_greedy_critiques_are_those_of_transformers(
-    where: str,
+def test_critiques_of_a_server_are_those_of_transformers(
+    tiny_server: VLLMServer,
     on_transformers: list[tuple[Score, list[str]]],
-    request: pytest.FixtureRequest,
     engine_loop: LoopThread,
 ) -> None:
-    name = f"vllm:{demo.policy_path()}" if where == "vllm" else request.getfixturevalue("server")
-    found = engine_loop.run(judged(name))
-    assert [texts for _, texts in found] == [texts for _, texts in on_transformers]
+    pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
+    found = engine_loop.run(judged(f"openai:tiny@{tiny_server.url}"))
+    assert_equal_critiques(found, on_transformers)
     assert len({round(wanted.reward, 3) for wanted, _ in on_transformers}) == 4
-    for (score, _), (wanted, _) in zip(found, on_transformers, strict=True):
+
+
+def assert_equal_critiques(
+    found: list[tuple[Score, list[str]]], expected: list[tuple[Score, list[str]]]
+) -> None:
+    assert [texts for _, texts in found] == [texts for _, texts in expected]
+    for (score, _), (wanted, _) in zip(found, expected, strict=True):
         assert score.reward == pytest.approx(wanted.reward, abs=1e-3)
         assert score.prompt_tokens == wanted.prompt_tokens > 0
         assert score.written_tokens == wanted.written_tokens > 0

@@ -27,6 +27,8 @@ _ON_CPU = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # On a CPU the engine has its worker in a process of its own otherwise, which imports all again.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
 }
 _LAST_LINES = 30
 
@@ -102,6 +104,7 @@ def _cpu_options(folder: Path) -> list[str]:
     context = min(_CONTEXT, config.get("max_position_embeddings", _CONTEXT))
     return [
         *("--dtype", "float32", "--enforce-eager", "--max-model-len", str(context)),
+        *("--distributed-executor-backend", "uni"),
         # A request with a seed kills the engine when its prefill comes in chunks.
         *("--no-enable-chunked-prefill", "--max-num-batched-tokens", str(_CONTEXT)),
     ]
