@@ -20,7 +20,7 @@ CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_openai_faults.py \
     tests/test_openai_requests.py tests/test_pooling_prm.py tests/test_pooling_faults.py
 
-.PHONY: help demo docs test test-all test-rust test-highs test-python test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
+.PHONY: help demo docs test test-ci test-all test-rust test-highs test-python test-python-ci test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -61,7 +61,9 @@ docs: $(VENV)/.docs ## build the site into build/site; a broken link or anchor i
 
 test: test-rust test-python ## run the tests: Rust, Python, searches on real vLLM; the summary names what is left out
 
-test-all: test-rust test-python-all ## run every test, the slow ones too: vLLM servers, the wheel in a clean environment
+test-ci: test-rust test-python-ci ## run the slow tests too: vLLM servers, the wheel in a clean environment
+
+test-all: test-rust test-python-all ## run every test, the rare ones too: several engines each, or thousands of cases
 
 test-rust:
 	cargo test --quiet
@@ -74,6 +76,9 @@ test-highs: ## lint and test leaf selection with HiGHS as its MILP solver (Debia
 
 test-python: $(VENV)/.dev
 	$(BIN)/pytest -n 2 --dist loadfile --quick
+
+test-python-ci: $(VENV)/.dev wheel
+	$(BIN)/pytest -n 2 --dist loadfile --usual
 
 test-python-all: $(VENV)/.dev wheel
 	$(BIN)/pytest -n 2 --dist loadfile

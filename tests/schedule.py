@@ -1,4 +1,4 @@
-"""Which tests run when: the slow ones only where asked for, the long files before the short."""
+"""Which tests run when: slow and rare ones only where asked for, long files before short ones."""
 
 from __future__ import annotations
 
@@ -9,25 +9,36 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 LONGEST = (
-    "test_bundled_engine.py",
-    "test_bench_kills.py",
-    "test_docs.py",
-    "test_site.py",
     "test_vllm.py",
-    "test_doctor_memory.py",
-    "test_bench_replay.py",
-    "test_doctor.py",
+    "test_docs.py",
     "test_ray.py",
+    "test_pooling_vllm.py",
+    "test_vllm_prm_formats.py",
     "test_ray_serve.py",
-    "test_serve_supervised.py",
+    "test_ray_bench.py",
+    "test_wheel.py",
+    "test_bench_kills.py",
+    "test_doctor_memory.py",
     "test_extras.py",
+    "test_source.py",
+    "test_thinking.py",
+    "test_vllm_lost.py",
+    "test_worker_processes.py",
+    "test_site.py",
     "test_content.py",
     "test_llamacpp.py",
-    "test_prm_head.py",
-    "test_thinking.py",
-    "test_pooling_vllm.py",
-    "test_server_docs.py",
+    "test_cli_terminal.py",
+    "test_cli.py",
+    "test_bundled_engine.py",
+    "test_demo_checker.py",
+    "test_end_to_end.py",
+    "test_report.py",
     "test_lora.py",
+    "test_bench_replay.py",
+    "test_pruner_promises.py",
+    "test_prm_head.py",
+    "test_select_masses.py",
+    "test_serve_clients.py",
 )
 """Files of half a minute and more; one of them at the end would leave the other workers idle."""
 SHARING = (
@@ -49,12 +60,16 @@ class Schedule(LoadFileScheduling):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="leave out the tests marked slow")
+    parser.addoption("--quick", action="store_true", help="leave out the tests marked slow or rare")
+    parser.addoption("--usual", action="store_true", help="leave out the tests marked rare")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    about = "starts a vLLM engine or server of its own, installs a wheel, or tries many more cases"
-    config.addinivalue_line("markers", f"slow: {about}")
+    for marker in (
+        "slow: starts a vLLM engine or server of its own, installs a wheel, or tries more cases",
+        "rare: starts several of them for what changes seldom, or tries very many cases",
+    ):
+        config.addinivalue_line("markers", marker)
     config.stash[_LEFT_OUT] = 0
     if config.pluginmanager.hasplugin("xdist"):
         config.option.loadscopereorder = False  # by number of tests, which says little of time
@@ -70,11 +85,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The long files first, then as they were."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
-    if config.option.quick:
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        config.stash[_LEFT_OUT] = len(slow)
+    option = config.option
+    unwanted = {"slow", "rare"} if option.quick else {"rare"} if option.usual else set()
+    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    if left_out:
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+        config.hook.pytest_deselected(items=left_out)
+        config.stash[_LEFT_OUT] = len(left_out)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

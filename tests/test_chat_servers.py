@@ -67,7 +67,9 @@ def answers(policy: ChatPolicy, problems: list[str], loop: LoopThread, tokens: i
 
 
 @pytest.mark.vllm
-def test_whole_answers_equal_a_plain_computation(tiny_server: VLLMServer, engine_loop: LoopThread) -> None:
+def test_whole_answers_equal_a_plain_computation(
+    tiny_server: VLLMServer, engine_loop: LoopThread
+) -> None:
     from tokenizers import Tokenizer
 
     from plain_demo import plain_greedy
@@ -101,7 +103,9 @@ def test_log_probabilities_are_those_of_raw_logits(
     from plain_demo import plain_logprobs
 
     tokenizer = Tokenizer.from_file(str(demo.policy_path() / "tokenizer.json"))
-    policy = ChatPolicy("tiny", tiny_server.url, top_logprobs=TOP, vocabulary=tokenizer.get_vocab_size())
+    policy = ChatPolicy(
+        "tiny", tiny_server.url, top_logprobs=TOP, vocabulary=tokenizer.get_vocab_size()
+    )
     steps = answers(policy, PROBLEMS[:4], engine_loop, tokens=512)
     end = tokenizer.token_to_id("<|end|>")
     assert end is not None

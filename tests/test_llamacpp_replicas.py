@@ -18,7 +18,7 @@ pytest.importorskip("torch", reason="torch is not installed (the extra 'torch' b
 if importlib.util.find_spec("xllamacpp") is None:
     pytest.skip("xllamacpp is not installed (linux on x86_64 only)", allow_module_level=True)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.rare, pytest.mark.timeout(900)]
 PROBLEMS = [f"What is {n} + {n}? Answer with one number only." for n in range(1, 7)]
 
 

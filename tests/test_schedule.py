@@ -10,6 +10,7 @@ import pytest
 
 from conftest import VLLMPair
 from schedule import LONGEST, SHARING
+from vllm_server import VLLMServer
 
 TESTS = Path(__file__).parent
 
@@ -17,15 +18,17 @@ TESTS = Path(__file__).parent
 def test_the_files_of_the_schedule_are_there() -> None:
     files = {path.name for path in TESTS.glob("test_*.py")}
     assert files >= {*LONGEST, *SHARING}
-    fixture = f"vllm_pair: {VLLMPair.__name__}"
-    sharing = {file for file in files if fixture in (TESTS / file).read_text("utf-8")}
-    assert sharing == set(SHARING), "what uses vllm_pair runs where its engines are"
+    fixtures = (f"vllm_pair: {VLLMPair.__name__}", f"tiny_server: {VLLMServer.__name__}")
+    texts = {file: (TESTS / file).read_text("utf-8") for file in files}
+    sharing = {file for file, text in texts.items() if any(one in text for one in fixtures)}
+    assert sharing == set(SHARING), "what uses shared engines runs where they are"
 
 
 @pytest.mark.slow
-def test_a_quick_run_says_what_it_left_out() -> None:
-    """A file of one slow test and a quick one, whatever the number of processes."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--quick"]
+@pytest.mark.parametrize("option", ["--quick", "--usual"])
+def test_a_run_says_what_it_left_out(option: str) -> None:
+    """A file of one rare test and a quick one, whatever the number of processes."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", option]
     for processes in ([], ["-n", "2", "--dist", "loadfile"]):
         done = subprocess.run(
             [*command, *processes, str(TESTS / "test_server_docs.py")],

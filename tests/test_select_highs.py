@@ -46,7 +46,7 @@ def with_costs(rng: np.random.Generator, problem: Problem) -> Problem:
 
 
 @pytest.mark.parametrize(
-    "batch", [*range(20), *(pytest.param(batch, marks=pytest.mark.slow) for batch in range(20, 62))]
+    "batch", [*range(20), *(pytest.param(batch, marks=pytest.mark.rare) for batch in range(20, 62))]
 )
 def test_medium_problems_agree_with_highs(batch: int) -> None:
     for problem in medium_problems(batch):

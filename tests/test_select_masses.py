@@ -101,7 +101,7 @@ def agree(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize(
-    "batch", [*range(8), *(pytest.param(batch, marks=pytest.mark.slow) for batch in range(8, 100))]
+    "batch", [*range(8), *(pytest.param(batch, marks=pytest.mark.rare) for batch in range(8, 100))]
 )
 def test_masses_agree_with_highs(batch: int) -> None:
     rng = np.random.default_rng([2, batch])
@@ -111,7 +111,7 @@ def test_masses_agree_with_highs(batch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "batch", [*range(4), *(pytest.param(batch, marks=pytest.mark.slow) for batch in range(4, 60))]
+    "batch", [*range(4), *(pytest.param(batch, marks=pytest.mark.rare) for batch in range(4, 60))]
 )
 def test_masses_within_budgets_agree_with_highs(batch: int) -> None:
     rng = np.random.default_rng([3, batch])

@@ -256,7 +256,7 @@ def test_the_page_lists_every_setting_with_its_default() -> None:
             assert float(said) == default
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_many_requests_find_what_map_finds() -> None:
     """Two hundred, sixty-four at once, of the bundled pair: none lost, none mixed up."""
     problems = [str(problem["problem"]) for problem in demo.problems()[:200]]

@@ -26,7 +26,7 @@ from served import asked
 from test_docs import commands
 from vllm_server import _free_port
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = [pytest.mark.vllm, pytest.mark.rare]
 PAGE = (Path(__file__).parents[1] / "docs" / "serve.md").read_text("utf-8")
 PATIENCE = 300.0
 AT_ONCE = 32

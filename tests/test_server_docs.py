@@ -82,7 +82,7 @@ def answers(port: int) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_the_commands_for_a_cpu_serve_the_search_of_the_page(tmp_path: Path) -> None:
     ports = {"8000": _free_port(), "8001": _free_port()}
     (on_cpu,) = [block for block in blocks("console") if "VLLM_CPU" in block]

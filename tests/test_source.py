@@ -316,7 +316,7 @@ def test_vllm_refuses_code_that_is_not_trusted(own_code: Path) -> None:
     assert not ran(own_code)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.vllm
 def test_engines_of_vllm_take_a_revision(made: Made) -> None:
     from ets.policy.vllm import VLLMPolicy

@@ -288,7 +288,7 @@ def test_limits_are_those_that_such_policies_need(writes: Path, caplog: Any) -> 
 # -- engines ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.vllm
 def test_thoughts_on_vllm_and_behind_a_server_are_those_of_transformers(opened: Path) -> None:
     """Greedy, so that all of them write the same."""

@@ -16,7 +16,7 @@ from ets.prm.vllm import VLLMPRM
 from ets.step import Step
 from plain_demo import plain_greedy
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = [pytest.mark.vllm, pytest.mark.rare]
 
 
 def test_two_workers_sample_what_one_does(engine_loop: LoopThread) -> None:

@@ -150,7 +150,7 @@ def test_what_is_not_here_is_downloaded(caplog: pytest.LogCaptureFixture) -> Non
     assert messages(caplog) == ["vllm:m: downloading and loading the model"]
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.vllm
 def test_a_command_says_phases_and_nothing_else() -> None:
     done = subprocess.run(

@@ -15,7 +15,7 @@ from ets.rollout.result import SearchResult
 from ets.workers.process import ProcessWorker
 from worker_cases import eventually, runs, worker_at
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = [pytest.mark.vllm, pytest.mark.rare]
 
 PROBLEMS = [str(row["problem"]) for row in demo.problems()[:16]]
 
