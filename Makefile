@@ -20,7 +20,7 @@ CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_openai_faults.py \
     tests/test_openai_requests.py tests/test_pooling_prm.py tests/test_pooling_faults.py
 
-.PHONY: help demo docs test test-ci test-all test-rust test-highs test-python test-python-ci test-python-all canary canary-torch canary-vllm soak fuzz lint format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
+.PHONY: help demo docs test test-ci test-all test-rust test-highs test-python test-python-ci test-python-all canary canary-torch canary-vllm soak fuzz lint lint-rust lint-python format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -117,13 +117,17 @@ fuzz: ## search for problems that exact method and MILP solve differently (FUZZ_
 soak: $(VENV)/.demo ## look for hangs, leaks and wrong results for an hour (SOAK_SECONDS=3600)
 	$(BIN)/python benches/soak.py --seconds $(SOAK_SECONDS)
 
-lint: $(VENV)/.dev ## check format, lints, types, the crate's docs, the extension's stub and the workflows
+lint: lint-rust lint-python ## check format, lints, types, the crate's docs, the extension's stub and the workflows
+
+lint-rust:
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --features python -- -D warnings
 	cargo clippy --quiet --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features generators
+
+lint-python: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
