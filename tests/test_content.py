@@ -104,7 +104,7 @@ def test_contents_make_no_control_and_read_back(tokenizer: PreTrainedTokenizerFa
     encoder = ContentEncoder(tokenizer, name="x")
     turn, end = (control_of(tokenizer) * 2)[:2]
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=30)
     @given(HOSTILE, HOSTILE)
     def check(first: str, second: str) -> None:
         pieces: list[Piece] = [turn, "user\n", Content(first), end, "\n", Content(second), end]
@@ -128,7 +128,7 @@ def test_ordinary_ids_are_those_of_the_whole_text(tokenizer: PreTrainedTokenizer
     encoder = ContentEncoder(tokenizer, name="x")
     turn, end = (control_of(tokenizer) * 2)[:2]
 
-    @settings(deadline=None, max_examples=60)
+    @settings(deadline=None, max_examples=30)
     @given(HARMLESS, HARMLESS)
     def check(first: str, second: str) -> None:
         pieces: list[Piece] = [turn, "user\n", Content(first), "\n", Content(second), end, "\n"]

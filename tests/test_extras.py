@@ -66,7 +66,7 @@ def run_use(module: str, before: str) -> str:
 
 
 # Where vLLM is there but for its own module, all that it needs is imported first.
-SLOW = {"vllm": pytest.mark.slow}
+SLOW = {"vllm": pytest.mark.rare}
 
 
 @pytest.mark.parametrize("module", [pytest.param(m, marks=SLOW.get(m, ())) for m in USES])

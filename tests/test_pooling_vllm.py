@@ -130,6 +130,7 @@ def shepherd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.rare
 def test_states_are_those_of_a_plain_computation(shepherd: Path, engine_loop: LoopThread) -> None:
     expected = [plain_math_shepherd(shepherd, PROBLEM, steps) for steps in PARTS]
     assert max(expected) - min(expected) > 0.02, "these solutions cannot tell formats apart"

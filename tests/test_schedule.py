@@ -25,18 +25,19 @@ def test_the_files_of_the_schedule_are_there() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", ["--quick", "--usual"])
-def test_a_run_says_what_it_left_out(option: str) -> None:
+@pytest.mark.parametrize(
+    "options", [["--quick"], ["--usual", "-n", "2", "--dist", "loadfile"]], ids=" ".join
+)
+def test_a_run_says_what_it_left_out(options: list[str]) -> None:
     """A file of one rare test and a quick one, whatever the number of processes."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", option]
-    for processes in ([], ["-n", "2", "--dist", "loadfile"]):
-        done = subprocess.run(
-            [*command, *processes, str(TESTS / "test_server_docs.py")],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=TESTS.parent,
-        )
-        assert done.returncode == 0, done.stdout
-        assert "\n1 slow tests did not run: `make test-all` runs them\n" in done.stdout
-        assert "1 passed" in done.stdout
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    done = subprocess.run(
+        [*command, str(TESTS / "test_server_docs.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=TESTS.parent,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "\n1 slow tests did not run: `make test-all` runs them\n" in done.stdout
+    assert "1 passed" in done.stdout

@@ -16,6 +16,7 @@ from ets.step import Prefix, Step
 from vllm_server import VLLMServer
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+WHERE = [pytest.param("in_process", marks=pytest.mark.rare), "on_server"]
 TOP = 20
 
 
@@ -47,7 +48,7 @@ async def steps_of(policy: Policy) -> list[tuple[Prefix, Step]]:
     return [*((root, step) for step in first), *zip(children, second, strict=True)]
 
 
-@pytest.mark.parametrize("where", ["in_process", "on_server"])
+@pytest.mark.parametrize("where", WHERE)
 def test_a_step_carries_what_raw_logits_say(
     where: str, request: pytest.FixtureRequest, engine_loop: LoopThread
 ) -> None:
@@ -65,7 +66,7 @@ def test_a_step_carries_what_raw_logits_say(
         assert wrong_places(step.certainty, step.token_ids, logs, TOP) == []
 
 
-@pytest.mark.parametrize("where", ["in_process", "on_server"])
+@pytest.mark.parametrize("where", WHERE)
 def test_a_search_needs_no_second_model(where: str, request: pytest.FixtureRequest) -> None:
     policy = request.getfixturevalue(where)
     prm = "policy?score=lowest-group&of=path"

@@ -21,7 +21,7 @@ from on_vllm import remove_log, search
 if TYPE_CHECKING:
     from ets.policy.vllm import VLLMPolicy
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = pytest.mark.vllm
 
 
 @pytest.fixture
@@ -67,6 +67,7 @@ class Killing:
         """The fixture closes it."""
 
 
+@pytest.mark.slow
 def test_the_search_ends_with_its_answer_so_far(
     policy: VLLMPolicy, engine_loop: LoopThread
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_search_ends_with_its_answer_so_far(
     remove_log(result.lost)
 
 
+@pytest.mark.rare
 def test_an_engine_that_dies_idle_says_so(policy: VLLMPolicy, engine_loop: LoopThread) -> None:
     async def kill_idle() -> list[str]:
         from ets.engines.vllm.lifecycle import processes_of
@@ -104,6 +106,7 @@ def test_an_engine_that_dies_idle_says_so(policy: VLLMPolicy, engine_loop: LoopT
     remove_log(first)
 
 
+@pytest.mark.rare
 def test_an_engine_that_is_closed_is_not_lost(policy: VLLMPolicy, engine_loop: LoopThread) -> None:
     """Its user ended it: no search must take that for an answer so far."""
 

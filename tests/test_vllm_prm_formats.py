@@ -47,7 +47,7 @@ async def together(prm: VLLMPRM, solutions: list[Steps] = SOLUTIONS) -> list[Sco
     return list(await asyncio.gather(*(prm.score(prefix_of(steps)) for steps in solutions)))
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.parametrize("case", ON_VLLM, ids=lambda case: case.format)
 def test_scores_are_those_of_a_plain_computation(
     case: Case, engines: Engines, engine_loop: LoopThread
@@ -59,7 +59,7 @@ def test_scores_are_those_of_a_plain_computation(
     hold_difference(found, expected, case.format, "vllm")
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.parametrize("case", ON_VLLM, ids=lambda case: case.format)
 def test_incremental_is_full(case: Case, engines: Engines, engine_loop: LoopThread) -> None:
     prm, _ = engines[case.format]
