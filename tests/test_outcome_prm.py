@@ -120,5 +120,8 @@ def test_a_name_makes_one_of_other_names() -> None:
         if mixed.nodes.finished[node]:
             wanted = 0.25 * outcome.reward[node] + 0.75 * wanted
         assert mixed.nodes.reward[node] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_bad_rule_is_refused_before_anything_is_loaded() -> None:
     with pytest.raises(ets.InputError, match="between must"):
-        load_prm("outcome:demo?between=2")
+        load_prm("outcome:transformers:/there/is/none?between=2")

@@ -10,7 +10,7 @@ from ets.engines.name import EngineName, bundled_backend, one_server
 from ets.engines.protocols import PRM
 from ets.errors import InputError
 from ets.prm.function import FunctionPRM
-from ets.prm.outcome import OutcomePRM
+from ets.prm.outcome import OutcomePRM, check_rule
 from ets.shown.redaction import redacted
 
 
@@ -74,6 +74,7 @@ def load_prm(
         case "outcome" if path:
             steps = options.pop("steps", None)
             rule = {name: options.pop(name) for name in ("between", "weight") if name in options}
+            check_rule(**rule)  # before an engine is loaded that nobody would close
             outcome = load_prm(path, policy=policy, **options)
             by_step = None if steps is None else load_prm(steps, policy=policy)
             return OutcomePRM(outcome, steps=by_step, **rule)

@@ -47,8 +47,7 @@ class OutcomePRM(Unpicklable):
         between: float = 0.5,
         weight: float = 1.0,
     ) -> None:
-        for name, value in (("between", between), ("weight", weight)):
-            check_number(name, value, "in [0, 1]", lambda number: 0 <= number <= 1)
+        check_rule(between=between, weight=weight)
         self._outcome = _judge("outcome", outcome)
         self._steps = None if steps is None else _judge("steps", steps)
         self._between = float(between)
@@ -75,6 +74,16 @@ class OutcomePRM(Unpicklable):
         for judge in (self._outcome, self._steps):
             if judge is not None:
                 await judge.aclose()
+
+
+def check_rule(**shares: object) -> None:
+    """Refuse what is no share.
+
+    # Errors
+    `InputError` that names it.
+    """
+    for name, value in shares.items():
+        check_number(name, value, "in [0, 1]", lambda number: 0 <= number <= 1)
 
 
 def _judge(name: str, given: PRM | Verify) -> PRM:
