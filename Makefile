@@ -127,11 +127,11 @@ lint-rust:
 	cargo clippy --quiet --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features generators
 
+# The stub names nothing of the package, which stubtest would read whole, with all that it imports.
 lint-python: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	# The stub names nothing of the package, which would be read whole, with all that it imports.
 	$(BIN)/python -m mypy.stubtest ets._core --mypy-config-file \
 	    <(printf '[mypy]\n[mypy-ets.*]\nfollow_imports = skip\n')
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
