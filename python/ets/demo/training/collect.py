@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -15,23 +16,31 @@ from ets.demo.check import check_solution
 from ets.demo.task import Problem, problem_stream
 from ets.demo.training.model import Policy
 from ets.demo.training.packing import PLAIN, Style, TreeBatch, pack_tree, stack_trees
-from ets.demo.training.sample import sample_solutions
+from ets.demo.training.sample import LONGEST, sample_solutions
 
 PROBLEMS, SAMPLES, CHUNK = 2016, 12, 24
 
 
-def collect(policy: Policy, path: Path, seed: int, count: int = PROBLEMS) -> None:
+def collect(
+    policy: Policy,
+    path: Path,
+    seed: int,
+    count: int = PROBLEMS,
+    problems: Sequence[Problem] | None = None,
+    limit: int = LONGEST,
+) -> None:
     """Sample solutions of training problems into a JSON-lines file, a line for each problem.
 
-    Goes on where an interrupted run stopped: every chunk of problems has its own seed.
+    Solutions have at most `limit` tokens. Goes on where an interrupted run stopped: every chunk of
+    problems has its own seed.
     """
     done = path.read_text().count("\n") // CHUNK if path.exists() else 0
-    problems = _problems(seed)
+    problems = _problems(seed) if problems is None else problems
     lines = path.read_text().splitlines(keepends=True)[: done * CHUNK] if done else []
     path.write_text("".join(lines))
     for chunk in range(done, count // CHUNK):
         texts = [p.text for p in problems[chunk * CHUNK : (chunk + 1) * CHUNK]]
-        solutions = sample_solutions(policy, texts, SAMPLES, seed * 100_003 + chunk)
+        solutions = sample_solutions(policy, texts, SAMPLES, seed * 100_003 + chunk, limit=limit)
         with path.open("a") as file:
             file.writelines(json.dumps(row) + "\n" for row in solutions)
         print(f"collected {(chunk + 1) * CHUNK} of {count}", flush=True)
@@ -40,11 +49,17 @@ def collect(policy: Policy, path: Path, seed: int, count: int = PROBLEMS) -> Non
 class Collection:
     """The collected solutions, served as batches of packed trees."""
 
-    def __init__(self, path: Path, seed: int, style: Style = PLAIN) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seed: int,
+        style: Style = PLAIN,
+        problems: Sequence[Problem] | None = None,
+    ) -> None:
         self.seed = seed
         self.style = style
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        self.rows = list(zip(_problems(seed), rows, strict=False))
+        self.rows = list(zip(problems or _problems(seed), rows, strict=False))
 
     def batch(self, number: int, size: int) -> TreeBatch:
         """Make batch `number`: most branches come from the policy, some from the slips."""

@@ -23,7 +23,7 @@ from ets.demo.splits import split_problems
 from ets.demo.task import Problem
 from ets.demo.training.model import PRM, Policy, load
 from ets.demo.training.packing import PLAIN, Style
-from ets.demo.training.sample import judge, sample_solutions
+from ets.demo.training.sample import LONGEST, judge, sample_solutions
 
 VOTES = 16
 
@@ -40,10 +40,10 @@ class Sample:
 
 def draw(
     policy: Policy, prm: PRM | None, problems: Sequence[Problem], count: int, seed: int,
-    style: Style = PLAIN,
+    style: Style = PLAIN, limit: int = LONGEST,
 ) -> list[list[Sample]]:  # fmt: skip
     """Sample, check and judge `count` solutions of each problem."""
-    drawn = sample_solutions(policy, [p.text for p in problems], count, seed)
+    drawn = sample_solutions(policy, [p.text for p in problems], count, seed, limit=limit)
     flat = [steps for solutions in drawn for steps in solutions]
     texts = [p.text for p in problems for _ in range(count)]
     rewards = judge(prm, texts, flat) if prm else [[0.0] * len(steps) for steps in flat]

@@ -17,6 +17,8 @@ from ets.demo.training.model import PRM, Policy
 from ets.demo.wording import STEP_END
 
 BATCH = 256
+LONGEST = 260
+"""Tokens of the longest solution that is sampled, unless told otherwise."""
 
 
 @torch.no_grad()
@@ -38,12 +40,13 @@ def continue_ids(
 
 
 def sample_solutions(
-    policy: Policy, problems: Sequence[str], count: int, seed: int, temperature: float = 1.0
-) -> list[list[list[str]]]:
+    policy: Policy, problems: Sequence[str], count: int, seed: int, temperature: float = 1.0,
+    limit: int = LONGEST,
+) -> list[list[list[str]]]:  # fmt: skip
     """Sample `count` whole solutions of each problem, as lists of steps."""
     generator = torch.Generator().manual_seed(seed)
     prompts = [encode_prompt(problem) for problem in problems for _ in range(count)]
-    ids = continue_ids(policy, prompts, frozenset({token_id(END)}), 260, generator, temperature)
+    ids = continue_ids(policy, prompts, frozenset({token_id(END)}), limit, generator, temperature)
     texts = [decode(row).split(STEP_END) for row in ids]
     return [texts[i * count : (i + 1) * count] for i in range(len(problems))]
 

@@ -1,0 +1,126 @@
+"""Search on problems of 8 to 16 steps: `deeper_pair.py` makes the pair for it.
+
+    python benches/deeper.py WORK [--problems 90] [--width 64] [--strategies NAME,...] [--table]
+
+Each setting has a file of rows of its own, gone on with where it was stopped; then tables against
+REBASE, of all and by the number of steps. The problems are of the part that no pair was trained on,
+and the settings those of `fresh.py`. `--table` only reads what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+import ets
+from deeper_pair import LIMIT, deep_problems
+from ets.bench.grid import Cell
+from ets.bench.measure import measure
+from ets.policy.bundled import BundledPolicy
+from ets.prm.bundled import BundledPRM
+from ets.problems.problem import Problem
+from ets.strategy import Strategy
+from fresh import Rows, accuracy, keyed, less_kv, lines, points, right_share, shared, times
+
+SEED = 0
+PROBLEMS_SEED = 20261130
+GROUPS = {"8 to 10": range(8, 11), "11 to 13": range(11, 14), "14 to 16": range(14, 17)}
+"""Numbers of steps of the second table."""
+
+
+def settings(width: int) -> dict[str, Strategy]:
+    """By name, what matters most first."""
+    mpts = partial(ets.MPTS, width=width)
+    return {
+        "rebase": ets.REBASE(width=width),
+        "mpts": mpts(),
+        "mpts-text": mpts(clusters="text", rho=0.0),
+        "ets": ets.ETS(width=width, lambda_b=1.0),
+        "dvts-4": ets.DVTS(width=width, subtrees=4),
+        "dvts-8": ets.DVTS(width=width, subtrees=8),
+    }
+
+
+def main() -> None:
+    """Make the searches that are missing, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--problems", type=int, default=90)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    every = settings(given.width)
+    problems = {
+        f"deep-{number:03}": problem
+        for number, problem in enumerate(deep_problems("test", PROBLEMS_SEED, given.problems))
+    }
+    if not given.table:
+        texts = {
+            key: Problem(problem.text, str(problem.answer), key)
+            for key, problem in problems.items()
+        }
+        for name in given.strategies or every:
+            run(given.work, f"w{given.width}-{name}-{SEED}", every[name], texts)
+    found = {name: keyed(lines(given.work, f"w{given.width}-{name}-[0-9]")) for name in every}
+    print_tables(
+        {name: rows for name, rows in found.items() if rows},
+        {key: len(problem.steps) for key, problem in problems.items()},
+    )
+
+
+def run(work: Path, name: str, strategy: Strategy, problems: dict[str, Problem]) -> None:
+    """Search the problems that the folder has no row of."""
+    folder = work / name
+    folder.mkdir(exist_ok=True)
+    done = {row["id"] for row in lines(work, name)}
+    todo = {problem.text: problem for key, problem in problems.items() if key not in done}
+    print(f"== {name}: {len(todo)} to go", flush=True)
+    if not todo:
+        return
+    search = ets.Search(
+        policy=BundledPolicy(work / "pair/policy"),
+        prm=BundledPRM(work / "pair/prm"),
+        strategy=strategy,
+        seed=SEED,
+        max_tokens=LIMIT,
+    )
+    cell = Cell(name, (("width", strategy.width),))
+    with search, (folder / "rows.jsonl").open("a") as file:
+        for result in search.map(list(todo), ordered=False):
+            row = measure(cell, SEED, todo[str(result.problem)], result)
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+
+def print_tables(found: dict[str, Rows], steps: dict[str, int]) -> None:
+    """As Markdown: each setting beside REBASE on the same problems; KV by the number of steps."""
+    base = found["rebase"]
+    print(
+        "| strategy | problems | right (95%) | points to REBASE (95%) | points of the vote (95%) "
+        "| KV before (95%) | peak | KV kept |\n" + "| --- " * 8 + "|"
+    )
+    for name, rows in found.items():
+        keys = shared(rows, base)
+        mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
+        print(
+            f"| {name} | {len(keys)} | {accuracy(keys, rows)} "
+            f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
+            f"| {less_kv(keys, rows, base)} | {times(theirs, mine, 'before', 'peak')} "
+            f"| {times(theirs, mine, 'after', 'sum')} |"
+        )
+    print("\nRight, and KV before selection, by the number of steps (95%):\n")
+    print("| strategy | " + " | ".join(GROUPS) + " |\n" + "| --- " * (len(GROUPS) + 1) + "|")
+    for name, rows in found.items():
+        cells = []
+        for group in GROUPS.values():
+            some = [key for key in shared(rows, base) if steps[key[1]] in group]
+            if some:
+                cells.append(f"{accuracy(some, rows)}; {less_kv(some, rows, base)}")
+        print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
