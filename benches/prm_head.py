@@ -36,6 +36,8 @@ from ets.step import Prefix, Step
 
 EPOCHS = 60
 BATCH = 256
+TOGETHER = 4
+"""Solutions in one pass."""
 HELD_OUT = 5
 """Every so many problems one."""
 
@@ -108,15 +110,23 @@ class Reader:
     def read(self, problem: str, solutions: Sequence[tuple[str, ...]]) -> list[Tensor]:
         """[solutions] of [steps, hidden size]: the states at the tags; the prompt is read once."""
         parts = [self._parts(problem, texts) for texts in solutions]
-        prompt = torch.tensor([parts[0][0]])
-        cache = self._layers(prompt, use_cache=True).past_key_values
-        cache.batch_repeat_interleave(len(solutions))
-        steps = [torch.tensor([i for part in rest for i in part]) for _, *rest in parts]
-        # What fills a row up stands behind its last tag, which does not see it.
-        ids = nn.utils.rnn.pad_sequence(steps, batch_first=True)
-        states = self._layers(ids, past_key_values=cache).last_hidden_state.float()
-        ends = [torch.tensor([len(part) for part in rest]).cumsum(0) - 1 for _, *rest in parts]
-        return [row[tags] for row, tags in zip(states, ends, strict=True)]
+        prompt = self._layers(torch.tensor([parts[0][0]]), use_cache=True).past_key_values
+        steps = [[torch.tensor(part) for part in rest] for _, *rest in parts]
+        lengths = [sum(map(len, rest)) for rest in steps]
+        found: dict[int, Tensor] = {}
+        # Like lengths together, so that little is filled up.
+        order = sorted(range(len(steps)), key=lengths.__getitem__)
+        for start in range(0, len(order), TOGETHER):
+            some = order[start : start + TOGETHER]
+            cache = deepcopy(prompt)
+            cache.batch_repeat_interleave(len(some))
+            # What fills a row up stands behind its last tag, which does not see it.
+            ids = nn.utils.rnn.pad_sequence([torch.cat(steps[i]) for i in some], batch_first=True)
+            states = self._layers(ids, past_key_values=cache).last_hidden_state.float()
+            for i, row in zip(some, states, strict=True):
+                tags = torch.tensor([len(part) for part in steps[i]]).cumsum(0) - 1
+                found[i] = row[tags]
+        return [found[i] for i in range(len(steps))]
 
     def _parts(self, problem: str, texts: tuple[str, ...]) -> list[tuple[int, ...]]:
         """The ids of the prompt, and of each step with its tag."""

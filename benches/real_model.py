@@ -50,6 +50,8 @@ POLICY = {
     "temperature": 0.8,
     "system_prompt": "Please reason step by step, and put your final answer within \\boxed{}.",
 }
+PRM_BATCH = 2
+"""Solutions in one pass: on a CPU steps of unlike lengths cost more filled up than one by one."""
 ROLLOUTS = 1
 """From each step, where the truth is asked."""
 
@@ -64,6 +66,7 @@ def settings(width: int) -> dict[str, Strategy]:
         "ets": ets.ETS(width=width),
         "dvts": ets.DVTS(width=width, subtrees=width // 4),
         "best-of-n": ets.BestOfN(width=width),
+        "mpts-0.2": mpts(cluster_threshold=0.2),
     }
 
 
@@ -86,7 +89,7 @@ def main() -> None:
     rows = Searched(given.work, given.width, given.truth)
     if not given.table:
         given.work.mkdir(exist_ok=True)
-        problems = load_dataset(given.problems)
+        problems = distinct(load_dataset(given.problems))
         tested, rest = problems[: given.tested], problems[given.tested :]
         options = POLICY if given.policy else POLICY | VLLM
         with (
@@ -105,10 +108,18 @@ def main() -> None:
                 search(rows, banked, truth, tested, compared)
             else:
                 trained = trained_prm(given.work, given.model, banked, rest[: given.trained_on])
-                with closed(load_prm(f"transformers:{trained}")) as prm:
+                with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
                     judge = BankedPRM(prm, bank, identity(trained.name, {}))
                     search(rows, banked, judge, tested, compared)
     print_table(rows, list(compared))
+
+
+def distinct(problems: Sequence[Problem]) -> list[Problem]:
+    """The first of each text."""
+    first: dict[str, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.text, problem)
+    return list(first.values())
 
 
 @dataclass(frozen=True, slots=True)

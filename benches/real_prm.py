@@ -111,18 +111,22 @@ def as_prm(model: Path, target: Path) -> Path:
     tokenizer.add_special_tokens({"additional_special_tokens": ["<extra_0>"]})
     tokenizer.save_pretrained(target)
     weights = {
-        name: weight
+        name: weight.float()  # which a CPU is ten times as fast in as in bfloat16
         for name, weight in load_file(model / "model.safetensors").items()
         if name != "lm_head.weight" and layer_of(name) < PRM_LAYERS
     }
     words = weights["model.embed_tokens.weight"]
-    if len(tokenizer) > len(words):
-        raise SystemExit(f"{model} has {len(words)} rows of embeddings for {len(tokenizer)} tokens")
+    if (lacking := len(tokenizer) - len(words)) > 0:
+        # The tag is the same everywhere: any row will do that is no other token's.
+        words = torch.cat([words, words.mean(0, keepdim=True).expand(lacking, -1)])
+        weights["model.embed_tokens.weight"] = words
+    config.vocab_size = len(words)
     size = config.hidden_size
     for place, shape in (("0", (size, size)), ("2", (2, size))):
-        weights[f"score.{place}.weight"] = torch.zeros(shape, dtype=words.dtype)
-        weights[f"score.{place}.bias"] = torch.zeros(shape[0], dtype=words.dtype)
+        weights[f"score.{place}.weight"] = torch.zeros(shape)
+        weights[f"score.{place}.bias"] = torch.zeros(shape[0])
     config.architectures = ["Qwen2ForProcessRewardModel"]
+    config.dtype = torch.float32
     config.num_labels = 2
     config.num_hidden_layers = PRM_LAYERS
     config.layer_types = config.layer_types[:PRM_LAYERS]
