@@ -22,7 +22,7 @@ from ets.policy.bundled import BundledPolicy
 from ets.prm.bundled import BundledPRM
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
-from fresh import Rows, accuracy, keyed, less_kv, lines, points, right_share, shared, times
+from fresh import Rows, accuracy, beside, keyed, less_kv, lines, shared
 
 SEED = 0
 PROBLEMS_SEED = 20261130
@@ -104,13 +104,7 @@ def print_tables(found: dict[str, Rows], steps: dict[str, int]) -> None:
     )
     for name, rows in found.items():
         keys = shared(rows, base)
-        mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
-        print(
-            f"| {name} | {len(keys)} | {accuracy(keys, rows)} "
-            f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
-            f"| {less_kv(keys, rows, base)} | {times(theirs, mine, 'before', 'peak')} "
-            f"| {times(theirs, mine, 'after', 'sum')} |"
-        )
+        print(f"| {name} | {len(keys)} | {beside(keys, rows, base)} |")
     print("\nRight, and KV before selection, by the number of steps (95%):\n")
     print("| strategy | " + " | ".join(GROUPS) + " |\n" + "| --- " * (len(GROUPS) + 1) + "|")
     for name, rows in found.items():

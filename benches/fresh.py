@@ -104,13 +104,7 @@ def print_tables(found: dict[str, Rows], baseline: str) -> None:
     )
     for name, rows in found.items():
         keys = shared(rows, base)
-        mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
-        print(
-            f"| {name} | {len(keys)} | {accuracy(keys, rows)} "
-            f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
-            f"| {less_kv(keys, rows, base)} "
-            f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')} |"
-        )
+        print(f"| {name} | {len(keys)} | {beside(keys, rows, base)} |")
     steps = {row["id"]: row["steps"] for row in split_rows("fresh")}
     for title, compare in (("KV before selection", less_kv), (f"Points to {baseline}", points)):
         print(f"\n{title} by the number of steps (95%):\n")
@@ -124,6 +118,17 @@ def print_tables(found: dict[str, Rows], baseline: str) -> None:
                 some = [key for key in keys if steps[key[1]] == count]
                 cells.append(compare(some, rows, base) if some else "")
             print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def beside(keys: list[Key], rows: Rows, base: Rows) -> str:
+    """Cells: right, points to the base, points of the vote, KV before, at its peak, kept."""
+    mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
+    return (
+        f"{accuracy(keys, rows)} "
+        f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
+        f"| {less_kv(keys, rows, base)} "
+        f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')}"
+    )
 
 
 def shared(rows: Rows, base: Rows) -> list[Key]:

@@ -36,7 +36,7 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
-from fresh import Row, Rows, accuracy, keyed, less_kv, points, right_share, shared, times
+from fresh import Row, Rows, beside, keyed, shared
 from prm_head import auroc_within
 from real_prm import IN_FLIGHT, LIMITS, SEED, read, trained_prm
 from rollout_truth import RolloutTruth
@@ -66,6 +66,7 @@ def settings(width: int) -> dict[str, Strategy]:
         "ets": ets.ETS(width=width),
         "dvts": ets.DVTS(width=width, subtrees=width // 4),
         "best-of-n": ets.BestOfN(width=width),
+        # The cut that finds what means the same where texts hardly ever repeat (`varied.py`).
         "mpts-0.2": mpts(cluster_threshold=0.2),
     }
 
@@ -106,6 +107,7 @@ def main() -> None:
                     max_tokens=LIMITS["max_tokens"],
                 )
                 search(rows, banked, truth, tested, compared)
+                print(f"rollouts: {truth.tokens} tokens")
             else:
                 trained = trained_prm(given.work, given.model, banked, rest[: given.trained_on])
                 with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
@@ -194,13 +196,8 @@ def print_table(searched: Searched, names: Sequence[str]) -> None:
     )
     for name, some in rows.items():
         keys = shared(some, base)
-        mine, theirs = [some[key] for key in keys], [base[key] for key in keys]
-        print(
-            f"| {name} | {accuracy(keys, some)} "
-            f"| {points(keys, some, base)} | {points(keys, some, base, right_share)} "
-            f"| {less_kv(keys, some, base)} | {times(theirs, mine, 'before', 'peak')} "
-            f"| {times(theirs, mine, 'after', 'sum')} | {np.mean([r['steps'] for r in mine]):.1f} |"
-        )
+        steps = np.mean([some[key]["steps"] for key in keys])
+        print(f"| {name} | {beside(keys, some, base)} | {steps:.1f} |")
 
 
 def quality(searched: Searched, rows: dict[str, Rows]) -> str:

@@ -34,7 +34,7 @@ from ets.prm.bundled import BundledPRM
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.strategy import Strategy
-from fresh import Rows, accuracy, keyed, less_kv, lines, points, right_share, shared, times
+from fresh import Rows, beside, keyed, lines, shared
 from varied_wording import meaning
 
 SEED = 0
@@ -222,20 +222,14 @@ def print_table(found: dict[str, Rows]) -> None:
     )
     for name, some in found.items():
         keys = shared(some, base)
-        mine, theirs = [some[key] for key in keys], [base[key] for key in keys]
         told: Counter[str] = Counter()
-        for row in mine:
+        for row in (some[key] for key in keys):
             told.update(row["repeats"])
         each = " ".join(
             f"{told[what] / max(told['selections'], 1):.1f}"
             for what in ("candidates", "texts", "meanings")
         )
-        print(
-            f"| {name} | {len(keys)} | {accuracy(keys, some)} "
-            f"| {points(keys, some, base)} | {points(keys, some, base, right_share)} "
-            f"| {less_kv(keys, some, base)} | {times(theirs, mine, 'before', 'peak')} "
-            f"| {times(theirs, mine, 'after', 'sum')} | {each} |"
-        )
+        print(f"| {name} | {len(keys)} | {beside(keys, some, base)} | {each} |")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ets.demo import policy_path, prm_path
@@ -24,7 +26,6 @@ from ets.demo.training.evaluate import draw, report
 from ets.demo.training.fit import Run, Schedule, export_run
 from ets.demo.training.model import PRM, Policy, load
 from ets.demo.training.packing import IGNORE, policy_batches
-from ets.demo.training.slips import Pupil
 from ets.demo.training.train import GENTLER, prm_loss
 from varied_wording import VARIED
 
@@ -45,10 +46,13 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     begun = time.process_time()
-    train_policy(given.work)
+    train_policy(
+        given.work,
+        lambda number: policy_batches(SEED, number, GENTLER, POOL, ROWS, style=VARIED),
+    )
     collect(cast(Policy, load(given.work / "pair/policy")), given.work / "samples.jsonl", SEED,
             COLLECTED)  # fmt: skip
-    train_prm(given.work)
+    train_prm(given.work, Collection(given.work / "samples.jsonl", SEED, VARIED), TREES)
     print(f"trained: {time.process_time() - begun:.0f} s of processor time", flush=True)
     problems = split_problems("dev")[: given.problems]
     policy, prm = load(given.work / "pair/policy"), load(given.work / "pair/prm")
@@ -57,16 +61,14 @@ def main() -> None:
         print(f"{name:55} {value}")
 
 
-def train_policy(work: Path) -> None:
-    """Go on from the bundled policy, on the solution's tokens only."""
-    model = load(policy_path()).train()
-    run = Run(cast(Policy, model), POLICY, work / "policy", every=120.0)
+def train_policy(work: Path, pool: Callable[[int], list[tuple[Tensor, Tensor]]]) -> None:
+    """Go on from the bundled policy, on the solution's tokens only; pools of `POOL` batches."""
+    run = Run(cast(Policy, load(policy_path()).train()), POLICY, work / "policy", every=120.0)
     number, batches = -1, []
-    pupil: Pupil = GENTLER
     while not run.done:
         if run.step // POOL != number:
             number = run.step // POOL
-            batches = policy_batches(SEED, number, pupil, POOL, ROWS, style=VARIED)
+            batches = pool(number)
         ids, targets = batches[run.step % POOL]
         keep = targets != IGNORE
         loss = F.cross_entropy(run.model.logits(run.model.model(ids)[keep]), targets[keep])
@@ -74,14 +76,13 @@ def train_policy(work: Path) -> None:
     export_run(Policy(), work / "policy", work / "pair/policy")
 
 
-def train_prm(work: Path) -> None:
-    """Go on from the bundled PRM, most branches sampled by the policy."""
-    torch.manual_seed(SEED)
+def train_prm(work: Path, collection: Collection, trees: int) -> None:
+    """Go on from the bundled PRM, most branches sampled by the policy; so many trees a batch."""
+    torch.manual_seed(collection.seed)
     model = cast(PRM, load(prm_path()).train())
     run = Run(model, PRM_ON_POLICY, work / "prm", every=120.0)
-    collection = Collection(work / "samples.jsonl", SEED, VARIED)
     while not run.done:
-        loss, figures = prm_loss(model, collection.batch(run.step, TREES))
+        loss, figures = prm_loss(model, collection.batch(run.step, trees))
         run.update(loss, figures)
     export_run(PRM(), work / "prm", work / "pair/prm")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ets.demo.training.evaluate import auroc
-from ets.step import Prefix, Step
+from ets.step import Finish, Prefix, Step
 from rollout_truth import RolloutTruth
 
 EXPECTED = {"problem": "7"}
@@ -38,9 +38,9 @@ def truth(policy: ScriptedChances, rollouts: int, max_tokens: int = 100) -> Roll
     return RolloutTruth(policy, EXPECTED, auroc=0.9, rollouts=rollouts, max_tokens=max_tokens)
 
 
-def begun(*texts: str, finish: str = "step") -> Prefix:
+def begun(*texts: str, finish: Finish = "step") -> Prefix:
     steps = [Step(text, (2, 3), "step") for text in texts[:-1]]
-    last = Step(texts[-1], (2, 3), finish)  # type: ignore[arg-type]
+    last = Step(texts[-1], (2, 3), finish)
     return Prefix("problem", 1, (1,), (*steps, last))
 
 

@@ -59,7 +59,7 @@ class Collection:
         self.seed = seed
         self.style = style
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        self.rows = list(zip(problems or _problems(seed), rows, strict=False))
+        self.rows = list(zip(_problems(seed) if problems is None else problems, rows, strict=False))
 
     def batch(self, number: int, size: int) -> TreeBatch:
         """Make batch `number`: most branches come from the policy, some from the slips."""
