@@ -18,7 +18,7 @@ from ets.bench.run_folder import RunFolder
 from run_cases import SCRIPTED, rows_of, trees_of, write_problems
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.rare)])
 def test_a_run_that_was_killed_many_times_ends_as_one_that_was_not(
     tmp_path: Path, workers: int
 ) -> None:

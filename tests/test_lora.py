@@ -92,7 +92,7 @@ def test_vllm_serves_an_adapter(base: Path, lora: Path, merged: Path) -> None:
     assert with_adapter == on_transformers(merged)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 @pytest.mark.vllm
 def test_vllm_names_an_adapter_that_does_not_fit(base: Path, lora: Path, tmp_path: Path) -> None:
     weights = load_file(lora / "adapter_model.safetensors")

@@ -76,8 +76,8 @@ def test_actors_change_no_result(count: int, undisturbed: list[Any]) -> None:
     [
         ("kill", "The actor died unexpectedly"),
         pytest.param("stop", "worker 1 gave no sign of life for 3 s", marks=pytest.mark.slow),
-        pytest.param("block", "worker 1 gave no sign of life for 3 s", marks=pytest.mark.slow),
-        pytest.param("lost", "the GPU has gone", marks=pytest.mark.slow),
+        pytest.param("block", "worker 1 gave no sign of life for 3 s", marks=pytest.mark.rare),
+        pytest.param("lost", "the GPU has gone", marks=pytest.mark.rare),
     ],
 )
 def test_what_ends_an_actor_ends_no_problem(

@@ -204,7 +204,7 @@ def test_a_replica_without_its_engine_is_replaced(cluster: Cluster) -> None:
     assert eventually(lambda: len(cluster.replicas("has") - before) == 1)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_queue_brings_another_replica(cluster: Cluster) -> None:
     """Ray Serve looks for half a minute before it starts one."""
     from ray import serve
