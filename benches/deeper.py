@@ -1,10 +1,11 @@
 """Search on problems of 8 to 16 steps: `deeper_pair.py` makes the pair for it.
 
-    python benches/deeper.py WORK [--problems 90] [--width 64] [--strategies NAME,...] [--table]
+    python benches/deeper.py WORK [--split test] [--problems 90] [--width 64]
+        [--strategies NAME,...] [--table]
 
 Each setting has a file of rows of its own, gone on with where it was stopped; then tables against
 REBASE, of all and by the number of steps. The problems are of the part that no pair was trained on,
-and the settings those of `fresh.py`. `--table` only reads what is there.
+or with `--split dev` of that on which settings are chosen. `--table` only reads what is there.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ def settings(width: int) -> dict[str, Strategy]:
         "ets": ets.ETS(width=width, lambda_b=1.0),
         "dvts-4": ets.DVTS(width=width, subtrees=4),
         "dvts-8": ets.DVTS(width=width, subtrees=8),
+        "rebase-narrow": ets.REBASE(width=width // 4),
+        "mpts-1.5": mpts(lambda_b=1.5),
+        "mpts-1": mpts(lambda_b=1.0),
+        "mpts-0.5": mpts(lambda_b=0.5),
     }
 
 
@@ -47,6 +52,7 @@ def main() -> None:
     """Make the searches that are missing, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("work", type=Path)
+    parser.add_argument("--split", choices=("dev", "test"), default="test")
     parser.add_argument("--problems", type=int, default=90)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
@@ -55,16 +61,17 @@ def main() -> None:
     every = settings(given.width)
     problems = {
         f"deep-{number:03}": problem
-        for number, problem in enumerate(deep_problems("test", PROBLEMS_SEED, given.problems))
+        for number, problem in enumerate(deep_problems(given.split, PROBLEMS_SEED, given.problems))
     }
+    part = f"{'dev-' if given.split == 'dev' else ''}w{given.width}"
     if not given.table:
         texts = {
             key: Problem(problem.text, str(problem.answer), key)
             for key, problem in problems.items()
         }
         for name in given.strategies or every:
-            run(given.work, f"w{given.width}-{name}-{SEED}", every[name], texts)
-    found = {name: keyed(lines(given.work, f"w{given.width}-{name}-[0-9]")) for name in every}
+            run(given.work, f"{part}-{name}-{SEED}", every[name], texts)
+    found = {name: keyed(lines(given.work, f"{part}-{name}-[0-9]")) for name in every}
     print_tables(
         {name: rows for name, rows in found.items() if rows},
         {key: len(problem.steps) for key, problem in problems.items()},

@@ -17,7 +17,8 @@ EXPECTED = {"problem": "7"}
 class ScriptedChances:
     """Three steps and an answer; a step `N` says that the answer is right in N of 10 solutions."""
 
-    def __init__(self) -> None:
+    def __init__(self, finish: Finish = "step") -> None:
+        self.finish = finish
         self.asked: list[tuple[tuple[str, ...], int]] = []
 
     def start(self, problem: str) -> Prefix:
@@ -27,7 +28,7 @@ class ScriptedChances:
         self.asked.append((tuple(step.text for step in prefix.steps), seed))
         assert max_tokens > 0
         if len(prefix.steps) < 3:
-            return Step("on\n\n", (2, 3), "step")
+            return Step("on\n\n", (2, 3), self.finish)
         right = np.random.default_rng(seed).random() < int(prefix.steps[0].text) / 10
         return Step(f"The answer is {7 if right else 8}.", (4,) * 5, "answer")
 
@@ -90,6 +91,15 @@ def test_a_rollout_stops_at_the_limit_and_is_wrong() -> None:
     scored(judge, begun("10"))
     assert list(judge.values.values()) == [0.0]
     assert judge.tokens == 5 * (2 + 2)  # two steps, and the answer has no room
+
+
+@pytest.mark.parametrize("finish", ["context", "refused", "end"])
+def test_a_rollout_ends_with_its_solution(finish: Finish) -> None:
+    policy = ScriptedChances(finish)
+    judge = truth(policy, rollouts=5)
+    scored(judge, begun("10"))
+    assert len(policy.asked) == 5
+    assert list(judge.values.values()) == [0.0]
 
 
 def test_the_blur_is_the_one_that_is_stated() -> None:
