@@ -71,7 +71,12 @@ def main() -> None:
         }
         for name in given.strategies or every:
             run(given.work, f"{part}-{name}-{SEED}", every[name], texts)
-    found = {name: keyed(lines(given.work, f"{part}-{name}-[0-9]")) for name in every}
+    found = {
+        name: keyed(
+            row for row in lines(given.work, f"{part}-{name}-[0-9]") if row["id"] in problems
+        )
+        for name in every
+    }
     print_tables(
         {name: rows for name, rows in found.items() if rows},
         {key: len(problem.steps) for key, problem in problems.items()},
