@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
     parser.add_argument("--truth", type=float, metavar="AUROC")
+    parser.add_argument("--base", default="rebase", help="what others are held against")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     every = settings(given.width)
@@ -113,7 +114,7 @@ def main() -> None:
                 with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
                     judge = BankedPRM(prm, bank, identity(trained.name, {}))
                     search(rows, banked, judge, tested, compared)
-    print_table(rows, list(compared))
+    print_table(rows, list(dict.fromkeys([*compared, given.base])), given.base)
 
 
 def distinct(problems: Sequence[Problem]) -> list[Problem]:
@@ -180,8 +181,8 @@ def search(
             print(f"{name}: {start + len(some)} problems", flush=True)
 
 
-def print_table(searched: Searched, names: Sequence[str]) -> None:
-    """As Markdown: each beside REBASE on the problems that all have."""
+def print_table(searched: Searched, names: Sequence[str], baseline: str) -> None:
+    """As Markdown: each beside the baseline on the problems that all have."""
     rows = {name: keyed(searched.of(name)) for name in names}
     common = set.intersection(*(set(some) for some in rows.values()))
     rows = {name: {key: some[key] for key in common} for name, some in rows.items()}
@@ -189,9 +190,9 @@ def print_table(searched: Searched, names: Sequence[str]) -> None:
         print("no problem has been searched by every setting yet")
         return
     print(f"{len(common)} problems{quality(searched, rows)}\n")
-    base = rows["rebase"]
+    base = rows[baseline]
     print(
-        "| setting | right (95%) | points to REBASE (95%) | points of the vote (95%) "
+        f"| setting | right (95%) | points to {baseline} (95%) | points of the vote (95%) "
         "| KV before (95%) | peak | KV kept | steps |\n" + "| --- " * 8 + "|"
     )
     for name, some in rows.items():
