@@ -114,7 +114,10 @@ def run(work: Path, name: str, strategy: Strategy, problems: dict[str, Problem])
 
 def print_tables(found: dict[str, Rows], steps: dict[str, int], baseline: str) -> None:
     """As Markdown: each setting beside the baseline on the same problems, then by their steps."""
-    base = found[baseline]
+    base = found.get(baseline)
+    if base is None:
+        print(f"nothing has been searched by {baseline} yet")
+        return
     print(
         f"| strategy | problems | right (95%) | points to {baseline} (95%) "
         "| points of the vote (95%) | KV before (95%) | peak | KV kept |\n" + "| --- " * 8 + "|"
