@@ -44,8 +44,13 @@ def plan(folder: Path, *more: str, gib: str = "24") -> subprocess.CompletedProce
     )
 
 
-def test_a_plan_of_configs_alone(folder: Path) -> None:
-    done = plan(folder)
+@pytest.fixture(scope="module")
+def planned(folder: Path) -> subprocess.CompletedProcess[str]:
+    return plan(folder)
+
+
+def test_a_plan_of_configs_alone(planned: subprocess.CompletedProcess[str]) -> None:
+    done = planned
     assert done.returncode == 0, done.stderr
     for words in (
         "memory a GPU of 24 GiB",
@@ -267,10 +272,11 @@ def test_shepherds_card_is_sent_word_for_word(tmp_path: Path) -> None:
         assert ids.count(12902) == len(known.scores)
 
 
-@pytest.mark.slow
-def test_the_plan_in_the_docs_is_what_is_printed(folder: Path) -> None:
+def test_the_plan_in_the_docs_is_what_is_printed(
+    planned: subprocess.CompletedProcess[str],
+) -> None:
     text = (Path(__file__).parents[1] / "docs" / "memory.md").read_text("utf-8")
-    printed = [line for line in plan(folder).stdout.splitlines() if line.startswith(("  ", "! "))]
+    printed = [line for line in planned.stdout.splitlines() if line.startswith(("  ", "! "))]
     assert len(printed) == 5
     for line in printed:
         assert line.rstrip() in text

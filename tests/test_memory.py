@@ -432,6 +432,7 @@ def test_options_get_shares_on_a_gpu_only(folder: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.vllm
+@pytest.mark.rare
 def test_vllm_reads_the_same_cache_from_the_configs(folder: Path) -> None:
     from ets.engines.vllm.options import configure, on_cpu
 

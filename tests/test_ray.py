@@ -116,7 +116,7 @@ def without_cache(result: Any) -> Any:
     return found, tree
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_one_of_two_actors_is_killed_amid_forty_problems(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
