@@ -67,7 +67,7 @@ class RolloutTruth:
         """Whether a solution that goes on from here comes to the expected answer."""
         draws = np.random.default_rng(seed)
         room = self._max_tokens - sum(step.tokens for step in prefix.steps)
-        while room > 0 and (not prefix.steps or prefix.steps[-1].finish in ("step", "length")):
+        while room > 0 and (not prefix.steps or prefix.steps[-1].goes_on):
             step = await self._policy.sample(
                 prefix, seed=int(draws.integers(1 << 62)), max_tokens=room
             )

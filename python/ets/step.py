@@ -105,6 +105,11 @@ class Step(Pickled):
         """Whether the solution ends with this step."""
         return self.finish in ("answer", "end")
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether another step can follow: nothing ended, cut or refused the solution here."""
+        return self.finish in ("step", "length")
+
 
 @dataclass(frozen=True, slots=True)
 class Prefix(Pickled):

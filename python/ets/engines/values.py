@@ -82,8 +82,7 @@ def checked_step(step: object, policy: object) -> Step:
     if not isinstance(step.finish, str) or step.finish not in _FINISHES:
         _refuse(policy, "Step.finish", f"be one of {list(_FINISHES)}", step.finish)
     token_ids = _ids(step.token_ids, policy, "Step.token_ids")
-    goes_on = step.finish in ("step", "length")
-    if goes_on and text and not token_ids and not writes_whole_answers(policy):
+    if step.goes_on and text and not token_ids and not writes_whole_answers(policy):
         right = f"hold the ids of the text {shown(text)}, which the next step continues"
         _refuse(policy, "Step.token_ids", right, step.token_ids)
     if step.certainty is not None and not isinstance(step.certainty, Certainty):

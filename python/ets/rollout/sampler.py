@@ -189,7 +189,7 @@ class Sampler:
             not (self._reads_thoughts or self._whole)
             and step.thinking
             and not step.answer_text.strip()
-            and step.finish in ("step", "length")
+            and step.goes_on
             and len(step.token_ids) < left
         ):
             seed = child_seed(want.seed, part)
