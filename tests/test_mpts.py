@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -132,6 +132,59 @@ def test_equal_remainders_go_to_the_better_leaf_and_then_to_the_first() -> None:
     assert largest_remainder(even, 2, np.array([0.5, 0.5, 0.5, 0.5])).tolist() == [1, 1, 0, 0]
 
 
+def told_decision(
+    strategy: Strategy, steps: Sequence[tuple[str | None, float]]
+) -> tuple[View, Decision]:
+    """What was decided of the first step."""
+    found: list[tuple[View, Decision]] = []
+    told(Watch(strategy, lambda *decided: found.append(decided)), steps)
+    return found[-1]
+
+
+@settings(max_examples=300)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=2, max_size=12),
+    rewards=st.permutations([0.1 * k for k in range(10)]),
+)
+@example(  # b promises 2/7 and a 5/7: of seven, each has 1 but for two halves, which are b's
+    steps=[("b", 9), ("a", 8), ("a", 8), ("a", 8), ("b", 9), ("b", 9), ("a", 8)],
+    rewards=[0.1 * k for k in range(10)],
+)
+def test_equal_remainders_are_equal_whatever_the_last_bits(
+    steps: list[tuple[str, int]], rewards: list[float]
+) -> None:
+    """All kept, and a text has one reward: exact parts, and whole ones that follow from them."""
+    first = dict(reversed(steps))
+    told_steps = [(text, rewards[first[text]]) for text, _ in steps]
+    strategy = ets.MPTS(width=len(steps), clusters="text", lambda_b=0.0)
+    view, decision = told_decision(strategy, told_steps)
+    assert decision.rebase is not None
+    texts = view.texts()
+    shares = [int(share) for share in decision.rebase]
+    parts = [
+        Fraction(sum(s for s, t in zip(shares, texts, strict=True) if t == text), texts.count(text))
+        for text in texts
+    ]
+    whole = [math.floor(part) for part in parts]
+    earned = view.rewards("last").tolist()
+    order = sorted(range(len(parts)), key=lambda i: (whole[i] - parts[i], -earned[i], i))
+    for i in order[: len(parts) - sum(whole)]:
+        whole[i] += 1
+    assert spread(view, decision).tolist() == whole
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1e-3, 1e-5, 1e-300])
+def test_a_cluster_far_below_the_best_shares_among_its_own(temperature: float) -> None:
+    strategy = ets.MPTS(width=4, clusters="text", lambda_b=0.0, temperature=temperature)
+    _, decision = told_decision(strategy, [("a", 0.9), ("b", 0.1), ("b", 0.05), ("c", 0.0)])
+    assert decision.rebase is not None
+    assert decision.counts.sum() == 4
+    assert decision.rebase.sum() == 4
+    if temperature < 0.01:
+        assert decision.counts.tolist() == [4]
+        assert decision.rebase.tolist() == [4, 0, 0, 0]
+
+
 # -- small searches by hand ------------------------------------------------------------------------
 
 
@@ -185,7 +238,16 @@ def test_clusters_of_a_function() -> None:
     assert TreeSearch.from_json(saved, strategy=strategy) == search
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [[0], [1], [2]], [0.0, 1.0, 2.0], "abc", None])
+def test_labels_of_a_function_may_be_any_integers() -> None:
+    labels = [2**64 - 1, np.int8(-3), 2**64 - 1]
+    search = told(ets.MPTS(width=3, clusters=lambda texts: labels), [("a", 0.5)] * 3)
+    assert list(search.nodes.cluster[1:]) == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1], [[0], [1], [2]], [[0], [1, 2], 3], [0.0, 1.0, 2.0], [True, 0, 1], "abc", None],
+)
 def test_a_function_that_returns_no_labels_is_told(labels: Any) -> None:
     with pytest.raises(InputError, match=r"clusters\(texts\) must return one integer for each of"):
         told(ets.MPTS(width=3, clusters=lambda texts: labels), [("a", 0.5)] * 3)

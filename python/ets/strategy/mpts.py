@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ets._core import cluster_steps
-from ets.checks import check_number, shown
+from ets.checks import as_integer, check_number, shown
 from ets.errors import InputError
 from ets.pickled import Pickled
 from ets.strategy.base import Decision, View
@@ -138,23 +138,32 @@ class MPTS(Pickled):
         """Continuations of each candidate kept, int64[k]; they sum to the width."""
         rewards, clusters = found.rewards[kept], found.clusters[kept]
         masses: NDArray[np.float64] = found.objective["cluster_worth"]
-        promise = np.exp((rewards - rewards.max()) / self.temperature)
-        of_cluster = np.bincount(clusters, weights=promise, minlength=len(masses))
         mass = masses[clusters]
-        # Of clusters that promise nothing one may be all that fits in a KV budget.
-        weights = promise if not mass.any() else mass * (promise / of_cluster[clusters])
+        if not mass.any():
+            # Of clusters that promise nothing one may be all that fits in a KV budget.
+            clusters, mass = np.zeros_like(clusters), np.ones_like(mass)
+        best = np.full(len(masses), -np.inf)
+        np.maximum.at(best, clusters, rewards)
+        promise = np.exp((rewards - best[clusters]) / self.temperature)
+        of_cluster = np.bincount(clusters, weights=promise)
+        weights = mass * (promise / of_cluster[clusters])
         return largest_remainder(weights, view.width, rewards)
 
 
 def _checked(labels: Any, n: int) -> list[int]:
     """What a function of the user's own returned, as n integers."""
-    found = np.asarray(labels)
-    if found.shape != (n,) or found.dtype.kind not in "iu":
-        raise InputError(
-            f"clusters(texts) must return one integer for each of the {n} texts, got "
-            f"{found.dtype} of shape {found.shape}"
-        )
-    return [int(label) for label in found.tolist()]
+    right = f"clusters(texts) must return one integer for each of the {n} texts"
+    if not isinstance(labels, Iterable):
+        raise InputError(f"{right}, got {shown(labels)}")
+    found: list[int] = []
+    for label in labels:
+        number = as_integer(label)
+        if number is None:
+            raise InputError(f"{right}, got {shown(label)} for text {len(found)}")
+        found.append(number)
+    if len(found) != n:
+        raise InputError(f"{right}, got {len(found)}")
+    return found
 
 
 def _numbered(labels: Sequence[Any]) -> NDArray[np.int64]:

@@ -25,12 +25,13 @@ def largest_remainder(
     """Whole numbers in proportion to the weights, which sum to the width, int64[n].
 
     Each weight's part of the width, rounded down; what is left goes one each to the largest
-    remainders, of equal ones to the larger reward, then to the first. The weights, float64[n], are
-    at least 0 and not all 0.
+    remainders, of equal ones (to 9 decimals) to the larger reward, then to the first. The weights,
+    float64[n], are at least 0 and not all 0.
     """
     parts = weights * (width / weights.sum())
     counts: NDArray[np.int64] = np.floor(parts).astype(np.int64)
-    order = np.lexsort((-rewards, counts - parts))
+    # Weights come out of `exp` and sums, whose last bits would decide between equal remainders.
+    order = np.lexsort((-rewards, np.round(counts - parts, 9)))
     left = width - int(counts.sum())
     counts[order[:left]] += 1
     return counts
