@@ -15,12 +15,15 @@ from pathlib import Path
 
 import pytest
 
+import ets
 from cli_process import (
     ETS,
     SCRIPTED,
     WAIT,
     run_process,
 )
+from ets.cli.watch import Watch
+from test_tree_page import told
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -165,6 +168,30 @@ def test_live_view_shows_the_steps() -> None:
     assert terminal.process.returncode == 0
     assert "Answer" in stdout
     assert "ETS, width 8" in terminal.screen
+    assert "handed on" not in terminal.screen
+
+
+def test_live_view_shows_masses_where_they_are_preserved() -> None:
+    command = [*SCRIPTED, "solve", "How many?", "--width", "8", "--strategy", "mpts"]
+    terminal = InTerminal(command)
+    terminal.wait_for("mass")
+    terminal.wait()
+    assert terminal.process.returncode == 0
+    assert "handed on" in terminal.screen
+
+
+def test_masses_are_what_was_kept_and_what_was_handed_on() -> None:
+    search = told(
+        ets.MPTS(width=8, clusters="text", rho=0.0, lambda_b=1.0),
+        [(0.5, None, False, text) for text in "aaaaaabb"],
+    )
+    search.ask()
+    watch = Watch(width=8)
+    for event in search.events:
+        watch.note(event, search)
+    (row,) = watch.rows
+    # Both say all of it; five of six that say a and one of two that say b were pruned.
+    assert (row.kept, row.mass, row.handed_on) == (2, 1.0, 6 / 8)
 
 
 @pytest.mark.slow

@@ -69,6 +69,18 @@ STRATEGIES: list[Any] = [
 ]
 
 
+def test_a_page_names_the_settings_of_a_strategy_with_a_function() -> None:
+    def by_length(texts: list[str | None]) -> list[int]:
+        return [len(str(text)) for text in texts]
+
+    search = play(TreeSearch(ets.MPTS(width=8, clusters=by_length), 20), World())
+    page = PageData("How many?").whole(search, Tally().count(search.trajectories))
+    assert page["strategy"] == "MPTS"
+    assert page["settings"]["clusters"] == "by_length"
+    assert page["settings"]["rho"] == 0.5
+    json.dumps(page)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
 @pytest.mark.parametrize("depth", [3, 9])
 def test_the_pieces_make_the_whole(strategy: Any, depth: int) -> None:

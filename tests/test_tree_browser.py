@@ -187,6 +187,18 @@ class Hesitant:
         return ets.REBASE(width=4).decide(view)
 
 
+def test_a_cluster_has_its_mass_and_what_it_was_given(browser: Any, tmp_path: Path) -> None:
+    steps = [(0.5, None, False, text) for text in "aaaaaabb"]
+    strategy = ets.MPTS(width=8, clusters="text", rho=0.0, lambda_b=1.0)
+    search = told(strategy, steps)
+    search.ask()
+    page = Page(browser, tmp_path / "tree.html", page_of(search))
+    for node, mass in ((1, 6), (2, 6), (7, 2)):
+        page.js(f"choose({node})")
+        assert f"its mass\n{mass} of 8, {mass} given" in page.text("#detail").replace("\t", "\n")
+    assert page.errors() == []
+
+
 def test_a_search_that_is_not_over(browser: Any, tmp_path: Path) -> None:
     search = TreeSearch(Hesitant(), 20)
     level = [Child(0, 4, 0.5, text="So.", index=i) for i in range(4)]

@@ -62,8 +62,9 @@ def steps_table(rows: list[Row]) -> Table:
     table.add_column("leaves", width=FUNNEL, no_wrap=True)
     table.add_column("kept", justify="right")
     table.add_column("pruned", justify="right")
-    handed_on = any(row.handed_on is not None for row in rows)
-    if handed_on:
+    masses = any(row.mass is not None for row in rows)
+    if masses:
+        table.add_column("mass", justify="right")
         table.add_column("handed on", justify="right")
     table.add_column("KV kept", justify="right")
     table.add_column("REBASE", justify="right", style="dim")
@@ -75,13 +76,17 @@ def steps_table(rows: list[Row]) -> Table:
             funnel(row),
             str(row.kept or ""),
             str(row.pruned or ""),
-            *([f"{row.handed_on:.0%}" if row.handed_on is not None else ""] if handed_on else []),
+            *([_part(row.mass), _part(row.handed_on)] if masses else []),
             "" if row.kv is None else f"{row.kv:,}",
             "" if row.rebase is None else f"{row.rebase:,}",
             Text(f"{row.reward:.2f}", style=reward_style(row.reward)),
             Text(" ".join(row.best.split())),
         )
     return table
+
+
+def _part(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
 
 
 def funnel(row: Row) -> Text:

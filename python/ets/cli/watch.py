@@ -34,8 +34,10 @@ class Row:
     best: str
     """The text of the best node's step."""
     reward: float
+    mass: float | None = None
+    """Under MPTS the part of the width that the clusters kept promised together."""
     handed_on: float | None = None
-    """Under MPTS the part of the width that pruned leaves promised, and that others were given."""
+    """Of that and the rest, what pruned leaves promised, and others were given."""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Watch:
             pruned=len(event.dropped),
             kv=kv.kv_after,
             rebase=kv.kv_rebase,
-            handed_on=_handed_on(event, kv, tree),
+            **_masses(event, kv, tree),
         )
 
     def _ended(self, step: int, tree: TreeSearch) -> None:
@@ -109,9 +111,16 @@ class Watch:
         return self.rows[-1].best if self.rows else None
 
 
-def _handed_on(event: Pruned, kv: KVStep, tree: TreeSearch) -> float | None:
+def _masses(event: Pruned, kv: KVStep, tree: TreeSearch) -> dict[str, float]:
+    """The parts of the width that a row of MPTS shows; none of another strategy."""
     if not isinstance(tree.strategy, MPTS):
-        return None
+        return {}
     candidates = np.array(sorted((*event.kept, *event.dropped)), dtype=np.int64)
     shares = rebase_shares(tree, kv, candidates)
-    return float(shares[np.isin(candidates, event.dropped)].sum() / kv.width)
+    clusters = np.array([tree.nodes.cluster[node] for node in candidates.tolist()])
+    dropped = np.isin(candidates, event.dropped)
+    kept = np.isin(clusters, clusters[~dropped])
+    return {
+        "mass": float(shares[kept].sum() / kv.width),
+        "handed_on": float(shares[dropped].sum() / kv.width),
+    }

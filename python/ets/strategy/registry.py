@@ -83,6 +83,18 @@ def strategy_to_dict(strategy: Strategy) -> dict[str, Any]:
     return {"name": name, "fields": values}
 
 
+def shown_settings(strategy: Strategy) -> dict[str, Any]:
+    """A strategy's fields for people, JSON-able: a function as its name; of a strategy that is not
+    of ours its width alone."""
+    if type(strategy) is not _CLASSES.get(type(strategy).__name__):
+        return {"width": int(strategy.width)}
+    values = {f.name: getattr(strategy, f.name) for f in fields(strategy)}
+    return {
+        name: str(getattr(value, "__name__", "a function")) if callable(value) else value
+        for name, value in values.items()
+    }
+
+
 def strategy_from_dict(data: dict[str, Any]) -> Strategy:
     """The strategy that `strategy_to_dict` described. `InputError` for an unknown name or field."""
     name, values = data["name"], data["fields"]

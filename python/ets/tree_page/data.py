@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ets.answer import pool
 from ets.answer.tally import Outcome, Tally
-from ets.strategy import strategy_to_dict
+from ets.strategy.registry import shown_settings
 from ets.tree.events import Ended, Event, Finished, Pruned, Scored
 from ets.tree.kv_record import KVStep
 from ets.tree.trajectory import Cut
@@ -106,12 +106,11 @@ class PageData:
         return values
 
     def _head(self, search: Searched) -> dict[str, Any]:
-        strategy = strategy_to_dict(search.strategy)
         return {
             "problem": self._problem,
             "problem_math": self._formulas.spans(self._problem),
-            "strategy": strategy["name"],
-            "settings": strategy["fields"] or {"width": int(search.strategy.width)},
+            "strategy": type(search.strategy).__name__,
+            "settings": shown_settings(search.strategy),
             "limits": {
                 "max_tokens": search.max_tokens,
                 "max_depth": search.max_depth,
