@@ -72,7 +72,7 @@ def test_embeddings_of_an_unfinished_step_are_saved_exactly() -> None:
         (lambda d: d["kv"][0].pop("kv_budget"), "damaged"),
         (lambda d: d.update(seed="0"), "seed must be an integer, got '0'"),
         (lambda d: d.pop("kv_budget"), r"lacks the fields \['kv_budget'\]"),
-        (lambda d: d.update(kv_budget=200), r"prunes to it \(ETS\), got REBASE\(width=4"),
+        (lambda d: d.update(kv_budget=200), r"prunes to it \(ETS, MPTS\), got REBASE\(width=4"),
         (lambda d: d.update(kv_budget=2.5), "kv_budget must be an integer, or None, got 2.5"),
         (lambda d: d["told"][0].update(mood=1), r"told has unknown fields \['mood'\]"),
         (lambda d: d["told"][0].update(index=99), "damaged"),

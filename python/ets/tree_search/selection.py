@@ -33,7 +33,7 @@ def check_kv_budget(strategy: Strategy, budget: object) -> int | None:
     tokens = integer("kv_budget", budget, 1, ", or None")
     if not getattr(strategy, "obeys_kv_budget", False):
         raise InputError(
-            f"kv_budget goes with a strategy that prunes to it (ETS), got {shown(strategy)} "
+            f"kv_budget goes with a strategy that prunes to it (ETS, MPTS), got {shown(strategy)} "
             f"with kv_budget={tokens}"
         )
     return tokens
