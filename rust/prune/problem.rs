@@ -148,9 +148,7 @@ impl Problem {
         if request.lambda_d > 0.0 || request.cluster_worth.is_some() {
             self.cluster_count = self.labels.number(labels, &mut self.cluster);
         }
-        self.members.clear();
-        self.members.resize(self.cluster_count, 0);
-        self.cluster.iter().for_each(|&k| self.members[k as usize] += 1);
+        let mut equal = true;
         if let Some(worth) = request.cluster_worth {
             check_entries("cluster_worth", worth, "finite and at least 0", is_amount)?;
             Labels::look_up(labels, &self.cluster, worth, &mut self.worth)?;
@@ -165,20 +163,26 @@ impl Problem {
                     expected: "above 0",
                 });
             }
-        } else if request.rho == 0.0 {
-            let count = self.cluster_count;
-            self.gains.clear((count > 0).then(|| request.lambda_d / count as f64));
-            self.gains.push_same(count);
-            return Ok(());
-        } else {
-            self.worth.clear();
-            self.worth.resize(self.cluster_count, 1.0 / self.cluster_count as f64);
+            equal = self.worth.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits());
         }
+        let count = self.cluster_count;
         if request.lambda_d == 0.0 {
             self.cluster.clear();
             self.cluster_count = 0;
             return Ok(());
         }
+        if equal && request.rho == 0.0 {
+            self.gains.clear(Some(request.lambda_d / count as f64));
+            self.gains.push_same(count);
+            return Ok(());
+        }
+        if request.cluster_worth.is_none() {
+            self.worth.clear();
+            self.worth.resize(count, 1.0 / count as f64);
+        }
+        self.members.clear();
+        self.members.resize(count, 0);
+        self.cluster.iter().for_each(|&k| self.members[k as usize] += 1);
         for (worth, &members) in self.worth.iter().zip(&self.members) {
             let first = request.lambda_d * worth * (1.0 - request.rho);
             let gains = std::iter::successors(Some(first), |gain| Some(gain * request.rho));
