@@ -2,6 +2,7 @@
 
 use super::dual::Dual;
 use super::forest::Forest;
+use super::subgradient::Relaxation;
 use crate::clock::Clock;
 
 impl Dual {

@@ -56,7 +56,8 @@ struct Above {
 }
 
 impl Dominance {
-    /// Fixes the nodes that others dominate, and removes members that can add nothing.
+    /// Fixes the nodes that others dominate, and removes members that can add nothing, in a forest as a
+    /// round leaves it: its root carries none, and without a budget no leaf has a value above 0.
     ///
     /// A leaf that carries one member yields to any other carrier of that cluster that is worth no
     /// less and hangs at an ancestor of its parent, or at its parent: where the leaf is kept and that

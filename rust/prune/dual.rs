@@ -3,9 +3,8 @@
 use super::blocks::Blocks;
 use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
-use super::gains::Gains;
 use super::repair::Repair;
-use super::step_length::StepLength;
+use super::subgradient::{Relaxation, Step, Steps};
 use crate::clock::Clock;
 
 /// Subgradient steps without progress after which their length shrinks.
@@ -77,32 +76,8 @@ impl Dual {
     ) -> u64 {
         self.begin(forest, cutoff);
         self.ascend(forest, clock);
-        let (mut length, mut bounds) = (StepLength::new(PATIENCE, SHORTEST_STEP), 0);
-        for step in 0..=most_steps {
-            let bound = self.evaluate(forest);
-            bounds += 1;
-            let progress = self.bound - bound;
-            if bound < self.bound {
-                self.bound = bound;
-                self.best_multiplier.clone_from(&self.multiplier);
-            }
-            // A selection of bad multipliers is not worth its repair, which costs more than the
-            // bound.
-            let often = step < 4 || step % 4 == 0 || forest.len() < OFTEN;
-            if progress > 0.0 && often || step == most_steps {
-                let keep = std::mem::take(&mut self.keep);
-                self.try_selection(forest, &keep, clock);
-                self.keep = keep;
-            }
-            let expired = clock.after(forest.len() + forest.owner.len());
-            if self.bound <= self.floor + tolerance || expired || step == most_steps {
-                break;
-            }
-            let Some(scale) = length.next(progress, self.bound - self.floor) else { break };
-            if !self.step(&forest.gains, scale * (bound - self.floor).max(tolerance)) {
-                break;
-            }
-        }
+        let steps = Steps { patience: PATIENCE, shortest: SHORTEST_STEP, most: most_steps };
+        let bounds = steps.lower(self, forest, tolerance, clock);
         let mut hints = std::mem::take(&mut forest.hints);
         hints.clear();
         let entries = forest.owner.iter().zip(&forest.cover).zip(self.blocks.of(forest));
@@ -164,73 +139,15 @@ impl Dual {
         self.blocks.level(&mut self.multiplier);
     }
 
-    /// Computes the bound at the current multipliers, with the selection that attains it.
-    pub(super) fn evaluate(&mut self, forest: &Forest) -> f64 {
-        self.sum.clone_from(&forest.value);
-        for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
-            self.sum[v as usize] += self.multiplier[block as usize];
-        }
-        forest.choose(0.0, &mut self.sum, &mut self.keep);
-        self.count.fill(0);
-        for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
-            self.count[block as usize] += u32::from(self.keep[v as usize]);
-        }
-        average(&mut self.mean, &self.keep);
-        let spared: f64 = match forest.gains.same() {
-            Some(gain) => self.multiplier.iter().map(|multiplier| gain - multiplier).sum(),
-            None => (0_u32..)
-                .zip(&self.multiplier)
-                .map(|(block, multiplier)| {
-                    let gains = self.blocks.gains(&forest.gains, block);
-                    let above = gains.iter().take_while(|&gain| gain > multiplier);
-                    above.map(|gain| gain - multiplier).sum::<f64>()
-                })
-                .sum(),
-        };
-        self.sum[0] + spared
-    }
-
-    /// Moves the multipliers against the subgradient; false where that is zero.
-    fn step(&mut self, gains: &Gains, gap: f64) -> bool {
-        let Self { multiplier, pull, count, blocks, .. } = self;
-        // The kept members should be as many as the gains above the multiplier.
-        let miss = |block: u32, multiplier: f64, count: u32| {
-            let of = blocks.gains(gains, block);
-            let above = of.iter().take_while(|&&gain| gain > multiplier).count() as u32;
-            if count < above {
-                return f64::from(above - count);
-            }
-            // At a multiplier of 0 further members are as good as none.
-            let level = of[above as usize..].iter().take_while(|&&gain| gain >= multiplier).count();
-            let most = above + level as u32;
-            if count > most && multiplier > 0.0 { -f64::from(count - most) } else { 0.0 }
-        };
-        pull.clear();
-        pull.extend(
-            (0..)
-                .zip(&*multiplier)
-                .zip(&*count)
-                .map(|((b, &multiplier), &c)| miss(b, multiplier, c)),
-        );
-        let norm: f64 = pull.iter().map(|pull| pull * pull).sum();
-        if norm == 0.0 {
-            return false;
-        }
-        let length = gap / norm;
-        multiplier
-            .iter_mut()
-            .zip(&*pull)
-            .for_each(|(multiplier, pull)| *multiplier += length * pull);
-        blocks.level(multiplier);
-        for (block, multiplier) in (0..).zip(multiplier) {
-            *multiplier = multiplier.clamp(0.0, blocks.most(gains, block));
-        }
-        true
-    }
-
     /// Takes in a selection that attains another bound, to be repaired where it `is_good`; returns the
     /// worth of the best one found.
-    pub fn see(&mut self, forest: &Forest, keep: &[bool], is_good: bool, clock: &mut Clock) -> f64 {
+    pub fn see_other(
+        &mut self,
+        forest: &Forest,
+        keep: &[bool],
+        is_good: bool,
+        clock: &mut Clock,
+    ) -> f64 {
         average(&mut self.mean, keep);
         if is_good {
             self.try_selection(forest, keep, clock);
@@ -287,6 +204,90 @@ impl Dual {
         let v = free.reduce(|best, v| if score(v) > score(best) { v } else { best });
         let v = v.unwrap_or(1);
         (v, self.mean[v] >= 0.5)
+    }
+}
+
+impl Relaxation for Dual {
+    fn evaluate(&mut self, forest: &Forest) -> f64 {
+        self.sum.clone_from(&forest.value);
+        for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
+            self.sum[v as usize] += self.multiplier[block as usize];
+        }
+        forest.choose(0.0, &mut self.sum, &mut self.keep);
+        self.count.fill(0);
+        for (&v, &block) in forest.owner.iter().zip(self.blocks.of(forest)) {
+            self.count[block as usize] += u32::from(self.keep[v as usize]);
+        }
+        average(&mut self.mean, &self.keep);
+        let spared: f64 = match forest.gains.same() {
+            Some(gain) => self.multiplier.iter().map(|multiplier| gain - multiplier).sum(),
+            None => (0_u32..)
+                .zip(&self.multiplier)
+                .map(|(block, multiplier)| {
+                    let gains = self.blocks.gains(&forest.gains, block);
+                    let above = gains.iter().take_while(|&gain| gain > multiplier);
+                    above.map(|gain| gain - multiplier).sum::<f64>()
+                })
+                .sum(),
+        };
+        self.sum[0] + spared
+    }
+
+    fn step(&mut self, forest: &Forest, gap: f64) -> bool {
+        let gains = &forest.gains;
+        let Self { multiplier, pull, count, blocks, .. } = self;
+        // The kept members should be as many as the gains above the multiplier.
+        let miss = |block: u32, multiplier: f64, count: u32| {
+            let of = blocks.gains(gains, block);
+            let above = of.iter().take_while(|&&gain| gain > multiplier).count() as u32;
+            if count < above {
+                return f64::from(above - count);
+            }
+            // At a multiplier of 0 further members are as good as none.
+            let level = of[above as usize..].iter().take_while(|&&gain| gain >= multiplier).count();
+            let most = above + level as u32;
+            if count > most && multiplier > 0.0 { -f64::from(count - most) } else { 0.0 }
+        };
+        pull.clear();
+        pull.extend(
+            (0..)
+                .zip(&*multiplier)
+                .zip(&*count)
+                .map(|((b, &multiplier), &c)| miss(b, multiplier, c)),
+        );
+        let norm: f64 = pull.iter().map(|pull| pull * pull).sum();
+        if norm == 0.0 {
+            return false;
+        }
+        let length = gap / norm;
+        multiplier
+            .iter_mut()
+            .zip(&*pull)
+            .for_each(|(multiplier, pull)| *multiplier += length * pull);
+        blocks.level(multiplier);
+        for (block, multiplier) in (0..).zip(multiplier) {
+            *multiplier = multiplier.clamp(0.0, blocks.most(gains, block));
+        }
+        true
+    }
+
+    fn remember(&mut self, bound: f64) {
+        self.bound = bound;
+        self.best_multiplier.clone_from(&self.multiplier);
+    }
+
+    fn see(&mut self, forest: &Forest, at: Step, clock: &mut Clock) -> f64 {
+        let often = at.is_regular || forest.len() < OFTEN;
+        if at.is_best && often || at.is_last {
+            let keep = std::mem::take(&mut self.keep);
+            self.try_selection(forest, &keep, clock);
+            self.keep = keep;
+        }
+        self.floor
+    }
+
+    fn work(&self, forest: &Forest) -> usize {
+        forest.len() + forest.owner.len()
     }
 }
 

@@ -259,7 +259,7 @@ impl Exact {
         TRIAL.iter().zip([false, true]).all(|(&(steps, part), repairs)| {
             // Better selections close the gap too, and say nothing of the bound.
             let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
-                dual.see(whole, keep, is_good && repairs, clock)
+                dual.see_other(whole, keep, is_good && repairs, clock)
             };
             counts.bounds += paths.run(whole, TOLERANCE, PATIENCE, steps, clock, see);
             dual.bound = paths.bound;
@@ -277,7 +277,7 @@ impl Exact {
         if self.bounds.by_paths() {
             dual.begin(part, cutoff);
             let see = |keep: &[bool], is_good: bool, clock: &mut Clock| {
-                dual.see(part, keep, is_good, clock)
+                dual.see_other(part, keep, is_good, clock)
             };
             counts.bounds += paths.run(part, TOLERANCE, PATIENCE, steps, clock, see);
             dual.bound = paths.bound;

@@ -1,5 +1,7 @@
 //! Items listed by group.
 
+use std::ops::Range;
+
 use super::none::NONE;
 
 /// Lists items by group, by counting; the buffers are reused.
@@ -33,7 +35,23 @@ impl Groups {
 
     /// The items of a group, ascending.
     pub fn of(&self, group: usize) -> &[u32] {
-        &self.items[self.start[group] as usize..self.start[group + 1] as usize]
+        &self.items[self.places(group)]
+    }
+
+    /// The same, to be put into another order.
+    pub fn of_mut(&mut self, group: usize) -> &mut [u32] {
+        let places = self.places(group);
+        &mut self.items[places]
+    }
+
+    /// Where the items of a group stand among those of all.
+    pub fn places(&self, group: usize) -> Range<usize> {
+        self.start[group] as usize..self.start[group + 1] as usize
+    }
+
+    /// All items, group after group.
+    pub fn items(&self) -> &[u32] {
+        &self.items
     }
 }
 

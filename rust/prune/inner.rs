@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::forest::Forest;
+use super::groups::Groups;
 use super::none::NONE;
 
 /// Most nodes that may be undecided: one bit each, and one for the root.
@@ -27,20 +28,19 @@ pub(super) struct Inner {
     /// child.
     pub below: Vec<u128>,
     pub beside: Vec<u128>,
-    /// The clusters of which members are carried at or hang at each, as stretches of `touched`.
-    touches: Vec<(u32, u32)>,
+    /// The clusters of which members are carried at or hang at each.
+    touches: Groups,
     pub touched: Vec<u32>,
     /// Runs and members that are read to see what each one adds.
     pub reads: Vec<u32>,
-    /// Leaves' entries by cluster, the best first, `[K + 1]` and those; and as runs of equal ones at one
-    /// node, `[K + 1]` and those.
-    order_start: Vec<u32>,
-    order: Vec<u32>,
+    /// Leaves' entries by cluster, the best first; and as runs of equal ones at one node, `[K + 1]` and
+    /// those.
+    order: Groups,
     run_start: Vec<u32>,
     runs: Vec<Run>,
-    /// Members that inner nodes carry themselves, `[K + 1]` and those.
-    own_start: Vec<u32>,
-    own: Vec<u128>,
+    /// Members by cluster that inner nodes carry themselves, and those nodes.
+    own: Groups,
+    own_at: Vec<u128>,
     /// A cluster and a node that it touches, while they are listed.
     pairs: Vec<(u32, u32)>,
 }
@@ -112,25 +112,12 @@ impl Inner {
                 self.pairs.push((k, i as u32));
             });
         }
-        // By node.
-        self.touches.clear();
-        self.touches.resize(q, (0, 0));
-        self.pairs.iter().for_each(|&(_, i)| self.touches[i as usize].1 += 1);
-        let mut sum = 0;
-        for span in &mut self.touches {
-            (span.0, sum) = (sum, sum + span.1);
-            span.1 = span.0;
-        }
+        self.touches.list(q, self.pairs.len(), |pair| self.pairs[pair].1);
         self.touched.clear();
-        self.touched.resize(sum as usize, 0);
-        for &(k, i) in &self.pairs {
-            let span = &mut self.touches[i as usize];
-            self.touched[span.1 as usize] = k;
-            span.1 += 1;
-        }
+        self.touched.extend(self.touches.items().iter().map(|&pair| self.pairs[pair as usize].0));
         self.reads.clear();
-        for &(first, end) in &self.touches {
-            let of = self.touched[first as usize..end as usize].iter();
+        for i in 0..q {
+            let of = self.touched[self.touches.places(i)].iter();
             let reads = |&k: &u32| (self.runs(k).len() + self.own(k).len()) as u32;
             self.reads.push(1 + of.map(reads).sum::<u32>());
         }
@@ -169,56 +156,30 @@ impl Inner {
 
     /// Lists the leaves of each cluster by value, and the members of inner nodes.
     fn list(&mut self, forest: &Forest) {
-        let clusters = forest.clusters();
-        let is_leaf = |e: u32| self.bit[forest.owner[e as usize] as usize] == NONE;
-        self.order_start.clear();
-        self.order_start.resize(clusters + 1, 0);
-        self.own_start.clear();
-        self.own_start.resize(clusters + 1, 0);
-        for (e, &k) in (0..).zip(&forest.cover) {
-            let start = if is_leaf(e) { &mut self.order_start } else { &mut self.own_start };
-            start[k as usize] += 1;
-        }
-        for start in [&mut self.order_start, &mut self.own_start] {
-            let mut sum = 0;
-            start.iter_mut().for_each(|at| {
-                sum += *at;
-                *at = sum;
-            });
-        }
-        self.order.clear();
-        self.order.resize(self.order_start[clusters] as usize, 0);
-        self.own.clear();
-        self.own.resize(self.own_start[clusters] as usize, 0);
-        for e in (0..forest.cover.len() as u32).rev() {
-            let k = forest.cover[e as usize];
-            let v = forest.owner[e as usize] as usize;
-            if self.bit[v] == NONE {
-                let at = &mut self.order_start[k as usize];
-                *at -= 1;
-                self.order[*at as usize] = e;
-            } else {
-                let at = &mut self.own_start[k as usize];
-                *at -= 1;
-                self.own[*at as usize] = 1 << self.bit[v];
-            }
-        }
+        let (clusters, entries) = (forest.clusters(), forest.cover.len());
+        let bit_of = |e: usize| self.bit[forest.owner[e] as usize];
+        let of_kind = |e: usize, leaf: bool| {
+            if (bit_of(e) == NONE) == leaf { forest.cover[e] } else { NONE }
+        };
+        self.order.list(clusters, entries, |e| of_kind(e, true));
+        self.own.list(clusters, entries, |e| of_kind(e, false));
+        self.own_at.clear();
+        self.own_at.extend(self.own.items().iter().map(|&e| 1_u128 << bit_of(e as usize)));
         let units = &self.units;
         self.run_start.clear();
         self.runs.clear();
         for k in 0..clusters {
             self.run_start.push(self.runs.len() as u32);
-            let span = self.order_start[k] as usize..self.order_start[k + 1] as usize;
             let place = |e: u32| {
                 let unit = &units[forest.owner[e as usize] as usize];
                 (unit.value, unit.above)
             };
-            self.order[span.clone()].sort_by(|&a, &b| {
+            self.order.of_mut(k).sort_by(|&a, &b| {
                 let ((value_a, above_a), (value_b, above_b)) = (place(a), place(b));
                 value_b.total_cmp(&value_a).then(above_a.cmp(&above_b))
             });
             let first = self.runs.len();
-            for &e in &self.order[span] {
+            for &e in self.order.of(k) {
                 let (value, above) = place(e);
                 let at = 1 << self.bit[above as usize];
                 match self.runs[first..].last_mut() {
@@ -238,8 +199,7 @@ impl Inner {
     }
 
     fn own(&self, k: u32) -> &[u128] {
-        let start = |k: u32| self.own_start[k as usize] as usize;
-        &self.own[start(k)..start(k + 1)]
+        &self.own_at[self.own.places(k as usize)]
     }
 
     /// What a cluster is worth with the leaves that it takes at kept nodes.
@@ -262,7 +222,7 @@ impl Inner {
 
     /// The clusters of a node.
     pub fn clusters_of(&self, i: usize) -> Range<usize> {
-        self.touches[i].0 as usize..self.touches[i].1 as usize
+        self.touches.places(i)
     }
 
     /// Turns kept inner nodes into a selection, with the leaves that each cluster takes.
@@ -273,9 +233,8 @@ impl Inner {
         bits(kept & !ROOT).for_each(|i| keep[self.node[i] as usize] = true);
         for k in 0..forest.clusters() as u32 {
             let held = self.own(k).iter().filter(|&&at| at & kept != 0).count() as u32;
-            let span = self.order_start[k as usize]..self.order_start[k as usize + 1];
-            let leaves = self.order[span.start as usize..span.end as usize]
-                .iter()
+            let of = self.order.of(k as usize).iter();
+            let leaves = of
                 .map(|&e| forest.owner[e as usize] as usize)
                 .filter(|&v| kept & 1 << self.bit[self.units[v].above as usize] != 0);
             for (v, held) in leaves.zip(held..) {

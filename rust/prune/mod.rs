@@ -32,7 +32,7 @@ mod problem;
 mod reduction;
 mod repair;
 mod request;
-mod step_length;
+mod subgradient;
 mod submodular;
 mod subtree;
 mod sweep;

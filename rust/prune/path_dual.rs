@@ -4,13 +4,11 @@ use super::fix::{Fix, fix_by_cost};
 use super::forest::{Forest, Hint};
 use super::none::NONE;
 use super::pairs::Pairs;
-use super::step_length::StepLength;
+use super::subgradient::{Relaxation, Step, Steps};
 use crate::clock::Clock;
 
 /// Where it has shrunk this much, the bound has all but converged.
 const SHORTEST_STEP: f64 = 0.01;
-/// Of the steps after the first ones, those of which the selection may be worth its repair.
-const OFTEN: u32 = 4;
 /// A subtree worth less than nothing by this little is level, but for rounding.
 const LEVEL: f64 = 1e-14;
 
@@ -45,12 +43,13 @@ pub(super) struct PathDual {
     sum: Vec<f64>,
     /// Best selection at the current multipliers, `[r]`.
     keep: Vec<bool>,
+    loss: Vec<f64>,
     /// Smallest bound found.
     pub bound: f64,
 }
 
 impl PathDual {
-    /// Bounds a forest, until the bound comes within `tolerance` of a target, which it cannot pass,
+    /// Bounds a forest whose root carries no member, until the bound comes within `tolerance` of a target, which it cannot pass,
     /// or converges. Returns how many bounds it took.
     ///
     /// Steps become shorter after `patience` of them without progress. `see` is shown the selection
@@ -63,34 +62,15 @@ impl PathDual {
         patience: u32,
         most_steps: u32,
         clock: &mut Clock,
-        mut see: impl FnMut(&[bool], bool, &mut Clock) -> f64,
+        see: impl FnMut(&[bool], bool, &mut Clock) -> f64,
     ) -> u64 {
         self.pairs.list(forest, &mut self.multiplier, clock);
         self.best_multiplier.clone_from(&self.multiplier);
         self.path.clone_from(&self.multiplier);
         self.ascend(forest, clock);
         self.bound = f64::INFINITY;
-        let (mut length, mut bounds) = (StepLength::new(patience, SHORTEST_STEP), 0);
-        for step in 0..=most_steps {
-            let bound = self.evaluate(forest);
-            bounds += 1;
-            let progress = self.bound - bound;
-            if bound < self.bound {
-                self.bound = bound;
-                self.best_multiplier.clone_from(&self.multiplier);
-            }
-            let often = step < 4 || step % OFTEN == 0;
-            let target = see(&self.keep, progress > 0.0 && often, clock);
-            let expired = clock.after(forest.len() + self.pairs.node.len());
-            if self.bound <= target + tolerance || expired || step == most_steps {
-                break;
-            }
-            let Some(scale) = length.next(progress, self.bound - target) else { break };
-            if !self.step(scale * (bound - target)) {
-                break;
-            }
-        }
-        bounds
+        let steps = Steps { patience, shortest: SHORTEST_STEP, most: most_steps };
+        steps.lower(&mut Shown { dual: self, see }, forest, tolerance, clock)
     }
 
     /// Hands on the multipliers of the best bound.
@@ -210,6 +190,35 @@ impl PathDual {
     pub fn fix(&mut self, forest: &Forest, floor: f64, fix: &mut Vec<Fix>) -> usize {
         self.multiplier.clone_from(&self.best_multiplier);
         let bound = self.evaluate(forest);
-        fix_by_cost(forest, &self.sum, &self.keep, bound - floor, &mut self.path, fix)
+        fix_by_cost(forest, &self.sum, &self.keep, bound - floor, &mut self.loss, fix)
+    }
+}
+
+/// A bound whose selections are shown to somebody else, who sets its target.
+struct Shown<'a, See> {
+    dual: &'a mut PathDual,
+    see: See,
+}
+
+impl<See: FnMut(&[bool], bool, &mut Clock) -> f64> Relaxation for Shown<'_, See> {
+    fn evaluate(&mut self, forest: &Forest) -> f64 {
+        self.dual.evaluate(forest)
+    }
+
+    fn remember(&mut self, bound: f64) {
+        self.dual.bound = bound;
+        self.dual.best_multiplier.clone_from(&self.dual.multiplier);
+    }
+
+    fn see(&mut self, _: &Forest, at: Step, clock: &mut Clock) -> f64 {
+        (self.see)(&self.dual.keep, at.is_best && at.is_regular, clock)
+    }
+
+    fn step(&mut self, _: &Forest, gap: f64) -> bool {
+        self.dual.step(gap)
+    }
+
+    fn work(&self, forest: &Forest) -> usize {
+        forest.len() + self.dual.pairs.node.len()
     }
 }

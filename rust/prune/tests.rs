@@ -3,6 +3,7 @@
 mod counts;
 mod generated;
 mod paths;
+mod reductions;
 mod reuse;
 mod stopping;
 mod worths;
