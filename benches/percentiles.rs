@@ -14,7 +14,10 @@ mod common;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ets_core::{ClusterKind, Error, Generator, Pruner, Request, select_leaves};
+use ets_core::{
+    ClusterKind, Error, Generator, Instance, Marks, Part, Pruner, Request, Selection, Tree,
+    select_leaves,
+};
 
 use common::Pool;
 
@@ -41,6 +44,9 @@ fn main() {
         "selection (microseconds)", "cases", "median", "p95", "max", "proven"
     );
     let medians: Vec<f64> = widths.iter().map(|&width| published(width)).collect();
+    for &width in &widths {
+        through_trees(width);
+    }
     for (width, repeats) in [(256, 8), (1024, 4)] {
         if widths.contains(&width) {
             let pool = Pool::hard(width, repeats);
@@ -80,6 +86,30 @@ fn published(width: usize) -> f64 {
         report(&format!("  lambda_d {lambda_d}"), part.map(|(&row, _)| row).collect());
     }
     median
+}
+
+/// Measures the published settings as a search has them: leaves of a tree, whose part above them is cut
+/// out first.
+fn through_trees(width: usize) {
+    let pool = Pool::published(width);
+    let tree_of = |instance: &Instance| {
+        let tokens: Vec<u32> = instance.tokens.iter().map(|&tokens| tokens as u32).collect();
+        let mut tree = Tree::new(tokens[0]);
+        tree.extend(&instance.parents[1..], &tokens[1..]).expect("an instance is a tree");
+        tree
+    };
+    let trees: Vec<Tree> = pool.instances.iter().map(tree_of).collect();
+    let (mut pruner, mut marks) = (Pruner::new(), Marks::default());
+    let rows = timed(pool.cases.len(), |at| {
+        let case = &pool.cases[at];
+        let instance = &pool.instances[case.instance];
+        let mut part = Part::default();
+        trees[case.instance].part_above_with(&mut marks, &mut part, black_box(&instance.leaves))?;
+        part.shorten();
+        let request = Request::of_part(&part, &instance.weights).clusters(&instance.clusters);
+        pruner.select_leaves(&request.lambda_b(case.lambda_b).lambda_d(case.lambda_d))
+    });
+    report(&format!("published, of a Tree, width {width}"), rows);
 }
 
 /// Measures the published settings, one case of every `step`, under a budget: a fraction of the
@@ -146,16 +176,21 @@ struct Row {
 
 fn measure(requests: &[Request<'_>]) -> Vec<Row> {
     let mut pruner = Pruner::new();
-    let mut rows = vec![Row { micros: f64::INFINITY, proven: true }; requests.len()];
-    let mut spent = vec![Duration::ZERO; requests.len()];
+    timed(requests.len(), |at| pruner.select_leaves(black_box(&requests[at])))
+}
+
+/// Times calls, round after round, one for each case.
+fn timed(cases: usize, mut call: impl FnMut(usize) -> Result<Selection, Error>) -> Vec<Row> {
+    let mut rows = vec![Row { micros: f64::INFINITY, proven: true }; cases];
+    let mut spent = vec![Duration::ZERO; cases];
     for round in 0..ROUNDS {
-        for (at, request) in requests.iter().enumerate() {
+        for at in 0..cases {
             // Never only once: a stall of the machine in that call would stand as the worst case.
             if round > 1 && spent[at] > ENOUGH {
                 continue;
             }
             let started = Instant::now();
-            let selection = pruner.select_leaves(black_box(request)).expect("the request is valid");
+            let selection = call(at).expect("the request is valid");
             let took = started.elapsed();
             spent[at] += took;
             rows[at].proven &= selection.optimal;

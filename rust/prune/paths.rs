@@ -96,19 +96,17 @@ impl Paths {
         self.count = on_paths;
     }
 
+    /// Takes a tree of which all nodes are on paths, as a tree hands over, and copies their parents.
+    pub fn take_all(&mut self, parents: &[NodeId], parent: &mut Vec<u32>) {
+        self.nodes.clear();
+        self.nodes.extend(0..parents.len() as u32);
+        parent.clear();
+        parent.extend(parents.iter().map(|above| above.0));
+        parent[0] = NONE;
+    }
+
     /// Numbers the nodes on paths from 0, in order, and copies their parents.
     pub fn number(&mut self, parent: &mut Vec<u32>) {
-        let m = self.kind.len();
-        if self.count == m {
-            // What a tree hands over is cut down to this already.
-            self.nodes.clear();
-            self.nodes.extend(0..m as u32);
-            self.local.clone_from(&self.nodes);
-            parent.clear();
-            parent.extend_from_slice(&self.parent[..m]);
-            parent[0] = NONE;
-            return;
-        }
         // Each node is written where the next one on a path goes, so one slot more than there are.
         self.nodes.clear();
         self.nodes.resize(self.count + 1, 0);

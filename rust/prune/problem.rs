@@ -86,9 +86,12 @@ impl Problem {
             // Before the tree, which a caller may have cut down to what lies above the leaves.
             return Err(Error::Empty { argument: "leaves" });
         }
-        check_parents(request.parents)?;
         let (m, n) = (request.parents.len(), request.leaves.len());
-        self.paths.read_leaves(request.leaves, m, &mut self.leaf)?;
+        let is_cut = request.is_cut();
+        if !is_cut {
+            check_parents(request.parents)?;
+            self.paths.read_leaves(request.leaves, m, &mut self.leaf)?;
+        }
         check_length("weights", request.weights.len(), n, "leaves")?;
         self.profit.clear();
         self.profit.extend_from_slice(request.weights);
@@ -101,9 +104,15 @@ impl Problem {
             });
         }
         self.profit.iter_mut().for_each(|profit| *profit *= request.lambda_r);
-        self.paths.walk(request.parents, &self.leaf);
-        self.paths.number(&mut self.parent);
-        self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
+        if is_cut {
+            self.leaf.clear();
+            self.leaf.extend(request.leaves.iter().map(|leaf| leaf.0));
+            self.paths.take_all(request.parents, &mut self.parent);
+        } else {
+            self.paths.walk(request.parents, &self.leaf);
+            self.paths.number(&mut self.parent);
+            self.leaf.iter_mut().for_each(|v| *v = self.paths.local[*v as usize]);
+        }
         self.read_counts(request.node_counts, m)?;
         self.read_costs(request, m)?;
         self.read_tokens(request.node_tokens, m)?;

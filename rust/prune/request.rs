@@ -67,6 +67,8 @@ pub struct Request<'a> {
     pub time_limit: Option<Duration>,
     /// What ends the selection early, with the best one so far.
     pub interrupt: Option<&'a Interrupt>,
+    /// The part of a tree that the request was made of.
+    pub(crate) part: Option<&'a Part>,
 }
 
 impl Default for Request<'_> {
@@ -89,6 +91,7 @@ impl Default for Request<'_> {
             solver: Solver::Auto,
             time_limit: None,
             interrupt: None,
+            part: None,
         }
     }
 }
@@ -105,7 +108,16 @@ impl<'a> Request<'a> {
     pub fn of_part(part: &'a Part, weights: &'a [f64]) -> Self {
         let node_counts = (!part.counts.is_empty()).then_some(part.counts.as_slice());
         let node_tokens = Some(part.tokens.as_slice());
-        Self { node_tokens, node_counts, ..Self::new(&part.parents, &part.leaves, weights) }
+        let request = Self::new(&part.parents, &part.leaves, weights);
+        Self { node_tokens, node_counts, part: Some(part), ..request }
+    }
+
+    /// Says whether parents and leaves are still those of a part: right, and every node on a path.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.part.is_some_and(|part| {
+            std::ptr::eq(self.parents, part.parents.as_slice())
+                && std::ptr::eq(self.leaves, part.leaves.as_slice())
+        })
     }
 
     /// Sets the cluster label of each leaf, `[n]`.

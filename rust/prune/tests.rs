@@ -2,6 +2,7 @@
 
 mod counts;
 mod generated;
+mod parts;
 mod paths;
 mod reductions;
 mod reuse;

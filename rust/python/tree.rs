@@ -239,7 +239,8 @@ impl Tree {
         let labels = clusters.as_ref().map(|array| array.entries()).transpose()?;
         let selection = py.detach(|| {
             part.shorten();
-            let costs: Vec<f64> = part.tokens.iter().map(|&tokens| tokens as f64).collect();
+            let costs: Option<Vec<f64>> =
+                by_tokens.then(|| part.tokens().iter().map(|&tokens| tokens as f64).collect());
             let of_part = Request::of_part(&part, request.weights);
             select(|pruner, copies| {
                 Ok(pruner.select_leaves(&Request {
@@ -248,7 +249,8 @@ impl Tree {
                     leaves: of_part.leaves,
                     node_tokens: of_part.node_tokens,
                     node_counts: of_part.node_counts,
-                    node_costs: by_tokens.then_some(&costs),
+                    part: of_part.part,
+                    node_costs: costs.as_deref(),
                     ..request
                 })?)
             })

@@ -5,18 +5,41 @@ use super::{Marks, NodeId, Tree};
 use crate::error::Error;
 
 /// Holds the part of a tree on paths to some leaves, renumbered from 0 in the same order.
+///
+/// Only a tree makes one, so that leaf selection need not check it again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Part {
+    pub(crate) parents: Vec<NodeId>,
+    pub(crate) tokens: Vec<u64>,
+    pub(crate) leaves: Vec<NodeId>,
+    pub(crate) counts: Vec<u64>,
+}
+
+impl Part {
     /// Parent of each node, `[p]`; the root is its own.
-    pub parents: Vec<NodeId>,
+    #[must_use]
+    pub fn parents(&self) -> &[NodeId] {
+        &self.parents
+    }
+
     /// Tokens of each node, `[p]`.
-    pub tokens: Vec<u64>,
+    #[must_use]
+    pub fn tokens(&self) -> &[u64] {
+        &self.tokens
+    }
+
     /// New id of each leaf, in the order the leaves were given.
-    pub leaves: Vec<NodeId>,
+    #[must_use]
+    pub fn leaves(&self) -> &[NodeId] {
+        &self.leaves
+    }
+
     /// How many nodes of the tree that was grown each one stands for, `[p]`; empty where each
     /// stands for itself alone.
-    pub counts: Vec<u64>,
+    #[must_use]
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
 }
 
 impl Tree {
@@ -73,6 +96,7 @@ impl Tree {
             if first != u32::MAX {
                 let (index, first) = (index as usize, first as usize);
                 let value = value.0.into();
+                part.leaves.clear();
                 return Err(Error::Duplicate { argument: "leaves", index, first, value });
             }
             part.leaves.push(NodeId(at));
