@@ -66,8 +66,6 @@ def settings(width: int) -> dict[str, Strategy]:
         "ets": ets.ETS(width=width),
         "dvts": ets.DVTS(width=width, subtrees=width // 4),
         "best-of-n": ets.BestOfN(width=width),
-        # The cut that finds what means the same where texts hardly ever repeat (`varied.py`).
-        "mpts-0.2": mpts(cluster_threshold=0.2),
     }
 
 
