@@ -280,9 +280,8 @@ class Own:
     ],
 )
 def test_a_strategy_that_does_not_prune_to_a_budget_gets_none(strategy: Strategy) -> None:
-    message = (
-        rf"goes with a strategy that prunes to it \(ETS, MPTS\), got {type(strategy).__name__}\(.*60"
-    )
+    name = type(strategy).__name__
+    message = rf"goes with a strategy that prunes to it \(ETS, MPTS\), got {name}\(.*60"
     with pytest.raises(InputError, match=message):
         begin(strategy, 60)
     search = begin(strategy, None)

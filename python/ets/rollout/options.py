@@ -149,7 +149,8 @@ class SearchOptions:
     kv_budget: Annotated[
         int | Literal["auto"] | None,
         Option(
-            "the most KV tokens a tree may keep (ETS, MPTS); `auto`: its part of the engine's cache",
+            "the most KV tokens a tree may keep (ETS, MPTS); `auto`: its part of the engine's "
+            "cache",
             "none",
         ),
     ] = None
