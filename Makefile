@@ -126,6 +126,7 @@ lint-rust:
 	cargo clippy --quiet --all-targets --features python -- -D warnings
 	cargo clippy --quiet --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features generators
+	cargo package --quiet --no-verify --allow-dirty
 
 # The stub names nothing of the package, which stubtest would read whole, with all that it imports.
 lint-python: $(VENV)/.dev
