@@ -20,6 +20,9 @@ CANARY_TESTS := tests/test_transformers_policy.py tests/test_transformers_prm.py
     tests/test_embed.py tests/test_embed_states.py tests/test_openai_policy.py tests/test_openai_faults.py \
     tests/test_openai_requests.py tests/test_pooling_prm.py tests/test_pooling_faults.py
 
+# It names a job server that recipes cannot reach, and rustc warns of that.
+unexport MAKEFLAGS
+
 .PHONY: help demo docs test test-ci test-all test-rust test-highs test-python test-python-ci test-python-all canary canary-torch canary-vllm soak fuzz lint lint-rust lint-python format bench bench-vllm bench-its-hub results results-fresh train-demo wheel clean
 
 help: ## list the targets
