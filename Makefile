@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 RUST := $(wildcard rust/*.rs rust/*/*.rs rust/*/*/*.rs) rust/CRATE.md Cargo.toml Cargo.lock
+PACKAGE := $(shell find python -type f -not -name '*.so' -not -name '*.pyc')
 # Spinning OpenMP threads collapse where several engines share a few cores.
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
@@ -180,9 +181,12 @@ train-demo: $(VENV)/.dev ## train the bundled policy and PRM from scratch
 # Linked by zig against glibc 2.17, or the wheel would need the glibc of the machine that builds it.
 OLD_GLIBC := $(if $(filter Linux,$(shell uname -s)),--zig --compatibility manylinux2014)
 
-wheel: $(VENV)/.dev ## build the wheel into dist/
+wheel: dist/.built ## build the wheel into dist/
+
+dist/.built: $(VENV)/.dev $(RUST) $(PACKAGE) README.md pyproject.toml
 	rm -rf dist
 	PATH="$(CURDIR)/$(BIN):$$PATH" maturin build --release $(OLD_GLIBC) --out dist
+	@touch $@
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) $(CANARY) $(CANARY)-vllm target tests/fuzz/target dist .cache build/canary
