@@ -78,9 +78,12 @@ def main() -> None:
     print_beside(points)
     for width in sorted(width for width in PROBLEMS if width > WIDEST):
         wide = {key: rows for key, rows in found.items() if key[1] == width}
-        beside = {(name, WIDEST): found[name, WIDEST] for name, _ in wide}
+        narrower = [(name, WIDEST) for name, _ in wide if (name, WIDEST) in found]
         if wide:
-            print_points(over_common(beside | wide))
+            print_points(over_common({key: found[key] for key in narrower} | wide))
+    wanted = [(name, width) for name in CELLS for width in sorted(PROBLEMS)]
+    if missing := [f"{name} {width}" for name, width in wanted if (name, width) not in found]:
+        print(f"\nnot searched to the end: {', '.join(missing)}")
     if given.picture:
         draw(points, given.picture)
 
