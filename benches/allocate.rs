@@ -15,7 +15,7 @@ fn allocate(c: &mut Criterion) {
     let mut group = c.benchmark_group("allocate");
     group.sample_size(20).warm_up_time(Duration::from_millis(200));
     group.measurement_time(Duration::from_secs(1));
-    for width in [16, 256, 4096, 65_536] {
+    for width in [16, 256, 1024, 4096, 65_536] {
         let generator = Generator::new(width, 6).clusters(ClusterKind::One).seed(1);
         let rewards = generator.generate().expect("the settings are in range").rewards;
         let w = width as u64;

@@ -43,7 +43,7 @@ fn main() {
         "{:<36}{:>6}{:>11}{:>11}{:>11}{:>9}",
         "selection (microseconds)", "cases", "median", "p95", "max", "proven"
     );
-    let medians: Vec<f64> = widths.iter().map(|&width| published(width)).collect();
+    let medians: Vec<f64> = widths.iter().map(|&width| rules(width)).collect();
     for &width in &widths {
         through_trees(width);
     }
@@ -51,13 +51,6 @@ fn main() {
         if widths.contains(&width) {
             let pool = Pool::hard(width, repeats);
             report(&format!("hard grid, width {width}"), measure(&pool.requests()));
-        }
-    }
-    for rho in [0.5, 0.0] {
-        for &width in widths.iter().filter(|width| (64..=1024).contains(*width)) {
-            let pool = common::mass::pool(width, rho);
-            let requests: Vec<Request<'_>> = pool.iter().map(common::mass::Tree::request).collect();
-            report(&format!("mass, rho {rho}, width {width}"), measure(&requests));
         }
     }
     if widths.contains(&256) {
@@ -74,16 +67,27 @@ fn main() {
     }
 }
 
-/// Measures the published settings at one width, together and by `lambda_d`; gives the median.
-fn published(width: usize) -> f64 {
+/// Measures the published settings at one width, together and by `lambda_d`, and in the same rounds the
+/// rule of mass-preserving search; gives the median of the former.
+fn rules(width: usize) -> f64 {
     let pool = Pool::published(width);
-    let requests = pool.requests();
+    let rhos = if (64..=1024).contains(&width) { &[0.5, 0.0][..] } else { &[] };
+    let masses: Vec<_> = rhos.iter().map(|&rho| common::mass::pool(width, rho)).collect();
+    let mut requests = pool.requests();
+    requests.extend(masses.iter().flatten().map(common::mass::Tree::request));
     let rows = measure(&requests);
-    let median = report(&format!("published, width {width}"), rows.clone());
+    let (published, mut rest) = rows.split_at(pool.cases.len());
+    let median = report(&format!("published, width {width}"), published.to_vec());
     for lambda_d in [0.0, 1.0, 1.4, 2.0] {
         let of_it = |request: &Request<'_>| (request.lambda_d - lambda_d).abs() < 1e-9;
-        let part = rows.iter().zip(&requests).filter(|(_, request)| of_it(request));
+        let part = published.iter().zip(&requests).filter(|(_, request)| of_it(request));
         report(&format!("  lambda_d {lambda_d}"), part.map(|(&row, _)| row).collect());
+    }
+    for (rho, trees) in rhos.iter().zip(&masses) {
+        let (mass, more) = rest.split_at(trees.len());
+        rest = more;
+        let ratio = report(&format!("mass, rho {rho}, width {width}"), mass.to_vec()) / median;
+        println!("  {ratio:.2} times the published rule's median");
     }
     median
 }
