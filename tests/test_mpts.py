@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -144,31 +144,33 @@ def told_decision(
 @settings(max_examples=300)
 @given(
     steps=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=2, max_size=12),
-    rewards=st.permutations([0.1 * k for k in range(10)]),
+    lambda_b=st.sampled_from([0.0, 0.1, 0.2]),
 )
-@example(  # b promises 2/7 and a 5/7: of seven, each has 1 but for two halves, which are b's
-    steps=[("b", 9), ("a", 8), ("a", 8), ("a", 8), ("b", 9), ("b", 9), ("a", 8)],
-    rewards=[0.1 * k for k in range(10)],
+@example(  # all but the last a kept: of seven a b has 5/3 and an a 2/3, and a b is rounded up first
+    steps=[("b", 9), ("a", 8), ("a", 8), ("a", 8), ("b", 9), ("b", 9), ("a", 8)], lambda_b=0.2
 )
 def test_equal_remainders_are_equal_whatever_the_last_bits(
-    steps: list[tuple[str, int]], rewards: list[float]
+    steps: list[tuple[str, int]], lambda_b: float
 ) -> None:
-    """All kept, and a text has one reward: exact parts, and whole ones that follow from them."""
+    """Where a text has one reward all parts are fractions, and whole ones follow from them."""
     first = dict(reversed(steps))
-    told_steps = [(text, rewards[first[text]]) for text, _ in steps]
-    strategy = ets.MPTS(width=len(steps), clusters="text", lambda_b=0.0)
+    told_steps = [(text, 0.1 * first[text]) for text, _ in steps]
+    strategy = ets.MPTS(width=len(steps), clusters="text", lambda_b=lambda_b)
     view, decision = told_decision(strategy, told_steps)
     assert decision.rebase is not None
-    texts = view.texts()
-    shares = [int(share) for share in decision.rebase]
-    parts = [
-        Fraction(sum(s for s, t in zip(shares, texts, strict=True) if t == text), texts.count(text))
-        for text in texts
-    ]
-    whole = [math.floor(part) for part in parts]
+    texts, kept = view.texts(), list(range(len(steps)))
+    if decision.selection is not None:
+        kept = np.flatnonzero(decision.selection.keep).tolist()
+    mass: dict[str | None, int] = defaultdict(int)
+    for text, share in zip(texts, decision.rebase.tolist(), strict=True):
+        mass[text] += share
+    members = Counter(texts[i] for i in kept)
+    total = sum(mass[text] for text in members)
+    parts = {i: Fraction(len(steps) * mass[texts[i]], total * members[texts[i]]) for i in kept}
+    whole = [math.floor(parts.get(i, 0)) for i in range(len(steps))]
     earned = view.rewards("last").tolist()
-    order = sorted(range(len(parts)), key=lambda i: (whole[i] - parts[i], -earned[i], i))
-    for i in order[: len(parts) - sum(whole)]:
+    order = sorted(kept, key=lambda i: (whole[i] - parts[i], -earned[i], i))
+    for i in order[: len(steps) - sum(whole)]:
         whole[i] += 1
     assert spread(view, decision).tolist() == whole
 

@@ -43,14 +43,15 @@ pub(super) struct PathDual {
     sum: Vec<f64>,
     /// Best selection at the current multipliers, `[r]`.
     keep: Vec<bool>,
+    /// Scratch of what is fixed by cost; not `path`, which is by pairs.
     loss: Vec<f64>,
     /// Smallest bound found.
     pub bound: f64,
 }
 
 impl PathDual {
-    /// Bounds a forest whose root carries no member, until the bound comes within `tolerance` of a target, which it cannot pass,
-    /// or converges. Returns how many bounds it took.
+    /// Bounds a forest whose root carries no member, until the bound comes within `tolerance` of a
+    /// target, which it cannot pass, or converges. Returns how many bounds it took.
     ///
     /// Steps become shorter after `patience` of them without progress. `see` is shown the selection
     /// that attains each bound, and whether it is worth a repair: the best bound so far, and at some

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
@@ -74,10 +74,7 @@ def strategy_options(name: str) -> tuple[str, ...]:
 def strategy_to_dict(strategy: Strategy) -> dict[str, Any]:
     """A strategy as JSON-able `{"name": ..., "fields": {...}}`; no fields if it is not of ours, or
     holds a function."""
-    name = type(strategy).__name__
-    if type(strategy) is not _CLASSES.get(name):
-        return {"name": name, "fields": {}}
-    values = {f.name: getattr(strategy, f.name) for f in fields(strategy)}
+    name, values = type(strategy).__name__, _own_fields(strategy)
     if functions := [key for key, value in values.items() if callable(value)]:
         return {"name": f"{name} with {functions[0]} of your own", "fields": {}}
     return {"name": name, "fields": values}
@@ -86,13 +83,18 @@ def strategy_to_dict(strategy: Strategy) -> dict[str, Any]:
 def shown_settings(strategy: Strategy) -> dict[str, Any]:
     """A strategy's fields for people, JSON-able: a function as its name; of a strategy that is not
     of ours its width alone."""
-    if type(strategy) is not _CLASSES.get(type(strategy).__name__):
-        return {"width": int(strategy.width)}
-    values = {f.name: getattr(strategy, f.name) for f in fields(strategy)}
     return {
         name: str(getattr(value, "__name__", "a function")) if callable(value) else value
-        for name, value in values.items()
-    }
+        for name, value in _own_fields(strategy).items()
+    } or {"width": int(strategy.width)}
+
+
+def _own_fields(strategy: Strategy) -> dict[str, Any]:
+    """The fields of a strategy of ours, none of another's."""
+    kind = type(strategy)
+    if not is_dataclass(strategy) or kind is not _CLASSES.get(kind.__name__):
+        return {}
+    return {f.name: getattr(strategy, f.name) for f in fields(strategy)}
 
 
 def strategy_from_dict(data: dict[str, Any]) -> Strategy:
