@@ -4,7 +4,8 @@
 
 MODEL is a checkpoint folder of the form of Qwen2 that follows instructions, PROBLEMS a data set of
 `ets bench`; `--policy` is where the model runs, if not on vLLM in this process. First a PRM is
-trained on `--trained-on` problems behind the tested ones (`real_prm.py`), then every setting
+trained on `--trained-on` problems behind the tested ones (`real_prm.py`), if `--prm` does not name
+one, such as the folder `prm` of another WORK; then every setting
 searches the tested problems, thirty at a time, so that all have the same problems whenever it is
 stopped. With `--truth AUROC` what rollouts from each step came to, blurred, stands in the PRM's
 place (`rollout_truth.py`). Hours on a CPU: rows, solutions and samples are kept in WORK, and the
@@ -78,6 +79,7 @@ def main() -> None:
     parser.add_argument("--policy")
     parser.add_argument("--tested", type=int, default=60)
     parser.add_argument("--trained-on", type=int, default=80)
+    parser.add_argument("--prm", type=Path, help="of this form, trained already")
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
     parser.add_argument("--truth", type=float, metavar="AUROC")
@@ -108,7 +110,9 @@ def main() -> None:
                 search(rows, banked, truth, tested, compared)
                 print(f"rollouts: {truth.tokens} tokens")
             else:
-                trained = trained_prm(given.work, given.model, banked, rest[: given.trained_on])
+                trained = given.prm or trained_prm(
+                    given.work, given.model, banked, rest[: given.trained_on]
+                )
                 with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
                     judge = BankedPRM(prm, bank, identity(trained.name, {}))
                     search(rows, banked, judge, tested, compared)

@@ -11,7 +11,7 @@ use super::path_dual::PathDual;
 use super::presolve::Presolve;
 use super::problem::Problem;
 use super::reduction::Reduction;
-use super::submodular::Submodular;
+use super::submodular::{Outcome, Submodular};
 use crate::clock::Clock;
 
 /// Branches inside one another, after which a proof is given up: it would take for ever, and each
@@ -46,7 +46,8 @@ pub(super) struct Exact {
     whole_floor: f64,
     /// Nodes between each node and the root, `[r]`.
     depth: Vec<u32>,
-    submodular: Submodular,
+    narrow: Submodular<u64>,
+    wide: Submodular<u128>,
     held: Vec<u32>,
     /// Spare memory for the levels of the search.
     spare: Vec<Level>,
@@ -117,9 +118,16 @@ impl Exact {
         if forest.gains.same().is_some() {
             return None;
         }
-        let found = self.submodular.run(forest, keep, &mut self.clock);
-        self.counts.branches += self.submodular.branches;
-        let worth = found.then(|| forest.worth(keep, &mut self.held))?;
+        let mut outcome = self.narrow.run(forest, keep, &mut self.clock);
+        self.counts.branches += self.narrow.branches;
+        if outcome == Outcome::TooWide {
+            outcome = self.wide.run(forest, keep, &mut self.clock);
+            self.counts.branches += self.wide.branches;
+        }
+        if outcome != Outcome::Found {
+            return None;
+        }
+        let worth = forest.worth(keep, &mut self.held);
         Some(Answer { worth: Some(worth), bound: worth })
     }
 

@@ -64,7 +64,7 @@ impl Fold {
                 (0.0, 0)
             } else if self.carrier[k as usize].1 {
                 let base = if of.len() == members as usize { of[of.len() - 1] } else { 0.0 };
-                (base, of.iter().filter(|&&gain| gain - base > 0.0).count())
+                (base, of.partition_point(|&gain| gain - base > 0.0))
             } else {
                 (of.iter().sum::<f64>() / f64::from(members), 0)
             };
@@ -82,6 +82,12 @@ impl Fold {
     /// How many members of a cluster add more than that.
     pub fn open(&self, k: u32) -> u32 {
         self.open[k as usize]
+    }
+
+    /// What further members add above the base to `held` kept ones, one after the other.
+    pub fn rest<'a>(&self, gains: &'a Gains, k: u32, held: u32) -> impl Iterator<Item = f64> + 'a {
+        let (base, open) = (self.base(k), held as usize..self.open(k) as usize);
+        gains.of(k).get(open).unwrap_or_default().iter().map(move |gain| gain - base)
     }
 
     /// What a further member adds above the base to `held` kept ones.

@@ -2,46 +2,46 @@
 
 use std::ops::Range;
 
-use super::none::NONE;
-
 /// Lists items by group, by counting; the buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     /// Where the items of each group start in `items`, `[groups + 1]`.
     start: Vec<u32>,
     items: Vec<u32>,
+    /// Group of each item while they are listed; those of none are behind the last.
+    group: Vec<u32>,
 }
 
 impl Groups {
     /// Lists items `0..count`, those of one group in order; an item of group `NONE` is left out.
     ///
-    /// O(groups + count); `group` is asked twice for each item.
+    /// O(groups + count).
     pub fn list(&mut self, groups: usize, count: usize, group: impl Fn(usize) -> u32) {
-        let held = || (0..count).map(|item| (item, group(item))).filter(|&(_, at)| at != NONE);
-        let Self { start, items } = self;
+        let Self { start, items, group: of } = self;
+        of.clear();
+        of.extend((0..count).map(|item| group(item).min(groups as u32)));
         start.clear();
-        start.resize(groups + 2, 0);
+        start.resize(groups + 3, 0);
         // Two places further than a group's number, so that filling moves each start into place.
-        held().for_each(|(_, at)| start[at as usize + 2] += 1);
-        (2..start.len()).for_each(|at| start[at] += start[at - 1]);
+        of.iter().for_each(|&at| start[at as usize + 2] += 1);
+        let mut sum = 0;
+        for held in &mut start[2..] {
+            sum += *held;
+            *held = sum;
+        }
         items.clear();
-        items.resize(start[groups + 1] as usize, 0);
-        for (item, at) in held() {
+        items.resize(count, 0);
+        for (&at, item) in of.iter().zip(0..) {
             let slot = &mut start[at as usize + 1];
-            items[*slot as usize] = item as u32;
+            items[*slot as usize] = item;
             *slot += 1;
         }
+        items.truncate(start[groups] as usize);
     }
 
     /// The items of a group, ascending.
     pub fn of(&self, group: usize) -> &[u32] {
         &self.items[self.places(group)]
-    }
-
-    /// The same, to be put into another order.
-    pub fn of_mut(&mut self, group: usize) -> &mut [u32] {
-        let places = self.places(group);
-        &mut self.items[places]
     }
 
     /// Where the items of a group stand among those of all.
@@ -59,6 +59,7 @@ impl Groups {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::none::NONE;
     use super::*;
 
     proptest! {

@@ -21,6 +21,7 @@ mod inner;
 mod labels;
 #[cfg(any(feature = "milp", feature = "highs"))]
 mod milp;
+mod nodes;
 mod none;
 mod nonempty;
 mod pairs;

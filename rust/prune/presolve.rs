@@ -185,9 +185,7 @@ impl Presolve {
             gain * settled.filter(|&(k, _)| self.fold.open(k) > 0).count() as f64
         } else {
             let fold = &self.fold;
-            let spent = |(k, &members): (u32, &u32)| {
-                (0..fold.open(k).min(members)).map(move |j| fold.gain(gains, k, j))
-            };
+            let spent = |(k, &members)| fold.rest(gains, k, 0).take(members as usize);
             settled.flat_map(spent).sum::<f64>()
         };
     }
@@ -220,8 +218,7 @@ impl Presolve {
                     if gains.same().is_some() {
                         left.gains.push_same(1);
                     } else {
-                        let rest = settled[k as usize]..fold.open(k);
-                        left.gains.push(rest.map(|j| fold.gain(gains, k, j)));
+                        left.gains.push(fold.rest(gains, k, settled[k as usize]));
                     }
                 }
                 let (last, members) = &mut self.stamp[*number as usize];

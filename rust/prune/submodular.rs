@@ -2,7 +2,8 @@
 
 use super::answer::TOLERANCE;
 use super::forest::Forest;
-use super::inner::{Inner, ROOT, bits, bits_down};
+use super::inner::Inner;
+use super::nodes::NodeSet;
 use crate::clock::Clock;
 
 /// Runs and members read before the rest is left to the Lagrangian bound, for each node and entry: less
@@ -34,17 +35,21 @@ const WORK: usize = 60;
 ///   one;
 /// - parts of `U` that share neither a cluster nor a node are solved by themselves.
 #[derive(Debug, Default)]
-pub(super) struct Submodular {
-    inner: Inner,
+pub(super) struct Submodular<S> {
+    inner: Inner<S>,
     /// `W_k` of the nodes kept, `[K]`, and what it was before the last of them.
     worth: Vec<f64>,
     undo: Vec<(u32, f64)>,
-    /// What each undecided node adds to those kept, `[q]`, and what it added before the last of them; and
-    /// what it adds with the best of what is below it, `[q]`.
+    /// What each undecided node adds to those kept, `[q]`, and in each cluster that it touches; and what
+    /// it added there before the last of them.
     own: Vec<f64>,
-    undo_own: Vec<(u32, f64)>,
+    own_in: Vec<f64>,
+    undo_own: Vec<(u32, u32, f64)>,
+    /// What it adds with the best of what is below it, `[q]`.
     adds: Vec<f64>,
-    parts: Vec<(u128, f64)>,
+    /// `W_k` of all nodes kept or open, and which those were, `[K]`.
+    last: Vec<(S, f64)>,
+    parts: Vec<(S, f64)>,
     work: usize,
     /// Branches of the last search.
     pub branches: u64,
@@ -52,21 +57,30 @@ pub(super) struct Submodular {
 
 /// What a search found: how much more than what is kept, and which nodes that keeps.
 #[derive(Debug, Clone, Copy)]
-struct Best {
+struct Best<S> {
     more: f64,
-    kept: u128,
+    kept: S,
 }
 
 /// Why a search ended without an answer: it is too long, or out of time.
 struct GivenUp;
 
-impl Submodular {
-    /// Finds the best selection; false where the forest is not of this kind, or the search too long.
-    pub fn run(&mut self, forest: &Forest, keep: &mut Vec<bool>, clock: &mut Clock) -> bool {
+/// How a search ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Found,
+    /// More inner nodes than a set holds.
+    TooWide,
+    GivenUp,
+}
+
+impl<S: NodeSet> Submodular<S> {
+    /// Finds the best selection.
+    pub fn run(&mut self, forest: &Forest, keep: &mut Vec<bool>, clock: &mut Clock) -> Outcome {
         self.branches = 0;
         clock.after(forest.len() + forest.owner.len());
         if !self.inner.read(forest) {
-            return false;
+            return Outcome::TooWide;
         }
         let q = self.inner.node.len();
         self.adds.clear();
@@ -75,35 +89,49 @@ impl Submodular {
         self.undo.clear();
         self.worth.clear();
         let clusters = 0..forest.clusters() as u32;
-        self.worth.extend(clusters.map(|k| self.inner.cluster(forest, k, ROOT)));
+        self.worth.extend(clusters.map(|k| self.inner.cluster(forest, k, S::ROOT)));
         self.undo_own.clear();
+        self.last.clear();
+        self.last.resize(forest.clusters(), (S::EMPTY, 0.0));
         self.own.clear();
+        self.own_in.clear();
         for i in 0..q {
-            let own = self.adds(forest, i, ROOT);
-            self.own.push(own);
+            for &k in &self.inner.touched[self.inner.clusters_of(i)] {
+                let with = self.inner.cluster(forest, k, S::ROOT | S::of(i));
+                self.own_in.push(with - self.worth[k as usize]);
+            }
+            self.own.push(self.own(i));
         }
         self.work = WORK * (forest.len() + forest.owner.len());
-        let all = (1 << q) - 1;
-        let Ok(Some(best)) = self.search(forest, ROOT, all, f64::NEG_INFINITY, clock) else {
-            return false;
+        let all = (0..q).fold(S::EMPTY, |all, i| all | S::of(i));
+        let Ok(Some(best)) = self.search(forest, S::ROOT, all, f64::NEG_INFINITY, clock) else {
+            return Outcome::GivenUp;
         };
-        self.inner.expand(forest, ROOT | best.kept, keep);
-        true
+        self.inner.expand(forest, S::ROOT | best.kept, keep);
+        Outcome::Found
     }
 
     /// Keeps a node whose parent is kept; returns what it adds.
-    fn include(&mut self, forest: &Forest, i: usize, kept: u128, open: u128) -> f64 {
-        let kept = kept | 1 << i;
+    fn include(&mut self, forest: &Forest, i: usize, kept: S, open: S) -> f64 {
+        let kept = kept | S::of(i);
+        let mut changed = S::EMPTY;
         for at in self.inner.clusters_of(i) {
             let k = self.inner.touched[at];
             let worth = self.inner.cluster(forest, k, kept);
             self.undo.push((k, std::mem::replace(&mut self.worth[k as usize], worth)));
+            for pair in self.inner.nodes_of(k) {
+                let (j, place) = self.inner.touching[pair];
+                let j = j as usize;
+                if j != i && open.has(j) {
+                    let with = self.inner.cluster(forest, k, kept | S::of(j));
+                    let before = &mut self.own_in[place as usize];
+                    self.undo_own.push((j as u32, place, std::mem::replace(before, with - worth)));
+                    self.work = self.work.saturating_sub(self.inner.reads_of(k) as usize);
+                    changed |= S::of(j);
+                }
+            }
         }
-        for j in bits(self.inner.beside[i] & open & !(1 << i)) {
-            self.work = self.work.saturating_sub(self.inner.reads[j] as usize);
-            let own = self.adds(forest, j, kept);
-            self.undo_own.push((j as u32, std::mem::replace(&mut self.own[j], own)));
-        }
+        changed.nodes().for_each(|j| self.own[j] = self.own(j));
         self.own[i]
     }
 
@@ -112,37 +140,41 @@ impl Submodular {
         for (k, before) in self.undo.drain(undo.0..).rev() {
             self.worth[k as usize] = before;
         }
-        for (i, before) in self.undo_own.drain(undo.1..).rev() {
-            self.own[i as usize] = before;
+        let mut changed = S::EMPTY;
+        for (j, place, before) in self.undo_own.drain(undo.1..).rev() {
+            self.own_in[place as usize] = before;
+            changed |= S::of(j as usize);
         }
+        changed.nodes().for_each(|j| self.own[j] = self.own(j));
     }
 
     /// What a node adds to those kept.
-    fn adds(&self, forest: &Forest, i: usize, kept: u128) -> f64 {
-        let of = self.inner.touched[self.inner.clusters_of(i)].iter();
-        let more =
-            of.map(|&k| self.inner.cluster(forest, k, kept | 1 << i) - self.worth[k as usize]);
-        self.inner.value[i] + more.sum::<f64>()
+    fn own(&self, i: usize) -> f64 {
+        self.inner.value[i] + self.own_in[self.inner.clusters_of(i)].iter().sum::<f64>()
     }
 
     /// What a node adds to all others.
-    fn adds_last(&self, forest: &Forest, i: usize, all: u128) -> f64 {
-        let of = self.inner.touched[self.inner.clusters_of(i)].iter();
-        let more = of.map(|&k| {
-            self.inner.cluster(forest, k, all) - self.inner.cluster(forest, k, all & !(1 << i))
+    fn adds_last(&mut self, forest: &Forest, i: usize, all: S) -> f64 {
+        let Self { inner, last, .. } = self;
+        let more = inner.touched[inner.clusters_of(i)].iter().map(|&k| {
+            let of_all = &mut last[k as usize];
+            if of_all.0 != all {
+                *of_all = (all, inner.cluster(forest, k, all));
+            }
+            of_all.1 - inner.cluster(forest, k, all & !S::of(i))
         });
-        self.inner.value[i] + more.sum::<f64>()
+        inner.value[i] + more.sum::<f64>()
     }
 
     /// Finds the best that `open` nodes add to those kept, if it is more than `floor`.
     fn search(
         &mut self,
         forest: &Forest,
-        kept: u128,
-        open: u128,
+        kept: S,
+        open: S,
         floor: f64,
         clock: &mut Clock,
-    ) -> Result<Option<Best>, GivenUp> {
+    ) -> Result<Option<Best<S>>, GivenUp> {
         let undo = (self.undo.len(), self.undo_own.len());
         let found = self.reduce(forest, kept, open, floor, clock);
         self.take_back(undo);
@@ -152,41 +184,41 @@ impl Submodular {
     fn reduce(
         &mut self,
         forest: &Forest,
-        mut kept: u128,
-        mut open: u128,
+        mut kept: S,
+        mut open: S,
         floor: f64,
         clock: &mut Clock,
-    ) -> Result<Option<Best>, GivenUp> {
+    ) -> Result<Option<Best<S>>, GivenUp> {
         let (start, mut more) = (kept, 0.0);
         let bound = loop {
-            let work = open.count_ones() as usize;
+            let work = open.len();
             if self.work < work || clock.after(work) {
                 return Err(GivenUp);
             }
             self.work -= work;
             let mut bound = 0.0;
-            let mut certain = 0;
-            bits(open).for_each(|i| self.adds[i] = 0.0);
-            for i in bits_down(open) {
+            let mut certain = S::EMPTY;
+            open.nodes().for_each(|i| self.adds[i] = 0.0);
+            for i in open.nodes_down() {
                 let own = self.own[i];
                 let all = own + self.adds[i];
                 self.adds[i] = all;
                 if all <= 0.0 {
                     open &= !self.inner.below[i];
-                } else if self.inner.parent[i] & kept == 0 {
-                    self.adds[self.inner.parent[i].trailing_zeros() as usize] += all;
+                } else if !self.inner.parent[i].meets(kept) {
+                    self.adds[self.inner.parent[i].first()] += all;
                 } else {
                     bound += all;
-                    certain |= if own > 0.0 { 1 << i } else { 0 };
+                    certain |= if own > 0.0 { S::of(i) } else { S::EMPTY };
                 }
             }
             let mut changed = false;
-            for i in bits(certain) {
+            for i in certain.nodes() {
                 self.work = self.work.saturating_sub(2 * self.inner.reads[i] as usize);
                 if self.adds_last(forest, i, kept | open) > 0.0 {
                     more += self.include(forest, i, kept, open);
-                    kept |= 1 << i;
-                    open &= !(1 << i);
+                    kept |= S::of(i);
+                    open &= !S::of(i);
                     changed = true;
                 }
             }
@@ -197,7 +229,7 @@ impl Submodular {
         if more + bound <= floor + TOLERANCE {
             return Ok(None);
         }
-        if open == 0 {
+        if open == S::EMPTY {
             return Ok(Some(Best { more, kept: kept & !start }));
         }
         let found = self.split(forest, kept, open, floor - more, bound, clock)?;
@@ -208,23 +240,25 @@ impl Submodular {
     fn split(
         &mut self,
         forest: &Forest,
-        kept: u128,
-        open: u128,
+        kept: S,
+        open: S,
         floor: f64,
         bound: f64,
         clock: &mut Clock,
-    ) -> Result<Option<Best>, GivenUp> {
+    ) -> Result<Option<Best<S>>, GivenUp> {
         let first = self.parts.len();
         let mut rest = open;
-        while rest != 0 {
-            let (mut part, mut edge) = (0, rest & rest.wrapping_neg());
-            while edge != 0 {
+        while rest != S::EMPTY {
+            let (mut part, mut edge) = (S::EMPTY, S::of(rest.first()));
+            while edge != S::EMPTY {
                 part |= edge;
-                edge = bits(edge).fold(0, |next, i| next | self.inner.beside[i]) & rest & !part;
+                let next = edge.nodes().fold(S::EMPTY, |next, i| next | self.inner.beside[i]);
+                edge = next & rest & !part;
             }
             rest &= !part;
-            let hope: f64 = bits(part)
-                .filter(|&i| self.inner.parent[i] & kept != 0)
+            let hope: f64 = part
+                .nodes()
+                .filter(|&i| self.inner.parent[i].meets(kept))
                 .map(|i| self.adds[i])
                 .sum();
             self.parts.push((part, hope));
@@ -233,7 +267,7 @@ impl Submodular {
             self.parts.pop();
             return self.branch(forest, kept, open, floor, clock);
         }
-        let mut best = Best { more: 0.0, kept: 0 };
+        let mut best = Best { more: 0.0, kept: S::EMPTY };
         let mut hope = bound;
         while self.parts.len() > first {
             let Some((part, of_it)) = self.parts.pop() else { break };
@@ -253,20 +287,20 @@ impl Submodular {
     fn branch(
         &mut self,
         forest: &Forest,
-        kept: u128,
-        open: u128,
+        kept: S,
+        open: S,
         mut floor: f64,
         clock: &mut Clock,
-    ) -> Result<Option<Best>, GivenUp> {
-        let candidates = bits(open).filter(|&i| self.inner.parent[i] & kept != 0);
+    ) -> Result<Option<Best<S>>, GivenUp> {
+        let candidates = open.nodes().filter(|&i| self.inner.parent[i].meets(kept));
         let better = |best: usize, i: usize| if self.adds[i] > self.adds[best] { i } else { best };
         let Some(i) = candidates.reduce(better) else { return Ok(None) };
         self.branches += 1;
         let undo = (self.undo.len(), self.undo_own.len());
         let adds = self.include(forest, i, kept, open);
-        let with = self.search(forest, kept | 1 << i, open & !(1 << i), floor - adds, clock)?;
+        let with = self.search(forest, kept | S::of(i), open & !S::of(i), floor - adds, clock)?;
         self.take_back(undo);
-        let with = with.map(|best| Best { more: best.more + adds, kept: best.kept | 1 << i });
+        let with = with.map(|best| Best { more: best.more + adds, kept: best.kept | S::of(i) });
         if let Some(best) = with {
             floor = best.more;
         }

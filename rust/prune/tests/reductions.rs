@@ -13,7 +13,7 @@ use crate::prune::forest::Forest;
 use crate::prune::path_dual::PathDual;
 use crate::prune::presolve::Presolve;
 use crate::prune::reduction::Reduction;
-use crate::prune::submodular::Submodular;
+use crate::prune::submodular::{Outcome, Submodular};
 
 const CLOSE: f64 = 1e-9;
 
@@ -236,8 +236,12 @@ proptest! {
     #[test]
     fn a_search_over_inner_nodes_finds_the_best(forest in forest(false)) {
         let (mut keep, mut clock) = (Vec::new(), Clock::default());
-        prop_assert!(Submodular::default().run(&forest, &mut keep, &mut clock));
+        let outcome = Submodular::<u64>::default().run(&forest, &mut keep, &mut clock);
+        prop_assert_eq!(outcome, Outcome::Found);
         prop_assert!((1..forest.len()).all(|v| !keep[v] || keep[forest.parent[v] as usize]));
         prop_assert!((worth(&forest, &keep) - best(&forest)).abs() < CLOSE);
+        let mut same = Vec::new();
+        let outcome = Submodular::<u128>::default().run(&forest, &mut same, &mut clock);
+        prop_assert_eq!((outcome, same), (Outcome::Found, keep));
     }
 }
