@@ -5,7 +5,7 @@ use std::ops::{BitAnd, BitAndAssign, BitOr, BitOrAssign, Not};
 
 /// A set of the nodes `0..=MOST`, the last of which is the root.
 ///
-/// Half of the work on small sets is saved by integers of half the length.
+/// Most forests have few enough nodes for 64 bits, on which most operations cost half.
 pub(super) trait NodeSet:
     Copy
     + Debug
