@@ -4,12 +4,12 @@
 
 MODEL is a checkpoint folder of the form of Qwen2 that follows instructions, PROBLEMS a data set of
 `ets bench`; `--policy` is where the model runs, if not on vLLM in this process. First a PRM is
-trained on `--trained-on` problems behind the tested ones (`real_prm.py`), if `--prm` does not name
-one, such as the folder `prm` of another WORK; then every setting
-searches the tested problems, thirty at a time, so that all have the same problems whenever it is
-stopped. With `--truth AUROC` what rollouts from each step came to, blurred, stands in the PRM's
-place (`rollout_truth.py`). Hours on a CPU: rows, solutions and samples are kept in WORK, and the
-same command goes on. `--table` only reads what is there.
+trained on `--trained-on` problems behind the tested ones (`real_prm.py`), or that of another WORK
+is taken (`--prm WORK/prm`); then every setting searches the tested problems, thirty at a time, so
+that all have the same problems whenever it is stopped. With `--truth AUROC` what rollouts from
+each step came to, blurred, stands in the PRM's place (`rollout_truth.py`). Hours on a CPU: rows,
+solutions and samples are kept in WORK, and the same command goes on. `--table` only reads what is
+there.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from ets.problems.problem import Problem
 from ets.strategy import Strategy
 from fresh import Row, Rows, beside, keyed, shared
 from prm_head import auroc_within
-from real_prm import IN_FLIGHT, LIMITS, SEED, read, trained_prm
+from real_prm import IN_FLIGHT, LIMITS, SEED, borrowed_prm, read, trained_prm
 from rollout_truth import RolloutTruth
 
 E = TypeVar("E", Policy, PRM)
@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("--policy")
     parser.add_argument("--tested", type=int, default=60)
     parser.add_argument("--trained-on", type=int, default=80)
-    parser.add_argument("--prm", type=Path, help="of this form, trained already")
+    parser.add_argument(
+        "--prm", type=Path, help="one that is there already, such as that of another WORK"
+    )
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
     parser.add_argument("--truth", type=float, metavar="AUROC")
@@ -110,9 +112,11 @@ def main() -> None:
                 search(rows, banked, truth, tested, compared)
                 print(f"rollouts: {truth.tokens} tokens")
             else:
-                trained = given.prm or trained_prm(
-                    given.work, given.model, banked, rest[: given.trained_on]
-                )
+                if given.prm:
+                    trained = borrowed_prm(given.work, given.prm)
+                else:
+                    training = rest[: given.trained_on]
+                    trained = trained_prm(given.work, given.model, banked, training)
                 with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
                     judge = BankedPRM(prm, bank, identity(trained.name, {}))
                     search(rows, banked, judge, tested, compared)

@@ -60,11 +60,21 @@ class Branching:
 def trained_prm(work: Path, model: Path, policy: Policy, problems: Sequence[Problem]) -> Path:
     """The PRM, trained if it is not there."""
     target = work / "prm"
-    solved = collect(work / "solutions.jsonl", policy, problems)
     if not target.exists():
+        solved = collect(work / "solutions.jsonl", policy, problems)
         base = as_prm(model, work / "prm-base")
         reached = train_prm(solved, base, target, contrast=1.0)
         (work / "auroc.json").write_text(json.dumps(reached) + "\n")
+    return target
+
+
+def borrowed_prm(work: Path, prm: Path) -> Path:
+    """A PRM of another folder as that of this one, whose rows and samples are of one PRM."""
+    target = work / "prm"
+    if not target.exists():
+        target.symlink_to(prm.resolve(strict=True))
+    if target.resolve() != prm.resolve():
+        raise SystemExit(f"--prm is {prm}: {work} has rewards of another PRM; give it a new WORK")
     return target
 
 

@@ -46,6 +46,7 @@ pub(super) struct Exact {
     whole_floor: f64,
     /// Nodes between each node and the root, `[r]`.
     depth: Vec<u32>,
+    /// The search over inner nodes where those are few, and where they are up to twice as many.
     narrow: Submodular<u64>,
     wide: Submodular<u128>,
     held: Vec<u32>,

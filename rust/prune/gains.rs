@@ -38,20 +38,6 @@ impl Gains {
         self.start.push(self.each.len() as u32);
     }
 
-    /// Adds a cluster of so many gains, each `ratio` times the one before it.
-    pub fn push_falling(&mut self, first: f64, ratio: f64, members: u32) {
-        self.clusters += 1;
-        let mut gain = first;
-        for _ in 0..members {
-            if gain <= 0.0 {
-                break;
-            }
-            self.each.push(gain);
-            gain *= ratio;
-        }
-        self.start.push(self.each.len() as u32);
-    }
-
     /// Adds a cluster of another problem as it is.
     pub fn push_of(&mut self, other: &Self, k: u32) {
         match self.same {

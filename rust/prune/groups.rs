@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::none::NONE;
+
 /// Lists items by group, by counting; the buffers are reused.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
@@ -19,7 +21,11 @@ impl Groups {
     pub fn list(&mut self, groups: usize, count: usize, group: impl Fn(usize) -> u32) {
         let Self { start, items, group: of } = self;
         of.clear();
-        of.extend((0..count).map(|item| group(item).min(groups as u32)));
+        of.extend((0..count).map(|item| {
+            let at = group(item);
+            debug_assert!(at == NONE || (at as usize) < groups, "{at} of {groups} groups");
+            at.min(groups as u32)
+        }));
         start.clear();
         start.resize(groups + 3, 0);
         // Two places further than a group's number, so that filling moves each start into place.
@@ -59,7 +65,6 @@ impl Groups {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::none::NONE;
     use super::*;
 
     proptest! {

@@ -194,7 +194,8 @@ impl Problem {
         self.cluster.iter().for_each(|&k| self.members[k as usize] += 1);
         for (worth, &members) in self.worth.iter().zip(&self.members) {
             let first = request.lambda_d * worth * (1.0 - request.rho);
-            self.gains.push_falling(first, request.rho, members);
+            let gains = std::iter::successors(Some(first), |gain| Some(gain * request.rho));
+            self.gains.push(gains.take(members as usize));
         }
         Ok(())
     }
