@@ -121,7 +121,7 @@ class Transformer:
         at = np.arange(rows)[:, None]
         x = self.embedding[tokens]
         for layer, (keys, values) in zip(self._layers, kv, strict=True):
-            mixed = _normed(x, layer.norm, self._eps) @ layer.qkv
+            mixed = _times(_normed(x, layer.norm, self._eps), layer.qkv)
             if layer.qkv_bias is not None:
                 mixed += layer.qkv_bias
             heads = mixed.reshape(rows, width, -1, self.head_size)
@@ -138,12 +138,12 @@ class Transformer:
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=-1, keepdims=True)
             read = (scores @ values).reshape(rows, self.heads, width, self.head_size)
-            x = x + read.transpose(0, 2, 1, 3).reshape(rows, width, -1) @ layer.out
-            both = _normed(x, layer.mlp_norm, self._eps) @ layer.gate_up
+            x = x + _times(read.transpose(0, 2, 1, 3).reshape(rows, width, -1), layer.out)
+            both = _times(_normed(x, layer.mlp_norm, self._eps), layer.gate_up)
             gate, up = np.split(both, 2, axis=-1)
             with np.errstate(over="ignore"):  # exp of a large number: the gate is shut
                 gate = gate / (1 + np.exp(-gate))
-            x = x + (gate * up) @ layer.down
+            x = x + _times(gate * up, layer.down)
         return _normed(x, self._norm, self._eps)
 
     def means(self, rows: list[list[int]]) -> NDArray[np.float32]:
@@ -166,6 +166,18 @@ class Transformer:
         """Room for the keys and values of `rows` rows of `span` tokens, zeros."""
         shape = (self.layers, 2, rows, self.kv_heads, span, self.head_size)
         return np.zeros(shape, dtype=self.dtype)
+
+
+def _times(x: Floats, weight: Floats) -> Floats:
+    """Rows x tokens x inputs, by a weight, inputs x outputs.
+
+    In float64 one product of all tokens, in half the time. In float32 one for each row: what a row
+    comes to would depend on the others in bits that matter to a draw.
+    """
+    if x.dtype == np.float32:
+        by_rows: Floats = x @ weight
+        return by_rows
+    return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], -1)
 
 
 def _normed(x: Floats, weight: Floats, eps: np.float32) -> Floats:
