@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fresh import Rows, accuracy, keyed, less_kv, lines, points, shared
+from fresh import accuracy, keyed, less_kv, lines, points, shared
+from kept_searches import Rows
 from without_prm import mean_usage
 
 EVEN = "majority of 16"

@@ -24,7 +24,8 @@ from ets.policy.bundled import BundledPolicy
 from ets.prm.bundled import BundledPRM
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
-from fresh import Rows, accuracy, beside, keyed, less_kv, lines, shared
+from fresh import accuracy, beside, keyed, less_kv, lines, shared
+from kept_searches import Rows
 
 SEED = 0
 PROBLEMS_SEED = 20261130

@@ -1,11 +1,13 @@
 """Mass-preserving search on problems that nobody looked at before: `make results-fresh`.
 
-    python benches/fresh.py FOLDER [--seeds 0,1,2] [--problems 300] [--width 64] [--table]
+    python benches/fresh.py FOLDER [--seeds 0,1,2] [--problems 300] [--width 64] [--table] [--keep]
 
 Every strategy in a run folder of its own for each seed, so that it goes on where it was stopped;
 then one table against REBASE (or `--base NAME`) over the problems that each has searched, and
 others by the problems' number of steps. The settings were fixed before, on the dev split; the split
-`fresh` was made for this (`ets.demo.splits`). `--table` only reads what is there.
+`fresh` was made for this (`ets.demo.splits`). `--table` only reads what is there: searches of the
+folder, and for those that it lacks the ones kept in `kept_searches.csv`, into which `--keep` writes
+those of the folder.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ets.bench.statistics import paired_bootstrap, paired_ratio, wilson
 from ets.demo.splits import split_rows
+from kept_searches import Key, Row, Rows, kept, write
 
 DEPTHS = range(3, 9)
 """Steps of the bundled problems."""
@@ -39,9 +41,6 @@ CELLS: dict[str, list[str]] = {
     "best-of-n": ["--strategies", "best-of-n"],
 }
 """What is compared, what matters most first."""
-Row = dict[str, Any]
-Key = tuple[int, str]
-Rows = dict[Key, Row]
 Measure = Callable[[Row], float]
 
 
@@ -56,10 +55,13 @@ def main() -> None:
     parser.add_argument(
         "--base", choices=CELLS, default="rebase", help="what others are held against"
     )
+    parser.add_argument("--keep", action="store_true", help="write them into kept_searches.csv")
     given, more = parser.parse_known_args()
     if not given.table:
         for seed in given.seeds.split(","):
             make_runs(given.folder, given.width, seed, given.problems, more)
+    if given.keep:
+        write({(given.width, name): searched(given.folder, given.width, name) for name in CELLS})
     found = {name: rows_of(given.folder, given.width, name) for name in CELLS}
     print_tables({name: rows for name, rows in found.items() if rows}, given.base)
 
@@ -76,13 +78,18 @@ def make_runs(folder: Path, width: int, seed: str, problems: int, more: list[str
 
 
 def rows_of(folder: Path, width: int, name: str) -> Rows:
-    """The searches of one strategy."""
+    """The searches of one strategy: those of the folder, and kept ones that it lacks."""
+    return kept(width, name) | searched(folder, width, name)
+
+
+def searched(folder: Path, width: int, name: str) -> Rows:
+    """The searches of one strategy that the folder has."""
     return keyed(lines(folder, f"w{width}-{name}-[0-9]*"))
 
 
 def keyed(rows: Iterable[Row]) -> Rows:
-    """By seed and problem."""
-    return {(row["seed"], row["id"]): row for row in rows}
+    """By seed and problem, each with the right answer's share of its weighted vote."""
+    return {(row["seed"], row["id"]): row | {"vote": right_share(row)} for row in rows}
 
 
 def lines(folder: Path, pattern: str) -> Iterator[Row]:
@@ -104,7 +111,9 @@ def print_tables(found: dict[str, Rows], baseline: str) -> None:
     )
     for name, rows in found.items():
         keys = shared(rows, base)
-        print(f"| {name} | {len(keys)} | {beside(keys, rows, base)} |")
+        alone = f"{accuracy(keys, rows)} | | | 1.00x | 1.00x | 1.00x"
+        measured = alone if name == baseline else beside(keys, rows, base)
+        print(f"| {name} | {len(keys)} | {measured} |")
     steps = {row["id"]: row["steps"] for row in split_rows("fresh")}
     for title, compare in (("KV before selection", less_kv), (f"Points to {baseline}", points)):
         print(f"\n{title} by the number of steps (95%):\n")
@@ -125,7 +134,7 @@ def beside(keys: list[Key], rows: Rows, base: Rows) -> str:
     mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
     return (
         f"{accuracy(keys, rows)} "
-        f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
+        f"| {points(keys, rows, base)} | {points(keys, rows, base, vote)} "
         f"| {less_kv(keys, rows, base)} "
         f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')}"
     )
@@ -159,10 +168,15 @@ def is_right(row: Row) -> float:
 
 
 def right_share(row: Row) -> float:
-    """The right answer's share of the weighted vote."""
+    """The right answer's share of the weighted vote, of the scores and hits of solutions."""
     total = sum(row["scores"])
     hits = sum(score for score, hit in zip(row["scores"], row["hits"], strict=True) if hit)
     return hits / total if total else 0.0
+
+
+def vote(row: Row) -> float:
+    """The right answer's share of the weighted vote."""
+    return float(row["vote"])
 
 
 def kv(row: Row) -> float:

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from ets.bench.statistics import Interval, paired_bootstrap, wilson
 from ets.report.labels import plain_numbers
 from ets.report.style import MARKS, OTHER, PAPER, canvas, drawn
-from fresh import CELLS, Row, is_right, kv, make_runs, rows_of
+from fresh import CELLS, is_right, kv, make_runs, rows_of
+from kept_searches import Row
 
 PROBLEMS = {64: 300, 32: 300, 16: 300, 8: 300, 128: 100, 256: 100}
 """By width."""

@@ -37,7 +37,8 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
-from fresh import Row, Rows, beside, keyed, shared
+from fresh import beside, keyed, shared
+from kept_searches import Row, Rows
 from prm_head import auroc_within
 from real_prm import IN_FLIGHT, LIMITS, SEED, borrowed_prm, read, trained_prm
 from rollout_truth import RolloutTruth

@@ -25,7 +25,7 @@ from ets.engines import Policy
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.strategy import Decision, View
-from fresh import Row
+from kept_searches import Row
 from prm_head import Solution, train_prm
 
 SEED = 0

@@ -23,7 +23,8 @@ import ets
 from ets.answer import standing
 from ets.bench.statistics import Interval, paired_bootstrap
 from ets.search.shared import Bid, chosen
-from fresh import Row, lines
+from fresh import lines
+from kept_searches import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fresh import Rows, accuracy, keyed, less_kv, lines, points, shared
+from fresh import accuracy, keyed, less_kv, lines, points, shared
+from kept_searches import Rows
 from without_prm import mean_usage
 
 CELLS: dict[str, tuple[str, str, str]] = {

@@ -34,7 +34,8 @@ from ets.prm.bundled import BundledPRM
 from ets.problems.problem import Problem
 from ets.rollout.result import SearchResult
 from ets.strategy import Strategy
-from fresh import Rows, beside, keyed, lines, shared
+from fresh import beside, keyed, lines, shared
+from kept_searches import Rows
 from varied_wording import meaning
 
 SEED = 0

@@ -14,7 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fresh import Key, Rows, accuracy, keyed, less_kv, lines, points, shared
+from fresh import accuracy, keyed, less_kv, lines, points, shared
+from kept_searches import Key, Rows
 
 CELLS: dict[str, tuple[str, str]] = {
     "rebase, trained PRM": ("rebase", "demo"),
