@@ -5,12 +5,14 @@ use std::cmp::Reverse;
 use super::answer::{Answer, TOLERANCE};
 use super::dual::Dual;
 use super::exact::{Exact, MOST_NESTED};
-use super::fit::{fill, shed};
+use super::fit::{Filler, shed};
 use super::fix::{Fix, decide};
 use super::forest::Forest;
+use super::knapsack::{Knapsack, Outcome, Terms};
 use super::path_dual::PathDual;
 use super::presolve::Presolve;
 use super::reduction::Reduction;
+use super::swap::Swap;
 
 /// Prices tried for one bound; each cuts the interval at the crossing of two lines, and a dozen
 /// is usual.
@@ -22,10 +24,12 @@ const MOST_LATER_PRICES: u32 = 5;
 /// problems smaller.
 const MOST_INNER_BRANCHES: u64 = 3;
 /// Steps towards the prices that reduced costs are taken from, before the first branch and after.
-const FIRST_STEPS: u32 = 300;
-const LATER_STEPS: u32 = 60;
-/// Of those without progress, how many before they become shorter.
-const PATIENCE: u32 = 6;
+const FIRST_STEPS: u32 = 600;
+const LATER_STEPS: u32 = 150;
+/// Of those without progress, how many before they become shorter. Prices that are not there yet fix
+/// next to nothing.
+const FIRST_PATIENCE: u32 = 20;
+const LATER_PATIENCE: u32 = 12;
 /// How near to the best bound at a price those come, as a part of the gap.
 const NEAR: f64 = 0.05;
 
@@ -35,6 +39,10 @@ pub(super) struct Budgeted {
     presolve: Presolve,
     dual: PathDual,
     plain: Dual,
+    filler: Filler,
+    swap: Swap,
+    knapsack: Knapsack,
+    paid: Vec<f64>,
     spare: Vec<Level>,
     held: Vec<u32>,
 }
@@ -156,7 +164,7 @@ impl Budgeted {
                 shed(left, task.budget, price, &mut level.trial);
                 exact.clock.after(left.len() + left.owner.len());
             }
-            fill(left, task.budget, &mut level.trial, &mut self.held, &mut exact.clock);
+            self.filler.fill(left, task.budget, 0, &mut level.trial, &mut exact.clock);
             held.worth = left.worth(&level.trial, &mut self.held);
             held.tokens = left.tokens_of(&level.trial);
             if held.tokens <= task.budget && held.worth > floor {
@@ -177,6 +185,14 @@ impl Budgeted {
         }
         if task.nested == MOST_NESTED {
             return answer;
+        }
+        if task.nested == 0 && answer.worth.is_some() {
+            let (swap, clock) = (&mut self.swap, &mut exact.clock);
+            floor = swap.better(left, task.budget, price, &mut level.best, clock);
+            answer.worth = Some(floor);
+            if answer.bound <= floor + TOLERANCE {
+                return answer.closed();
+            }
         }
         if over.is_none() {
             // The inner search left its proof open.
@@ -200,13 +216,17 @@ impl Budgeted {
         // The best bound there is at this price is known already.
         let target = answer.bound - price * task.budget as f64;
         let near = NEAR * (target - cutoff);
-        let steps = if task.nested == 0 { FIRST_STEPS } else { LATER_STEPS };
+        let (steps, patience) = match task.nested {
+            0 => (FIRST_STEPS, FIRST_PATIENCE),
+            _ => (LATER_STEPS, LATER_PATIENCE),
+        };
         let (clock, priced) = (&mut exact.clock, &mut level.priced);
         let fixed = if priced.gains.same().is_some() {
             exact.counts.bounds +=
-                self.dual.run(priced, near, PATIENCE, steps, clock, |_, _, _| target);
+                self.dual.run(priced, near, patience, steps, clock, |_, _, _| target);
             let fixed = self.dual.fix(priced, cutoff + TOLERANCE, &mut level.fix);
             self.dual.hints(&mut priced.hints);
+            self.dual.paid(priced, &mut self.paid);
             fixed
         } else {
             // A path pays for one member, so that prices of paths say nothing of further ones.
@@ -214,6 +234,10 @@ impl Budgeted {
             self.plain.fix(priced, cutoff, TOLERANCE, &mut level.fix)
         };
         level.reduction.set_hints(&level.priced.hints);
+        if let Some(found) = self.by_lists(exact, level, task) {
+            let worth = found.worth.or(answer.worth);
+            return Answer { worth, bound: found.bound.max(floor) };
+        }
         let left = level.reduction.left();
         let differ = (1..left.len())
             .filter(|&v| level.fix[v] == Fix::Free && level.over[v] != level.under[v])
@@ -240,5 +264,31 @@ impl Budgeted {
             }
             found
         })
+    }
+
+    /// Finds the best selection worth more than the cutoff by lists, into `level.best`, where few clusters
+    /// are left and the lists stay short; `None` where not.
+    ///
+    /// The bound and its multipliers are those that nodes were fixed by.
+    fn by_lists(&mut self, exact: &mut Exact, level: &mut Level, task: Task) -> Option<Answer> {
+        let left = level.reduction.left();
+        let (sum, bound) = match (left.gains.same(), left.clusters()) {
+            (Some(_), _) => (&self.dual.sum, self.dual.bound),
+            (None, 0) => (&self.plain.sum, self.plain.bound),
+            _ => return None,
+        };
+        let room = bound + task.price * task.budget as f64 - task.cutoff - TOLERANCE;
+        let multipliers = &level.priced.hints;
+        let terms = Terms { sum, paid: &self.paid, multipliers, room };
+        let (asked, clock) = ((task.budget, task.cutoff), &mut exact.clock);
+        let worth = match self.knapsack.run(left, asked, terms, &mut level.trial, clock) {
+            Outcome::TooLong => return None,
+            Outcome::Nothing => None,
+            Outcome::Best => {
+                std::mem::swap(&mut level.best, &mut level.trial);
+                Some(left.worth(&level.best, &mut self.held))
+            }
+        };
+        Some(Answer { worth, bound: worth.unwrap_or(f64::NEG_INFINITY) })
     }
 }

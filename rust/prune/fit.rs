@@ -6,48 +6,82 @@ use std::collections::BinaryHeap;
 use super::forest::Forest;
 use crate::clock::Clock;
 
-/// Adds what pays and fits a budget of tokens, in order.
-///
-/// Out of time, it does no more than a pass over the forest costs.
-pub(super) fn fill(
-    forest: &Forest,
-    budget: u64,
-    keep: &mut [bool],
-    members: &mut Vec<u32>,
-    clock: &mut Clock,
-) {
-    forest.count_held(keep, members);
-    let mut held = forest.tokens_of(keep);
-    let (mut e, mut walked) = (0, 0);
-    for v in 1..forest.len() {
-        let first = e;
-        while e < forest.owner.len() && forest.owner[e] as usize == v {
-            e += 1;
-        }
-        if keep[v] {
-            continue;
-        }
-        let own = &forest.cover[first..e];
-        let (mut worth, mut tokens, mut up, mut steps) =
-            (forest.gains.added(own, members), 0, v, 1);
-        while !keep[up] {
-            worth += forest.value[up];
-            tokens += forest.tokens[up];
-            up = forest.parent[up] as usize;
-            steps += 1;
-        }
-        walked += steps;
-        if worth > 0.0 && held + tokens <= budget {
-            held += tokens;
-            up = v;
-            while !keep[up] {
-                keep[up] = true;
-                up = forest.parent[up] as usize;
+/// Fills up what a budget leaves; owns the scratch memory.
+#[derive(Debug, Default)]
+pub(super) struct Filler {
+    members: Vec<u32>,
+    /// Worth and tokens of what is not kept on the path down to each node, `[r]`.
+    open: Vec<(f64, u64)>,
+    /// What pays and fits: its worth and its node.
+    offers: Vec<(f64, u32)>,
+}
+
+impl Filler {
+    /// Adds what pays and fits a budget of tokens, what is worth most first; `without` comes only as
+    /// part of a path, the root stands for none.
+    ///
+    /// Out of time, it does no more than a pass over the forest costs.
+    pub fn fill(
+        &mut self,
+        forest: &Forest,
+        budget: u64,
+        without: usize,
+        keep: &mut [bool],
+        clock: &mut Clock,
+    ) {
+        let Self { members, open, offers } = self;
+        forest.count_held(keep, members);
+        let mut spare = budget.saturating_sub(forest.tokens_of(keep));
+        open.clear();
+        open.push((0.0, 0));
+        offers.clear();
+        let mut e = 0;
+        for v in 1..forest.len() {
+            let first = e;
+            while e < forest.owner.len() && forest.owner[e] as usize == v {
+                e += 1;
             }
-            own.iter().for_each(|&k| members[k as usize] += 1);
+            if keep[v] {
+                open.push((0.0, 0));
+                continue;
+            }
+            let above = open[forest.parent[v] as usize];
+            let (worth, tokens) = (above.0 + forest.value[v], above.1 + forest.tokens[v]);
+            open.push((worth, tokens));
+            let worth = worth + forest.gains.added(&forest.cover[first..e], members);
+            if worth > 0.0 && tokens <= spare && v != without {
+                offers.push((worth, v as u32));
+            }
         }
-        if clock.after(steps) && walked > forest.len() {
-            break;
+        offers.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let mut walked = 0;
+        for &(_, v) in &*offers {
+            let v = v as usize;
+            if keep[v] {
+                continue;
+            }
+            let own = forest.members_of(v);
+            let (mut worth, mut tokens, mut up, mut steps) =
+                (forest.gains.added(own, members), 0, v, 1);
+            while !keep[up] {
+                worth += forest.value[up];
+                tokens += forest.tokens[up];
+                up = forest.parent[up] as usize;
+                steps += 1;
+            }
+            if worth > 0.0 && tokens <= spare {
+                spare -= tokens;
+                up = v;
+                while !keep[up] {
+                    keep[up] = true;
+                    up = forest.parent[up] as usize;
+                }
+                own.iter().for_each(|&k| members[k as usize] += 1);
+            }
+            walked += steps;
+            if clock.after(steps) && walked > forest.len() {
+                break;
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod gains;
 mod groups;
 mod incumbent;
 mod inner;
+mod knapsack;
 mod labels;
 #[cfg(any(feature = "milp", feature = "highs"))]
 mod milp;
@@ -36,6 +37,7 @@ mod request;
 mod subgradient;
 mod submodular;
 mod subtree;
+mod swap;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,7 @@ pub(super) struct PathDual {
     /// Direction of the next step for each pair.
     pull: Vec<f64>,
     /// Worth of each subtree at the current multipliers, given that its top is kept, `[r]`.
-    sum: Vec<f64>,
+    pub sum: Vec<f64>,
     /// Best selection at the current multipliers, `[r]`.
     keep: Vec<bool>,
     /// Scratch of what is fixed by cost; not `path`, which is by pairs.
@@ -72,6 +72,14 @@ impl PathDual {
         self.bound = f64::INFINITY;
         let steps = Steps { patience, shortest: SHORTEST_STEP, most: most_steps };
         steps.lower(&mut Shown { dual: self, see }, forest, tolerance, clock)
+    }
+
+    /// Tells what each cluster pays at the current multipliers, `[K]`.
+    pub fn paid(&self, forest: &Forest, paid: &mut Vec<f64>) {
+        let gain = forest.gains.same().unwrap_or(0.0);
+        let of = |&pair: &u32| if pair == NONE { gain } else { self.path[pair as usize] };
+        paid.clear();
+        paid.extend(self.cheapest.iter().map(of));
     }
 
     /// Hands on the multipliers of the best bound.
