@@ -83,13 +83,14 @@ def rows_of(folder: Path, width: int, name: str) -> Rows:
 
 
 def searched(folder: Path, width: int, name: str) -> Rows:
-    """The searches of one strategy that the folder has."""
-    return keyed(lines(folder, f"w{width}-{name}-[0-9]*"))
+    """The searches of one strategy that the folder has, with the right answer's vote share."""
+    rows = keyed(lines(folder, f"w{width}-{name}-[0-9]*"))
+    return {key: row | {"vote": right_share(row)} for key, row in rows.items()}
 
 
 def keyed(rows: Iterable[Row]) -> Rows:
-    """By seed and problem, each with the right answer's share of its weighted vote."""
-    return {(row["seed"], row["id"]): row | {"vote": right_share(row)} for row in rows}
+    """By seed and problem."""
+    return {(row["seed"], row["id"]): row for row in rows}
 
 
 def lines(folder: Path, pattern: str) -> Iterator[Row]:
@@ -134,7 +135,7 @@ def beside(keys: list[Key], rows: Rows, base: Rows) -> str:
     mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
     return (
         f"{accuracy(keys, rows)} "
-        f"| {points(keys, rows, base)} | {points(keys, rows, base, vote)} "
+        f"| {points(keys, rows, base)} | {points(keys, rows, base, right_share)} "
         f"| {less_kv(keys, rows, base)} "
         f"| {times(theirs, mine, 'before', 'peak')} | {times(theirs, mine, 'after', 'sum')}"
     )
@@ -168,15 +169,12 @@ def is_right(row: Row) -> float:
 
 
 def right_share(row: Row) -> float:
-    """The right answer's share of the weighted vote, of the scores and hits of solutions."""
+    """The right answer's share of the weighted vote: as kept, or from the solutions."""
+    if "vote" in row:
+        return float(row["vote"])
     total = sum(row["scores"])
     hits = sum(score for score, hit in zip(row["scores"], row["hits"], strict=True) if hit)
     return hits / total if total else 0.0
-
-
-def vote(row: Row) -> float:
-    """The right answer's share of the weighted vote."""
-    return float(row["vote"])
 
 
 def kv(row: Row) -> float:

@@ -48,7 +48,7 @@ def test_kept_searches_make_the_same_table_as_the_run_folder(
     keys = fresh.shared(kept, searched)
     for measure in (fresh.is_right, fresh.kv, lambda row: row["usage"]["policy_tokens"]):
         assert [measure(kept[key]) for key in keys] == [measure(searched[key]) for key in keys]
-    votes = [[fresh.vote(rows[key]) for key in keys] for rows in (kept, searched)]
+    votes = [[fresh.right_share(rows[key]) for key in keys] for rows in (kept, searched)]
     assert votes[0] == pytest.approx(votes[1], abs=1e-4)
     assert 0 < sum(votes[0]) < len(keys)
     assert kept_searches.kept(5, CELL) == {}
