@@ -15,7 +15,8 @@ const MOST_PARTS: usize = 8;
 /// they are decided there.
 ///
 /// A part leads to a kept node's next place, or past all that is below one not kept. Two rules
-/// keep the lists short, and lose no selection that fits and is worth more than the floor:
+/// keep the lists short, and leave a best one of the selections that fit and are worth more than the
+/// floor, where there is any:
 ///
 /// - Of two parts at one place that cover the same of the clusters that are still carried at or
 ///   behind it, one that holds no more tokens and is worth no less stands for both: whatever goes on
