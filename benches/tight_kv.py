@@ -28,8 +28,8 @@ from ets.step import Prefix, Step
 from random_rewards import RandomRewards
 
 ROW = (
-    "| {loop} | {at_once} | {problems_per_minute:.1f} | {preemptions} | {cached:.1%} "
-    "| {computed:.0f} | {kept:.0f} | {fits:.1f} | {right} |"
+    "| {loop} | {at_once} | {problems_per_minute:.2f} | {preemptions} | {running:.0f} "
+    "| {cached:.1%} | {computed:,.0f} | {kept:,.0f} | {fits:.1f} | {right} |"
 )
 
 
@@ -134,14 +134,15 @@ def main() -> None:
         plans = [plan for plan in plans if plan[0] in options.rows]
     rows = []
     print(
-        "| loop | at once | problems/min | preemptions | prompt tokens cached | computed | KV kept "
-        "| fit | right |"
+        "| loop | at once | problems/min | preemptions | running | prompt tokens cached | computed "
+        "| KV kept | fit | right |"
     )
-    print("| --- " * 9 + "|")
+    print("| --- " * 10 + "|")
     space = asyncio.run(policy.kv_space())
     for loop, strategy, concurrency, more in plans:
         asyncio.run(empty())
         counting = Counting(policy)
+        before = policy.engine.counters()
         with ets.Search(counting, scorer, strategy, **limits, **more) as search:
             begin = time.perf_counter()
             results = list(
@@ -149,11 +150,13 @@ def main() -> None:
             )
             seconds = time.perf_counter() - begin
         usages = [result.usage for result in results]
+        after = policy.engine.counters()
         row = {
             "loop": loop,
             "at_once": counting.most_problems,
             "problems_per_minute": 60 * len(results) / seconds,
             "preemptions": sum(u.policy_preemptions for u in usages),
+            "running": (after.running - before.running) / (after.iterations - before.iterations),
             "cached": sum(u.policy_cached_tokens for u in usages)
             / sum(u.policy_prompt_tokens for u in usages),
             "computed": sum(

@@ -93,8 +93,8 @@ def test_counters_add_up_and_keep_peaks() -> None:
     before = book.counters
     book.record(scheduler(running=1, usage=0.25, queries=10), iteration(1, a=0, b=3, c=0, d=0))
     book.record(None, None)
-    assert before == EngineCounters(2, 100, 64, 3, 0.5)
-    assert book.counters == EngineCounters(3, 110, 64, 4, 0.5)
+    assert before == EngineCounters(2, 100, 64, 3, 0.5, 1, 3)
+    assert book.counters == EngineCounters(3, 110, 64, 4, 0.5, 2, 7)
 
 
 def test_preemptions_of_a_request() -> None:

@@ -164,6 +164,11 @@ def test_usage_by_step_adds_up_to_the_engines_counters(searched: Searched) -> No
     assert usage.prm_preemptions == 0
     assert usage.prm_cached_tokens > 0
     assert after.peak_running >= 2
+    iterations, running = (
+        after.iterations - before.iterations,
+        after.running - before.running,
+    )
+    assert 0 < iterations < running <= iterations * after.peak_running
 
 
 def test_predicted_and_measured_kv_agree_within_block_rounding(searched: Searched) -> None:

@@ -33,6 +33,10 @@ class EngineCounters:
     """The most requests that ran at once."""
     peak_kv_usage: float = 0.0
     """The largest share of the KV cache in use by running requests, in [0, 1]."""
+    iterations: int = 0
+    """Those in which a request ran."""
+    running: int = 0
+    """Requests that ran, summed over these iterations: by them divided, how many ran at once."""
 
 
 class CounterBook:
@@ -70,6 +74,8 @@ class CounterBook:
             cache_hits=old.cache_hits + hits,
             peak_running=max(old.peak_running, running),
             peak_kv_usage=max(old.peak_kv_usage, usage),
+            iterations=old.iterations + (running > 0),
+            running=old.running + running,
         )
 
     def follow(self, request_id: str) -> None:
