@@ -75,7 +75,7 @@ def main() -> None:
             make_runs(given.folder, width, str(SEED), problems, more)
     found = read(given.folder)
     points = over_common({key: rows for key, rows in found.items() if key[1] <= WIDEST})
-    print_points(points)
+    print_grid(points)
     print_beside(points)
     for width in sorted(width for width in PROBLEMS if width > WIDEST):
         wide = {key: rows for key, rows in found.items() if key[1] == width}
@@ -112,6 +112,20 @@ def over_common(found: Found) -> list[Point]:
         mean_kv = float(np.mean([kv(row) for row in rows]))
         points.append(Point(name, width, right, mean_kv, float(np.mean(tokens))))
     return points
+
+
+def print_grid(points: Sequence[Point]) -> None:
+    """As Markdown: what each strategy has and holds, a width a column."""
+    widths = sorted({p.width for p in points})
+    print(f"\n{len(points[0].right) if points else 0} problems\n")
+    print("| strategy | " + " | ".join(f"{width}: right, KV" for width in widths) + " |")
+    print("| --- " * (1 + len(widths)) + "|")
+    at = {(p.name, p.width): f"{p.share.value:.1%}, {p.kv:,.0f}" for p in points}
+    for name in dict.fromkeys(p.name for p in points):
+        print(f"| {name} | " + " | ".join(at.get((name, width), "") for width in widths) + " |")
+    tokens = [[p.tokens for p in points if p.width == width] for width in widths]
+    spans = [dict.fromkeys(f"{n:,.0f}" for n in (min(some), max(some))) for some in tokens]
+    print("| sampled tokens | " + " | ".join(" to ".join(span) for span in spans) + " |")
 
 
 def print_points(points: Iterable[Point]) -> None:
@@ -185,7 +199,7 @@ def draw(points: Sequence[Point], file: Path) -> None:
             axes.set_xlabel(what)
         both[0].set_ylabel(f"right of {len(points[0].right)} problems, %")
         handles, labels = both[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=8, fontsize=8.5)
+        figure.legend(handles, labels, loc="outside lower center", ncols=9, fontsize=8.5)
         drawing = drawn(figure, file.stem, "The frontier across widths", "")
     drawing.write(file.parent)
 

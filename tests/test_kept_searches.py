@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import fresh
+import frontier
 import kept_searches
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,11 +87,27 @@ def test_the_tables_of_the_docs_are_those_of_the_kept_searches(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """To the last digit: intervals are drawn with a seed of their own."""
-    found = {name: fresh.rows_of(tmp_path, 64, name) for name in kept_strategies(64)}
-    assert all(len(rows) == 900 for rows in found.values())
+    kept = {name: fresh.rows_of(tmp_path, 64, name) for name in kept_strategies(64)}
+    found = {name: rows for name, rows in kept.items() if len(rows) == 900}
+    assert {"rebase", "mpts", "dvts-8"} <= set(found)
     fresh.print_tables(found, "rebase")
     head, _, rest = capsys.readouterr().out.partition("\n\n")
     by_depth, _, _ = rest.partition("\nPoints to rebase")
     printed = table_lines(head) | table_lines(by_depth)
     assert len(printed) == 2 * len(found) - 1
+    assert printed <= table_lines(DOCS)
+
+
+def test_the_frontier_of_the_docs_is_that_of_the_kept_searches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = frontier.read(tmp_path)
+    narrow = {key: rows for key, rows in kept.items() if key[1] <= frontier.WIDEST}
+    points = frontier.over_common(narrow)
+    assert {len(point.right) for point in points} == {300}
+    frontier.print_grid(points)
+    frontier.print_beside(points)
+    printed = table_lines(capsys.readouterr().out)
+    published = [key for key in narrow if key[0] not in frontier.OURS]
+    assert len(printed) == len({name for name, _ in narrow}) + len(published)
     assert printed <= table_lines(DOCS)
