@@ -57,12 +57,16 @@ def main() -> None:
     )
     parser.add_argument("--keep", action="store_true", help="write them into kept_searches.csv")
     given, more = parser.parse_known_args()
+    seeds = given.seeds.split(",")
     if not given.table:
-        for seed in given.seeds.split(","):
+        for seed in seeds:
             make_runs(given.folder, given.width, seed, given.problems, more)
     if given.keep:
         write({(given.width, name): searched(given.folder, given.width, name) for name in CELLS})
-    found = {name: rows_of(given.folder, given.width, name) for name in CELLS}
+    found = {}
+    for name in CELLS:
+        rows = rows_of(given.folder, given.width, name)
+        found[name] = {key: row for key, row in rows.items() if str(key[0]) in seeds}
     print_tables({name: rows for name, rows in found.items() if rows}, given.base)
 
 

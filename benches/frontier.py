@@ -32,6 +32,13 @@ PROBLEMS = {64: 300, 32: 300, 16: 300, 8: 300, 128: 100, 256: 100}
 """By width."""
 SEED = 0
 OURS = ("mpts", "mpts-text")
+ACROSS = (
+    ("rebase", 16, "rebase", 64),
+    ("mpts", 16, "rebase", 64),
+    ("mpts", 32, "rebase", 16),
+    ("mpts", 64, "mpts", 16),
+)
+"""Settings of unlike widths, and what they are held against."""
 WIDEST = 64
 """Beyond it widths have a table of their own."""
 Found = dict[tuple[str, int], dict[str, Row]]
@@ -77,6 +84,7 @@ def main() -> None:
     points = over_common({key: rows for key, rows in found.items() if key[1] <= WIDEST})
     print_grid(points)
     print_beside(points)
+    print_across(points)
     for width in sorted(width for width in PROBLEMS if width > WIDEST):
         wide = {key: rows for key, rows in found.items() if key[1] == width}
         narrower = [(name, WIDEST) for name, _ in wide if (name, WIDEST) in found]
@@ -152,6 +160,20 @@ def print_beside(points: Sequence[Point]) -> None:
             beside.append(same[0] if same else None)
         cells = ["" if ours is None else more_points(p.right, ours) for ours in beside]
         print(f"| {p.name} | {p.width} | " + " | ".join(cells) + " |")
+
+
+def print_across(points: Sequence[Point]) -> None:
+    """As Markdown: settings beside others of another width."""
+    at = {(p.name, p.width): p for p in points}
+    print("\n| strategy | width | beside | its width | points to it (95%) | KV before |")
+    print("| --- " * 6 + "|")
+    for name, width, other, its_width in ACROSS:
+        if (name, width) in at and (other, its_width) in at:
+            mine, theirs = at[name, width], at[other, its_width]
+            print(
+                f"| {name} | {width} | {other} | {its_width} "
+                f"| {more_points(mine.right, theirs.right)} | {theirs.kv / mine.kv:.2f}x |"
+            )
 
 
 def more_points(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> str:

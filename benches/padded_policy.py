@@ -1,6 +1,6 @@
 """The bundled policy at the cost of a larger model: the same text, more work for each token.
 
-    python benches/padded_policy.py TARGET [--intermediate 32768]
+    python benches/padded_policy.py TARGET [--intermediate 16384]
 
 Its feed-forward layers are filled up with units of zero weights, which add nothing to what they
 come to. So a throughput is measured with searches that are right as often as the bundled pair's, on
@@ -28,7 +28,7 @@ def main() -> None:
     """Write it, and print how many parameters it has."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("target", type=Path)
-    parser.add_argument("--intermediate", type=int, default=32_768, help="units of each layer")
+    parser.add_argument("--intermediate", type=int, default=16_384, help="units of each layer")
     given = parser.parse_args()
     print(f"{pad(given.target, given.intermediate):,} parameters")
 

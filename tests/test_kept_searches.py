@@ -89,7 +89,7 @@ def test_the_tables_of_the_docs_are_those_of_the_kept_searches(
     """To the last digit: intervals are drawn with a seed of their own."""
     kept = {name: fresh.rows_of(tmp_path, 64, name) for name in kept_strategies(64)}
     found = {name: rows for name, rows in kept.items() if len(rows) == 900}
-    assert {"rebase", "mpts", "dvts-8"} <= set(found)
+    assert {"rebase", "mpts", "dvts-4", "dvts-8"} <= set(found)
     fresh.print_tables(found, "rebase")
     head, _, rest = capsys.readouterr().out.partition("\n\n")
     by_depth, _, _ = rest.partition("\nPoints to rebase")
@@ -107,7 +107,9 @@ def test_the_frontier_of_the_docs_is_that_of_the_kept_searches(
     assert {len(point.right) for point in points} == {300}
     frontier.print_grid(points)
     frontier.print_beside(points)
+    frontier.print_across(points)
     printed = table_lines(capsys.readouterr().out)
     published = [key for key in narrow if key[0] not in frontier.OURS]
-    assert len(printed) == len({name for name, _ in narrow}) + len(published)
+    rows = len({name for name, _ in narrow}) + len(published) + len(frontier.ACROSS)
+    assert len(printed) == rows
     assert printed <= table_lines(DOCS)
