@@ -1,6 +1,6 @@
 """A real policy and a PRM head trained on its own solutions, every strategy on the same problems.
 
-    python benches/real_model.py WORK MODEL PROBLEMS.jsonl [--tested 60] [--trained-on 80] [--table]
+    python benches/real_model.py WORK MODEL PROBLEMS.jsonl [--tested 60] [--trained-on 80]
 
 MODEL is a checkpoint folder of the form of Qwen2 that follows instructions, PROBLEMS a data set of
 `ets bench`; `--policy` is where the model runs, if not on vLLM in this process. First a PRM is
@@ -8,8 +8,8 @@ trained on `--trained-on` problems behind the tested ones (`real_prm.py`), or th
 is taken (`--prm WORK/prm`); then every setting searches the tested problems, thirty at a time, so
 that all have the same problems whenever it is stopped. With `--truth AUROC` what rollouts from
 each step came to, blurred, stands in the PRM's place (`rollout_truth.py`). Hours on a CPU: rows,
-solutions and samples are kept in WORK, and the same command goes on. `--table` only reads what is
-there.
+solutions and samples are kept in WORK, and the same command goes on. `real_searches.py` prints the
+table of what is there.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
+from typing import TextIO, TypeVar
 
 import ets
 from ets.bench.bank import SampleBank, identity
@@ -37,20 +35,18 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
-from fresh import beside, keyed, shared
-from kept_searches import Row, Rows
-from prm_head import auroc_within
-from real_prm import IN_FLIGHT, LIMITS, SEED, borrowed_prm, read, trained_prm
+from packed_linear import pack_linear_layers
+from real_prm import IN_FLIGHT, LIMITS, SEED, borrowed_prm, trained_prm
+from real_searches import Searched, print_table
 from rollout_truth import RolloutTruth
 
 E = TypeVar("E", Policy, PRM)
 
 AT_ONCE = 30
-"""Problems that all settings search before the next ones."""
+"""Problems that all settings begin before the next ones."""
 VLLM = {"dtype": "float32", "max_model_len": 1024}
 POLICY = {
-    "temperature": 0.8,
-    "system_prompt": "Please reason step by step, and put your final answer within \\boxed{}.",
+    "system_prompt": "Please reason step by step, and put your final answer within \\boxed{}."
 }
 PRM_BATCH = 2
 """Solutions in one pass: on a CPU steps of unlike lengths cost more filled up than one by one."""
@@ -78,50 +74,54 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("problems")
     parser.add_argument("--policy")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="problems passed over, such as some looked at before"
+    )
     parser.add_argument("--tested", type=int, default=60)
     parser.add_argument("--trained-on", type=int, default=80)
     parser.add_argument(
         "--prm", type=Path, help="one that is there already, such as that of another WORK"
     )
+    parser.add_argument("--temperature", type=float, default=0.8)
+    parser.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
     parser.add_argument("--truth", type=float, metavar="AUROC")
-    parser.add_argument("--base", default="rebase", help="what others are held against")
-    parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     every = settings(given.width)
     compared = {name: every[name] for name in given.strategies or every}
     rows = Searched(given.work, given.width, given.truth)
-    if not given.table:
-        given.work.mkdir(exist_ok=True)
-        problems = distinct(load_dataset(given.problems))
-        tested, rest = problems[: given.tested], problems[given.tested :]
-        options = POLICY if given.policy else POLICY | VLLM
-        with (
-            SampleBank(given.work / "bank.sqlite") as bank,
-            closed(load_policy(given.policy or f"vllm:{given.model}", **options)) as policy,
-        ):
-            banked = BankedPolicy(policy, bank, identity(given.model.name, options))
-            if given.truth is not None:
-                truth = RolloutTruth(
-                    banked,
-                    {problem.text: problem.expected or "" for problem in tested},
-                    auroc=given.truth,
-                    rollouts=ROLLOUTS,
-                    max_tokens=LIMITS["max_tokens"],
-                )
-                search(rows, banked, truth, tested, compared)
-                print(f"rollouts: {truth.tokens} tokens")
+    given.work.mkdir(exist_ok=True)
+    problems = distinct(load_dataset(given.problems))[given.skip :]
+    tested, rest = problems[: given.tested], problems[given.tested :]
+    sampling = {"temperature": given.temperature, "top_p": given.top_p}
+    options = POLICY | sampling | ({} if given.policy else VLLM)
+    with (
+        SampleBank(given.work / "bank.sqlite") as bank,
+        closed(load_policy(given.policy or f"vllm:{given.model}", **options)) as policy,
+    ):
+        pack_linear_layers()
+        banked = BankedPolicy(policy, bank, identity(given.model.name, options))
+        if given.truth is not None:
+            truth = RolloutTruth(
+                banked,
+                {problem.text: problem.expected or "" for problem in tested},
+                auroc=given.truth,
+                rollouts=ROLLOUTS,
+                max_tokens=LIMITS["max_tokens"],
+            )
+            asyncio.run(search(rows, banked, truth, tested, compared))
+            print(f"rollouts: {truth.tokens} tokens")
+        else:
+            if given.prm:
+                trained = borrowed_prm(given.work, given.prm)
             else:
-                if given.prm:
-                    trained = borrowed_prm(given.work, given.prm)
-                else:
-                    training = rest[: given.trained_on]
-                    trained = trained_prm(given.work, given.model, banked, training)
-                with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
-                    judge = BankedPRM(prm, bank, identity(trained.name, {}))
-                    search(rows, banked, judge, tested, compared)
-    print_table(rows, list(dict.fromkeys([*compared, given.base])), given.base)
+                training = rest[: given.trained_on]
+                trained = trained_prm(given.work, given.model, banked, training)
+            with closed(load_prm(f"transformers:{trained}", max_batch=PRM_BATCH)) as prm:
+                judge = BankedPRM(prm, bank, identity(trained.name, {}))
+                asyncio.run(search(rows, banked, judge, tested, compared))
+    print_table(rows, list(compared), "rebase")
 
 
 def distinct(problems: Sequence[Problem]) -> list[Problem]:
@@ -130,24 +130,6 @@ def distinct(problems: Sequence[Problem]) -> list[Problem]:
     for problem in problems:
         first.setdefault(problem.text, problem)
     return list(first.values())
-
-
-@dataclass(frozen=True, slots=True)
-class Searched:
-    """Where the rows of each setting are."""
-
-    work: Path
-    width: int
-    truth: float | None
-
-    def file(self, name: str) -> Path:
-        """Of one setting."""
-        judge = "" if self.truth is None else f"truth-{self.truth}-"
-        return self.work / f"w{self.width}-{judge}{name}.jsonl"
-
-    def of(self, name: str) -> list[Row]:
-        """The searches of a setting."""
-        return read(self.file(name))
 
 
 @contextmanager
@@ -159,82 +141,54 @@ def closed(engine: E) -> Iterator[E]:
         asyncio.run(engine.aclose())
 
 
-def search(
+async def search(
     rows: Searched,
     policy: Policy,
     prm: PRM,
     tested: Sequence[Problem],
     compared: dict[str, Strategy],
 ) -> None:
-    """Every setting over the problems that it has no row of, block after block."""
+    """Every setting over the problems that it has no row of, in the order of `turns`.
+
+    A search begins when another ends: were each setting waited for, the engine would often write
+    for the few that are left.
+    """
     done = {name: {row["id"] for row in rows.of(name)} for name in compared}
+    free = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one(name: str, problem: Problem, found: TextIO) -> None:
+        async with free:
+            result = await searches[name].asolve(problem.text)
+        cell = Cell(name, (("width", rows.width),))
+        rewards = [list(solution.rewards) for solution in result.tree.trajectories]
+        row = measure(cell, SEED, problem, result) | {"rewards": rewards}
+        found.write(json.dumps(row) + "\n")
+        found.flush()
+        print(f"{name}: {problem.key}", flush=True)
+
+    with (
+        ets.Search(policy=policy, prm=prm, seed=SEED, **LIMITS) as engines,
+        ExitStack() as stack,
+    ):
+        searches = {name: engines.beside(strategy=strategy) for name, strategy in compared.items()}
+        files = {
+            name: stack.enter_context(rows.file(name).open("a", encoding="utf-8"))
+            for name in compared
+        }
+        await asyncio.gather(
+            *(
+                one(name, problem, files[name])
+                for name, problem in turns(tested, compared)
+                if problem.key not in done[name]
+            )
+        )
+
+
+def turns(tested: Sequence[Problem], compared: Iterable[str]) -> Iterator[tuple[str, Problem]]:
+    """Block after block, so that all settings have much the same problems whenever it is stopped;
+    in a block a setting after another, which finds the samples that they share."""
     for start in range(0, len(tested), AT_ONCE):
-        for name, strategy in compared.items():
-            some = tested[start : start + AT_ONCE]
-            todo = {problem.text: problem for problem in some if problem.key not in done[name]}
-            if not todo:
-                continue
-            cell = Cell(name, (("width", rows.width),))
-            with (
-                ets.Search(policy=policy, prm=prm, strategy=strategy, seed=SEED, **LIMITS) as one,
-                rows.file(name).open("a", encoding="utf-8") as out,
-            ):
-                for result in one.map(list(todo), ordered=False, concurrency=IN_FLIGHT):
-                    problem = todo[str(result.problem)]
-                    rewards = [list(done.rewards) for done in result.tree.trajectories]
-                    row = measure(cell, SEED, problem, result) | {"rewards": rewards}
-                    out.write(json.dumps(row) + "\n")
-                    out.flush()
-            print(f"{name}: {start + len(some)} problems", flush=True)
-
-
-def print_table(searched: Searched, names: Sequence[str], baseline: str) -> None:
-    """As Markdown: each beside the baseline on the problems that all have."""
-    rows = {name: keyed(searched.of(name)) for name in names}
-    common = set.intersection(*(set(some) for some in rows.values()))
-    rows = {name: {key: some[key] for key in common} for name, some in rows.items()}
-    if not common:
-        print("no problem has been searched by every setting yet")
-        return
-    print(f"{len(common)} problems{quality(searched, rows)}\n")
-    base = rows[baseline]
-    print(
-        f"| setting | right (95%) | points to {baseline} (95%) | points of the vote (95%) "
-        "| KV before (95%) | peak | KV kept | steps |\n" + "| --- " * 8 + "|"
-    )
-    for name, some in rows.items():
-        keys = shared(some, base)
-        steps = np.mean([some[key]["steps"] for key in keys])
-        print(f"| {name} | {beside(keys, some, base)} | {steps:.1f} |")
-
-
-def quality(searched: Searched, rows: dict[str, Rows]) -> str:
-    """What is known of the samples and of who judges them."""
-    judge = "" if searched.truth is None else f"; rollouts blurred to AUROC {searched.truth}"
-    if "best-of-n" not in rows:
-        return judge
-    samples = rows["best-of-n"]
-    judged = [
-        ((row["id"], depth), reward, hit)
-        for row in samples.values()
-        for rewards, hit in zip(row["rewards"], row["hits"], strict=True)
-        for depth, reward in enumerate(rewards)
-    ]
-    tokens = np.mean([n for row in samples.values() for n in row["tokens"]])
-    majority = np.mean([row["right"]["majority"] for row in samples.values()])
-    held_out = read(searched.work / "auroc.json") if searched.truth is None else []
-    return (
-        f"{judge}; of independent samples {share(samples):.0%} right, {tokens:.0f} tokens, their "
-        f"plain majority {majority:.1%}; AUROC of rewards within problem and step "
-        f"{auroc_within(judged):.3f}"
-        + "".join(f", on problems held out of training {reached:.3f}" for reached in held_out)
-    )
-
-
-def share(rows: Rows) -> float:
-    """Of all solutions, those that are right."""
-    hits = [hit for row in rows.values() for hit in row["hits"]]
-    return float(np.mean(hits))
+        yield from product(compared, tested[start : start + AT_ONCE])
 
 
 if __name__ == "__main__":

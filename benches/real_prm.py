@@ -29,7 +29,7 @@ from kept_searches import Row
 from prm_head import Solution, train_prm
 
 SEED = 0
-IN_FLIGHT = 12
+IN_FLIGHT = 24
 """Problems at once: on a CPU a batch of a hundred sequences writes three times what one of eight
 does."""
 PRM_LAYERS = 12
