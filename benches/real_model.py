@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -35,6 +36,7 @@ from ets.policy import load_policy
 from ets.prm import load_prm
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
+from ets.tree_search.search import TreeSearch
 from packed_linear import pack_linear_layers
 from real_prm import IN_FLIGHT, LIMITS, SEED, borrowed_prm, trained_prm
 from real_searches import Searched, print_table
@@ -161,7 +163,8 @@ async def search(
             result = await searches[name].asolve(problem.text)
         cell = Cell(name, (("width", rows.width),))
         rewards = [list(solution.rewards) for solution in result.tree.trajectories]
-        row = measure(cell, SEED, problem, result) | {"rewards": rewards}
+        more = {"rewards": rewards, "continued": continued(result.tree)}
+        row = measure(cell, SEED, problem, result) | more
         found.write(json.dumps(row) + "\n")
         found.flush()
         print(f"{name}: {problem.key}", flush=True)
@@ -182,6 +185,15 @@ async def search(
                 if problem.key not in done[name]
             )
         )
+
+
+def continued(tree: TreeSearch) -> list[int]:
+    """How many candidates of each step were continued."""
+    nodes = tree.nodes
+    depths = Counter(
+        depth for depth, asked in zip(nodes.depth, nodes.requested, strict=True) if depth and asked
+    )
+    return [depths[depth] for depth in range(1, max(depths, default=0) + 1)]
 
 
 def turns(tested: Sequence[Problem], compared: Iterable[str]) -> Iterator[tuple[str, Problem]]:

@@ -24,6 +24,8 @@ from real_prm import read
 
 KEPT = Path(__file__).with_name("kept_real_model")
 STRATEGIES = ("rebase", "mpts", "mpts-text", "ets", "dvts", "best-of-n")
+SHOWN = 4
+"""Steps of which the table has a figure each."""
 SAMPLES = "best-of-n"
 """Whose solutions are independent."""
 
@@ -95,6 +97,7 @@ def less(name: str, row: Row) -> Row:
         "usage": {"policy_tokens": row["usage"]["policy_tokens"]},
         "steps": row["steps"],
         "hits": row["hits"],
+        "continued": row["continued"],
     }
     return few | ({what: row[what] for what in ("tokens", "rewards")} if name == SAMPLES else {})
 
@@ -111,9 +114,8 @@ def print_table(searched: Searched, names: Sequence[str], baseline: str) -> None
     base = rows[baseline]
     print(
         f"| setting | right (95%) | points to {baseline} (95%) | points of the vote (95%) "
-        "| KV before (95%) | peak | KV kept | tokens | steps | solutions right |\n"
-        + "| --- " * 10
-        + "|"
+        "| KV before (95%) | peak | KV kept | tokens | steps | solutions right "
+        "| candidates continued |\n" + "| --- " * 11 + "|"
     )
     for name, some in rows.items():
         keys = shared(some, base)
@@ -122,8 +124,16 @@ def print_table(searched: Searched, names: Sequence[str], baseline: str) -> None
         steps = np.mean([some[key]["steps"] for key in keys])
         tokens = np.mean([some[key]["usage"]["policy_tokens"] for key in keys])
         print(
-            f"| {name} | {measured} | {tokens:,.0f} | {steps:.1f} | {right_solutions(some):.0%} |"
+            f"| {name} | {measured} | {tokens:,.0f} | {steps:.1f} | {right_solutions(some):.0%} "
+            f"| {continued(some)} |"
         )
+
+
+def continued(rows: Rows) -> str:
+    """Of the candidates of each of the first steps, how many on average, where any was."""
+    counts = [row["continued"] for row in rows.values()]
+    at = ([count[step] for count in counts if len(count) > step] for step in range(SHOWN))
+    return ", ".join(f"{np.mean(some):.1f}" for some in at if some)
 
 
 def quality(searched: Searched, rows: dict[str, Rows]) -> str:

@@ -46,6 +46,7 @@ def search(problem: str, kv: int, hits: list[bool]) -> Row:
         },
         "usage": {"policy_tokens": 10 * kv, "prm_tokens": 3},
         "steps": 2,
+        "continued": [2, 1],
         "seconds": 1.5,
     }
 
@@ -74,6 +75,7 @@ def test_what_is_kept_makes_the_same_table(
     assert "2 problems; of independent samples 75% right" in tables[0]
     assert "held out of training 0.625" in tables[0]
     assert "| 0.77x (0.75 to 0.80) |" in tables[0]
+    assert tables[0].rstrip().endswith("| 2.0, 1.0 |")
     assert "seconds" not in (kept / "w2-rebase.jsonl").read_text()
 
 
@@ -120,6 +122,8 @@ def test_searches_in_flight_together_are_those_of_each_setting_alone(tmp_path: P
             ):
                 assert found[problem.key]["kv"]["before"]["sum"] == result.kv.before.sum
                 assert found[problem.key]["answer"] == result.answer
+                most = len(result.kv) - 1 or 1
+                assert 1 <= len(found[problem.key]["continued"]) <= most
 
 
 def test_settings_take_turns_block_after_block(monkeypatch: pytest.MonkeyPatch) -> None:
