@@ -1,7 +1,7 @@
 """Linear layers in float32 by oneDNN, on weights that it has packed, as vLLM's are on a CPU.
 
-torch multiplies float32 with MKL, which takes twice the time of oneDNN on a CPU that is not
-Intel's: a PRM beside a policy on vLLM then holds up both.
+torch multiplies float32 with MKL, the slower of the two on a CPU that is not Intel's: a PRM beside
+a policy on vLLM then holds up both.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ MODEL is a checkpoint folder of the form of Qwen2 that follows instructions, PRO
 `ets bench`; `--policy` is where the model runs, if not on vLLM in this process. First a PRM is
 trained on `--trained-on` problems behind the tested ones (`real_prm.py`), or that of another WORK
 is taken (`--prm WORK/prm`); then every setting searches the tested problems, thirty at a time, so
-that all have the same problems whenever it is stopped. With `--truth AUROC` what rollouts from
+that all have much the same problems whenever it is stopped. With `--truth AUROC` what rollouts from
 each step came to, blurred, stands in the PRM's place (`rollout_truth.py`). Hours on a CPU: rows,
 solutions and samples are kept in WORK, and the same command goes on. `real_searches.py` prints the
 table of what is there.

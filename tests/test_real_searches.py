@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -122,8 +123,9 @@ def test_searches_in_flight_together_are_those_of_each_setting_alone(tmp_path: P
             ):
                 assert found[problem.key]["kv"]["before"]["sum"] == result.kv.before.sum
                 assert found[problem.key]["answer"] == result.answer
-                most = len(result.kv) - 1 or 1
-                assert 1 <= len(found[problem.key]["continued"]) <= most
+                nodes = result.tree.nodes
+                counts = Counter(nodes.depth[parent] for parent in set(nodes.parent) if parent > 0)
+                assert found[problem.key]["continued"] == [counts[d] for d in sorted(counts)]
 
 
 def test_settings_take_turns_block_after_block(monkeypatch: pytest.MonkeyPatch) -> None:
