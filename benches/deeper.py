@@ -49,6 +49,7 @@ def settings(width: int) -> dict[str, Strategy]:
         "mpts-1.5": mpts(lambda_b=1.5),
         "mpts-1": mpts(lambda_b=1.0),
         "mpts-0.5": mpts(lambda_b=0.5),
+        "mpts-mass-0.75": mpts(min_mass=0.75),
     }
 
 

@@ -63,6 +63,7 @@ def settings(width: int) -> dict[str, Strategy]:
         "rebase": ets.REBASE(width=width),
         "mpts": mpts(),
         "mpts-text": mpts(clusters="text", rho=0.0),
+        "mpts-mass-0.75": mpts(min_mass=0.75),
         "ets": ets.ETS(width=width),
         "dvts": ets.DVTS(width=width, subtrees=width // 4),
         "best-of-n": ets.BestOfN(width=width),

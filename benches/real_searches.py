@@ -23,7 +23,7 @@ from prm_head import auroc_within
 from real_prm import read
 
 KEPT = Path(__file__).with_name("kept_real_model")
-STRATEGIES = ("rebase", "mpts", "mpts-text", "ets", "dvts", "best-of-n")
+STRATEGIES = ("rebase", "mpts", "mpts-text", "mpts-mass-0.75", "ets", "dvts", "best-of-n")
 SHOWN = 4
 """Steps of which the table has a figure each."""
 SAMPLES = "best-of-n"

@@ -52,7 +52,7 @@ def judge(view: View, decision: Decision, strategy: ets.MPTS) -> None:
         pairs = itertools.combinations(range(n), 2)
         assert all((labels[i] == labels[j]) == (texts[i] == texts[j]) for i, j in pairs)
 
-    def worth(kept: tuple[int, ...]) -> float:
+    def worth(kept: tuple[int, ...], price: float) -> float:
         leaves = view.nodes.tolist()
         paths = [{0, *view.columns.path(leaf)} for leaf in leaves]
         weigh = view.columns.tokens if strategy.node_cost == "tokens" else [1] * len(view.columns)
@@ -62,12 +62,31 @@ def judge(view: View, decision: Decision, strategy: ets.MPTS) -> None:
         each = zip(mass.values(), members, strict=True)
         gains = sum(float(m) * (1 - strategy.rho**k) for m, k in each)
         own = strategy.lambda_r * sum(float(shares[i]) for i in kept)
-        return float(gains + own - strategy.lambda_b * held / every)
+        return float(gains + own - price * held / every)
+
+    def enough(kept: tuple[int, ...]) -> bool:
+        held = sum(mass[k] for k in {int(labels[i]) for i in kept})
+        return float(held) >= strategy.min_mass - 1e-9
 
     kept = tuple(np.flatnonzero(decision.selection.keep).tolist()) if decision.selection else ()
     if n <= 9:
-        sets = (s for k in range(1, n + 1) for s in itertools.combinations(range(n), k))
-        assert worth(kept) == pytest.approx(max(map(worth, sets)), abs=1e-9)
+        sets = [s for k in range(1, n + 1) for s in itertools.combinations(range(n), k)]
+        for halvings in range(11):
+            price = strategy.lambda_b / 2**halvings
+            values = [worth(each, price) for each in sets]
+            best = [
+                each
+                for each, value in zip(sets, values, strict=True)
+                if value >= max(values) - 1e-9
+            ]
+            if enough(kept) and kept in best:
+                break
+            # The price goes down only where an optimum has too little.
+            assert not all(map(enough, best))
+        else:
+            kept = tuple(range(n))
+    elif not enough(kept):  # nothing is charged
+        kept = tuple(range(n))
 
     # Real-valued parts of the width, then whole ones by largest remainder.
     promise = {i: math.exp(rewards[i] / strategy.temperature) for i in kept}
@@ -93,6 +112,7 @@ def judge(view: View, decision: Decision, strategy: ets.MPTS) -> None:
         width=st.integers(1, 24),
         lambda_b=st.sampled_from([0.2, 1.0, 2.0, 5.0]),
         rho=st.sampled_from([0.0, 0.5, 0.8]),
+        min_mass=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
         lambda_r=st.sampled_from([0.001, 1.0]),
         clusters=st.sampled_from(["embedding", "text"]),
         cluster_threshold=st.sampled_from([0.01, 0.3]),
@@ -223,6 +243,57 @@ def test_a_price_of_nothing_prunes_nothing() -> None:
     assert search.kv.steps[-1].kept == 4
 
 
+UNLIKE = list(zip("abcdefgh", [0.9] * 2 + [0.7] * 3 + [0.2] * 3, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("min_mass", "kept"),
+    [
+        # REBASE continues the first two thrice, two of the others once; a line costs 2 / 9.
+        (0.0, 1),
+        (0.375, 1),
+        (0.5, 2),
+        (0.75, 2),
+        (0.76, 4),
+        (1.0, 4),
+    ],
+)
+def test_unlike_steps_are_not_put_on_one_line(min_mass: float, kept: int) -> None:
+    search = told(ets.MPTS(width=8, clusters="text", min_mass=min_mass), UNLIKE)
+    assert search.kv.steps[-1].kept == kept
+    assert sum(ask.n for ask in search.ask()) == 8
+
+
+def test_equal_promises_are_all_kept_or_one() -> None:
+    """No price tells them apart."""
+    for min_mass, kept in ((0.125, 1), (0.126, 8)):
+        strategy = ets.MPTS(width=8, clusters="text", min_mass=min_mass)
+        search = told(strategy, [(letter, 0.5) for letter in "abcdefgh"])
+        assert search.kv.steps[-1].kept == kept
+
+
+def test_twins_are_enough_of_a_mass() -> None:
+    strategy = ets.MPTS(width=16, clusters="text", rho=0.0, min_mass=1.0)
+    assert told(strategy, [("a", 0.5)] * 16).kv.steps[-1].kept == 1
+
+
+def test_a_price_beyond_measure_comes_down_to_nothing() -> None:
+    strategy = ets.MPTS(width=8, clusters="text", lambda_b=1e300, min_mass=0.5)
+    assert told(strategy, UNLIKE).kv.steps[-1].kept == 4  # as under REBASE
+
+
+def test_a_budget_that_has_no_room_for_the_mass_is_kept() -> None:
+    strategy = ets.MPTS(width=8, clusters="text", min_mass=1.0)
+    search = TreeSearch(strategy, 10, kv_budget=27)
+    search.tell(
+        Child(parent=0, index=i, tokens=5, reward=reward, finished=False, text=text)
+        for i, (text, reward) in enumerate(UNLIKE)
+    )
+    # Three of the four that the price found without it would keep.
+    assert search.kv.steps[-1].kept == 3
+    assert sum(ask.n for ask in search.ask()) == 8
+
+
 def test_clusters_of_a_function() -> None:
     seen: list[list[str | None]] = []
 
@@ -265,6 +336,8 @@ def test_text_needs_texts() -> None:
     [
         ({"rho": 1.0}, r"rho must be in \[0, 1\), got 1.0"),
         ({"rho": -0.1}, "rho must be"),
+        ({"min_mass": 1.1}, r"min_mass must be in \[0, 1\], got 1.1"),
+        ({"min_mass": -0.1}, "min_mass must be"),
         ({"lambda_b": math.nan}, "lambda_b must be"),
         ({"lambda_r": -1.0}, r"lambda_r must be in \[0, 1e300\], got -1.0"),
         ({"clusters": "words"}, "clusters must be 'embedding', 'text' or a function of the last"),

@@ -93,7 +93,12 @@ SETTINGS: dict[str, Any] = {
 @given(
     strategy=st.one_of(
         st.builds(ets.ETS, lambda_d=st.sampled_from([None, 0.0]), **SETTINGS),
-        st.builds(ets.MPTS, rho=st.sampled_from([0.0, 0.5]), **SETTINGS),
+        st.builds(
+            ets.MPTS,
+            rho=st.sampled_from([0.0, 0.5]),
+            min_mass=st.sampled_from([0.0, 0.6, 0.9]),
+            **SETTINGS,
+        ),
     ),
     kv_budget=st.sampled_from([None, 90, 200]),
     world=st.builds(

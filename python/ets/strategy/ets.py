@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from ets._core import cluster_steps, rebase_weights
 from ets.checks import check_number
 from ets.pickled import Pickled
 from ets.strategy.base import Decision, View
-from ets.strategy.pruned import Candidates, Labels, NodeCost, Solver, check_settings, prune
+from ets.strategy.pruned import Candidates, Chosen, Labels, NodeCost, Solver, check_settings, prune
 from ets.tree.nodes import Reward
 
 PUBLISHED_LAMBDA_D = {16: 1.5, 64: 1.4, 256: 1.45}
@@ -75,17 +74,16 @@ class ETS(Pickled):
         """True: the leaves kept are the best of those sets that fit in the search's KV budget."""
         return True
 
-    def objective(
-        self, shares: NDArray[np.int64], clusters: NDArray[np.int64] | None
-    ) -> dict[str, Any]:
-        """What the pruner is asked of candidates with these REBASE counts and cluster labels, both
-        [n], as arguments of `ets.Tree.select`."""
-        return {
-            "lambda_b": self.lambda_b,
-            "lambda_d": 0.0 if clusters is None else self.lambda_d or 0.0,
-            "node_cost": self.node_cost,
-            "solver": self.solver,
-        }
+    def choose(self, among: Candidates[Labels | None]) -> Chosen:
+        """What is worth its KV cache."""
+        return among.select(
+            {
+                "lambda_b": self.lambda_b,
+                "lambda_d": 0.0 if among.clusters is None else self.lambda_d or 0.0,
+                "node_cost": self.node_cost,
+                "solver": self.solver,
+            }
+        )
 
     def decide(self, view: View) -> Decision:
         """Cluster, select, and spread the remaining width over the leaves kept."""
@@ -98,7 +96,9 @@ class ETS(Pickled):
                 view.embeddings(), self.cluster_threshold, interrupt=view.interrupt
             )
 
-        def rebase(found: Candidates[Labels | None], kept: NDArray[np.int64]) -> NDArray[np.int64]:
-            return rebase_weights(found.rewards[kept], view.width, self.temperature)
+        def rebase(
+            _: Candidates[Labels | None], rewards: NDArray[np.float64], kept: NDArray[np.int64]
+        ) -> NDArray[np.int64]:
+            return rebase_weights(rewards[kept], view.width, self.temperature)
 
         return prune(self, view, cluster, rebase)

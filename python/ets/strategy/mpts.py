@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -15,12 +15,26 @@ from ets.checks import as_integer, check_number, shown
 from ets.errors import InputError
 from ets.pickled import Pickled
 from ets.strategy.base import Decision, View
-from ets.strategy.pruned import Candidates, Labels, NodeCost, Solver, check_settings, prune
+from ets.strategy.pruned import (
+    Candidates,
+    Chosen,
+    Labels,
+    NodeCost,
+    Solver,
+    check_settings,
+    prune,
+)
 from ets.strategy.width import all_to_root, largest_remainder
 from ets.tree.nodes import Reward
 
 Grouping: TypeAlias = Callable[[list[str | None]], Sequence[int] | NDArray[np.int64]]
 """Makes a label for each of the candidates' last steps; equal labels, one cluster."""
+
+
+MAX_HALVINGS = 10
+"""Of the price, before it is 0."""
+MASS_NOISE = 1e-9
+"""What sums of shares may fall short by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,10 @@ class MPTS(Pickled):
     rho: float = 0.5
     """What a further candidate of a cluster is worth of what the one before it was, in [0, 1). 0
     keeps at most one of each, which wants clusters that mean the very same, as `text` does."""
+    min_mass: float = 0.0
+    """The part of the mass that the clusters kept must have, in [0, 1]: where they have less, the
+    price of this selection is a half of `lambda_b`, then a quarter, and after ten halvings nothing.
+    Where a KV budget binds, the price is the one found without it."""
     lambda_r: float = 0.001
     """Worth of the shares `O_i` themselves, 0 to 1e300: chooses among the members of a cluster."""
     clusters: Literal["embedding", "text"] | Grouping = "embedding"
@@ -72,14 +90,15 @@ class MPTS(Pickled):
     """`auto` and `exact`: the exact method; `milp`: a mixed-integer program, the much slower second
     opinion."""
     time_limit: float | None = 1.0
-    """Seconds that one selection may take, > 0; past it the best found so far is taken, and
-    `Decision.selection` says that it is not proven. None: no limit, but under a KV budget that
-    binds, 5 s."""
+    """Seconds that one selection may take at one price, > 0; past it the best found so far is
+    taken, and `Decision.selection` says that it is not proven. None: no limit, but under a KV
+    budget that binds, 5 s."""
 
     def __post_init__(self) -> None:
         check_settings(self)
         check_number("lambda_r", self.lambda_r, "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
         check_number("rho", self.rho, "in [0, 1)", lambda x: 0 <= x < 1)
+        check_number("min_mass", self.min_mass, "in [0, 1]", lambda x: 0 <= x <= 1)
         if not callable(self.clusters) and self.clusters not in ("embedding", "text"):
             raise InputError(
                 "clusters must be 'embedding', 'text' or a function of the last steps' texts, got "
@@ -96,24 +115,41 @@ class MPTS(Pickled):
         """True: the leaves kept are the best of those sets that fit in the search's KV budget."""
         return True
 
-    def objective(self, shares: NDArray[np.int64], clusters: NDArray[np.int64]) -> dict[str, Any]:
-        """What the pruner is asked of candidates with these REBASE counts and cluster labels, both
-        [n], as arguments of `ets.Tree.select`."""
-        return {
-            "lambda_b": self.lambda_b,
+    def masses(self, among: Candidates[Labels]) -> NDArray[np.float64]:
+        """What the candidates of each cluster promise together, float64[K]; they sum to 1."""
+        shares = among.shares
+        masses: NDArray[np.float64] = np.bincount(among.clusters, weights=shares) / shares.sum()
+        return masses
+
+    def choose(self, among: Candidates[Labels]) -> Chosen:
+        """What is worth its KV cache, at the highest price at which enough of the mass is kept."""
+        masses = self.masses(among)
+        objective = {
             "lambda_d": 1.0,
             "lambda_r": self.lambda_r,
-            "cluster_worth": np.bincount(clusters, weights=shares) / shares.sum(),
+            "cluster_worth": masses,
             "rho": self.rho,
             "node_cost": self.node_cost,
             "solver": self.solver,
         }
+        # A KV budget may leave no room for so much mass, and its selections take their time.
+        unlimited = replace(among, kv_budget=None)
+        for price in (*(self.lambda_b / 2**k for k in range(MAX_HALVINGS + 1)), 0.0):
+            chosen = unlimited.select(objective | {"lambda_b": price})
+            kept_mass = masses[np.unique(among.clusters[chosen.kept])].sum()
+            if kept_mass >= self.min_mass - MASS_NOISE:
+                break
+        if among.kv_budget is None:
+            return chosen
+        return among.select(objective | {"lambda_b": price})
 
     def decide(self, view: View) -> Decision:
         """Cluster, weigh, select, and hand the whole remaining width to the leaves kept."""
         if view.depth == 0:
             return all_to_root(view)
-        return prune(self, view, lambda: self._clusters(view), partial(self._handed_out, view))
+        return prune(
+            self, view, lambda: self._clusters(view), partial(self._handed_out, view.width)
+        )
 
     def _clusters(self, view: View) -> NDArray[np.int64]:
         """A label for each candidate, int64[n], from 0 in order of first appearance."""
@@ -133,11 +169,15 @@ class MPTS(Pickled):
         return cluster_steps(view.embeddings(), self.cluster_threshold, interrupt=view.interrupt)
 
     def _handed_out(
-        self, view: View, found: Candidates[Labels], kept: NDArray[np.int64]
+        self,
+        width: int,
+        among: Candidates[Labels],
+        rewards: NDArray[np.float64],
+        kept: NDArray[np.int64],
     ) -> NDArray[np.int64]:
         """Continuations of each candidate kept, int64[k]; they sum to the width."""
-        rewards, clusters = found.rewards[kept], found.clusters[kept]
-        masses: NDArray[np.float64] = found.objective["cluster_worth"]
+        masses = self.masses(among)
+        rewards, clusters = rewards[kept], among.clusters[kept]
         mass = masses[clusters]
         if not mass.any():
             # Of clusters that promise nothing one may be all that fits in a KV budget.
@@ -147,7 +187,7 @@ class MPTS(Pickled):
         promise = np.exp((rewards - best[clusters]) / self.temperature)
         of_cluster = np.bincount(clusters, weights=promise)
         weights = mass * (promise / of_cluster[clusters])
-        return largest_remainder(weights, view.width, rewards)
+        return largest_remainder(weights, width, rewards)
 
 
 def _checked(labels: Any, n: int) -> list[int]:

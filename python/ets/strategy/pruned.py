@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ets._core import Selection, rebase_weights
+from ets._core import Interrupt, Selection, Tree, rebase_weights
 from ets.checks import check_choice, check_int, check_number
 from ets.strategy.base import Decision, View
 from ets.strategy.width import MAX_WIDTH, best_first
@@ -25,7 +25,7 @@ BUDGETED_SECONDS = 5.0
 """For one selection under a KV budget that binds, where the user gave no limit."""
 
 
-class Pruning(Protocol):
+class Pruning(Protocol[C]):
     """The settings that pruning strategies have in common."""
 
     @property
@@ -44,23 +44,50 @@ class Pruning(Protocol):
     def solver(self) -> Solver: ...
     @property
     def time_limit(self) -> float | None: ...
-    def objective(self, shares: NDArray[np.int64], clusters: Any, /) -> dict[str, Any]:
-        """What the pruner is asked of candidates with these REBASE counts and cluster labels, both
-        [n], as arguments of `ets.Tree.select`."""
+    def choose(self, among: Candidates[C], /) -> Chosen:
+        """What is kept of them."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates(Generic[C]):
-    """What a selection was made by."""
+    """What the pruner chooses among."""
 
-    rewards: NDArray[np.float64]  # [n]
+    tree: Tree
+    leaves: NDArray[np.int64]  # [n], ids in the tree
     shares: NDArray[np.int64]  # [n], REBASE's
     clusters: C  # [n]
-    objective: dict[str, Any]
+    kv_budget: int | None = None  # where it binds
+    time_limit: float | None = None
+    interrupt: Interrupt | None = None
+
+    def select(self, objective: dict[str, Any]) -> Chosen:
+        """The best of them by these arguments of `ets.Tree.select`."""
+        binds = self.kv_budget is not None
+        selection = self.tree.select(
+            self.leaves,
+            self.shares.astype(np.float64),
+            self.clusters,
+            kv_budget=self.kv_budget,
+            time_limit=BUDGETED_SECONDS if binds and self.time_limit is None else self.time_limit,
+            interrupt=self.interrupt,
+            **objective,
+        )
+        # What costs nothing is kept: a tie of the objective, broken so that nothing is pruned then.
+        free = not objective["lambda_b"] and not binds
+        kept = np.arange(len(self.leaves)) if free else np.flatnonzero(selection.keep)
+        return Chosen(selection, kept)
 
 
-def check_settings(strategy: Pruning) -> None:
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the pruner keeps."""
+
+    selection: Selection
+    kept: NDArray[np.int64]  # [k], positions among the candidates
+
+
+def check_settings(strategy: Pruning[Any]) -> None:
     """Refuse common settings that are out of range, with `InputError`."""
     check_int("width", strategy.width, 1, MAX_WIDTH)
     check_number("lambda_b", strategy.lambda_b, "in [0, 1e300]", lambda x: 0 <= x <= 1e300)
@@ -75,59 +102,44 @@ def check_settings(strategy: Pruning) -> None:
 
 
 def prune(
-    strategy: Pruning,
+    strategy: Pruning[C],
     view: View,
     cluster: Callable[[], C],
-    hand_out: Callable[[Candidates[C], NDArray[np.int64]], NDArray[np.int64]],
+    hand_out: Callable[[Candidates[C], NDArray[np.float64], NDArray[np.int64]], NDArray[np.int64]],
 ) -> Decision:
     """Cluster the candidates, select among them, and hand the remaining width to those kept.
 
-    `hand_out` is given the candidates and the positions kept, int64[k]; it returns the
-    continuations of each, int64[k], which sum to the width.
+    `hand_out` is given the candidates, their rewards, float64[n], and the positions kept, int64[k];
+    it returns the continuations of each, int64[k], which sum to the width.
     """
     rewards = view.rewards(strategy.reward)
     shares = rebase_weights(rewards, view.width, strategy.temperature)
     start = perf_counter_ns()
     clusters = cluster()
     clustered = perf_counter_ns()
-    objective = strategy.objective(shares, clusters)
-    selection, free = _select(view, shares, clusters, objective, strategy.time_limit)
+    tree, leaves = view.contracted()
+    budget = view.kv_budget
+    among = Candidates(
+        tree=tree,
+        leaves=leaves,
+        shares=shares,
+        clusters=clusters,
+        # Where it does not bind, ties are broken as if there were none.
+        kv_budget=None if budget is None or tree.kv_tokens(leaves) <= budget else budget,
+        time_limit=strategy.time_limit,
+        interrupt=view.interrupt,
+    )
+    chosen = strategy.choose(among)
     selected = perf_counter_ns()
-    kept = np.arange(len(rewards)) if free else np.flatnonzero(selection.keep)
     counts = np.zeros(len(rewards), dtype=np.int64)
-    counts[kept] = hand_out(Candidates(rewards, shares, clusters, objective), kept)
+    counts[chosen.kept] = hand_out(among, rewards, chosen.kept)
     order = best_first(rewards, counts)
     return Decision(
         order=order,
         counts=counts[order],
         clusters=clusters,
-        selection=selection,
+        selection=chosen.selection,
         rebase=shares,
         cluster_us=(clustered - start) / 1e3,
         select_us=(selected - clustered) / 1e3,
     )
-
-
-def _select(
-    view: View,
-    shares: NDArray[np.int64],
-    clusters: Labels | None,
-    objective: dict[str, Any],
-    time_limit: float | None,
-) -> tuple[Selection, bool]:
-    """The selection among a view's candidates, and whether it may keep all of them for nothing."""
-    budget = view.kv_budget
-    tree, leaves = view.contracted()
-    binds = budget is not None and tree.kv_tokens(leaves) > budget
-    selection = tree.select(
-        leaves,
-        shares.astype(np.float64),
-        clusters,
-        # Where it does not bind, ties are broken as if there were none.
-        kv_budget=budget if binds else None,
-        time_limit=BUDGETED_SECONDS if binds and time_limit is None else time_limit,
-        interrupt=view.interrupt,
-        **objective,
-    )
-    # What costs nothing is kept: a tie of the objective, broken so that nothing is pruned then.
-    return selection, not objective["lambda_b"] and not binds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ets._core import rebase_weights
 from ets.strategy import DORA, ETS, MPTS, ParticleFilter
 from ets.strategy.base import Strategy
+from ets.strategy.pruned import Candidates
 from ets.tree.events import Pruned
 from ets.tree.frontier import Frontier
 from ets.tree.kv_record import KVStep
@@ -130,20 +132,18 @@ def _chosen(
     """
     labels = np.array([search.nodes.cluster[node] for node in candidates.tolist()], dtype=np.int64)
     clustered = bool((labels >= 0).all())
-    if isinstance(strategy, MPTS):
-        if not clustered:  # the root's step
-            return set(candidates.tolist())
-        objective = strategy.objective(shares, labels)
-    else:
-        objective = strategy.objective(shares, labels if clustered else None)
     binds = step.kv_budget is not None and step.kv_before > step.kv_budget
-    if not strategy.lambda_b and not binds:
-        return set(candidates.tolist())
-    selection = frontier.tree.select(
-        frontier.leaves,
-        shares.astype(np.float64),
-        labels if clustered else None,
+    among = partial(
+        Candidates,
+        tree=frontier.tree,
+        leaves=frontier.leaves,
+        shares=shares,
         kv_budget=step.kv_budget if binds else None,
-        **objective,
     )
-    return set(candidates[selection.keep].tolist())
+    if isinstance(strategy, ETS):
+        chosen = strategy.choose(among(clusters=labels if clustered else None))
+    elif clustered:
+        chosen = strategy.choose(among(clusters=labels))
+    else:  # the root's step
+        return set(candidates.tolist())
+    return set(candidates[chosen.kept].tolist())
