@@ -58,23 +58,22 @@ class Candidates(Generic[C]):
     shares: NDArray[np.int64]  # [n], REBASE's
     clusters: C  # [n]
     kv_budget: int | None = None  # where it binds
-    time_limit: float | None = None
+    time_limit: float | None = None  # seconds
     interrupt: Interrupt | None = None
 
     def select(self, objective: dict[str, Any]) -> Chosen:
         """The best of them by these arguments of `ets.Tree.select`."""
-        binds = self.kv_budget is not None
         selection = self.tree.select(
             self.leaves,
             self.shares.astype(np.float64),
             self.clusters,
             kv_budget=self.kv_budget,
-            time_limit=BUDGETED_SECONDS if binds and self.time_limit is None else self.time_limit,
+            time_limit=self.time_limit,
             interrupt=self.interrupt,
             **objective,
         )
         # What costs nothing is kept: a tie of the objective, broken so that nothing is pruned then.
-        free = not objective["lambda_b"] and not binds
+        free = not objective["lambda_b"] and self.kv_budget is None
         kept = np.arange(len(self.leaves)) if free else np.flatnonzero(selection.keep)
         return Chosen(selection, kept)
 
@@ -118,15 +117,16 @@ def prune(
     clusters = cluster()
     clustered = perf_counter_ns()
     tree, leaves = view.contracted()
-    budget = view.kv_budget
+    binds = view.kv_budget is not None and tree.kv_tokens(leaves) > view.kv_budget
+    limit = strategy.time_limit
     among = Candidates(
         tree=tree,
         leaves=leaves,
         shares=shares,
         clusters=clusters,
         # Where it does not bind, ties are broken as if there were none.
-        kv_budget=None if budget is None or tree.kv_tokens(leaves) <= budget else budget,
-        time_limit=strategy.time_limit,
+        kv_budget=view.kv_budget if binds else None,
+        time_limit=BUDGETED_SECONDS if binds and limit is None else limit,
         interrupt=view.interrupt,
     )
     chosen = strategy.choose(among)
