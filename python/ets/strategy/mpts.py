@@ -132,6 +132,8 @@ class MPTS(Pickled):
             "node_cost": self.node_cost,
             "solver": self.solver,
         }
+        if not self.min_mass:
+            return among.select(objective | {"lambda_b": self.lambda_b})
         # A KV budget may leave no room for so much mass, and its selections take their time.
         unlimited = replace(among, kv_budget=None)
         for price in (*(self.lambda_b / 2**k for k in range(MAX_HALVINGS + 1)), 0.0):
