@@ -63,7 +63,7 @@ class Bench:
 
     def measure(self, loop: str, at_once: int, seed: int, run: Run) -> None:
         """Time `run` over all problems, and add what it took to the row of this loop."""
-        self.loop.run(self._empty())
+        self.loop.run(self._empty)
         before, cpu, begin = self.server.counted(), cpu_seconds(), time.perf_counter()
         answers = run([str(problem["problem"]) for problem in self.problems], seed)
         seconds, cpu, after = (
@@ -119,8 +119,8 @@ def main() -> None:
         try:
             run_all(bench, options)
         finally:
-            bench.loop.run(bench.policy.aclose())
-            bench.loop.run(bench.prm.aclose())
+            bench.loop.run(bench.policy.aclose)
+            bench.loop.run(bench.prm.aclose)
 
 
 def run_all(bench: Bench, options: argparse.Namespace) -> None:
@@ -135,7 +135,7 @@ def run_all(bench: Bench, options: argparse.Namespace) -> None:
         def run(problems: list[str], seed: int) -> Answers:
             random.seed(seed)
             bench.prm.incremental = incremental
-            return bench.loop.run(search.answers(kind, problems, at_once=at_once))
+            return bench.loop.run(search.answers, kind, problems, at_once=at_once)
 
         return run
 

@@ -30,7 +30,7 @@ async def answer() -> int:
 
 async def ours(loop: LoopThread) -> int:
     """Many calls to a wake-up."""
-    return await loop.call(answer())
+    return await loop.call(answer)
 
 
 async def asyncios(loop: LoopThread) -> int:

@@ -154,7 +154,7 @@ def _profile(strategy: Any, embedder: Any, depth: int) -> None:
             await search._solver.solve(f"problem {number}")
         profile.disable()
 
-    search._loop.run(run())
+    search._loop.run(run)
     search.close()
     pstats.Stats(profile).sort_stats("tottime").print_stats(25)
 

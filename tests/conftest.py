@@ -135,11 +135,11 @@ def vllm_pair(engine_loop: LoopThread, pair_paths: tuple[Path, Path]) -> Iterato
     # Without answer markers, so that sampling goes on as long as a test wants it to.
     policy = VLLMPolicy(policy_path, answer_markers=(), gpu_memory_utilization=0.2)
     prm = VLLMPRM(prm_path, gpu_memory_utilization=0.2)
-    engine_loop.run(policy.ready())
-    engine_loop.run(prm.ready())
+    engine_loop.run(policy.ready)
+    engine_loop.run(prm.ready)
     yield VLLMPair(policy, prm, policy_path, prm_path)
-    engine_loop.run(policy.aclose())
-    engine_loop.run(prm.aclose())
+    engine_loop.run(policy.aclose)
+    engine_loop.run(prm.aclose)
 
 
 @pytest.fixture(scope="session")

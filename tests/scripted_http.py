@@ -112,12 +112,12 @@ def scripted_server(scripts: dict[str, Script]) -> Iterator[ScriptedServer]:
     async def stop() -> None:
         listening.close()
 
-    listening = loop.run(start())
+    listening = loop.run(start)
     server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
     try:
         yield server
     finally:
-        loop.run(stop())
+        loop.run(stop)
         loop.close()
 
 

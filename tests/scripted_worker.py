@@ -52,11 +52,11 @@ class ScriptedWorker:
     async def ready(self) -> None:
         if not self.returns:
             raise EngineLostError(f"given up: {self.ended[-1]}")
-        await self._body.loop.call(self._body.ready())
+        await self._body.loop.call(self._body.ready)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         arguments = pickle.loads(pickle.dumps(arguments))
-        found = await self._body.loop.call(getattr(self._body, method)(*arguments))
+        found = await self._body.loop.call(getattr(self._body, method), *arguments)
         return pickle.loads(pickle.dumps(found))
 
     async def stream(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:

@@ -58,9 +58,9 @@ def answers(policy: ChatPolicy, problems: list[str], loop: LoopThread, tokens: i
         return await asyncio.gather(*asked)
 
     try:
-        return loop.run(all_of_them())
+        return loop.run(all_of_them)
     finally:
-        loop.run(policy.aclose())
+        loop.run(policy.aclose)
 
 
 # --- vLLM -----------------------------------------------------------------------------------------
@@ -239,9 +239,9 @@ def test_the_doctor_on_a_real_server(llamacpp: LlamaServer, engine_loop: LoopThr
     policy = ChatPolicy(MODEL, llamacpp.url)
     report = Report("policy", "chat")
     try:
-        engine_loop.run(examine_chat(policy, report, max_tokens=48))
+        engine_loop.run(examine_chat, policy, report, max_tokens=48)
     finally:
-        engine_loop.run(policy.aclose())
+        engine_loop.run(policy.aclose)
     good = "\n".join(finding.text for finding in report.findings if finding.level == "good")
     for words in (
         "the same seed gave the same answer",

@@ -268,9 +268,9 @@ def test_a_cancelled_problem_gives_its_share_back() -> None:
         assert started.wait(20)
         site = s.replicas[0].site
         assert isinstance(site, LocalSite)
-        shares = s._loop.run(site.kv.shares())
+        shares = s._loop.run(site.kv.shares)
         assert shares.tokens == 1000
-        s._loop.run(_cancel_others())
+        s._loop.run(_cancel_others)
         waiting.join(20)
         s.solve("p")
         assert shares._in_flight == 0

@@ -45,7 +45,7 @@ def policy(
 ) -> Iterator[OpenAIPolicy]:
     made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path, answer_markers=())
     yield made
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 def prefix_of(policy: OpenAIPolicy, text: str) -> Prefix:
@@ -71,7 +71,7 @@ def test_ids_go_and_come(policy: OpenAIPolicy, engine_loop: LoopThread) -> None:
             *(policy.sample(root, seed=i, max_tokens=48) for i in range(2 * SLOTS))
         )
 
-    for i, step in enumerate(engine_loop.run(siblings())):
+    for i, step in enumerate(engine_loop.run(siblings)):
         assert step.prompt_tokens == root.prompt_tokens
         assert policy.prompt.decode(step.token_ids) == step.text
         assert not set(step.token_ids) & policy.prompt.end_ids
@@ -79,7 +79,7 @@ def test_ids_go_and_come(policy: OpenAIPolicy, engine_loop: LoopThread) -> None:
         assert "\n\n" not in policy.prompt.decode(step.token_ids[:-1])
         child = root.extend(step)
         if not step.finished and i < 3:
-            more = engine_loop.run(policy.sample(child, seed=1, max_tokens=2))
+            more = engine_loop.run(policy.sample, child, seed=1, max_tokens=2)
             assert more.prompt_tokens == len(child.token_ids)
             assert more.cached_tokens > 0
 
@@ -90,7 +90,7 @@ def test_what_ended_a_step_is_known(
     certain = greedy(server, smollm2_path)
 
     def step(prefix: Prefix, tokens: int) -> Step:
-        return engine_loop.run(certain.sample(prefix, seed=0, max_tokens=tokens))
+        return engine_loop.run(certain.sample, prefix, seed=0, max_tokens=tokens)
 
     # "What is 1 +1?" as a user's turn
     ids = (1, 4093, 198, 1780, 314, 216, 34, 1232, 34, 47, 2, 198, 1, 520, 9531, 198)
@@ -106,7 +106,7 @@ def test_what_ended_a_step_is_known(
     assert (again.text, again.finish) == (" apples.\n\n", "step")
     # Two line breaks as they were sampled, where our own encoding has one token for both.
     assert again.token_ids == (13855, 30, 198, 198) != certain.prompt.encode(again.text)
-    engine_loop.run(certain.aclose())
+    engine_loop.run(certain.aclose)
 
 
 def test_sentences_end_steps(
@@ -118,11 +118,11 @@ def test_sentences_end_steps(
         prefix = made.start(PROBLEM)
         found: list[Step] = []
         while sum(len(step.token_ids) for step in found) < tokens:
-            found.append(engine_loop.run(made.sample(prefix, seed=0, max_tokens=tokens)))
+            found.append(engine_loop.run(made.sample, prefix, seed=0, max_tokens=tokens))
             prefix = prefix.extend(found[-1])
             if found[-1].finished:
                 break
-        engine_loop.run(made.aclose())
+        engine_loop.run(made.aclose)
         return found
 
     whole = steps("tokens:48", 48)[0]
@@ -143,10 +143,10 @@ def test_a_stop_text_ends_the_solution(
 ) -> None:
     made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path, temperature=0.0, stop=("apple",))
     prefix = prefix_of(made, "One apple.\n\nTwo apples.\n\nThree apples.\n\nFour")
-    step = engine_loop.run(made.sample(prefix, seed=0, max_tokens=20))
+    step = engine_loop.run(made.sample, prefix, seed=0, max_tokens=20)
     # The token that holds it is taken whole, as on vLLM.
     assert (step.text, step.finish) == (" apples", "end")
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 def test_steps_meet_in_the_middle_of_a_character(
@@ -154,16 +154,16 @@ def test_steps_meet_in_the_middle_of_a_character(
 ) -> None:
     certain = greedy(server, smollm2_path)
     prefix = prefix_of(certain, "Write the same again: 😀😀😀 中文字 😀😀😀 中文字 😀")
-    whole = engine_loop.run(certain.sample(prefix, seed=0, max_tokens=3))
+    whole = engine_loop.run(certain.sample, prefix, seed=0, max_tokens=3)
     assert whole.text == "😀"
     ids: list[int] = []
     for _ in range(3):
-        step = engine_loop.run(certain.sample(prefix, seed=0, max_tokens=1))
+        step = engine_loop.run(certain.sample, prefix, seed=0, max_tokens=1)
         assert step.finish == "length"
         ids += step.token_ids
         prefix = prefix.extend(step)
     assert tuple(ids) == whole.token_ids
-    engine_loop.run(certain.aclose())
+    engine_loop.run(certain.aclose)
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_the_context_is_filled_to_its_last_token(
     length = policy.prompt.max_length
     ids = (policy.prompt.encode("one two three four ") * length)[: length - 1]
     prefix = Prefix(problem="a text", prompt_tokens=len(ids), token_ids=ids)
-    last = engine_loop.run(policy.sample(prefix, seed=0, max_tokens=8))
+    last = engine_loop.run(policy.sample, prefix, seed=0, max_tokens=8)
     assert len(last.token_ids) <= 1
     assert last.finish != "length"
 
@@ -184,9 +184,9 @@ def test_a_server_that_refuses_a_length_cuts_the_solution(
     made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path)
     made.prompt.max_length = 8192  # the checkpoint's, as if the server had not said
     root = made.start("Tom has 3 apples. " * 400)
-    step = engine_loop.run(made.sample(root, seed=0, max_tokens=8))
+    step = engine_loop.run(made.sample, root, seed=0, max_tokens=8)
     assert step == Step("", (), "context", prompt_tokens=root.prompt_tokens)
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 def test_another_tokenizer_is_an_error_of_one_line(
@@ -195,15 +195,15 @@ def test_another_tokenizer_is_an_error_of_one_line(
     made = OpenAIPolicy(MODEL, server.url, tokenizer=DEMO / "policy")
     root = made.start(PROBLEM)
     with pytest.raises(ets.EngineError, match="its tokenizer is not ours") as caught:
-        engine_loop.run(made.sample(root, seed=0, max_tokens=16))
+        engine_loop.run(made.sample, root, seed=0, max_tokens=16)
     assert "\n" not in str(caught.value)
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 def test_the_same_seed_gives_the_same_step(policy: OpenAIPolicy, engine_loop: LoopThread) -> None:
     root = policy.start(PROBLEM)
     steps = [
-        engine_loop.run(policy.sample(root, seed=seed, max_tokens=16)) for seed in (7, 8, 7, 2**62)
+        engine_loop.run(policy.sample, root, seed=seed, max_tokens=16) for seed in (7, 8, 7, 2**62)
     ]
     assert steps[0].token_ids == steps[2].token_ids
     assert len({step.token_ids for step in steps}) == 3
@@ -233,7 +233,7 @@ def test_cancelling_frees_the_slots(
         while await asyncio.to_thread(busy):  # or the test times out
             await asyncio.sleep(0.05)
 
-    engine_loop.run(cancel())
+    engine_loop.run(cancel)
 
 
 class Watched:
@@ -338,9 +338,9 @@ def test_a_step_carries_log_probabilities(
     made = OpenAIPolicy(MODEL, server.url, tokenizer=smollm2_path, top_logprobs=5)
     try:
         root = made.start(PROBLEM)
-        step = engine_loop.run(made.sample(root, seed=3, max_tokens=24))
+        step = engine_loop.run(made.sample, root, seed=3, max_tokens=24)
     finally:
-        engine_loop.run(made.aclose())
+        engine_loop.run(made.aclose)
     model = AutoModelForCausalLM.from_pretrained(smollm2_path, dtype=torch.float32).eval()
     with torch.no_grad():
         logits = model(torch.tensor([root.token_ids + step.token_ids])).logits[0]

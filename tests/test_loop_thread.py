@@ -26,7 +26,7 @@ async def name_after(seconds: float) -> str:
 
 def test_a_call_runs_on_the_loop_and_many_overlap(loop: LoopThread) -> None:
     async def many() -> list[str]:
-        return await asyncio.gather(*(loop.call(name_after(0.2)) for _ in range(50)))
+        return await asyncio.gather(*(loop.call(name_after, 0.2) for _ in range(50)))
 
     # One after the other they would take 10 s.
     names = asyncio.run(asyncio.wait_for(many(), 5))
@@ -34,7 +34,7 @@ def test_a_call_runs_on_the_loop_and_many_overlap(loop: LoopThread) -> None:
 
 
 def test_a_call_from_the_loop_itself_is_a_plain_await(loop: LoopThread) -> None:
-    assert loop.run(loop.call(name_after(0))) == "test-loop"
+    assert loop.run(loop.call, name_after, 0) == "test-loop"
 
 
 def test_errors_come_through(loop: LoopThread) -> None:
@@ -42,7 +42,7 @@ def test_errors_come_through(loop: LoopThread) -> None:
         raise ValueError("as told")
 
     async def call() -> None:
-        await loop.call(fail())
+        await loop.call(fail)
 
     with pytest.raises(ValueError, match="as told"):
         asyncio.run(call())
@@ -60,7 +60,7 @@ def test_a_cancelled_call_has_ended_when_its_caller_goes_on(loop: LoopThread) ->
             events.append("ended")
 
     async def cancel() -> None:
-        task = asyncio.create_task(loop.call(slow_to_end()))
+        task = asyncio.create_task(loop.call(slow_to_end))
         while not events:
             await asyncio.sleep(0.01)
         task.cancel()
@@ -74,13 +74,13 @@ def test_a_cancelled_call_has_ended_when_its_caller_goes_on(loop: LoopThread) ->
 
 def test_a_loop_that_closes_answers_its_callers(loop: LoopThread) -> None:
     async def call() -> None:
-        task = asyncio.create_task(loop.call(name_after(60)))
+        task = asyncio.create_task(loop.call(name_after, 60))
         await asyncio.sleep(0.05)
         await asyncio.to_thread(loop.close)
         with pytest.raises(LoopClosedError, match="'test-loop' was closed during a call"):
             await task
         with pytest.raises(LoopClosedError, match="'test-loop' is closed"):
-            await loop.call(name_after(0))
+            await loop.call(name_after, 0)
 
     asyncio.run(call())
 
@@ -93,13 +93,13 @@ def test_a_caller_whose_loop_has_gone_harms_nobody(loop: LoopThread) -> None:
         await asyncio.sleep(0.2)
 
     gone = asyncio.new_event_loop()
-    task = gone.create_task(loop.call(outlive()))
+    task = gone.create_task(loop.call(outlive))
     gone.run_until_complete(asyncio.sleep(0.05))
     assert begun.wait(5)
     # Or asyncio prints that the task was left, which is the point here.
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     gone.close()
-    assert loop.run(name_after(0.3)) == "test-loop"
+    assert loop.run(name_after, 0.3) == "test-loop"
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.002, 0.02])
@@ -109,7 +109,7 @@ def test_calls_that_come_while_the_loop_closes_are_answered(wait: float) -> None
 
     async def call_for_ever() -> None:
         while True:
-            await asyncio.wait_for(thread.call(name_after(0)), 10)
+            await asyncio.wait_for(thread.call(name_after, 0), 10)
 
     async def callers() -> None:
         ends = await asyncio.gather(*(call_for_ever() for _ in range(20)), return_exceptions=True)
@@ -129,7 +129,7 @@ def test_calls_that_come_while_the_loop_closes_are_answered(wait: float) -> None
 
 def test_a_call_that_is_cancelled_at_once_leaves_nothing(loop: LoopThread) -> None:
     async def cancel() -> None:
-        tasks = [asyncio.create_task(loop.call(name_after(60))) for _ in range(100)]
+        tasks = [asyncio.create_task(loop.call(name_after, 60)) for _ in range(100)]
         await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
@@ -141,4 +141,4 @@ def test_a_call_that_is_cancelled_at_once_leaves_nothing(loop: LoopThread) -> No
     async def still_running() -> int:
         return len(asyncio.all_tasks()) - 1
 
-    assert loop.run(still_running()) == 0
+    assert loop.run(still_running) == 0

@@ -457,7 +457,7 @@ def test_a_started_engine_has_the_tokens_that_its_bytes_hold(
         (vllm_pair.policy, vllm_pair.policy_path, True),
         (vllm_pair.prm, vllm_pair.prm_path, False),
     ):
-        space = engine_loop.run(engine.kv_space())
+        space = engine_loop.run(engine.kv_space)
         a_token = model_size(str(path), writes=writes, dtype="float32").kv_bytes
         blocks = space.blocks + 1  # one is never handed out
         assert blocks == (1 << 30) // (a_token * space.block_size)

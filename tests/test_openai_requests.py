@@ -113,11 +113,11 @@ def test_one_policy_serves_several_loops() -> None:
         try:
             with ThreadPoolExecutor(1) as pool:
                 for _ in range(2):
-                    waiting = pool.submit(lambda: other.run(some()))
+                    waiting = pool.submit(lambda: other.run(some))
                     assert len(asyncio.run(some())) == len(waiting.result()) == 6
             run(policy, some)
             with pytest.raises(ets.EngineError, match="is closed"):
-                other.run(some())
+                other.run(some)
         finally:
             other.close()
 

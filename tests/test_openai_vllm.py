@@ -34,7 +34,7 @@ def policy(tiny_server: VLLMServer, engine_loop: LoopThread) -> Iterator[OpenAIP
     # Without answer markers, so that sampling goes on as long as a test wants it to.
     made = OpenAIPolicy("tiny", tiny_server.url, answer_markers=())
     yield made
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 def test_the_server_says_what_it_serves(policy: OpenAIPolicy) -> None:
@@ -47,8 +47,8 @@ def test_ids_extend_their_parents_and_hit_the_cache(
     policy: OpenAIPolicy, engine_loop: LoopThread
 ) -> None:
     root = policy.start(PROBLEM)
-    engine_loop.run(sample_all(policy, [root]))
-    siblings = engine_loop.run(sample_all(policy, [root] * 8))
+    engine_loop.run(sample_all, policy, [root])
+    siblings = engine_loop.run(sample_all, policy, [root] * 8)
     shared = (root.prompt_tokens - 1) // BLOCK * BLOCK
     assert {(s.prompt_tokens, s.cached_tokens) for s in siblings} == {(root.prompt_tokens, shared)}
     children = [root.extend(step) for step in siblings]
@@ -56,7 +56,7 @@ def test_ids_extend_their_parents_and_hit_the_cache(
         assert child.token_ids == root.token_ids + step.token_ids
         assert policy.prompt.decode(step.token_ids) == step.text
         assert not set(step.token_ids) & policy.prompt.end_ids
-    for child, step in zip(children, engine_loop.run(sample_all(policy, children)), strict=True):
+    for child, step in zip(children, engine_loop.run(sample_all, policy, children), strict=True):
         assert step.prompt_tokens == len(child.token_ids)
         # All that the parent computed is there: its prompt and its step but for the last token.
         assert step.cached_tokens >= (len(child.token_ids) - 1) // BLOCK * BLOCK > 0
@@ -64,17 +64,17 @@ def test_ids_extend_their_parents_and_hit_the_cache(
 
 def test_steps_end_where_they_should(policy: OpenAIPolicy, engine_loop: LoopThread) -> None:
     root = policy.start(PROBLEM)
-    for step in engine_loop.run(sample_all(policy, [root] * 16, tokens=64)):
+    for step in engine_loop.run(sample_all, policy, [root] * 16, tokens=64):
         assert (step.finish == "step") == ("\n\n" in step.text)
         assert "\n\n" not in policy.prompt.decode(step.token_ids[:-1])
-    for step in engine_loop.run(sample_all(policy, [root] * 4, tokens=2)):
+    for step in engine_loop.run(sample_all, policy, [root] * 4, tokens=2):
         assert (len(step.token_ids), step.finish) == (2, "length")
 
 
 def test_a_solution_ends_with_its_sequence(policy: OpenAIPolicy, engine_loop: LoopThread) -> None:
     prefix = policy.start(PROBLEM)
     while not (prefix.steps and prefix.steps[-1].finished):
-        prefix = prefix.extend(engine_loop.run(policy.sample(prefix, seed=3, max_tokens=64)))
+        prefix = prefix.extend(engine_loop.run(policy.sample, prefix, seed=3, max_tokens=64))
         assert len(prefix.steps) < 20
     assert prefix.steps[-1].finish == "end"
     assert "The answer is" in "".join(step.text for step in prefix.steps)
@@ -94,8 +94,8 @@ def test_steps_equal_those_of_an_engine_in_this_process(
     found = []
     for writer in (policy, vllm_pair.policy):
         # The first time fills the cache: a prefill rounds otherwise than a hit.
-        engine_loop.run(one_by_one(writer))
-        found.append(engine_loop.run(one_by_one(writer)))
+        engine_loop.run(one_by_one, writer)
+        found.append(engine_loop.run(one_by_one, writer))
     assert found[0] == found[1]
     assert len({step.token_ids for step in found[0]}) > 4, "seeds make no difference"
 
@@ -114,7 +114,7 @@ def test_texts_make_the_same_solution_as_ids(
         for problem in problems:
             prefix = greedy.start(str(problem["problem"]))
             while not (prefix.steps and prefix.steps[-1].finished) and len(prefix.steps) < 12:
-                step = engine_loop.run(greedy.sample(prefix, seed=0, max_tokens=64))
+                step = engine_loop.run(greedy.sample, prefix, seed=0, max_tokens=64)
                 assert step.prompt_tokens == len(prefix.token_ids)
                 prefix = prefix.extend(step)
             solutions.append((prefix.token_ids, [(s.text, s.finish) for s in prefix.steps]))
@@ -122,7 +122,7 @@ def test_texts_make_the_same_solution_as_ids(
                 first = [step.token_ids for step in prefix.steps[:3]]
                 plain = plain_greedy(str(problem["problem"]), steps=3, tokens=64)
                 equal += [one == other for one, other in zip(first, plain, strict=True)]
-        engine_loop.run(greedy.aclose())
+        engine_loop.run(greedy.aclose)
     hold_equal_steps(equal, "bundled policy", "openai")
     assert solutions[:8] == solutions[8:]
     for problem, (ids, steps) in zip(problems[:4], solutions[:4], strict=True):
@@ -177,14 +177,14 @@ def test_cancelling_aborts_the_request(
 
     before = unfinished_tokens()
     for _ in range(20):  # On a slow machine all eight may end before they are cancelled.
-        engine_loop.run(cancel())
+        engine_loop.run(cancel)
         if unfinished_tokens() > before:
             break
     else:
         pytest.fail("every request that was cancelled was written to its end")
     monkeypatch.undo()
-    assert engine_loop.run(policy.sample(root, seed=1, max_tokens=8)).prompt_tokens
-    engine_loop.run(policy.aclose())
+    assert engine_loop.run(policy.sample, root, seed=1, max_tokens=8).prompt_tokens
+    engine_loop.run(policy.aclose)
 
 
 def test_what_the_server_refuses_is_an_error_of_one_line(
@@ -200,7 +200,7 @@ def test_what_the_server_refuses_is_an_error_of_one_line(
     policy._model = "gone"
     try:
         with pytest.raises(ets.EngineError, match="404: The model `gone` does not exist") as error:
-            engine_loop.run(policy.sample(root, seed=0, max_tokens=8))
+            engine_loop.run(policy.sample, root, seed=0, max_tokens=8)
     finally:
         policy._model = "tiny"
     assert "\n" not in str(error.value)
@@ -232,11 +232,11 @@ def test_steps_that_are_not_paragraphs(
     parts = OpenAIPolicy("tiny", tiny_server.url, **step_cases.options(rule))
     equal = []
     for problem in step_cases.PROBLEMS:
-        (text, *_) = engine_loop.run(step_cases.written(whole, problem))
-        found = engine_loop.run(step_cases.written(parts, problem))
+        (text, *_) = engine_loop.run(step_cases.written, whole, problem)
+        found = engine_loop.run(step_cases.written, parts, problem)
         cuts = step_cases.cut(text.token_ids, rule, parts.prompt.decode)
         equal.append(step_cases.cuts_of(found) == cuts)
         assert sum(step.dropped_tokens for step in found[:3]) < 30
     assert sum(equal) >= len(equal) - 1  # as in tests/test_vllm.py
     for policy in (whole, parts):
-        engine_loop.run(policy.aclose())
+        engine_loop.run(policy.aclose)

@@ -59,7 +59,7 @@ def rows_server() -> Iterator[VLLMServer]:
 def rows_prm(rows_server: VLLMServer, engine_loop: LoopThread) -> Iterator[PoolingPRM]:
     made = PoolingPRM("prm", rows_server.url)
     yield made
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 def test_rows_are_those_of_a_plain_computation(
@@ -68,7 +68,7 @@ def test_rows_are_those_of_a_plain_computation(
     prefixes = trained_on() + [prefix_of(steps) for steps in SOLUTIONS]
     expected = [plain_score(prefix) for prefix in prefixes]
     assert max(expected) - min(expected) > 0.5, "these solutions cannot tell tokens apart"
-    found = engine_loop.run(together(rows_prm, prefixes))
+    found = engine_loop.run(together, rows_prm, prefixes)
     hold_difference([score.reward for score in found], expected, "qwen", "pooling")
     assert {score.cached_tokens for score in found} == {0}
 
@@ -79,7 +79,7 @@ def test_rows_are_read_in_full(
     """As the docs say: a request cannot ask for the cache. If this fails, use it."""
     before = counted(rows_server, "prefix_cache_hits_total")
     for _ in range(2):
-        engine_loop.run(rows_prm.score(prefix_of(SOLUTIONS[3])))
+        engine_loop.run(rows_prm.score, prefix_of(SOLUTIONS[3]))
     assert counted(rows_server, "prefix_cache_hits_total") == before
 
 
@@ -88,8 +88,8 @@ def test_a_model_that_returns_no_states_as_a_judge(
 ) -> None:
     prm = PoolingPRM("prm", rows_server.url, checkpoint=shepherd)
     with pytest.raises(ets.EngineError, match=r"refuses /pooling with 400.* --convert embed"):
-        engine_loop.run(prm.score(prefix_of(SOLUTIONS[0])))
-    engine_loop.run(prm.aclose())
+        engine_loop.run(prm.score, prefix_of(SOLUTIONS[0]))
+    engine_loop.run(prm.aclose)
 
 
 def test_the_doctor_examines_it(rows_server: VLLMServer) -> None:
@@ -138,16 +138,16 @@ def test_states_are_those_of_a_plain_computation(shepherd: Path, engine_loop: Lo
     # Started as bare as can be: requests themselves ask for states that are not normalised.
     with vllm_server(shepherd, "--runner", "pooling", "--convert", "embed", name="prm") as server:
         prm = PoolingPRM("prm", server.url)
-        found = engine_loop.run(together(prm, prefixes))
+        found = engine_loop.run(together, prm, prefixes)
         hold_difference([score.reward for score in found], expected, "math-shepherd", "pooling")
 
         before = counted(server, "prefix_cache_hits_total")
-        again = engine_loop.run(together(prm, prefixes))
+        again = engine_loop.run(together, prm, prefixes)
         assert [score.reward for score in again] == pytest.approx(expected, abs=1e-4)
         assert counted(server, "prefix_cache_hits_total") >= before + BLOCK
 
         wrong = PoolingPRM("prm", server.url, checkpoint=demo.prm_path())
         with pytest.raises(ets.EngineError, match=r"refuses /pooling with 400.*--runner pooling$"):
-            engine_loop.run(wrong.score(prefixes[0]))
+            engine_loop.run(wrong.score, prefixes[0])
         for made in (prm, wrong):
-            engine_loop.run(made.aclose())
+            engine_loop.run(made.aclose)

@@ -299,9 +299,9 @@ def test_concurrency_auto_is_the_sum() -> None:
     async def most(count: int) -> int:
         with search([Spacious() for _ in range(count)], kv_budget="auto") as several:
             solver = several._solver
-            limit = await several._loop.call(solver.at_once("auto"))
+            limit = await several._loop.call(solver.at_once, "auto")
             one = limit()
-            assert (await several._loop.call(solver.at_once(4)))() == 4
+            assert (await several._loop.call(solver.at_once, 4))() == 4
             several.replicas[0].drain()
             assert count == 1 or limit() == one * (count - 1) // count
             return one

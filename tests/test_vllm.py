@@ -41,7 +41,7 @@ def grow(pair: VLLMPair, loop: LoopThread, *, steps: int) -> Prefix:
     """A solution of several steps with text."""
     prefix = pair.policy.start(PROBLEM)
     for _ in range(steps):
-        siblings = loop.run(sample_all(pair.policy, [prefix] * 8))
+        siblings = loop.run(sample_all, pair.policy, [prefix] * 8)
         longest = max(siblings, key=lambda step: len(step.text.strip()))
         prefix = prefix.extend(longest)
     return prefix
@@ -58,7 +58,7 @@ def test_ids_extend_their_parents_and_hit_the_cache(
     shared = root.prompt_tokens // BLOCK * BLOCK
     assert shared >= BLOCK, "the problem is too short for this test"
 
-    siblings = engine_loop.run(sample_all(policy, [root] * 8))
+    siblings = engine_loop.run(sample_all, policy, [root] * 8)
     assert {step.prompt_tokens for step in siblings} == {root.prompt_tokens}
     assert sorted(step.cached_tokens for step in siblings)[1:] == [shared] * 7
 
@@ -68,7 +68,7 @@ def test_ids_extend_their_parents_and_hit_the_cache(
         assert policy.prompt.decode(step.token_ids) == step.text
         assert not set(step.token_ids) & policy.prompt.end_ids
         assert policy.reread(root, step.text).text == step.text
-    for child, step in zip(children, engine_loop.run(sample_all(policy, children)), strict=True):
+    for child, step in zip(children, engine_loop.run(sample_all, policy, children), strict=True):
         assert step.prompt_tokens == len(child.token_ids)
         assert step.cached_tokens % BLOCK == 0
         # All that the parent computed is there: its prompt and its step but for the last token.
@@ -78,12 +78,12 @@ def test_ids_extend_their_parents_and_hit_the_cache(
 def test_steps_end_where_they_should(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
     policy = vllm_pair.policy
     root = policy.start(PROBLEM)
-    for step in engine_loop.run(sample_all(policy, [root] * 16, tokens=64)):
+    for step in engine_loop.run(sample_all, policy, [root] * 16, tokens=64):
         assert (step.finish == "step") == ("\n\n" in step.text)
         assert (step.finish == "length") == (len(step.token_ids) == 64 and "\n\n" not in step.text)
         # Nothing was sampled beyond the token that completed the delimiter.
         assert "\n\n" not in policy.prompt.decode(step.token_ids[:-1])
-    for step in engine_loop.run(sample_all(policy, [root] * 4, tokens=2)):
+    for step in engine_loop.run(sample_all, policy, [root] * 4, tokens=2):
         assert len(step.token_ids) <= 2
 
 
@@ -97,7 +97,7 @@ def test_greedy_steps_are_those_of_a_plain_computation(
     for row in demo.problems()[:8]:
         prefix = policy.start(str(row["problem"]))
         for ids in plain_greedy(str(row["problem"]), steps=3, tokens=48):
-            step = engine_loop.run(policy.sample(prefix, seed=0, max_tokens=48))
+            step = engine_loop.run(policy.sample, prefix, seed=0, max_tokens=48)
             equal.append(step.token_ids == ids)
             prefix = prefix.extend(step)
     hold_equal_steps(equal, "bundled policy", "vllm")
@@ -112,12 +112,12 @@ def test_ids_and_texts_end_the_same_steps(
     async def one_by_one() -> list[Step]:
         return [await policy.sample(root, seed=i, max_tokens=64) for i in range(8)]
 
-    engine_loop.run(one_by_one())  # fills the cache
-    by_ids = engine_loop.run(one_by_one())
+    engine_loop.run(one_by_one)  # fills the cache
+    by_ids = engine_loop.run(one_by_one)
     assert prompt.engine_stops.texts == ()
     stops = EngineStops(tuple(sorted(prompt.end_ids)), prompt.stop_texts)
     monkeypatch.setattr(prompt, "engine_stops", stops)
-    by_texts = engine_loop.run(one_by_one())
+    by_texts = engine_loop.run(one_by_one)
     assert [(s.token_ids, s.finish) for s in by_ids] == [(s.token_ids, s.finish) for s in by_texts]
     assert {step.finish for step in by_ids} >= {"step"}
 
@@ -138,7 +138,7 @@ def test_steps_that_are_not_paragraphs(
         monkeypatch.setattr(policy, "_prompt", prompt)
 
     def steps(problem: str) -> list[Step]:
-        return engine_loop.run(step_cases.written(policy, problem))
+        return engine_loop.run(step_cases.written, policy, problem)
 
     equal = []
     for problem in step_cases.PROBLEMS:
@@ -152,7 +152,7 @@ def test_steps_that_are_not_paragraphs(
             equal.append(step_cases.cuts_of(found) == cuts)
             # Of a solution of a hundred tokens: the look ahead, and what an update brought with it.
             assert sum(step.dropped_tokens for step in found[:3]) < 30
-            assert engine_loop.run(policy.engine.unfinished()) == 0
+            assert engine_loop.run(policy.engine.unfinished) == 0
             for step in found:
                 assert step.certainty is not None
                 assert len(step.certainty.of_tokens("logprob")) == len(step.token_ids)
@@ -163,7 +163,7 @@ def test_steps_that_are_not_paragraphs(
 def test_what_an_engine_imports_is_no_work_for_the_garbage_collector(
     vllm_pair: VLLMPair, engine_loop: LoopThread
 ) -> None:
-    engine_loop.run(vllm_pair.policy.ready())
+    engine_loop.run(vllm_pair.policy.ready)
     assert gc.get_freeze_count() > 100_000
 
 
@@ -181,11 +181,11 @@ def test_a_seed_gives_its_step_again(vllm_pair: VLLMPair, engine_loop: LoopThrea
     async def one_by_one() -> list[Step]:
         return [await policy.sample(root, seed=i, max_tokens=24) for i in range(8)]
 
-    engine_loop.run(one_by_one())  # fills the cache: a prefill rounds otherwise than a hit
-    first = engine_loop.run(one_by_one())
-    assert [s.token_ids for s in first] == [s.token_ids for s in engine_loop.run(one_by_one())]
+    engine_loop.run(one_by_one)  # fills the cache: a prefill rounds otherwise than a hit
+    first = engine_loop.run(one_by_one)
+    assert [s.token_ids for s in first] == [s.token_ids for s in engine_loop.run(one_by_one)]
     assert len({s.token_ids for s in first}) > 4, "seeds make no difference"
-    together = engine_loop.run(sample_all(policy, [root] * 8, tokens=24))
+    together = engine_loop.run(sample_all, policy, [root] * 8, tokens=24)
     same = sum(a.token_ids == b.token_ids for a, b in zip(first, together, strict=True))
     # bf16 logits depend on the batch in their last bits: a rare draw lands on another token.
     assert same >= 6
@@ -212,11 +212,11 @@ def test_cancelling_aborts_the_request(vllm_pair: VLLMPair, engine_loop: LoopThr
             await policy.engine.unfinished(),
         )
 
-    running, ends, left = engine_loop.run(cancel())
+    running, ends, left = engine_loop.run(cancel)
     assert running > 0
     assert all(isinstance(end, asyncio.CancelledError) for end in ends)
     assert left == 0
-    assert engine_loop.run(policy.sample(root, seed=1, max_tokens=8)).prompt_tokens
+    assert engine_loop.run(policy.sample, root, seed=1, max_tokens=8).prompt_tokens
 
 
 def test_a_full_context_cuts_the_solution(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
@@ -224,7 +224,7 @@ def test_a_full_context_cuts_the_solution(vllm_pair: VLLMPair, engine_loop: Loop
     root = policy.start(PROBLEM)
     room = policy.prompt.max_length - root.prompt_tokens
     filler = Step("x", root.token_ids[-1:] * room, "length")
-    step = engine_loop.run(policy.sample(root.extend(filler), seed=0, max_tokens=8))
+    step = engine_loop.run(policy.sample, root.extend(filler), seed=0, max_tokens=8)
     assert (step.token_ids, step.finish) == ((), "context")
 
 
@@ -238,14 +238,14 @@ def test_scores_are_those_of_a_plain_computation(
     solutions = trained_on()
     expected = [plain_score(solution) for solution in solutions]
     assert max(expected) - min(expected) > 0.5, "these solutions cannot tell tokens apart"
-    found = [engine_loop.run(vllm_pair.prm.score(solution)).reward for solution in solutions]
+    found = [engine_loop.run(vllm_pair.prm.score, solution).reward for solution in solutions]
     hold_difference(found, expected, "qwen", "vllm")
 
 
 def test_incremental_scores_equal_full_ones(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
     prm = vllm_pair.prm
     prefix = grow(vllm_pair, engine_loop, steps=2)
-    siblings = engine_loop.run(sample_all(vllm_pair.policy, [prefix] * 8))
+    siblings = engine_loop.run(sample_all, vllm_pair.policy, [prefix] * 8)
     children = [prefix.extend(step) for step in siblings if step.text.strip()]
 
     async def score_all() -> list[Score]:
@@ -254,11 +254,11 @@ def test_incremental_scores_equal_full_ones(vllm_pair: VLLMPair, engine_loop: Lo
     async def parent() -> Score:
         return await prm.score(prefix)
 
-    read = engine_loop.run(parent()).prompt_tokens
-    incremental = engine_loop.run(score_all())
+    read = engine_loop.run(parent).prompt_tokens
+    incremental = engine_loop.run(score_all)
     prm.incremental = False
     try:
-        full = engine_loop.run(score_all())
+        full = engine_loop.run(score_all)
     finally:
         prm.incremental = True
     assert all(score.cached_tokens == 0 for score in full)
@@ -283,19 +283,19 @@ def test_what_is_too_long_is_an_error_of_one_line(
     grown = Prefix(PROBLEM, 0, (), (Step("apples " * many, (1,), "step"),))
     for prefix in (long, grown):
         with pytest.raises(EngineError, match="is too long") as failed:
-            engine_loop.run(prm.score(prefix))
+            engine_loop.run(prm.score, prefix)
         name, limit = str(vllm_pair.prm_path), prm.engine.max_model_len
         assert re.fullmatch(
             rf"a solution of \d+ tokens is too long for {name!r}, "
             rf"which reads at most {limit} tokens",
             str(failed.value),
         )
-    assert engine_loop.run(prm.engine.unfinished()) == 0
+    assert engine_loop.run(prm.engine.unfinished) == 0
 
 
 def test_no_text_is_worth_nothing(vllm_pair: VLLMPair, engine_loop: LoopThread) -> None:
     blank = Prefix(PROBLEM, 0, (), (Step(" \n\n", (1,), "step"),))
-    assert engine_loop.run(vllm_pair.prm.score(blank)) == Score(0.0)
+    assert engine_loop.run(vllm_pair.prm.score, blank) == Score(0.0)
 
 
 # --- a real language model -----------------------------------------------------------------------
@@ -306,21 +306,21 @@ def smollm2(engine_loop: LoopThread, smollm2_path: Path) -> Iterator[VLLMPolicy]
     from ets.policy.vllm import VLLMPolicy
 
     policy = VLLMPolicy(smollm2_path, gpu_memory_utilization=0.2, max_model_len=1024)
-    engine_loop.run(policy.ready())
+    engine_loop.run(policy.ready)
     yield policy
-    engine_loop.run(policy.aclose())
+    engine_loop.run(policy.aclose)
 
 
 @pytest.mark.slow
 def test_smollm2_writes_steps(smollm2: VLLMPolicy, engine_loop: LoopThread) -> None:
     root = smollm2.start("Tom has 3 apples and buys 4 more. How many apples does Tom have?")
     assert smollm2.prompt.decode(root.token_ids).count("Tom has 3 apples") == 1
-    siblings = engine_loop.run(sample_all(smollm2, [root] * 4))
+    siblings = engine_loop.run(sample_all, smollm2, [root] * 4)
     for step in siblings:
         assert smollm2.prompt.decode(step.token_ids) == step.text
         assert step.text.strip().isascii()
     assert sum(any(c.isalpha() for c in step.text) for step in siblings) >= 3
-    (child,) = engine_loop.run(sample_all(smollm2, [root.extend(siblings[0])]))
+    (child,) = engine_loop.run(sample_all, smollm2, [root.extend(siblings[0])])
     assert child.cached_tokens >= root.prompt_tokens // BLOCK * BLOCK > 0
 
 
@@ -337,7 +337,7 @@ def test_vllm_decodes_as_we_do(smollm2: VLLMPolicy, engine_loop: LoopThread) -> 
         return reply.output
 
     for seed in range(4):
-        output = engine_loop.run(raw(seed)).outputs[0]
+        output = engine_loop.run(raw, seed).outputs[0]
         ids = [i for i in output.token_ids if i not in smollm2.prompt.end_ids]
         # vLLM cuts its text after the stop; the ids may hold more.
         assert smollm2.prompt.decode(ids).rstrip("\ufffd").startswith(output.text.rstrip("\ufffd"))
@@ -430,7 +430,7 @@ def test_aclose_leaves_no_process(
 ) -> None:
     from ets.engines.vllm.lifecycle import processes_of
 
-    llm = engine_loop.run(smollm2.engine.ready())
+    llm = engine_loop.run(smollm2.engine.ready)
     processes = processes_of(llm)
     assert processes
     assert all(process.is_alive() for process in processes)
@@ -442,12 +442,12 @@ def test_aclose_leaves_no_process(
         shutdown(**options)
 
     monkeypatch.setattr(llm, "shutdown", watched)
-    engine_loop.run(smollm2.aclose())
+    engine_loop.run(smollm2.aclose)
     assert reading == [False], "who still reads then may log the engine's end as its death"
     assert not any(process.is_alive() for process in processes)
     root = smollm2.start(PROBLEM)
     with pytest.raises(EngineError, match="is closed"):
-        engine_loop.run(smollm2.sample(root, seed=0, max_tokens=4))
+        engine_loop.run(smollm2.sample, root, seed=0, max_tokens=4)
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
@@ -464,7 +464,7 @@ def test_without_a_prefix_cache_solutions_are_read_in_full(
     assert "\n" not in str(said[0].message)
     assert not prm.incremental
     assert prm._pooling().skip_reading_prefix_cache is True
-    engine_loop.run(prm.aclose())
+    engine_loop.run(prm.aclose)
 
 
 def test_a_vllm_whose_requests_cannot_ask_for_the_cache(
@@ -481,7 +481,7 @@ def test_a_vllm_whose_requests_cannot_ask_for_the_cache(
         prm = VLLMPRM(pair_paths[1], gpu_memory_utilization=0.2)
     assert not prm.incremental
     assert prm._pooling().task == "token_classify"
-    engine_loop.run(prm.aclose())
+    engine_loop.run(prm.aclose)
 
 
 def test_mistakes_show_at_construction(tmp_path: Path, pair_paths: tuple[Path, Path]) -> None:

@@ -25,9 +25,9 @@ def in_process(engine_loop: LoopThread) -> Iterator[Policy]:
     from ets.policy.vllm import VLLMPolicy
 
     made = VLLMPolicy(demo.policy_path(), top_logprobs=TOP, gpu_memory_utilization=0.2)
-    engine_loop.run(made.ready())
+    engine_loop.run(made.ready)
     yield made
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def on_server(tiny_server: VLLMServer, engine_loop: LoopThread) -> Iterator[Poli
 
     made = OpenAIPolicy("tiny", tiny_server.url, top_logprobs=TOP)
     yield made
-    engine_loop.run(made.aclose())
+    engine_loop.run(made.aclose)
 
 
 async def steps_of(policy: Policy) -> list[tuple[Prefix, Step]]:
@@ -55,7 +55,7 @@ def test_a_step_carries_what_raw_logits_say(
     """Those of transformers, of one whole pass."""
     from plain_demo import plain_logprobs
 
-    found = engine_loop.run(steps_of(request.getfixturevalue(where)))
+    found = engine_loop.run(steps_of, request.getfixturevalue(where))
     assert len(found) > 8
     for prefix, step in found:
         assert step.certainty is not None

@@ -30,19 +30,19 @@ def test_vectors_are_those_of_plain_models(
     async def embed(embedder: VLLMEmbedder) -> list[np.ndarray]:
         return list(await asyncio.gather(*map(embedder.embed, TEXTS)))
 
-    found = engine_loop.run(embed(encoder))
+    found = engine_loop.run(embed, encoder)
     from sentence_transformers import SentenceTransformer
 
     expected = SentenceTransformer(minilm_path, device="cpu").encode(TEXTS)
     for one, other in zip(found, expected, strict=True):
         hold_difference(list(map(float, one)), direction(other), "vllm:MiniLM")
-    for text, vector in zip(TEXTS, engine_loop.run(embed(states)), strict=True):
+    for text, vector in zip(TEXTS, engine_loop.run(embed, states), strict=True):
         expected_states = direction(plain(vllm_pair.policy_path, text))
         hold_difference(list(map(float, vector)), expected_states, "policy, on vllm")
-    engine_loop.run(encoder.aclose())
-    engine_loop.run(states.aclose())
+    engine_loop.run(encoder.aclose)
+    engine_loop.run(states.aclose)
     with pytest.raises(EngineError, match="is closed"):
-        engine_loop.run(states.embed("Tom"))
+        engine_loop.run(states.embed, "Tom")
 
 
 def test_bad_options_are_named(pair_paths: tuple[Path, Path]) -> None:

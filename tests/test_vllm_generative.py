@@ -43,14 +43,14 @@ async def judged(critic: str, forms: Sequence[str] = FORMS) -> list[tuple[Score,
 
 @pytest.fixture(scope="module")
 def on_transformers(engine_loop: LoopThread) -> list[tuple[Score, list[str]]]:
-    return engine_loop.run(judged(f"transformers:{demo.policy_path()}"))
+    return engine_loop.run(judged, f"transformers:{demo.policy_path()}")
 
 
 def test_critiques_in_this_process_are_those_of_transformers(
     on_transformers: list[tuple[Score, list[str]]], engine_loop: LoopThread
 ) -> None:
     """Of the form that reads log-probabilities; each takes an engine of its own."""
-    found = engine_loop.run(judged(f"vllm:{demo.policy_path()}", FORMS[1:]))
+    found = engine_loop.run(judged, f"vllm:{demo.policy_path()}", FORMS[1:])
     assert_equal_critiques(found, on_transformers[len(SOLUTIONS) :])
 
 
@@ -60,7 +60,7 @@ def test_critiques_of_a_server_are_those_of_transformers(
     engine_loop: LoopThread,
 ) -> None:
     pytest.importorskip("openai", reason="openai is not installed (the extra 'openai' brings it)")
-    found = engine_loop.run(judged(f"openai:tiny@{tiny_server.url}"))
+    found = engine_loop.run(judged, f"openai:tiny@{tiny_server.url}")
     assert_equal_critiques(found, on_transformers)
     assert len({round(wanted.reward, 3) for wanted, _ in on_transformers}) == 4
 

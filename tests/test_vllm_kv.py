@@ -103,7 +103,7 @@ def searched(vllm_pair: VLLMPair, engine_loop: LoopThread) -> Iterator[Searched]
             await policy.forget_prefixes()
             return await settled()
 
-        before = engine_loop.run(empty())
+        before = engine_loop.run(empty)
         seen = Recorder(policy)
         seen.watch(monkeypatch)
         result = search(
@@ -114,8 +114,8 @@ def searched(vllm_pair: VLLMPair, engine_loop: LoopThread) -> Iterator[Searched]
             max_step_tokens=STEP_TOKENS,
             max_depth=6,
         )
-        after = engine_loop.run(settled())
-        yield Searched(result, seen, before, after, engine_loop.run(policy.kv_space()))
+        after = engine_loop.run(settled)
+        yield Searched(result, seen, before, after, engine_loop.run(policy.kv_space))
 
 
 def full(prompt: tuple[int, ...]) -> int:
@@ -237,9 +237,9 @@ def tiny(engine_loop: LoopThread, pair_paths: tuple[Path, Path]) -> Iterator[VLL
         max_model_len=8 * BLOCK,
         num_gpu_blocks_override=TINY_BLOCKS,
     )
-    engine_loop.run(policy.ready())
+    engine_loop.run(policy.ready)
     yield policy
-    engine_loop.run(policy.aclose())
+    engine_loop.run(policy.aclose)
 
 
 @pytest.mark.slow
@@ -247,11 +247,11 @@ def test_kv_space_is_what_the_engine_can_hand_out(
     tiny: VLLMPolicy, vllm_pair: VLLMPair, engine_loop: LoopThread
 ) -> None:
     # One block stands in for those that hold nothing.
-    space = engine_loop.run(tiny.kv_space())
+    space = engine_loop.run(tiny.kv_space)
     assert space == KVSpace(tokens=(TINY_BLOCKS - 1) * BLOCK, block_size=BLOCK)
     for engine in (vllm_pair.policy, vllm_pair.prm):
         assert isinstance(engine, HasKVSpace)
-        assert engine_loop.run(engine.kv_space()).tokens > 100 * space.tokens
+        assert engine_loop.run(engine.kv_space).tokens > 100 * space.tokens
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_too_many_samples_are_preempted_counted_and_completed(
         await asyncio.sleep(0.5)
         return alone, steps, tiny.engine.counters()
 
-    alone, steps, together = engine_loop.run(alone_then_together())
+    alone, steps, together = engine_loop.run(alone_then_together)
     assert alone.preemptions == 0
     assert together.preemptions > 0
     assert together.preemptions == sum(step.preemptions for step in steps)
@@ -303,7 +303,7 @@ def test_a_kv_budget_ends_preemptions(
             await asyncio.sleep(0.5)
             return tiny.engine.counters().preemptions
 
-        return engine_loop.run(settled()) - before, results
+        return engine_loop.run(settled) - before, results
 
     without, free = preempted()
     within, bound = preempted(kv_budget="auto")

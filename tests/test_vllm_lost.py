@@ -30,7 +30,7 @@ def policy(pair_paths: tuple[Path, Path], engine_loop: LoopThread) -> Iterator[V
 
     started = VLLMPolicy(pair_paths[0], answer_markers=(), gpu_memory_utilization=0.2)
     yield started
-    engine_loop.run(started.aclose())
+    engine_loop.run(started.aclose)
 
 
 class Killing:
@@ -80,7 +80,7 @@ def test_the_search_ends_with_its_answer_so_far(
     assert "\n" not in result.lost
     # Whoever asks later is told the same, at once.
     with pytest.raises(EngineLostError, match="died"):
-        engine_loop.run(policy.sample(policy.start("1 + 1?"), seed=0, max_tokens=4))
+        engine_loop.run(policy.sample, policy.start("1 + 1?"), seed=0, max_tokens=4)
     remove_log(result.lost)
 
 
@@ -99,7 +99,7 @@ def test_an_engine_that_dies_idle_says_so(policy: VLLMPolicy, engine_loop: LoopT
         os.kill(process.pid, signal.SIGKILL)
         return await asyncio.gather(*several)
 
-    first, second = engine_loop.run(kill_idle())
+    first, second = engine_loop.run(kill_idle)
     assert first == second
     assert "died (exit code -9, killed: " in first
     assert "\n" not in first
@@ -120,6 +120,6 @@ def test_an_engine_that_is_closed_is_not_lost(policy: VLLMPolicy, engine_loop: L
         await asyncio.wait([asked])
         return asked.exception()
 
-    failed = engine_loop.run(close_amid())
+    failed = engine_loop.run(close_amid)
     assert type(failed) is EngineError
     assert "closed" in str(failed)

@@ -36,8 +36,8 @@ def test_two_workers_sample_what_one_does(engine_loop: LoopThread) -> None:
         )
 
     expected = [plain_greedy(problem, steps=1, tokens=48)[0] for problem in problems]
-    assert [step.token_ids for step in engine_loop.run(first_steps())] == expected
-    engine_loop.run(policy.aclose())
+    assert [step.token_ids for step in engine_loop.run(first_steps)] == expected
+    engine_loop.run(policy.aclose)
 
 
 def test_a_problem_stays_on_its_rank() -> None:

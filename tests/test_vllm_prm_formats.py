@@ -33,10 +33,10 @@ def engines(engine_loop: LoopThread, tmp_path_factory: pytest.TempPathFactory) -
         prm = VLLMPRM(folder, gpu_memory_utilization=0.1, **case.options)
         made[case.format] = (prm, folder)
     for prm, _ in made.values():
-        engine_loop.run(prm.ready())
+        engine_loop.run(prm.ready)
     yield made
     for prm, _ in made.values():
-        engine_loop.run(prm.aclose())
+        engine_loop.run(prm.aclose)
 
 
 def prefix_of(steps: list[str]) -> Prefix:
@@ -55,7 +55,7 @@ def test_scores_are_those_of_a_plain_computation(
     prm, folder = engines[case.format]
     expected = [case.plain(folder, PROBLEM, steps) for steps in PARTS]
     assert max(expected) - min(expected) > 0.02, "these solutions cannot tell formats apart"
-    found = [score.reward for score in engine_loop.run(together(prm, PARTS))]
+    found = [score.reward for score in engine_loop.run(together, prm, PARTS)]
     hold_difference(found, expected, case.format, "vllm")
 
 
@@ -67,12 +67,12 @@ def test_incremental_is_full(case: Case, engines: Engines, engine_loop: LoopThre
     assert first is not None
     known = sum(map(len, first[:2])) // BLOCK * BLOCK
     assert known >= BLOCK, "the problem is too short for this test"
-    engine_loop.run(prm.score(prefix_of(SOLUTIONS[0])))
-    incremental = engine_loop.run(together(prm))
+    engine_loop.run(prm.score, prefix_of(SOLUTIONS[0]))
+    incremental = engine_loop.run(together, prm)
     assert [score.cached_tokens >= known for score in incremental[1:3]] == [True, True]
     prm.incremental = False
     try:
-        full = engine_loop.run(together(prm))
+        full = engine_loop.run(together, prm)
     finally:
         prm.incremental = True
     assert [score.cached_tokens for score in full] == [0] * len(full)

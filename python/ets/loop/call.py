@@ -1,10 +1,10 @@
-"""A coroutine on its way to an event loop in another thread, and its outcome on the way back."""
+"""A call on its way to an event loop in another thread, and its outcome on the way back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from ets.errors import EngineError
@@ -20,18 +20,21 @@ class LoopClosedError(EngineError):
 
 
 class LoopCall(Generic[T]):
-    """A coroutine on its way to a loop, and its outcome on the way back."""
+    """A call on its way to a loop, and its outcome on the way back.
+
+    `make` is called there, so that no coroutine is left where its caller is interrupted.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        coroutine: Coroutine[Any, Any, T],
+        make: Callable[[], Awaitable[T]],
         on_end: Callable[[], None],
         others: set[LoopCall[Any]],
         owner: str,
     ) -> None:
         self._loop = loop
-        self._coroutine = coroutine
+        self._make = make
         self._on_end = on_end
         self._others = others
         self._owner = owner
@@ -43,24 +46,25 @@ class LoopCall(Generic[T]):
     def start(self) -> None:
         """Begin, in the caller's context; on the loop."""
         if self._over:
-            self._coroutine.close()
             return
-        self._task = self._context.run(self._loop.create_task, self._coroutine)
+        self._task = self._context.run(self._loop.create_task, _awaited(self._make))
         self._task.add_done_callback(self._ended)
 
     def cancel(self) -> None:
-        """End it early; on the loop, after `start`."""
+        """End it early, or never begin; on the loop."""
         if self._task is not None:
             self._task.cancel()
+        elif not self._over:
+            self._answer()
 
     def fail(self, error: Exception) -> None:
-        """Answer the caller with an error, whatever becomes of the coroutine."""
+        """Answer the caller with an error, whatever becomes of the task."""
         if not self._over:
             self._failure = error
             self._answer()
 
     def result(self) -> T:
-        """What the coroutine returned or raised."""
+        """What came of it, returned or raised."""
         if self._failure is not None:
             raise self._failure
         if self._task is None or self._task.cancelled():
@@ -80,6 +84,10 @@ class LoopCall(Generic[T]):
         self._over = True
         self._others.discard(self)
         self._on_end()
+
+
+async def _awaited(make: Callable[[], Awaitable[T]]) -> T:
+    return await make()
 
 
 async def cancel(tasks: Iterable[asyncio.Task[Any]], seconds: float = GRACE) -> bool:

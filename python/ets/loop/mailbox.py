@@ -29,10 +29,10 @@ class Mailbox:
         """
         self._callbacks.append(callback)
         if not self._woken:
-            self._woken = True
             try:
+                self._woken = True
                 self.loop.call_soon_threadsafe(self.empty)
-            except RuntimeError:
+            except BaseException:  # an interrupt perhaps, after which the next callback wakes it
                 self._woken = False
                 raise
 

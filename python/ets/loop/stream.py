@@ -29,7 +29,7 @@ class Stream(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        for item in self._loop.run(self._next()):
+        for item in self._loop.run(self._next):
             return item
         raise StopIteration
 
@@ -37,19 +37,19 @@ class Stream(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        for item in await self._loop.call(self._next()):
+        for item in await self._loop.call(self._next):
             return item
         raise StopAsyncIteration
 
     def close(self) -> None:
         """Stop early; requests in flight are aborted."""
         if not self._loop.closed:
-            self._loop.run(self._end())
+            self._loop.run(self._end)
 
     async def aclose(self) -> None:
         """`close` for asynchronous callers."""
         if not self._loop.closed:
-            await self._loop.call(self._end())
+            await self._loop.call(self._end)
 
     def __enter__(self) -> Stream[T]:
         return self

@@ -12,8 +12,10 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from ets.errors import EngineError
@@ -22,6 +24,7 @@ from ets.loop.engine_call import described, is_serving
 from ets.loop.mailbox import Mailbox
 from ets.shown.log import Log
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _LOG = Log("ets")
 _TICK = 0.25
@@ -73,8 +76,8 @@ class LoopThread:
         """Whether `close` has begun."""
         return self._closed
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and wait for it.
+    def run(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function`, asynchronous, with these arguments on the loop, and wait.
 
         An interrupt of the wait cancels it, and is raised once it has ended, or does not end within
         a second.
@@ -85,33 +88,36 @@ class LoopThread:
         `RuntimeError` on the loop's own thread.
         """
         if threading.current_thread() is self._thread:
-            coroutine.close()
             raise RuntimeError(f"a blocking call was made from the event loop of {self._owner}")
-        ended = threading.Event()
-        call = self._enter(coroutine, ended.set)
+        ended: SimpleQueue[None] = SimpleQueue()  # an interrupt may leave an `Event` locked
+        call = self._made(partial(function, *args, **kwargs), partial(ended.put, None))
         try:
-            while not ended.wait(_TICK):
+            self._enter(call)
+            while not _heard(ended):
                 pass
         except BaseException:
-            self._post(call.cancel)
-            deadline = time.monotonic() + _PATIENCE
-            while not ended.wait(_TICK) and time.monotonic() < deadline:
-                pass
+            if call in self._open:
+                self._post(call.cancel)
+                deadline = time.monotonic() + _PATIENCE
+                while not _heard(ended) and time.monotonic() < deadline:
+                    pass
             raise
         return call.result()
 
-    async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Await a coroutine that runs on this loop, from whatever loop the caller is on.
+    async def call(
+        self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`run` for asynchronous callers, on whatever loop they are.
 
         A caller that is cancelled cancels it and goes on once it has ended.
 
         # Errors
         As those of `run`.
         """
-        self._check(coroutine)
+        self._check()
         caller = asyncio.get_running_loop()
         if caller is self._loop:
-            return await coroutine
+            return await function(*args, **kwargs)
         answers = self._answers_to(caller)
         ended: asyncio.Future[None] = caller.create_future()
         over = False
@@ -126,7 +132,8 @@ class LoopThread:
             with contextlib.suppress(RuntimeError):  # the caller's loop has been closed
                 answers.post(tell)
 
-        call = self._enter(coroutine, answer)
+        call = self._made(partial(function, *args, **kwargs), answer)
+        self._enter(call)
         try:
             await ended
         except asyncio.CancelledError:
@@ -193,18 +200,18 @@ class LoopThread:
         if failed:
             raise failed[0]
 
-    def _enter(self, coroutine: Coroutine[Any, Any, T], on_end: Callable[[], None]) -> LoopCall[T]:
-        self._check(coroutine)
-        call = LoopCall(self._loop, coroutine, on_end, self._open, self._owner)
+    def _made(self, make: Callable[[], Awaitable[T]], on_end: Callable[[], None]) -> LoopCall[T]:
+        return LoopCall(self._loop, make, on_end, self._open, self._owner)
+
+    def _enter(self, call: LoopCall[Any]) -> None:
+        self._check()
         with self._lock:
             if self._closed:
-                coroutine.close()
                 raise LoopClosedError(f"{self._owner} is closed")
             self._open.add(call)
             self._begun.post(call.start)
-        return call
 
-    def _check(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def _check(self) -> None:
         why = None
         if self._process != os.getpid():
             why = (
@@ -214,7 +221,6 @@ class LoopThread:
         elif is_serving(self.mark):
             why = f"a policy, PRM, embedder or strategy called {self._owner}, which waits for it"
         if why is not None:
-            coroutine.close()
             raise EngineError(why)
 
     def _post(self, callback: Callable[[], object]) -> None:
@@ -243,6 +249,15 @@ class LoopThread:
         error = LoopClosedError(f"{self._owner} was closed during a call")
         for call in list(self._open):
             call.fail(error)
+
+
+def _heard(ended: SimpleQueue[None]) -> bool:
+    """Whether there is something in it, within a tick."""
+    try:
+        ended.get(timeout=_TICK)
+    except Empty:
+        return False
+    return True
 
 
 def _serve(loop: asyncio.AbstractEventLoop, owner: str) -> None:

@@ -33,19 +33,19 @@ class WorkerActor:
         """Make a body of a pickled `ets.workers.load.Load`, and wait until its engines run."""
         try:
             self._loaded = await asyncio.to_thread(_body_of, load)
-            await self._loaded.loop.call(self._loaded.ready())
+            await self._loaded.loop.call(self._loaded.ready)
         except Exception as error:  # noqa: BLE001 - whoever asked raises it
             raise sendable(error) from None
 
     async def beat(self) -> None:
         """Nothing, on the event loop of the engines."""
-        await self._body.loop.call(asyncio.sleep(0))
+        await self._body.loop.call(asyncio.sleep, 0)
 
     async def call(self, method: str, arguments: tuple[Any, ...]) -> Any:
         """As `Worker.call`."""
         body = self._body
         try:
-            return await body.loop.call(getattr(body, method)(*arguments))
+            return await body.loop.call(getattr(body, method), *arguments)
         except Exception as error:  # noqa: BLE001 - whoever asked raises it
             raise sendable(error) from None
 

@@ -126,7 +126,7 @@ class RayWorker:
         self._closing = False
         self._owner = os.getpid()
         self._loop = LoopThread(f"ets-{name.replace(' ', '-')}", name)
-        self._loop.run(self._begin())
+        self._loop.run(self._begin)
         # Registered behind Ray's own, so it runs before: nothing is to ask for actors by then.
         atexit.register(self._end_at_exit)
 
@@ -153,11 +153,11 @@ class RayWorker:
 
     async def ready(self) -> None:
         """As `Worker.ready`."""
-        await self._loop.call(self._until_ready())
+        await self._loop.call(self._until_ready)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """As `Worker.call`."""
-        return await self._loop.call(self._called(method, arguments))
+        return await self._loop.call(self._called, method, arguments)
 
     async def stream(self, method: str, *arguments: Any) -> AsyncGenerator[Any, None]:
         """As `Worker.stream`."""
@@ -177,14 +177,14 @@ class RayWorker:
         """End it for good, with its engines; what is still asked of it is lost."""
         if self._owner != os.getpid() or self._loop.closed:
             return
-        await self._loop.call(self._close())
+        await self._loop.call(self._close)
         self._loop.close()
         atexit.unregister(self._end_at_exit)
 
     def _end_at_exit(self) -> None:
         """Leave the actor to Ray, which ends it with this process."""
         if self._owner == os.getpid() and not self._loop.closed:
-            self._loop.run(self._stop())
+            self._loop.run(self._stop)
 
     # --- on its own loop ------------------------------------------------------------------------
 

@@ -275,7 +275,7 @@ class Search(Unpicklable):
         # Errors
         Those of the engines; `InputError` for `"auto"` where the size of the cache is not known.
         """
-        return await self._loop.call(self._ready(concurrency))
+        return await self._loop.call(self._ready, concurrency)
 
     async def until_lost(self) -> str:
         """Wait until its engines are lost, of every replica, and say what they say of it.
@@ -286,7 +286,7 @@ class Search(Unpicklable):
         # Errors
         `EngineError` if the search is closed.
         """
-        return await self._loop.call(self._sites.until_lost())
+        return await self._loop.call(self._sites.until_lost)
 
     def solve(self, problem: Given) -> SearchResult:
         """Search one problem and wait for the result.
@@ -300,11 +300,11 @@ class Search(Unpicklable):
         `InputError` for a problem that is neither, and for messages that the policy cannot take;
         those of the engines; `EngineError` if the search is closed, before or meanwhile.
         """
-        return self._loop.run(self._solves.solve(problem))
+        return self._loop.run(self._solves.solve, problem)
 
     async def asolve(self, problem: Given) -> SearchResult:
         """`solve` for asynchronous callers, on whatever loop they run."""
-        return await self._loop.call(self._solves.solve(problem))
+        return await self._loop.call(self._solves.solve, problem)
 
     def resume(self, tree: TreeSearch, problem: Given) -> SearchResult:
         """Search on in a tree that was saved (`TreeSearch.from_json`), or given up half way.
@@ -320,11 +320,11 @@ class Search(Unpicklable):
         far as the lengths of their prompts tell, and where its strategy needs an embedder that this
         search has not.
         """
-        return self._loop.run(self._resumed(tree, problem))
+        return self._loop.run(self._resumed, tree, problem)
 
     async def aresume(self, tree: TreeSearch, problem: Given) -> SearchResult:
         """`resume` for asynchronous callers, on whatever loop they run."""
-        return await self._loop.call(self._resumed(tree, problem))
+        return await self._loop.call(self._resumed, tree, problem)
 
     def map(
         self,
@@ -385,13 +385,13 @@ class Search(Unpicklable):
         if self._beside is None:
             self._belongings.close(self._owned)
         elif not self._loop.closed:
-            self._loop.run(self._forgotten())
+            self._loop.run(self._forgotten)
 
     async def aclose(self) -> None:
         """`close` for asynchronous callers: their event loop goes on meanwhile."""
         if self._beside is not None:
             if not self._loop.closed:
-                await self._loop.call(self._forgotten())
+                await self._loop.call(self._forgotten)
             return
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 

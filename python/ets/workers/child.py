@@ -46,7 +46,7 @@ def serve(pipe: Connection, load: bytes, environment: Mapping[str, str]) -> None
     finally:
         loaded.set()
     try:
-        body.loop.run(_answers(body, owner))
+        body.loop.run(_answers, body, owner)
     finally:
         body.close()
 

@@ -183,7 +183,7 @@ class VLLMEngine:
         """
         llm = await self.ready()
         try:
-            return await self._loop.call(self._run(llm, request, enough))
+            return await self._loop.call(self._run, llm, request, enough)
         except LoopClosedError as error:
             raise self._closed() from error
 
@@ -195,7 +195,7 @@ class VLLMEngine:
         """
         llm = await self.ready()
         try:
-            await self._loop.call(first_end([one.sentinel for one in processes_of(llm)]))
+            await self._loop.call(first_end, [one.sentinel for one in processes_of(llm)])
         except LoopClosedError as error:
             raise self._closed() from error
         if not self._close.alive:
@@ -213,7 +213,7 @@ class VLLMEngine:
         `EngineError` if requests are running.
         """
         llm = await self.ready()
-        if not await self._loop.call(llm.reset_prefix_cache()):
+        if not await self._loop.call(llm.reset_prefix_cache):
             raise EngineError(f"the vLLM engine of {self.model!r} is in use; its cache stays")
 
     async def aclose(self) -> None:
@@ -221,7 +221,7 @@ class VLLMEngine:
         if not self._close.alive:
             return
         if self._llm.done() and self._llm.exception() is None:
-            await self._loop.call(self._fail_waiting(self._llm.result()[0]))
+            await self._loop.call(self._fail_waiting, self._llm.result()[0])
         atexit.unregister(self._close)
         await asyncio.to_thread(self._close)  # which waits for the processes
 

@@ -52,7 +52,7 @@ def start_engine(
             )
         if lora is not None:  # here, since an adapter that fails amid a search ends the engine
             try:
-                loop.run(llm.add_lora(lora))
+                loop.run(llm.add_lora, lora)
             except BaseException:
                 llm.shutdown(timeout=_SHUTDOWN_SECONDS)
                 raise
