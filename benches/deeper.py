@@ -43,6 +43,9 @@ def settings(width: int) -> dict[str, Strategy]:
         "ets": ets.ETS(width=width, lambda_b=1.0),
         "dvts-4": ets.DVTS(width=width, subtrees=4),
         "dvts-8": ets.DVTS(width=width, subtrees=8),
+        "ets-kv": ets.ETS(width=width, lambda_b=1.0, lambda_d=0.0),
+        "beam": ets.BeamSearch(width=width),
+        "best-of-n": ets.BestOfN(width=width),
         # What else could be had for less KV.
         "rebase-narrow": ets.REBASE(width=width // 4),
         "mpts-narrow": ets.MPTS(width=width // 2),
