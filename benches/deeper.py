@@ -1,12 +1,13 @@
 """Search on problems of 8 to 16 steps: `deeper_pair.py` makes the pair for it.
 
     python benches/deeper.py WORK [--split test] [--problems 90] [--width 64]
-        [--strategies NAME,...] [--base rebase] [--table]
+        [--strategies NAME,...] [--base rebase] [--table] [--keep]
 
 Each setting has a file of rows of its own, gone on with where it was stopped; then tables against
 REBASE or another, of all and by the number of steps. The problems are of the part that no pair was
 trained on, or with `--split dev` of that on which settings are chosen. `--table` only reads what is
-there.
+there; `--keep` writes what the tables read into `benches/kept_deeper/`, which is a WORK for
+`--table`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from ets.policy.bundled import BundledPolicy
 from ets.prm.bundled import BundledPRM
 from ets.problems.problem import Problem
 from ets.strategy import Strategy
-from fresh import accuracy, beside, keyed, less_kv, lines, shared
+from fresh import accuracy, beside, keyed, less, less_kv, lines, shared
 from kept_searches import Rows
 
+KEPT = Path(__file__).with_name("kept_deeper")
 SEED = 0
 PROBLEMS_SEED = 20261130
 GROUPS = {"8 to 10": range(8, 11), "11 to 13": range(11, 14), "14 to 16": range(14, 17)}
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--strategies", type=lambda names: names.split(","), metavar="NAME,...")
     parser.add_argument("--base", default="rebase", help="what others are held against")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
     every = settings(given.width)
     problems = {
@@ -86,6 +89,9 @@ def main() -> None:
         )
         for name in every
     }
+    if given.keep:
+        for name, rows in found.items():
+            keep(KEPT / f"{part}-{name}-{SEED}", rows)
     print_tables(
         {name: rows for name, rows in found.items() if rows},
         {key: len(problem.steps) for key, problem in problems.items()},
@@ -117,6 +123,14 @@ def run(work: Path, name: str, strategy: Strategy, problems: dict[str, Problem])
             file.flush()
 
 
+def keep(folder: Path, rows: Rows) -> None:
+    """Write what the tables read of them, if there are any."""
+    if rows:
+        folder.mkdir(parents=True, exist_ok=True)
+        few = (less(row) | {"hits": [any(row["hits"])]} for row in rows.values())
+        (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+
+
 def print_tables(found: dict[str, Rows], steps: dict[str, int], baseline: str) -> None:
     """As Markdown: each setting beside the baseline on the same problems, then by their steps."""
     base = found.get(baseline)
@@ -141,9 +155,8 @@ def print_tables(found: dict[str, Rows], steps: dict[str, int], baseline: str) -
             some = [key for key in shared(rows, base) if steps[key[1]] in group]
             if some:
                 found_one = sum(any(rows[key]["hits"]) for key in some) / len(some)
-                cells.append(
-                    f"{accuracy(some, rows)}; {found_one:.0%}; {less_kv(some, rows, base)}"
-                )
+                cell = f"{accuracy(some, rows)}; {found_one:.0%}"
+                cells.append(cell if rows is base else f"{cell}; {less_kv(some, rows, base)}")
         print(f"| {name} | " + " | ".join(cells) + " |")
 
 

@@ -116,9 +116,7 @@ def print_tables(found: dict[str, Rows], baseline: str) -> None:
     )
     for name, rows in found.items():
         keys = shared(rows, base)
-        alone = f"{accuracy(keys, rows)} | | | 1.00x | 1.00x | 1.00x"
-        measured = alone if name == baseline else beside(keys, rows, base)
-        print(f"| {name} | {len(keys)} | {measured} |")
+        print(f"| {name} | {len(keys)} | {beside(keys, rows, base)} |")
     steps = {row["id"]: row["steps"] for row in split_rows("fresh")}
     for title, compare in (("KV before selection", less_kv), (f"Points to {baseline}", points)):
         print(f"\n{title} by the number of steps (95%):\n")
@@ -136,6 +134,8 @@ def print_tables(found: dict[str, Rows], baseline: str) -> None:
 
 def beside(keys: list[Key], rows: Rows, base: Rows) -> str:
     """Cells: right, points to the base, points of the vote, KV before, at its peak, kept."""
+    if rows is base:
+        return f"{accuracy(keys, rows)} | | | 1.00x | 1.00x | 1.00x"
     mine, theirs = [rows[key] for key in keys], [base[key] for key in keys]
     return (
         f"{accuracy(keys, rows)} "
@@ -179,6 +179,22 @@ def right_share(row: Row) -> float:
     total = sum(row["scores"])
     hits = sum(score for score, hit in zip(row["scores"], row["hits"], strict=True) if hit)
     return hits / total if total else 0.0
+
+
+def less(row: Row) -> Row:
+    """What a table of any folder reads of a row: of the solutions, their share of the vote."""
+    before, after = row["kv"]["before"], row["kv"]["after"]
+    return {
+        "seed": row["seed"],
+        "id": row["id"],
+        "right": {how: row["right"][how] for how in ("weighted", "majority")},
+        "vote": right_share(row),
+        "kv": {
+            "before": {what: before[what] for what in ("sum", "peak")},
+            "after": {"sum": after["sum"]},
+        },
+        "usage": {"policy_tokens": row["usage"]["policy_tokens"]},
+    }
 
 
 def kv(row: Row) -> float:

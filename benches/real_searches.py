@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fresh import accuracy, beside, keyed, right_share, shared
+from fresh import beside, keyed, less, shared
 from kept_searches import Row, Rows
 from prm_head import auroc_within
 from real_prm import read
@@ -73,33 +73,19 @@ class Searched:
     def keep(self, folder: Path, names: Sequence[str]) -> None:
         """What the table reads of them, in a folder that is read as this one is."""
         folder.mkdir(parents=True, exist_ok=True)
-        kept = Searched(folder, self.width, self.truth)
+        there = Searched(folder, self.width, self.truth)
         for name in names:
-            lines = (json.dumps(less(name, row)) + "\n" for row in self.of(name))
-            kept.file(name).write_text("".join(lines))
+            lines = (json.dumps(kept(name, row)) + "\n" for row in self.of(name))
+            there.file(name).write_text("".join(lines))
         held_out = self.work / "auroc.json"
         if held_out.exists():
             (folder / held_out.name).write_text(held_out.read_text())
 
 
-def less(name: str, row: Row) -> Row:
+def kept(name: str, row: Row) -> Row:
     """What the table reads of a row."""
-    before, after = row["kv"]["before"], row["kv"]["after"]
-    few: Row = {
-        "seed": row["seed"],
-        "id": row["id"],
-        "right": {how: row["right"][how] for how in ("weighted", "majority")},
-        "vote": right_share(row),
-        "kv": {
-            "before": {what: before[what] for what in ("sum", "peak")},
-            "after": {"sum": after["sum"]},
-        },
-        "usage": {"policy_tokens": row["usage"]["policy_tokens"]},
-        "steps": row["steps"],
-        "hits": row["hits"],
-        "continued": row["continued"],
-    }
-    return few | ({what: row[what] for what in ("tokens", "rewards")} if name == SAMPLES else {})
+    more = ("steps", "hits", "continued", *(("tokens", "rewards") if name == SAMPLES else ()))
+    return less(row) | {what: row[what] for what in more}
 
 
 def print_table(searched: Searched, names: Sequence[str], baseline: str) -> None:
@@ -119,13 +105,11 @@ def print_table(searched: Searched, names: Sequence[str], baseline: str) -> None
     )
     for name, some in rows.items():
         keys = shared(some, base)
-        alone = f"{accuracy(keys, some)} | | | 1.00x | 1.00x | 1.00x"
-        measured = alone if name == baseline else beside(keys, some, base)
         steps = np.mean([some[key]["steps"] for key in keys])
         tokens = np.mean([some[key]["usage"]["policy_tokens"] for key in keys])
         print(
-            f"| {name} | {measured} | {tokens:,.0f} | {steps:.1f} | {right_solutions(some):.0%} "
-            f"| {continued(some)} |"
+            f"| {name} | {beside(keys, some, base)} | {tokens:,.0f} | {steps:.1f} "
+            f"| {right_solutions(some):.0%} | {continued(some)} |"
         )
 
 
