@@ -58,3 +58,17 @@ def test_what_is_kept_makes_the_same_tables(
     assert "| rebase | 33.3% (6.1% to 79.2%); 67% |" in before
     assert "seconds" not in (kept / "w64-beam-0" / "rows.jsonl").read_text()
     assert sorted(path.name for path in kept.iterdir()) == ["w64-beam-0", "w64-rebase-0"]
+
+
+def test_what_the_docs_say_of_kept_searches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs = (Path(__file__).resolve().parents[1] / "docs" / "results.md").read_text("utf-8")
+    asked = ["deeper.py", str(deeper.KEPT), "--problems", "90", "--table"]
+    monkeypatch.setattr(sys, "argv", asked)
+    deeper.main()
+    rows = (line.split("|") for line in capsys.readouterr().out.splitlines())
+    found = {row[1].strip(): row for row in rows if len(row) > 8}
+    less_kv = found["mpts-text"][6].strip().replace("x (", "x less KV than REBASE (")
+    assert less_kv in docs
+    assert f"{found['mpts-text'][4].strip().replace(' ', ' points ', 1)}: six lost" in docs
